@@ -1,0 +1,66 @@
+// Everything known about a checkpoint from its files, without loading a weight.
+//
+// The facts decide whether a model can run, how much memory it wants and what `show` prints. Names of
+// repositories decide nothing; per module, the tensors that exist decide how it is stored.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "runner/checkpoint/checkpoint_files.h"
+#include "runner/checkpoint/generation_config.h"
+#include "runner/checkpoint/model_config.h"
+
+namespace glm::runner {
+
+// How one family of modules is stored: {"experts", "int4 g32 (compressed-tensors)", 8832, …}.
+struct FormatGroup {
+  std::string group;   // "embeddings", "attention", "experts", "shared experts", "dense mlp", …
+  std::string format;  // "bf16", "int4 g32 (compressed-tensors)"
+  std::uint64_t modules = 0;
+  std::uint64_t parameters = 0;
+};
+
+struct ModelFacts {
+  std::string architecture;  // "glm4_moe_lite"
+  ModelConfig config;
+  std::int32_t vocab_size = 0;  // logits per token; rows past the tokenizer's last id are padding
+  std::int64_t context_max = 0;
+  std::vector<std::int32_t> eos_ids;  // generation_config.json, else config.json
+  GenerationDefaults generation;
+
+  std::uint64_t parameters = 0;         // main layers, both embeddings, and the MTP layer if stored
+  std::uint64_t parameters_active = 0;  // of the main layers, what one token uses; with embeddings
+  std::uint64_t weight_bytes = 0;       // tensor bytes in the files; 0 if only the config was seen
+  std::uint64_t kv_bytes_per_token = 0;  // in a 16-bit cache
+  bool has_mtp = false;                 // a multi-token prediction layer is stored
+
+  std::string format_summary;        // "bf16", "int4 g32 (compressed-tensors)"
+  std::vector<FormatGroup> formats;  // largest first; empty if only the config was seen
+
+  // Epsilon of q_a_layernorm and kv_a_layernorm. Defaults to rms_norm_eps, as every engine does;
+  // transformers builds these two norms with 1e-6 whatever the config says.
+  float latent_norm_eps = 0;
+
+  std::vector<std::string> notes;  // oddities a person may want to know, one sentence each
+};
+
+// From config and tensor headers. Errc::unsupported says which block or format is missing,
+// Errc::corrupt which file and field is wrong, Errc::not_found which file.
+Result<ModelFacts> inspect(const CheckpointFiles& files);
+
+// What the small files alone tell (config.json; generation_config.json and the quantization sidecars
+// if present), so that a model which cannot run is refused before gigabytes are fetched.
+Result<ModelFacts> inspect_small_files(const CheckpointFiles& files);
+
+// The same from text already in memory.
+Result<ModelFacts> inspect_config(std::string_view config_json,
+                                  std::string_view generation_config_json = {});
+
+// A small, stable summary for manifests and `show`: architecture, parameters, format, context …
+std::string facts_json(const ModelFacts& facts);
+
+}  // namespace glm::runner

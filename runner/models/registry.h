@@ -1,0 +1,40 @@
+// Which architectures run, and the way from files to a loaded model.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "runner/checkpoint/checkpoint_files.h"
+#include "runner/models/model.h"
+
+namespace glm::runner {
+
+struct LoadProgress {
+  std::uint64_t completed_bytes = 0;
+  std::uint64_t total_bytes = 0;
+};
+
+// Which way multi-head latent attention is computed; the results agree. For bisecting wrong answers.
+enum class MlaForm { automatic, absorbed, expanded };
+
+struct LoadOptions {
+  std::optional<float> latent_norm_eps;  // see ModelFacts::latent_norm_eps
+  int threads = 0;                       // 0: one per core
+  MlaForm mla_form = MlaForm::automatic;
+  std::function<void(const LoadProgress&)> progress;  // called on the loading thread
+  std::stop_token stop;                               // Errc::cancelled
+};
+
+// Errc::unsupported, corrupt and not_found as inspect(); Errc::exhausted when memory is short.
+Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files, const LoadOptions& options);
+
+// "glm4_moe_lite", …
+std::vector<std::string_view> supported_architectures();
+
+}  // namespace glm::runner
