@@ -1,0 +1,57 @@
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/cpu/ops.h"
+
+namespace glm::kernels {
+namespace {
+
+constexpr std::uint64_t kAlignment = 64;
+
+class CpuOps final : public Ops {
+ public:
+  explicit CpuOps(int threads) : pool_(threads) {}
+
+  std::string_view backend() const override { return "cpu"; }
+  Dtype activation_dtype() const override { return Dtype::f32; }
+
+  Result<Buffer> allocate(std::uint64_t size_bytes) override {
+    const std::uint64_t padded = (size_bytes / kAlignment + 1) * kAlignment;
+    void* data = padded > size_bytes ? std::aligned_alloc(kAlignment, padded) : nullptr;
+    if (data == nullptr) {
+      return make_error(Errc::exhausted, "no memory for {} bytes", size_bytes);
+    }
+    return Buffer(data, size_bytes, &std::free);
+  }
+
+  void upload(void* target, std::span<const std::byte> source) override {
+    if (!source.empty()) std::memcpy(target, source.data(), source.size());
+  }
+  void download(std::span<std::byte> target, const void* source) override {
+    if (!target.empty()) std::memcpy(target.data(), source, target.size());
+  }
+  Status sync() override { return Ok{}; }
+
+  void add(const Add& args) override { cpu::add(pool_, args); }
+  void embedding(const Embedding& args) override { cpu::embedding(pool_, args); }
+  void head_linear(const HeadLinear& args) override { cpu::head_linear(pool_, args); }
+  void linear(const Linear& args) override { cpu::linear(pool_, args); }
+  void mla_absorbed(const MlaAbsorbed& args) override { cpu::mla_absorbed(pool_, args); }
+  void mla_expanded(const MlaExpanded& args) override { cpu::mla_expanded(pool_, args); }
+  void moe_mlp(const MoeMlp& args) override { cpu::moe_mlp(pool_, args); }
+  void rms_norm(const RmsNorm& args) override { cpu::rms_norm(pool_, args); }
+  void rope(const Rope& args) override { cpu::rope(pool_, args); }
+  void router_topk(const RouterTopK& args) override { cpu::router_topk(pool_, args); }
+  void silu_mul(const SiluMul& args) override { cpu::silu_mul(pool_, args); }
+
+ private:
+  cpu::ThreadPool pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<Ops> make_cpu_ops(int threads) {
+  return std::make_unique<CpuOps>(threads);
+}
+
+}  // namespace glm::kernels

@@ -1,0 +1,54 @@
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/rows_linear.h"
+
+namespace glm::kernels::cpu {
+
+void linear(ThreadPool& pool, const Linear& a) {
+  check(a);
+  GLM_CHECK(a.x.dtype == Dtype::f32);
+  const std::int64_t tokens = a.x.size(0);
+  const std::int64_t outputs = a.out.size(1);
+  if (tokens == 0) return;
+  auto* out = a.out.as<float>();
+  const auto* bias = a.bias.as<float>();
+  pool.for_ranges(outputs, 32, tokens * outputs * a.x.size(1),
+                  [&](std::int64_t first, std::int64_t end) {
+                    rows_linear({.weight = a.weight,
+                                 .first_row = first,
+                                 .end_row = end,
+                                 .x = a.x.as<float>(),
+                                 .x_stride = a.x.stride(0),
+                                 .tokens = tokens,
+                                 .out = out,
+                                 .out_stride = a.out.stride(0)});
+                    if (bias == nullptr) return;
+                    for (std::int64_t t = 0; t < tokens; ++t) {
+                      float* row = out + t * a.out.stride(0);
+                      for (std::int64_t o = first; o < end; ++o) row[o] += bias[o];
+                    }
+                  });
+}
+
+void head_linear(ThreadPool& pool, const HeadLinear& a) {
+  check(a);
+  GLM_CHECK(a.x.dtype == Dtype::f32);
+  const std::int64_t tokens = a.x.size(0);
+  const std::int64_t heads = a.x.size(1);
+  const std::int64_t outputs = a.out.size(2);
+  if (tokens == 0) return;
+  pool.for_ranges(heads, 1, tokens * heads * outputs * a.x.size(2),
+                  [&](std::int64_t first, std::int64_t end) {
+                    for (std::int64_t head = first; head < end; ++head) {
+                      rows_linear({.weight = a.weight.row_slice(head * outputs, outputs),
+                                   .first_row = 0,
+                                   .end_row = outputs,
+                                   .x = a.x.as<float>() + head * a.x.stride(1),
+                                   .x_stride = a.x.stride(0),
+                                   .tokens = tokens,
+                                   .out = a.out.as<float>() + head * a.out.stride(1),
+                                   .out_stride = a.out.stride(0)});
+                    }
+                  });
+}
+
+}  // namespace glm::kernels::cpu

@@ -1,0 +1,21 @@
+// One entry per operation, as kernels/ops/<op>.h describes it. The pool is whose threads may help.
+#pragma once
+
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/ops.h"
+
+namespace glm::kernels::cpu {
+
+void add(ThreadPool& pool, const Add& a);
+void embedding(ThreadPool& pool, const Embedding& a);
+void head_linear(ThreadPool& pool, const HeadLinear& a);
+void linear(ThreadPool& pool, const Linear& a);
+void mla_absorbed(ThreadPool& pool, const MlaAbsorbed& a);
+void mla_expanded(ThreadPool& pool, const MlaExpanded& a);
+void moe_mlp(ThreadPool& pool, const MoeMlp& a);
+void rms_norm(ThreadPool& pool, const RmsNorm& a);
+void rope(ThreadPool& pool, const Rope& a);
+void router_topk(ThreadPool& pool, const RouterTopK& a);
+void silu_mul(ThreadPool& pool, const SiluMul& a);
+
+}  // namespace glm::kernels::cpu

@@ -1,0 +1,20 @@
+// Stands in for kernels/cuda where no CUDA toolkit was there to build it, so that no caller asks.
+#include "kernels/device_info.h"
+
+namespace glm::kernels {
+
+std::string_view backends() {
+  return "cpu";
+}
+
+Result<std::vector<DeviceInfo>> probe_devices() {
+  return std::vector<DeviceInfo>();
+}
+
+Status self_test(int device_index) {
+  return make_error(Errc::unsupported,
+                    "self-test of device {}: this program was built without the CUDA backend",
+                    device_index);
+}
+
+}  // namespace glm::kernels

@@ -1,0 +1,59 @@
+// The vocabulary models are written in. One implementation per backend; contracts, bounds and
+// numerics of each operation are in kernels/ops/<op>.h and hold for all of them.
+//
+// Operations return nothing and run in the order they were given; the first failure of a device is
+// remembered and reported by sync(), so that a forward pass reads as mathematics.
+//
+// Thread safety: one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/result.h"
+#include "kernels/buffer.h"
+#include "kernels/ops/add.h"
+#include "kernels/ops/embedding.h"
+#include "kernels/ops/head_linear.h"
+#include "kernels/ops/linear.h"
+#include "kernels/ops/mla_attention.h"
+#include "kernels/ops/moe_mlp.h"
+#include "kernels/ops/rms_norm.h"
+#include "kernels/ops/rope.h"
+#include "kernels/ops/router_topk.h"
+#include "kernels/ops/silu_mul.h"
+
+namespace glm::kernels {
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  virtual std::string_view backend() const = 0;  // "cpu"
+  virtual Dtype activation_dtype() const = 0;    // of everything between two linear layers
+
+  // 64-byte aligned, contents undefined. Errc::exhausted.
+  virtual Result<Buffer> allocate(std::uint64_t size_bytes) = 0;
+  virtual void upload(void* target, std::span<const std::byte> source) = 0;
+  virtual void download(std::span<std::byte> target, const void* source) = 0;
+  virtual Status sync() = 0;
+
+  virtual void add(const Add& args) = 0;
+  virtual void embedding(const Embedding& args) = 0;
+  virtual void head_linear(const HeadLinear& args) = 0;
+  virtual void linear(const Linear& args) = 0;
+  virtual void mla_absorbed(const MlaAbsorbed& args) = 0;
+  virtual void mla_expanded(const MlaExpanded& args) = 0;
+  virtual void moe_mlp(const MoeMlp& args) = 0;
+  virtual void rms_norm(const RmsNorm& args) = 0;
+  virtual void rope(const Rope& args) = 0;
+  virtual void router_topk(const RouterTopK& args) = 0;
+  virtual void silu_mul(const SiluMul& args) = 0;
+};
+
+// The reference: f32 activations, plain loops. `threads` 0 means one per core.
+std::unique_ptr<Ops> make_cpu_ops(int threads);
+
+}  // namespace glm::kernels

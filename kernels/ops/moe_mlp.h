@@ -1,0 +1,50 @@
+// The routed experts of a layer, grouped: every expert reads its weights once for all its tokens.
+//
+//   out[t, :] = sum over j of weights[t, j] * down_e( silu(gate_e(x[t])) * up_e(x[t]) ), e = ids[t,
+//   j]
+//
+//   x        [tokens, hidden]           f32 (cpu)   columns contiguous
+//   ids      [tokens, chosen]           i32         each in [0, experts), distinct within a row
+//   weights  [tokens, chosen]           f32
+//   gate, up  experts x (inner x hidden)            any weight format
+//   down      experts x (hidden x inner)            any weight format
+//   out      [tokens, hidden]           dtype of x  overwritten; must not overlap x
+//
+// Numerics f32; a token's contributions are added in the order of expert indices, so its result
+// does
+//          not depend on the other tokens.
+// Cost     the weights of the experts that occur, once.
+#pragma once
+
+#include "base/check.h"
+#include "kernels/match.h"
+#include "kernels/weight_format.h"
+
+namespace glm::kernels {
+
+struct MoeMlp {
+  TensorView out;
+  ConstTensorView x;
+  ConstTensorView ids;
+  ConstTensorView weights;
+  ExpertsView gate;
+  ExpertsView up;
+  ExpertsView down;
+};
+
+inline void check(const MoeMlp& a) {
+  Dim tokens("tokens");
+  Dim hidden("hidden");
+  Dim chosen("chosen");
+  match(a.x, "x").shape({&tokens, &hidden}).dtype({Dtype::f32, Dtype::bf16}).rows_contiguous();
+  match(a.out, "out").shape({&tokens, &hidden}).dtype({a.x.dtype}).rows_contiguous();
+  match(a.ids, "ids").shape({&tokens, &chosen}).dtype({Dtype::i32}).contiguous();
+  match(a.weights, "weights").shape({&tokens, &chosen}).dtype({Dtype::f32}).contiguous();
+  GLM_CHECK(a.gate.experts >= 1);
+  GLM_CHECK(a.gate.experts == a.up.experts && a.gate.experts == a.down.experts);
+  GLM_CHECK(a.gate.layout.cols == hidden.value() && a.up.layout.cols == hidden.value());
+  GLM_CHECK(a.gate.layout.rows == a.up.layout.rows && a.gate.layout.rows == a.down.layout.cols);
+  GLM_CHECK(a.down.layout.rows == hidden.value());
+}
+
+}  // namespace glm::kernels
