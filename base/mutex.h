@@ -36,6 +36,8 @@ class GLM_THREAD_ANNOTATION(scoped_lockable) MutexLock {
   MutexLock& operator=(const MutexLock&) = delete;
 
   void wait(std::condition_variable& condition) { condition.wait(lock_); }
+  void unlock() GLM_THREAD_ANNOTATION(release_capability()) { lock_.unlock(); }
+  void lock() GLM_THREAD_ANNOTATION(acquire_capability()) { lock_.lock(); }
 
   // False when the deadline passed first.
   template <typename Deadline>

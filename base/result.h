@@ -92,10 +92,13 @@ using Status = Result<Ok>;
 
 }  // namespace glm
 
-// Unwraps a Result or returns its Error from the enclosing function.
-#define GLM_TRY(expression)                                              \
-  __extension__({                                                        \
-    auto glm_try_result = (expression);                                  \
-    if (!glm_try_result.ok()) return std::move(glm_try_result).error();  \
-    std::move(glm_try_result).value();                                   \
+// Unwraps a Result or returns its Error from the enclosing function. May be nested.
+#define GLM_TRY(expression) GLM_TRY_AS(expression, GLM_TRY_NAME(glm_try_, __COUNTER__))
+#define GLM_TRY_NAME(prefix, number) GLM_TRY_JOIN(prefix, number)
+#define GLM_TRY_JOIN(prefix, number) prefix##number
+#define GLM_TRY_AS(expression, result)                 \
+  __extension__({                                      \
+    auto result = (expression);                        \
+    if (!result.ok()) return std::move(result).error(); \
+    std::move(result).value();                         \
   })

@@ -1,0 +1,137 @@
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <ctime>
+
+#include "base/errno_error.h"
+#include "base/fd.h"
+#include "store/sha256.h"
+
+namespace glm::store {
+namespace fs = std::filesystem;
+namespace {
+
+// Size of a file untouched for so long, or nothing.
+bool untouched_since(const fs::path& path, std::chrono::seconds age_min,
+                     std::uint64_t& size_bytes) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  size_bytes = static_cast<std::uint64_t>(info.st_size);
+  // The inode change time moves with renames, which mtime does not.
+  return std::time(nullptr) - std::max(info.st_mtime, info.st_ctime) >= age_min.count();
+}
+
+Result<Digest> hash_file(const fs::path& path, const std::function<void(std::uint64_t)>& add) {
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return errno_error("open", path, errno);
+  Sha256 hash;
+  std::vector<std::byte> buffer(1 << 20);
+  while (true) {
+    const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno_error("read", path, errno);
+    if (got == 0) return hash.finish();
+    hash.update(std::span(buffer.data(), static_cast<std::size_t>(got)));
+    add(static_cast<std::uint64_t>(got));
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::open(const fs::path& root) {
+  std::error_code failure;
+  if (fs::create_directories(root, failure)) ::chmod(root.c_str(), 0700);
+  if (failure) return errno_error("create", root, failure.value());
+  BlobStore blobs = GLM_TRY(BlobStore::open(root));
+  auto index = GLM_TRY(Index::open(root / "index.db"));
+  return std::unique_ptr<Store>(new Store(std::move(blobs), std::move(index)));
+}
+
+Status Store::publish(const Manifest& manifest) {
+  MutexLock lock(naming_);
+  for (const ManifestFile& file : manifest.files) {
+    if (!blobs_.contains(file.digest)) {
+      return make_error(Errc::not_found, "publish {}: {} is not in the store", manifest.name,
+                        file.path);
+    }
+  }
+  const Result<Manifest> replaced = index_->find(manifest.name);
+  if (!replaced.ok() && replaced.error().code != Errc::not_found) return replaced.error();
+  GLM_TRY(index_->put(manifest));
+  return replaced.ok() ? remove_unreferenced(replaced->files) : Status(Ok{});
+}
+
+Status Store::remove(std::string_view name) {
+  MutexLock lock(naming_);
+  const Manifest manifest = GLM_TRY(index_->find(name));
+  GLM_TRY(index_->remove(name));
+  return remove_unreferenced(manifest.files);
+}
+
+Status Store::remove_unreferenced(const std::vector<ManifestFile>& files) {
+  for (const ManifestFile& file : files) {
+    if (!GLM_TRY(index_->is_referenced(file.digest))) GLM_TRY(blobs_.remove(file.digest));
+  }
+  return Ok{};
+}
+
+Status Store::copy(std::string_view from, std::string_view to) {
+  MutexLock lock(naming_);
+  Manifest manifest = GLM_TRY(index_->find(from));
+  const Result<Manifest> other = index_->find(to);
+  if (other.ok() && other->digest() != manifest.digest()) {
+    return make_error(Errc::already_exists,
+                      "model \"{}\" exists and is another model; remove it first", to);
+  }
+  manifest.name = to;
+  return index_->put(manifest);
+}
+
+Result<GcReport> Store::gc(std::chrono::seconds untouched_min) const {
+  MutexLock lock(naming_);
+  GcReport report;
+  std::uint64_t size_bytes = 0;
+  for (const Digest& digest : GLM_TRY(blobs_.list())) {
+    if (GLM_TRY(index_->is_referenced(digest))) continue;
+    const Result<fs::path> path = blobs_.path(digest);
+    if (!path.ok() || !untouched_since(*path, untouched_min, size_bytes)) continue;
+    GLM_TRY(blobs_.remove(digest));
+    ++report.blobs;
+    report.freed_bytes += size_bytes;
+  }
+  std::error_code failure;
+  const fs::path partials = blobs_.root() / "partials";
+  for (const auto& entry : fs::directory_iterator(partials, failure)) {
+    if (!untouched_since(entry.path(), untouched_min, size_bytes)) continue;
+    if (::unlink(entry.path().c_str()) != 0) continue;
+    ++report.partials;
+    report.freed_bytes += size_bytes;
+  }
+  if (failure) return errno_error("list", partials, failure.value());
+  return report;
+}
+
+Status Store::verify(const Manifest& manifest,
+                     const std::function<void(std::uint64_t)>& progress) const {
+  std::uint64_t done_bytes = 0;
+  for (const ManifestFile& file : manifest.files) {
+    const fs::path path = GLM_TRY(blobs_.path(file.digest).with(file.path));
+    const Digest got = GLM_TRY(hash_file(path, [&](std::uint64_t more_bytes) {
+      done_bytes += more_bytes;
+      if (progress) progress(done_bytes);
+    }));
+    if (got != file.digest) {
+      return make_error(Errc::corrupt,
+                        "{}: {}: got {}, want {}; remove the model and pull it again",
+                        manifest.name, file.path, got.str(), file.digest.str());
+    }
+  }
+  return Ok{};
+}
+
+}  // namespace glm::store
