@@ -1,0 +1,69 @@
+// The Hugging Face hub as a Source: one listing per pull, then ranged reads.
+//
+// The token goes to the endpoint's own scheme, host and port and nowhere else. Answers must carry
+// the commit that was asked for, so that a captive portal or a push during the pull is noticed.
+//
+// Thread safety: read() may run on several threads at once.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "registry/http.h"
+#include "registry/hub_errors.h"
+#include "registry/retry.h"
+#include "registry/source.h"
+
+namespace glm::registry {
+
+struct HubOptions {
+  std::string endpoint = "https://huggingface.co";
+  std::string token;  // empty: anonymous
+  bool offline = false;
+  RetryPolicy retry;
+};
+
+// HF_ENDPOINT, HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, HF_HOME, HF_HUB_OFFLINE,
+// HF_HUB_DISABLE_IMPLICIT_TOKEN. Errc::invalid_argument for an endpoint or token that cannot be.
+Result<HubOptions> hub_options_from_environment();
+
+class HubSource final : public Source {
+ public:
+  HubSource(HubOptions options, Clock& clock);
+  static Result<std::unique_ptr<HubSource>> from_environment();
+
+  // Errc::not_found (repository or revision), permission (gated, token), unavailable (network;
+  // offline), corrupt (an answer that is not the hub's).
+  Result<Snapshot> resolve(const std::string& repository, const std::string& revision,
+                           std::stop_token stop) override;
+  Status read(const Snapshot& snapshot, const RemoteFile& file, std::uint64_t first,
+              std::uint64_t end, const ByteSink& sink, std::stop_token stop) override;
+  int connections() const override { return 8; }
+
+ private:
+  struct Reading;
+
+  Result<std::string> get_json(const HubContext& context, const std::string& url,
+                               std::string& next_page, std::stop_token stop);
+  Result<HttpResponse> follow(const HubContext& context, HttpRequest request,
+                              const Http::HeadCheck& check, std::stop_token stop);
+  Result<std::string> locate(const HubContext& context, const Snapshot& snapshot,
+                             const RemoteFile& file, std::stop_token stop);
+  Status read_once(const HubContext& context, Reading& reading, std::stop_token stop);
+  bool is_hub(const std::string& url) const;
+  std::optional<std::chrono::seconds> asked(const HttpResponse& response) const;
+
+  const HubOptions options_;
+  Clock& clock_;
+  const Http http_;
+  std::string origin_;  // of the endpoint
+
+  Mutex mutex_;
+  std::map<std::string, std::string> locations_ GLM_GUARDED_BY(mutex_);  // path -> signed URL
+};
+
+}  // namespace glm::registry
