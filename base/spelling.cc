@@ -43,7 +43,7 @@ std::optional<std::string_view> nearest_name(std::string_view word,
   int best_distance = 0;
   for (const std::string_view candidate : candidates) {
     const std::size_t longer = std::max(word.size(), candidate.size());
-    const int allowed = static_cast<int>(std::min<std::size_t>(3, (longer + 2) / 3));
+    const int allowed = static_cast<int>(std::clamp<std::size_t>(longer / 3, 1, 3));
     const int distance = edit_distance(word, candidate, allowed);
     if (distance <= allowed && (!best || distance < best_distance)) {
       best = candidate;

@@ -32,9 +32,9 @@ std::string_view first_characters(std::string_view text, std::size_t count) {
   return text.substr(0, at);
 }
 
-// A source line for a terminal: control bytes would move the caret, or worse.
-std::string printable(std::string_view line) {
-  std::string shown(line);
+// Text of the file for a terminal: control bytes would move the caret, or worse.
+std::string printable(std::string_view text) {
+  std::string shown(text);
   for (char& c : shown) {
     const auto byte = static_cast<unsigned char>(c);
     if ((byte < 0x20 && c != '\t') || byte == 0x7F) c = '?';
@@ -158,7 +158,7 @@ Error Lexer::error(std::size_t offset, std::string_view message, Errc code) cons
     if (begins_character(c)) indent += c == '\t' ? '\t' : ' ';
   }
   return make_error(code, "{}:{}:{}: {}\n{}{}{}\n{}^", file_name_, line_number(offset), column,
-                    message, dots_before, printable(line), dots_after, indent);
+                    printable(message), dots_before, printable(line), dots_after, indent);
 }
 
 }  // namespace glm::modelfiles

@@ -1,0 +1,147 @@
+#include "modelfiles/catalog.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "base/paths.h"
+
+namespace glm::modelfiles {
+namespace {
+namespace fs = std::filesystem;
+
+const fs::path kShipped = fs::path(GLM_SOURCE_DIR) / "modelfiles" / "catalog";
+
+class TempFolder {
+ public:
+  TempFolder() {
+    std::string name = (fs::temp_directory_path() / "glm_catalog_XXXXXX").string();
+    EXPECT_NE(::mkdtemp(name.data()), nullptr);
+    path_ = name;
+  }
+  ~TempFolder() { fs::remove_all(path_); }
+  const fs::path& path() const { return path_; }
+  void write(const fs::path& file, std::string_view text) const {
+    fs::create_directories((path_ / file).parent_path());
+    std::ofstream(path_ / file) << text;
+  }
+
+ private:
+  fs::path path_;
+};
+
+TEST(Catalog, ShipsModelfilesThatParse) {
+  const auto catalog = Catalog::open(kShipped);
+  ASSERT_TRUE(catalog.ok());
+  for (const auto& [model, tags] : catalog->models()) {
+    EXPECT_EQ(tags.front(), "latest") << model;
+    for (const std::string& tag : tags) {
+      const auto entry = catalog->find(model, tag);
+      EXPECT_TRUE(entry.ok()) << entry.error().message;
+    }
+  }
+}
+
+struct Shipped {
+  const char *model, *tag, *from;
+};
+
+void PrintTo(const Shipped& test, std::ostream* out) {
+  *out << test.model << ":" << test.tag;
+}
+
+class CatalogShipped : public testing::TestWithParam<Shipped> {};
+
+TEST_P(CatalogShipped, NamesTheRepository) {
+  const auto catalog = Catalog::open(kShipped);
+  ASSERT_TRUE(catalog.ok());
+  const auto entry = catalog->find(GetParam().model, GetParam().tag);
+  ASSERT_TRUE(entry.ok()) << entry.error().message;
+  EXPECT_EQ(entry->modelfile.from, GetParam().from);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, CatalogShipped,
+    testing::Values(Shipped{"tiny", "", "bundled:glm-tiny"},
+                    Shipped{"tiny", "latest", "bundled:glm-tiny"},
+                    Shipped{"tiny", "int4", "bundled:glm-tiny-int4"},
+                    Shipped{"glm-4.7-flash", "", "cyankiwi/GLM-4.7-Flash-AWQ-4bit"},
+                    Shipped{"glm-4.7-flash", "awq", "cyankiwi/GLM-4.7-Flash-AWQ-4bit"},
+                    Shipped{"glm-4.7-flash", "nvfp4", "GadflyII/GLM-4.7-Flash-NVFP4"},
+                    Shipped{"glm-4.7-flash", "fp8", "mratsim/GLM-4.7-Flash-FP8"},
+                    Shipped{"glm-4.7-flash", "bf16", "zai-org/GLM-4.7-Flash"}));
+
+TEST(Catalog, IsFoundFromTheBuildTree) {
+  const auto resources = resource_dir();
+  ASSERT_TRUE(resources.ok()) << resources.error().message;
+  EXPECT_TRUE(Catalog::open(*resources / "catalog")->find("tiny", "").ok());
+}
+
+TEST(Catalog, DoesNotMindCaseAndAnswersInItsOwnSpelling) {
+  const auto entry = Catalog::open(kShipped)->find("GLM-4.7-FLASH", "NVFP4");
+  ASSERT_TRUE(entry.ok());
+  EXPECT_EQ(entry->model, "glm-4.7-flash");
+  EXPECT_EQ(entry->tag, "nvfp4");
+  EXPECT_NE(entry->text.find("FROM GadflyII/GLM-4.7-Flash-NVFP4\n"), std::string::npos);
+}
+
+TEST(Catalog, SaysWhatThereIsInstead) {
+  const auto catalog = Catalog::open(kShipped);
+  ASSERT_TRUE(catalog.ok());
+  const auto model = catalog->find("glm-4.7-flsh", "");
+  EXPECT_EQ(model.error().code, Errc::not_found);
+  EXPECT_EQ(model.error().message,
+            "there is no model 'glm-4.7-flsh' in the catalog; did you mean 'glm-4.7-flash'?");
+  EXPECT_EQ(
+      catalog->find("llama", "").error().message,
+      "there is no model 'llama' in the catalog; a Hugging Face repository is named org/name");
+  EXPECT_EQ(catalog->find("glm-4.7-flash", "q4").error().message,
+            "glm-4.7-flash has no tag 'q4'; it has latest, awq, bf16, fp8, nvfp4");
+}
+
+TEST(Catalog, NeverLeavesItsFolder) {
+  const TempFolder folder;
+  folder.write("secret.modelfile", "FROM secret\n");
+  folder.write("catalog/m/latest.modelfile", "FROM a\n");
+  const auto catalog = Catalog::open(folder.path() / "catalog");
+  ASSERT_TRUE(catalog.ok());
+  for (const char* tag : {"../../secret", "../../../etc/passwd", "/etc/passwd", ".", ".."}) {
+    EXPECT_EQ(catalog->find("m", tag).error().code, Errc::not_found) << tag;
+  }
+  for (const char* model : {"..", ".", "", "/", "../catalog/m", "m/"}) {
+    EXPECT_EQ(catalog->find(model, "latest").error().code, Errc::not_found) << model;
+  }
+}
+
+TEST(Catalog, SuffersABrokenEntry) {
+  const TempFolder folder;
+  folder.write("good/latest.modelfile", "FROM a\n");
+  folder.write("bad/latest.modelfile", "FORM a\n");
+  folder.write("bad/.hidden.modelfile", "FROM a\n");
+  folder.write("bad/notes.txt", "");
+  folder.write("empty/readme", "");
+  folder.write("file", "");
+  const auto catalog = Catalog::open(folder.path());
+  ASSERT_TRUE(catalog.ok());
+  EXPECT_EQ(catalog->models(), (std::map<std::string, std::vector<std::string>>{
+                                   {"bad", {"latest"}}, {"good", {"latest"}}}));
+  EXPECT_TRUE(catalog->find("good", "").ok());
+  EXPECT_EQ(catalog->find("bad", "").error().message,
+            (folder.path() / "bad/latest.modelfile").string() +
+                ":1:1: there is no instruction 'FORM'; did you mean 'FROM'?\nFORM a\n^");
+}
+
+TEST(Catalog, SaysWhenItIsMissing) {
+  const TempFolder folder;
+  const auto catalog = Catalog::open(folder.path() / "none");
+  ASSERT_FALSE(catalog.ok());
+  EXPECT_EQ(catalog.error().code, Errc::not_found);
+}
+
+}  // namespace
+}  // namespace glm::modelfiles
