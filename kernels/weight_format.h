@@ -36,6 +36,12 @@ struct WeightLayout {
   std::int64_t scale_bytes() const { return rows * scale_row_bytes(); }
   std::int64_t groups() const { return group == 0 ? 0 : (cols + group - 1) / group; }
 
+  // Every weight it can hold is a bf16 number.
+  bool exact_in_bf16() const {
+    return format == WeightFormat::bf16 ||
+           (format == WeightFormat::int4_group && scale_dtype == Dtype::bf16);
+  }
+
   bool operator==(const WeightLayout&) const = default;
 };
 

@@ -62,8 +62,9 @@ struct ModelConfig {
 // Errc::corrupt if the text is not a JSON object or names no architecture.
 Result<std::string> architecture_of(std::string_view config_json);
 
-// Reads every field that `architecture_of(config_json)` needs. Errc::unsupported for an architecture
-// this program does not run, with what is missing; Errc::corrupt for a field that cannot be.
+// Reads every field that `architecture_of(config_json)` needs. Errc::unsupported for an
+// architecture this program does not run, with what is missing; Errc::corrupt for a field that
+// cannot be.
 Result<ModelConfig> parse_model_config(std::string_view config_json);
 
 }  // namespace glm::runner

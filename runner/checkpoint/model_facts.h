@@ -1,7 +1,7 @@
 // Everything known about a checkpoint from its files, without loading a weight.
 //
-// The facts decide whether a model can run, how much memory it wants and what `show` prints. Names of
-// repositories decide nothing; per module, the tensors that exist decide how it is stored.
+// The facts decide whether a model can run, how much memory it wants and what `show` prints. Names
+// of repositories decide nothing; per module, the tensors that exist decide how it is stored.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ struct ModelFacts {
   std::uint64_t parameters_active = 0;  // of the main layers, what one token uses; with embeddings
   std::uint64_t weight_bytes = 0;       // tensor bytes in the files; 0 if only the config was seen
   std::uint64_t kv_bytes_per_token = 0;  // in a 16-bit cache
-  bool has_mtp = false;                 // a multi-token prediction layer is stored
+  bool has_mtp = false;                  // a multi-token prediction layer is stored
 
   std::string format_summary;        // "bf16", "int4 g32 (compressed-tensors)"
   std::vector<FormatGroup> formats;  // largest first; empty if only the config was seen
@@ -52,8 +52,8 @@ struct ModelFacts {
 // Errc::corrupt which file and field is wrong, Errc::not_found which file.
 Result<ModelFacts> inspect(const CheckpointFiles& files);
 
-// What the small files alone tell (config.json; generation_config.json and the quantization sidecars
-// if present), so that a model which cannot run is refused before gigabytes are fetched.
+// What the small files alone tell (config.json; generation_config.json and the quantization
+// sidecars if present), so that a model which cannot run is refused before gigabytes are fetched.
 Result<ModelFacts> inspect_small_files(const CheckpointFiles& files);
 
 // The same from text already in memory.

@@ -12,7 +12,8 @@
 
 namespace glm::runner {
 
-// What a model remembers of one sequence. Belongs to the model that made it and must not outlive it.
+// What a model remembers of one sequence. Belongs to the model that made it and must not outlive
+// it.
 class KvCache {
  public:
   virtual ~KvCache() = default;
@@ -20,8 +21,8 @@ class KvCache {
   virtual std::int64_t tokens_max() const = 0;  // room
   virtual std::uint64_t size_bytes() const = 0;
 
-  // Forgets what lies behind the first `length` tokens: a shared prefix stays, a rejected draft goes.
-  // `length` must not exceed length().
+  // Forgets what lies behind the first `length` tokens: a shared prefix stays, a rejected draft
+  // goes. `length` must not exceed length().
   virtual void truncate(std::int64_t length) = 0;
 };
 

@@ -20,7 +20,8 @@ struct LoadProgress {
   std::uint64_t total_bytes = 0;
 };
 
-// Which way multi-head latent attention is computed; the results agree. For bisecting wrong answers.
+// Which way multi-head latent attention is computed; the results agree. For bisecting wrong
+// answers.
 enum class MlaForm { automatic, absorbed, expanded };
 
 struct LoadOptions {

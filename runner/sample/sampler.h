@@ -17,14 +17,14 @@
 namespace glm::runner {
 
 struct SamplingOptions {
-  float temperature = 1.0F;         // 0: greedy, the lowest id among equals
-  std::int32_t top_k = 0;           // 0: all
-  float top_p = 1.0F;               // 1: all
-  float min_p = 0.0F;               // 0: all; relative to the most likely token
-  float repeat_penalty = 1.0F;      // 1: none; divides positive logits, multiplies negative ones
-  float presence_penalty = 0.0F;    // subtracted once from every token seen
-  float frequency_penalty = 0.0F;   // subtracted once per occurrence
-  std::int32_t repeat_last_n = 64;  // how much history the penalties see; 0: none, -1: all
+  float temperature = 1.0F;           // 0: greedy, the lowest id among equals
+  std::int32_t top_k = 0;             // 0: all
+  float top_p = 1.0F;                 // 1: all
+  float min_p = 0.0F;                 // 0: all; relative to the most likely token
+  float repeat_penalty = 1.0F;        // 1: none; divides positive logits, multiplies negative ones
+  float presence_penalty = 0.0F;      // subtracted once from every token seen
+  float frequency_penalty = 0.0F;     // subtracted once per occurrence
+  std::int32_t repeat_last_n = 64;    // how much history the penalties see; 0: none, -1: all
   std::optional<std::uint64_t> seed;  // absent: a fresh one
 
   // Ids from here on are padding rows of the embedding and are never sampled.
@@ -35,9 +35,9 @@ class Sampler {
  public:
   explicit Sampler(SamplingOptions options);
 
-  // `logits` is scratch afterwards. `history` is the sequence so far, prompt included. Never returns
-  // an id outside [0, min(logits.size(), vocab_limit)), which must not be empty; logits that are NaN
-  // are never chosen while another is not.
+  // `logits` is scratch afterwards. `history` is the sequence so far, prompt included. Never
+  // returns an id outside [0, min(logits.size(), vocab_limit)), which must not be empty; logits
+  // that are NaN are never chosen while another is not.
   std::int32_t sample(std::span<float> logits, std::span<const std::int32_t> history);
 
   std::uint64_t seed() const { return seed_; }
@@ -50,6 +50,9 @@ class Sampler {
 
   void penalize(std::span<float> logits, std::span<const std::int32_t> history);
   std::int32_t draw(std::span<const float> logits);
+  static bool before(const Candidate& a, const Candidate& b);
+  void keep_most_likely(std::size_t count);
+  std::size_t sort_prefix(std::size_t sorted);
 
   SamplingOptions options_;
   std::uint64_t seed_;

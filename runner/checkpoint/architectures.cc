@@ -1,0 +1,66 @@
+#include "runner/checkpoint/architectures.h"
+
+#include <array>
+
+namespace glm::runner {
+namespace {
+
+constexpr std::array<Architecture, 12> kArchitectures = {{
+    {"glm4_moe_lite", "Glm4MoeLiteForCausalLM", ""},
+    {"glm4_moe", "Glm4MoeForCausalLM",
+     "grouped-query attention with half-split rotary pairs on half of each head"},
+    {"glm_moe_dsa", "GlmMoeDsaForCausalLM", "sparse attention with its indexer (DSA)"},
+    {"glm4", "Glm4ForCausalLM",
+     "grouped-query attention and the extra norms after attention and MLP"},
+    {"deepseek_v3", "DeepseekV3ForCausalLM", "rotary scaling of the YaRN kind"},
+    {"deepseek_v2", "DeepseekV2ForCausalLM",
+     "a softmax router and rotary scaling of the YaRN kind"},
+    {"qwen2", "Qwen2ForCausalLM", "grouped-query attention with biases"},
+    {"qwen3", "Qwen3ForCausalLM", "grouped-query attention with norms on queries and keys"},
+    {"qwen3_moe", "Qwen3MoeForCausalLM",
+     "grouped-query attention with norms on queries and keys, and a softmax router"},
+    {"llama", "LlamaForCausalLM", "grouped-query attention"},
+    {"mistral", "MistralForCausalLM", "grouped-query attention with a sliding window"},
+    {"gpt_oss", "GptOssForCausalLM",
+     "grouped-query attention with sinks and sliding windows, and MXFP4 experts"},
+}};
+
+std::string names_that_run() {
+  std::string names;
+  for (const Architecture& row : kArchitectures) {
+    if (!row.missing.empty()) continue;
+    if (!names.empty()) names += ", ";
+    names += row.model_type;
+  }
+  return names;
+}
+
+}  // namespace
+
+std::span<const Architecture> known_architectures() {
+  return kArchitectures;
+}
+
+const Architecture* find_architecture(std::string_view model_type) {
+  for (const Architecture& row : kArchitectures) {
+    if (row.model_type == model_type) return &row;
+  }
+  return nullptr;
+}
+
+Status require_architecture(std::string_view model_type) {
+  const Architecture* row = find_architecture(model_type);
+  if (row == nullptr) {
+    return make_error(Errc::unsupported, "architecture '{}' is unknown to this program; it runs {}",
+                      model_type, names_that_run());
+  }
+  if (!row->missing.empty()) {
+    return make_error(Errc::unsupported,
+                      "architecture '{}' is not supported yet: what is missing is {}; this program "
+                      "runs {}",
+                      model_type, row->missing, names_that_run());
+  }
+  return Ok{};
+}
+
+}  // namespace glm::runner

@@ -1,0 +1,20 @@
+// compressed-tensors, pack-quantized, 4 bits, symmetric:
+//
+//   M.weight_packed  I32 [out, ceil(in/8)]         element i of a row: word i/8, bits 4*(i%8), q +
+//   8 M.weight_scale   BF16|F16|F32 [out, in/g]      channel: [out, 1]; tensor: [1] M.weight_shape
+//   I64 [2]                       (out, in)
+//
+// which is the int4_group memory format already; scales of a whole tensor are repeated per row.
+// weight_zero_point is accepted where all of it means zero, weight_g_idx where it says what column
+// order says anyway; older writers leave both behind.
+#pragma once
+
+#include "runner/checkpoint/formats.h"
+
+namespace glm::runner::compressed_tensors {
+
+Result<std::optional<StoredWeight>> detect(const Checkpoint& checkpoint, const std::string& module);
+Status read(const Checkpoint& checkpoint, const std::string& module,
+            const kernels::WeightLayout& layout, WeightMemory target);
+
+}  // namespace glm::runner::compressed_tensors

@@ -1,0 +1,92 @@
+// Loading is a claim: the caller says which tensor it wants, of which shape, and gets just that or
+// an error that names the tensor, what is there and what was wanted. What nobody claimed is
+// counted, so that a checkpoint with surprises says so.
+//
+// Thread safety: none.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "base/result.h"
+#include "kernels/weight_format.h"
+#include "runner/checkpoint/checkpoint.h"
+
+namespace glm::runner {
+
+struct WeightShape {
+  std::int64_t rows = 0;  // outputs
+  std::int64_t cols = 0;  // inputs
+};
+
+// One weight in host memory, or those of all experts of a layer, one after the other.
+struct HostWeight {
+  kernels::WeightLayout layout;
+  std::int64_t experts = 1;
+  std::vector<std::byte> data;
+  std::vector<std::byte> scales;
+
+  kernels::WeightView view(std::int64_t expert = 0) const;
+};
+
+class WeightLoader {
+ public:
+  using Progress = std::function<void(std::uint64_t completed_bytes, std::uint64_t total_bytes)>;
+
+  // The checkpoint must outlive the loader.
+  WeightLoader(const Checkpoint& checkpoint, Progress progress, std::stop_token stop);
+
+  // Tensors under this prefix are known and not wanted ("model.layers.47.").
+  void skip(std::string_view prefix);
+
+  bool has(std::string_view tensor) const { return checkpoint_.find(tensor) != nullptr; }
+
+  // A tensor of any plain float dtype, as f32.
+  Result<std::vector<float>> floats(const std::string& tensor,
+                                    std::initializer_list<std::int64_t> shape);
+
+  // The weight of a linear module in whatever format it is stored.
+  Result<HostWeight> weight(const std::string& module, WeightShape shape);
+
+  // <prefix>.<0 .. experts-1>.<name>. Experts stored in different formats are all decoded to the
+  // plainest one that holds each of them exactly.
+  Result<HostWeight> experts(const std::string& prefix, const std::string& name,
+                             std::int64_t experts, WeightShape shape);
+
+  // Rows [first_row, first_row + shape.rows) of each expert of a fused tensor
+  // [experts, fused_rows, shape.cols], plain floats only.
+  struct Fused {
+    std::string tensor;
+    std::int64_t experts = 0;
+    std::int64_t fused_rows = 0;
+    std::int64_t first_row = 0;
+    WeightShape shape;
+  };
+  Result<HostWeight> fused_experts(const Fused& fused);
+
+  // After loading: what was neither claimed nor skipped, as one sentence; empty if nothing.
+  std::string unused_note() const;
+
+ private:
+  Result<const TensorInfo*> claim(const std::string& tensor,
+                                  std::initializer_list<std::int64_t> shape);
+  Status claim_module(const std::string& module);
+  void use(const TensorInfo& tensor);
+
+  const Checkpoint& checkpoint_;
+  Progress progress_;
+  std::stop_token stop_;
+  std::uint64_t completed_bytes_ = 0;
+  std::uint64_t total_bytes_ = 0;
+  std::unordered_set<const TensorInfo*> used_;
+};
+
+}  // namespace glm::runner

@@ -1,0 +1,270 @@
+#include "runner/models/mla_block.h"
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/check.h"
+
+namespace glm::runner {
+namespace {
+
+using kernels::ConstTensorView;
+using kernels::Ops;
+using kernels::TensorView;
+using kernels::WeightFormat;
+
+// Expanded keys and values beyond this are not worth their memory.
+constexpr std::int64_t kExpandedMaxElements = 1LL << 27;
+
+// A part of kv_b as a weight of its own; `transposed` swaps rows and columns within each head.
+enum class Order { as_stored, transposed };
+struct Part {
+  std::int64_t heads;
+  std::int64_t head_rows;  // of kv_b
+  std::int64_t first_row;  // within a head
+  std::int64_t rows;       // within a head
+  std::int64_t cols;
+  Order order;
+  WeightFormat format;
+};
+
+HostWeight cut(const std::vector<float>& kv_b, const Part& part) {
+  const bool turned = part.order == Order::transposed;
+  HostWeight weight;
+  weight.layout = {.format = part.format,
+                   .rows = part.heads * (turned ? part.cols : part.rows),
+                   .cols = turned ? part.rows : part.cols};
+  weight.data.resize(static_cast<std::size_t>(weight.layout.data_bytes()));
+  std::size_t at = 0;
+  const auto put = [&](float value) {
+    if (part.format == WeightFormat::bf16) {
+      const std::uint16_t bits = kernels::f32_to_bf16(value);
+      std::memcpy(weight.data.data() + at, &bits, sizeof(bits));
+      at += sizeof(bits);
+    } else {
+      std::memcpy(weight.data.data() + at, &value, sizeof(value));
+      at += sizeof(value);
+    }
+  };
+  for (std::int64_t head = 0; head < part.heads; ++head) {
+    const float* first = kv_b.data() + (head * part.head_rows + part.first_row) * part.cols;
+    if (turned) {
+      for (std::int64_t c = 0; c < part.cols; ++c) {
+        for (std::int64_t r = 0; r < part.rows; ++r) put(first[r * part.cols + c]);
+      }
+    } else {
+      for (std::int64_t i = 0; i < part.rows * part.cols; ++i) put(first[i]);
+    }
+  }
+  return weight;
+}
+
+// A matrix as vectors of one head each.
+TensorView as_heads(const TensorView& matrix) {
+  TensorView view = matrix;
+  view.rank = 3;
+  view.shape = {matrix.size(0), 1, matrix.size(1)};
+  view.strides = {matrix.stride(0), matrix.stride(0), matrix.stride(1)};
+  return view;
+}
+
+}  // namespace
+
+MlaForm cheaper_mla_form(const MlaDims& dims, std::int64_t heads, const MlaWork& work) {
+  const std::int64_t unfold = (dims.nope_dim + dims.v_dim) * dims.kv_rank;  // of one token and head
+  const std::int64_t pairs =
+      work.tokens * (work.positions - work.tokens) + work.tokens * (work.tokens + 1) / 2;
+  const std::int64_t absorbed = work.tokens * unfold + pairs * (dims.cache_dim() + dims.kv_rank);
+  const std::int64_t expanded = work.positions * unfold + pairs * (dims.qk_dim() + dims.v_dim);
+  const std::int64_t room = work.positions * heads * (dims.nope_dim + dims.v_dim);
+  return expanded < absorbed && room <= kExpandedMaxElements ? MlaForm::expanded
+                                                             : MlaForm::absorbed;
+}
+
+Result<MlaScratch> MlaScratch::allocate(Ops& ops, const ModelConfig& config,
+                                        std::int64_t tokens_max) {
+  const MlaDims& dims = config.mla;
+  const std::int64_t per_head = tokens_max * config.heads;
+  const auto room = [&](std::int64_t capacity) {
+    return DeviceArray::allocate(ops, ops.activation_dtype(), capacity);
+  };
+  MlaScratch scratch;
+  scratch.cq_ = GLM_TRY(room(tokens_max * dims.q_rank));
+  scratch.q_ = GLM_TRY(room(per_head * dims.qk_dim()));
+  scratch.ckv_ = GLM_TRY(room(tokens_max * dims.cache_dim()));
+  scratch.q_absorbed_ = GLM_TRY(room(per_head * dims.cache_dim()));
+  scratch.u_ = GLM_TRY(room(per_head * dims.kv_rank));
+  scratch.heads_out_ = GLM_TRY(room(per_head * dims.v_dim));
+  return scratch;
+}
+
+Status MlaScratch::reserve_expanded(Ops& ops, const ModelConfig& config, std::int64_t positions) {
+  const MlaDims& dims = config.mla;
+  if (k_.capacity() >= positions * config.heads * dims.nope_dim &&
+      v_.capacity() >= positions * config.heads * dims.v_dim) {
+    return Ok{};
+  }
+  const std::int64_t rows = positions + positions / 2;  // so that growing stays rare
+  k_ = DeviceArray();
+  v_ = DeviceArray();
+  k_ = GLM_TRY(
+      DeviceArray::allocate(ops, ops.activation_dtype(), rows * config.heads * dims.nope_dim));
+  v_ =
+      GLM_TRY(DeviceArray::allocate(ops, ops.activation_dtype(), rows * config.heads * dims.v_dim));
+  return Ok{};
+}
+
+Result<MlaBlock> MlaBlock::load(WeightLoader& loader, Ops& ops, const std::string& prefix,
+                                const ModelConfig& config, float latent_norm_eps) {
+  const MlaDims& dims = config.mla;
+  const auto weight = [&](const char* name, WeightShape shape) {
+    return load_weight(loader, ops, prefix + name, shape);
+  };
+  const auto vector = [&](const char* name, std::int64_t size) {
+    return load_vector(loader, ops, prefix + name, size);
+  };
+  MlaBlock block;
+  block.config_ = &config;
+  block.latent_norm_eps_ = latent_norm_eps;
+  block.q_a_ = GLM_TRY(weight(".q_a_proj", {dims.q_rank, config.hidden_size}));
+  block.q_a_norm_ = GLM_TRY(vector(".q_a_layernorm.weight", dims.q_rank));
+  block.q_b_ = GLM_TRY(weight(".q_b_proj", {config.heads * dims.qk_dim(), dims.q_rank}));
+  block.kv_a_ = GLM_TRY(weight(".kv_a_proj_with_mqa", {dims.cache_dim(), config.hidden_size}));
+  block.kv_a_norm_ = GLM_TRY(vector(".kv_a_layernorm.weight", dims.kv_rank));
+  GLM_TRY(block.load_kv_b(loader, ops, prefix + ".kv_b_proj"));
+  block.o_ = GLM_TRY(weight(".o_proj", {config.hidden_size, config.heads * dims.v_dim}));
+  return block;
+}
+
+// Absorption needs the numbers themselves, also where kv_b is stored quantized.
+Status MlaBlock::load_kv_b(WeightLoader& loader, Ops& ops, const std::string& module) {
+  const MlaDims& dims = config_->mla;
+  const std::int64_t heads = config_->heads;
+  const std::int64_t head_rows = dims.nope_dim + dims.v_dim;
+  const HostWeight stored = GLM_TRY(loader.weight(module, {heads * head_rows, dims.kv_rank}));
+  std::vector<float> values(static_cast<std::size_t>(heads * head_rows * dims.kv_rank));
+  kernels::decode_rows(stored.view(), 0, heads * head_rows, values);
+
+  Part part{.heads = heads,
+            .head_rows = head_rows,
+            .first_row = 0,
+            .rows = dims.nope_dim,
+            .cols = dims.kv_rank,
+            .order = Order::as_stored,
+            .format = stored.layout.exact_in_bf16() ? WeightFormat::bf16 : WeightFormat::f32};
+  w_uk_ = GLM_TRY(DeviceWeight::upload(ops, cut(values, part)));
+  part.order = Order::transposed;
+  w_uk_transposed_ = GLM_TRY(DeviceWeight::upload(ops, cut(values, part)));
+  part.order = Order::as_stored;
+  part.first_row = dims.nope_dim;
+  part.rows = dims.v_dim;
+  w_uv_ = GLM_TRY(DeviceWeight::upload(ops, cut(values, part)));
+  return Ok{};
+}
+
+float MlaBlock::scale() const {
+  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(config_->mla.qk_dim())));
+}
+
+void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const Step& step) const {
+  const MlaDims& dims = config_->mla;
+  const std::int64_t heads = config_->heads;
+  const std::int64_t tokens = step.x.size(0);
+  const std::int64_t positions = step.cache.size(0);
+  const TensorView cq = scratch.cq_.view({tokens, dims.q_rank});
+  ops.linear({.out = cq, .x = step.x, .weight = q_a_.view(), .bias = {}});
+  ops.rms_norm({.out = cq,
+                .x = cq,
+                .weight = q_a_norm_.view({dims.q_rank}),
+                .residual = {},
+                .eps = latent_norm_eps_});
+  ops.linear({.out = scratch.q_.view({tokens, heads * dims.qk_dim()}),
+              .x = cq,
+              .weight = q_b_.view(),
+              .bias = {}});
+
+  const TensorView ckv = scratch.ckv_.view({tokens, dims.cache_dim()});
+  const TensorView rows = step.cache.slice(0, positions - tokens, tokens);
+  ops.linear({.out = ckv, .x = step.x, .weight = kv_a_.view(), .bias = {}});
+  ops.rms_norm({.out = rows.slice(1, 0, dims.kv_rank),
+                .x = ckv.slice(1, 0, dims.kv_rank),
+                .weight = kv_a_norm_.view({dims.kv_rank}),
+                .residual = {},
+                .eps = latent_norm_eps_});
+  kernels::Rope rope{.out = as_heads(rows.slice(1, dims.kv_rank, dims.rope_dim)),
+                     .x = as_heads(ckv.slice(1, dims.kv_rank, dims.rope_dim)),
+                     .positions = step.token_positions,
+                     .inv_freq = step.inv_freq,
+                     .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
+                                                        : kernels::RopePairs::half_split};
+  ops.rope(rope);
+
+  MlaForm form = step.form;
+  if (form == MlaForm::automatic) {
+    form = cheaper_mla_form(dims, heads, {.tokens = tokens, .positions = positions});
+  }
+  // Without the memory for one form there is still the other.
+  const bool expanded =
+      form == MlaForm::expanded && scratch.reserve_expanded(ops, *config_, positions).ok();
+  const TensorView q = scratch.q_.view({tokens, heads, dims.qk_dim()});
+  rope.x = q.slice(2, dims.nope_dim, dims.rope_dim);
+  rope.out = expanded ? q.slice(2, dims.nope_dim, dims.rope_dim)
+                      : scratch.q_absorbed_.view({tokens, heads, dims.cache_dim()})
+                            .slice(2, dims.kv_rank, dims.rope_dim);
+  ops.rope(rope);
+  if (expanded) {
+    attend_expanded(ops, scratch, step);
+  } else {
+    attend_absorbed(ops, scratch, step);
+  }
+  ops.linear({.out = step.out,
+              .x = scratch.heads_out_.view({tokens, heads * dims.v_dim}),
+              .weight = o_.view(),
+              .bias = {}});
+}
+
+void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const Step& step) const {
+  const MlaDims& dims = config_->mla;
+  const std::int64_t heads = config_->heads;
+  const std::int64_t tokens = step.x.size(0);
+  const TensorView q = scratch.q_absorbed_.view({tokens, heads, dims.cache_dim()});
+  ops.head_linear({.out = q.slice(2, 0, dims.kv_rank),
+                   .x = scratch.q_.view({tokens, heads, dims.qk_dim()}).slice(2, 0, dims.nope_dim),
+                   .weight = w_uk_transposed_.view()});
+  const TensorView u = scratch.u_.view({tokens, heads, dims.kv_rank});
+  ops.mla_absorbed({.out = u, .q = q, .cache = step.cache, .scale = scale()});
+  ops.head_linear({.out = scratch.heads_out_.view({tokens, heads, dims.v_dim}),
+                   .x = u,
+                   .weight = w_uv_.view()});
+}
+
+void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const Step& step) const {
+  const MlaDims& dims = config_->mla;
+  const std::int64_t heads = config_->heads;
+  const std::int64_t tokens = step.x.size(0);
+  const std::int64_t positions = step.cache.size(0);
+  const ConstTensorView latents = step.cache.slice(1, 0, dims.kv_rank);
+  ops.linear({.out = scratch.k_.view({positions, heads * dims.nope_dim}),
+              .x = latents,
+              .weight = w_uk_.view(),
+              .bias = {}});
+  ops.linear({.out = scratch.v_.view({positions, heads * dims.v_dim}),
+              .x = latents,
+              .weight = w_uv_.view(),
+              .bias = {}});
+  ops.mla_expanded({.out = scratch.heads_out_.view({tokens, heads, dims.v_dim}),
+                    .q = scratch.q_.view({tokens, heads, dims.qk_dim()}),
+                    .k = scratch.k_.view({positions, heads, dims.nope_dim}),
+                    .k_rope = step.cache.slice(1, dims.kv_rank, dims.rope_dim),
+                    .v = scratch.v_.view({positions, heads, dims.v_dim}),
+                    .scale = scale()});
+}
+
+std::uint64_t MlaBlock::size_bytes() const {
+  return q_a_.size_bytes() + q_a_norm_.size_bytes() + q_b_.size_bytes() + kv_a_.size_bytes() +
+         kv_a_norm_.size_bytes() + w_uk_.size_bytes() + w_uk_transposed_.size_bytes() +
+         w_uv_.size_bytes() + o_.size_bytes();
+}
+
+}  // namespace glm::runner

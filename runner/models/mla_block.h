@@ -1,0 +1,95 @@
+// Multi-head latent attention, as glm4_moe_lite and the DeepSeek family have it.
+//
+//   cq  = norm(x . q_a)                       [q_rank]
+//   q   = cq . q_b                            [heads, nope + rope], the last part rotated
+//   ckv = x . kv_a                            [kv_rank + rope]: norm(first part) and the rotated
+//                                             second part are what the cache keeps of a token
+//   kv_b = per head: W_UK [nope, kv_rank] and W_UV [v, kv_rank]
+//
+// Expanded: keys and values of all cached tokens are computed from their latents, then plain
+// attention; cheapest for long pieces of a prompt. Absorbed: W_UK moves over to the query and W_UV
+// to the output, and attention runs on the cache itself; cheapest for a few tokens. Both use the
+// scale (nope + rope)^-1/2.
+//
+// W_UK is kept twice, once as it is and once transposed per head: the two forms contract over
+// different axes, and a weight is only ever read along its rows.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "kernels/ops.h"
+#include "runner/checkpoint/model_config.h"
+#include "runner/checkpoint/weight_loader.h"
+#include "runner/models/device_weight.h"
+#include "runner/models/registry.h"
+
+namespace glm::runner {
+
+// Multiply-adds decide; the expanded form also wants memory for every cached token's keys and
+// values.
+struct MlaWork {
+  std::int64_t tokens = 0;
+  std::int64_t positions = 0;  // cached, these tokens included
+};
+MlaForm cheaper_mla_form(const MlaDims& dims, std::int64_t heads, const MlaWork& work);
+
+// Activations of one step; shared by all layers.
+class MlaScratch {
+ public:
+  static Result<MlaScratch> allocate(kernels::Ops& ops, const ModelConfig& config,
+                                     std::int64_t tokens_max);
+
+ private:
+  friend class MlaBlock;
+  Status reserve_expanded(kernels::Ops& ops, const ModelConfig& config, std::int64_t positions);
+
+  DeviceArray cq_;
+  DeviceArray q_;
+  DeviceArray ckv_;
+  DeviceArray q_absorbed_;
+  DeviceArray u_;
+  DeviceArray heads_out_;
+  DeviceArray k_;  // of all positions; grows
+  DeviceArray v_;
+};
+
+class MlaBlock {
+ public:
+  // `prefix`: "model.layers.3.self_attn".
+  static Result<MlaBlock> load(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
+                               const ModelConfig& config, float latent_norm_eps);
+
+  struct Step {
+    kernels::ConstTensorView x;  // [tokens, hidden], normed
+    kernels::TensorView out;     // [tokens, hidden]
+    kernels::TensorView cache;   // [positions, kv_rank + rope]; the last rows are written
+    kernels::ConstTensorView token_positions;  // [tokens] i32
+    kernels::ConstTensorView inv_freq;
+    MlaForm form = MlaForm::automatic;
+  };
+  void forward(kernels::Ops& ops, MlaScratch& scratch, const Step& step) const;
+
+  std::uint64_t size_bytes() const;
+
+ private:
+  Status load_kv_b(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix);
+  void attend_absorbed(kernels::Ops& ops, MlaScratch& scratch, const Step& step) const;
+  void attend_expanded(kernels::Ops& ops, MlaScratch& scratch, const Step& step) const;
+  float scale() const;
+
+  const ModelConfig* config_ = nullptr;
+  float latent_norm_eps_ = 0;
+  DeviceWeight q_a_;
+  DeviceArray q_a_norm_;
+  DeviceWeight q_b_;
+  DeviceWeight kv_a_;
+  DeviceArray kv_a_norm_;
+  DeviceWeight w_uk_;             // heads*nope x kv_rank
+  DeviceWeight w_uk_transposed_;  // heads*kv_rank x nope
+  DeviceWeight w_uv_;             // heads*v x kv_rank
+  DeviceWeight o_;
+};
+
+}  // namespace glm::runner

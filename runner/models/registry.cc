@@ -1,0 +1,44 @@
+#include "runner/models/registry.h"
+
+#include <array>
+
+#include "base/check.h"
+#include "kernels/ops.h"
+#include "runner/checkpoint/checkpoint.h"
+#include "runner/models/glm4_moe_lite.h"
+
+namespace glm::runner {
+namespace {
+
+struct ArchitectureRow {
+  std::string_view model_type;
+  Result<std::unique_ptr<Model>> (*load)(const Checkpoint&, ModelFacts,
+                                         std::unique_ptr<kernels::Ops>, const LoadOptions&);
+};
+
+// What is known but does not run yet is in runner/checkpoint/architectures.cc.
+constexpr std::array<ArchitectureRow, 1> kArchitectures = {{
+    {"glm4_moe_lite", &load_glm4_moe_lite},
+}};
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
+                                          const LoadOptions& options) {
+  ModelFacts facts = GLM_TRY(inspect(files));
+  const Checkpoint checkpoint = GLM_TRY(Checkpoint::open(files));
+  for (const ArchitectureRow& row : kArchitectures) {
+    if (row.model_type != facts.architecture) continue;
+    return row.load(checkpoint, std::move(facts), kernels::make_cpu_ops(options.threads), options);
+  }
+  return make_error(Errc::internal, "architecture '{}' passed inspection but has no loader",
+                    facts.architecture);
+}
+
+std::vector<std::string_view> supported_architectures() {
+  std::vector<std::string_view> names;
+  for (const ArchitectureRow& row : kArchitectures) names.push_back(row.model_type);
+  return names;
+}
+
+}  // namespace glm::runner
