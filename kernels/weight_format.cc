@@ -15,6 +15,8 @@ std::string_view name(WeightFormat format) {
       return "bf16";
     case WeightFormat::int4_group:
       return "int4_group";
+    case WeightFormat::int8_group:
+      return "int8_group";
   }
   return "?";
 }
@@ -29,6 +31,8 @@ std::int64_t WeightLayout::data_row_bytes() const {
       return cols * 2;
     case WeightFormat::int4_group:
       return (cols + 7) / 8 * 4;
+    case WeightFormat::int8_group:
+      return (cols + 3) / 4 * 4;
   }
   return 0;
 }
@@ -73,9 +77,8 @@ void check(const WeightView& weight) {
   const WeightLayout& layout = weight.layout;
   GLM_CHECK(layout.rows >= 0 && layout.cols >= 0);
   GLM_CHECK(weight.data != nullptr || layout.rows * layout.cols == 0);
-  const bool quantized = layout.format == WeightFormat::int4_group;
-  GLM_CHECK(quantized == (layout.group > 0));
-  if (quantized) {
+  GLM_CHECK(layout.quantized() == (layout.group > 0));
+  if (layout.quantized()) {
     GLM_CHECK(weight.scales != nullptr || layout.rows * layout.cols == 0);
     GLM_CHECK(layout.scale_dtype == Dtype::bf16 || layout.scale_dtype == Dtype::f16 ||
               layout.scale_dtype == Dtype::f32);

@@ -8,6 +8,7 @@
 //                    stored as q + 8 with q in [-8, 7]; cols_padded = cols rounded up to 8
 //                    scales [rows, ceil(cols/group)] bf16 | f16 | f32
 //                    the weight is q * scale, rounded to nearest even in the dtype of the scales
+//   int8_group       the same with data [rows, cols rounded up to 4] u8, stored as q + 128
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@
 
 namespace glm::kernels {
 
-enum class WeightFormat : std::uint8_t { f32, f16, bf16, int4_group };
+enum class WeightFormat : std::uint8_t { f32, f16, bf16, int4_group, int8_group };
 
 std::string_view name(WeightFormat format);
 
@@ -36,10 +37,13 @@ struct WeightLayout {
   std::int64_t scale_bytes() const { return rows * scale_row_bytes(); }
   std::int64_t groups() const { return group == 0 ? 0 : (cols + group - 1) / group; }
 
+  bool quantized() const {
+    return format == WeightFormat::int4_group || format == WeightFormat::int8_group;
+  }
+
   // Every weight it can hold is a bf16 number.
   bool exact_in_bf16() const {
-    return format == WeightFormat::bf16 ||
-           (format == WeightFormat::int4_group && scale_dtype == Dtype::bf16);
+    return format == WeightFormat::bf16 || (quantized() && scale_dtype == Dtype::bf16);
   }
 
   bool operator==(const WeightLayout&) const = default;

@@ -37,20 +37,29 @@ float round_to(Dtype dtype, float value) {
   }
 }
 
-void decode_int4_row(const WeightView& weight, std::int64_t row, float* out) {
+// The integer of column c, counted from the start of its row.
+int quantized_at(WeightFormat format, const std::byte* data, std::int64_t c) {
+  if (format == WeightFormat::int8_group) return std::to_integer<int>(data[c]) - 128;
+  return (std::to_integer<int>(data[c / 2]) >> (4 * (c % 2)) & 15) - 8;
+}
+
+void decode_quantized_row(const WeightView& weight, std::int64_t row, float* out) {
   const WeightLayout& layout = weight.layout;
-  const auto* words = row_at<std::uint32_t>(weight.data, row, layout.data_row_bytes());
+  const auto* data = row_at<std::byte>(weight.data, row, layout.data_row_bytes());
+  const bool fast = layout.format == WeightFormat::int4_group &&
+                    layout.scale_dtype == Dtype::bf16 && layout.group % 8 == 0;
   for (std::int64_t group = 0; group < layout.groups(); ++group) {
     const std::int64_t first = group * layout.group;
     const std::int64_t end = std::min(first + layout.group, layout.cols);
     const float scale = scale_at(layout, weight.scales, row * layout.groups() + group);
-    if (layout.scale_dtype == Dtype::bf16 && layout.group % 8 == 0 && std::isfinite(scale)) {
-      decode_int4_bf16(words + first / 8, end - first, scale, out + first);
+    if (fast && std::isfinite(scale)) {
+      decode_int4_bf16(reinterpret_cast<const std::uint32_t*>(data) + first / 8, end - first, scale,
+                       out + first);
       continue;
     }
     for (std::int64_t c = first; c < end; ++c) {
-      const int q = static_cast<int>((words[c / 8] >> (4 * (c % 8))) & 15U) - 8;
-      out[c] = round_to(layout.scale_dtype, static_cast<float>(q) * scale);
+      const auto q = static_cast<float>(quantized_at(layout.format, data, c));
+      out[c] = round_to(layout.scale_dtype, q * scale);
     }
   }
 }
@@ -73,7 +82,8 @@ void decode_row(const WeightView& weight, std::int64_t row, float* out) {
     case WeightFormat::bf16:
       return decode_bf16(row_at<std::uint16_t>(weight.data, row, row_bytes), layout.cols, out);
     case WeightFormat::int4_group:
-      return decode_int4_row(weight, row, out);
+    case WeightFormat::int8_group:
+      return decode_quantized_row(weight, row, out);
   }
 }
 

@@ -62,8 +62,8 @@ Result<StoredWeight> detect_format(const Checkpoint& checkpoint, const std::stri
     const TensorInfo* tensor = checkpoint.find(fmt::format("{}.{}", module, row.suffix));
     if (tensor == nullptr || (row.dtype && *row.dtype != tensor->dtype)) continue;
     return make_error(Errc::unsupported,
-                      "module '{}': {} is not supported yet (recognised by {}, {}); bf16 and 4-bit "
-                      "symmetric compressed-tensors checkpoints are",
+                      "module '{}': {} is not supported yet (recognised by {}, {}); unquantized "
+                      "and symmetric int4 or int8 compressed-tensors checkpoints are",
                       module, row.name, tensor->name, describe(*tensor));
   }
   return make_error(Errc::not_found, "module '{}' has no tensors in this checkpoint", module);

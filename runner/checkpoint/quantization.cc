@@ -50,7 +50,7 @@ constexpr std::array<Refusal, 24> kRefusals = {{
 }};
 
 constexpr std::string_view kSibling =
-    "unquantized and 4-bit symmetric compressed-tensors checkpoints run";
+    "unquantized and symmetric int4 or int8 compressed-tensors checkpoints run";
 
 Error refuse(std::string_view where, std::string_view name, std::string_view missing) {
   return make_error(Errc::unsupported, "{}: {} is not supported yet: what is missing is {}; {}",
@@ -148,15 +148,16 @@ Result<std::string> group_label(const JsonFields& groups, const std::string& key
   const std::int64_t bits = GLM_TRY(weights->integer("num_bits", {1, 64}, 8));
   const bool symmetric = GLM_TRY(weights->boolean("symmetric", true));
   const std::int64_t size = GLM_TRY(weights->integer("group_size", {-1, 1 << 20}, -1));
-  if (type != "int" || bits != 4) {
+  if (type != "int" || (bits != 4 && bits != 8)) {
     return refuse(where, fmt::format("compressed-tensors {}{}", type, bits),
                   fmt::format("{}-bit {} weights", bits, type == "int" ? "integer" : "float"));
   }
   if (!symmetric) {
-    return refuse(where, "compressed-tensors int4, asymmetric", "4-bit weights with zero points");
+    return refuse(where, fmt::format("compressed-tensors int{}, asymmetric", bits),
+                  "weights with zero points");
   }
-  return size > 0 ? fmt::format("int4 g{} (compressed-tensors)", size)
-                  : std::string("int4 channel (compressed-tensors)");
+  return size > 0 ? fmt::format("int{} g{} (compressed-tensors)", bits, size)
+                  : fmt::format("int{} channel (compressed-tensors)", bits);
 }
 
 // True for a sub-configuration that is there and says something.

@@ -13,8 +13,6 @@ using kernels::Dtype;
 using kernels::WeightFormat;
 using kernels::WeightLayout;
 
-constexpr std::int64_t kBits = 4;
-
 // The tensors of one module; null where there is none.
 struct Parts {
   const TensorInfo* packed;
@@ -40,6 +38,7 @@ T value_at(std::span<const std::byte> bytes, std::size_t index) {
 struct Size {
   std::int64_t rows;
   std::int64_t cols;
+  std::int64_t bits;
 };
 
 // weight_shape, which must fit the packed tensor.
@@ -50,7 +49,7 @@ Result<Size> read_shape(const Checkpoint& checkpoint, const Parts& parts) {
                       describe(*parts.shape));
   }
   GLM_TRY(checkpoint.read(*parts.shape, 0, bytes));
-  const Size size{value_at<std::int64_t>(bytes, 0), value_at<std::int64_t>(bytes, 1)};
+  Size size{value_at<std::int64_t>(bytes, 0), value_at<std::int64_t>(bytes, 1), 0};
   constexpr std::int64_t kSizeMax = 1LL << 40;
   const TensorInfo& packed = *parts.packed;
   if (packed.shape.size() != 2 || size.rows < 1 || size.cols < 1 || size.cols > kSizeMax ||
@@ -58,17 +57,17 @@ Result<Size> read_shape(const Checkpoint& checkpoint, const Parts& parts) {
     return make_error(Errc::corrupt, "tensor '{}' says [{}, {}], but '{}' is {}", parts.shape->name,
                       size.rows, size.cols, packed.name, describe(packed));
   }
-  if (packed.shape[1] == (size.cols + 3) / 4 && packed.shape[1] != (size.cols + 7) / 8) {
-    return make_error(Errc::unsupported,
-                      "tensor '{}': 8-bit weights are not supported yet in pack-quantized form, "
-                      "only 4-bit ones",
-                      packed.name);
+  for (const std::int64_t bits : {4, 8}) {
+    if (packed.shape[1] == (size.cols * bits + 31) / 32) {
+      size.bits = bits;
+      return size;
+    }
   }
-  if (packed.shape[1] != (size.cols + 7) / 8) {
-    return make_error(Errc::corrupt, "tensor '{}': got {}, wanted i32 [{}, {}] for 4-bit weights",
-                      packed.name, describe(packed), size.rows, (size.cols + 7) / 8);
-  }
-  return size;
+  return make_error(Errc::corrupt,
+                    "tensor '{}': got {}, wanted i32 [{}, {}] for 4-bit or [{}, {}] for 8-bit "
+                    "weights",
+                    packed.name, describe(packed), size.rows, (size.cols + 7) / 8, size.rows,
+                    (size.cols + 3) / 4);
 }
 
 // Columns per scale.
@@ -86,20 +85,24 @@ Result<std::int64_t> read_group(const TensorInfo& scale, Size size) {
 }
 
 // A symmetric weight may carry zero points as long as they are zero.
-Status check_zero_point(const Checkpoint& checkpoint, const TensorInfo& tensor) {
+Status check_zero_point(const Checkpoint& checkpoint, const TensorInfo& tensor, std::int64_t bits) {
   const std::vector<std::byte> bytes = GLM_TRY(checkpoint.read_all(tensor));
   const bool packed = tensor.dtype == Dtype::i32;
+  const unsigned zero_code = bits == 4 ? 0x8 : 0x80;
   // Packed along the outputs; what lies beyond the last output is padded with zero bits.
   const auto zero = [&](std::byte byte) {
     const auto value = std::to_integer<unsigned>(byte);
     if (!packed) return value == 0;
-    return (value & 15U) % 8 == 0 && (value >> 4U) % 8 == 0;
+    if (bits == 8) return value == 0 || value == zero_code;
+    const unsigned low = value & 15U;
+    const unsigned high = value >> 4U;
+    return (low == 0 || low == zero_code) && (high == 0 || high == zero_code);
   };
   if ((packed || tensor.dtype == Dtype::i8) && std::all_of(bytes.begin(), bytes.end(), zero)) {
     return Ok{};
   }
   return make_error(Errc::unsupported,
-                    "tensor '{}': asymmetric 4-bit weights are not supported yet, only symmetric "
+                    "tensor '{}': asymmetric weights are not supported yet, only symmetric "
                     "ones",
                     tensor.name);
 }
@@ -137,16 +140,18 @@ Result<std::optional<StoredWeight>> detect(const Checkpoint& checkpoint,
   }
   const Size size = GLM_TRY(read_shape(checkpoint, parts));
   StoredWeight stored;
-  stored.layout = {.format = WeightFormat::int4_group,
+  stored.layout = {.format = size.bits == 4 ? WeightFormat::int4_group : WeightFormat::int8_group,
                    .rows = size.rows,
                    .cols = size.cols,
                    .group = GLM_TRY(read_group(*parts.scale, size)),
                    .scale_dtype = parts.scale->dtype};
-  if (parts.zero_point != nullptr) GLM_TRY(check_zero_point(checkpoint, *parts.zero_point));
+  if (parts.zero_point != nullptr)
+    GLM_TRY(check_zero_point(checkpoint, *parts.zero_point, size.bits));
   if (parts.g_idx != nullptr) GLM_TRY(check_g_idx(checkpoint, *parts.g_idx, stored.layout));
   const bool channel = stored.layout.group == size.cols;
-  stored.label = channel ? "int4 channel (compressed-tensors)"
-                         : fmt::format("int4 g{} (compressed-tensors)", stored.layout.group);
+  stored.label =
+      channel ? fmt::format("int{} channel (compressed-tensors)", size.bits)
+              : fmt::format("int{} g{} (compressed-tensors)", size.bits, stored.layout.group);
   return std::optional<StoredWeight>(std::move(stored));
 }
 
@@ -154,7 +159,6 @@ Status read(const Checkpoint& checkpoint, const std::string& module, const Weigh
             WeightMemory target) {
   const Parts parts = parts_of(checkpoint, module);
   GLM_CHECK(parts.packed != nullptr && parts.scale != nullptr);
-  GLM_CHECK(layout.data_row_bytes() * 8 >= layout.cols * kBits);
   GLM_TRY(checkpoint.read(*parts.packed, 0, target.data));
   if (parts.scale->size_bytes == target.scales.size()) {
     return checkpoint.read(*parts.scale, 0, target.scales);

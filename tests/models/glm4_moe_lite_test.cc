@@ -1,0 +1,287 @@
+// A checkpoint of random numbers in awkward shapes: every way through the model must give the same
+// logits, and a broken checkpoint must be named.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "kernels/dtype.h"
+#include "runner/models/registry.h"
+#include "tests/fakes/tiny_random_model.h"
+
+namespace glm::runner {
+namespace {
+
+using fakes::FakeTensors;
+using fakes::FakeWeights;
+using fakes::TemporaryFolder;
+using fakes::TinyModelOptions;
+using testing::HasSubstr;
+
+std::unique_ptr<Model> load(const std::filesystem::path& folder, const LoadOptions& options) {
+  auto files = files_in(folder);
+  EXPECT_TRUE(files.ok());
+  auto model = load_model(*files, options);
+  EXPECT_TRUE(model.ok()) << model.error().message;
+  return std::move(model).value();
+}
+
+std::vector<std::int32_t> prompt(std::size_t length) {
+  std::vector<std::int32_t> tokens;
+  for (std::size_t i = 0; i < length; ++i)
+    tokens.push_back(static_cast<std::int32_t>(i * 37 % 101));
+  return tokens;
+}
+
+// Logits after `tokens`, run in pieces of `piece`.
+std::vector<float> logits_of(Model& model, std::span<const std::int32_t> tokens,
+                             std::size_t piece) {
+  auto cache = model.make_cache(static_cast<std::int64_t>(tokens.size()));
+  EXPECT_TRUE(cache.ok());
+  std::vector<float> logits(static_cast<std::size_t>(model.facts().vocab_size));
+  while (!tokens.empty()) {
+    const std::size_t count = std::min(piece, tokens.size());
+    const Status status = model.forward(tokens.first(count), **cache, logits);
+    EXPECT_TRUE(status.ok()) << status.error().message;
+    tokens = tokens.subspan(count);
+  }
+  return logits;
+}
+
+float largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  float largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
+  return largest;
+}
+
+float largest(const std::vector<float>& a) {
+  float found = 0;
+  for (const float value : a) found = std::max(found, std::abs(value));
+  return found;
+}
+
+class TinyModel : public testing::TestWithParam<FakeWeights> {
+ protected:
+  void SetUp() override {
+    options_.weights = GetParam();
+    fakes::write_tiny_model(folder_.path(), options_);
+  }
+  TemporaryFolder folder_;
+  TinyModelOptions options_;
+};
+
+TEST_P(TinyModel, GivesTheSameLogitsHoweverThePromptIsSplit) {
+  const auto tokens = prompt(70);
+  for (const MlaForm form : {MlaForm::automatic, MlaForm::absorbed, MlaForm::expanded}) {
+    LoadOptions options;
+    options.mla_form = form;
+    options.threads = 2;
+    const auto model = load(folder_.path(), options);
+    const std::vector<float> whole = logits_of(*model, tokens, tokens.size());
+    EXPECT_GT(largest(whole), 0.1F);
+    for (const std::size_t piece : {1U, 2U, 7U, 31U, 32U, 33U}) {
+      EXPECT_LT(largest_difference(whole, logits_of(*model, tokens, piece)), 2e-5F * largest(whole))
+          << "pieces of " << piece;
+    }
+  }
+}
+
+TEST_P(TinyModel, GivesTheSameLogitsAbsorbedAndExpanded) {
+  for (const std::size_t length : {1U, 2U, 33U, 129U}) {
+    const auto tokens = prompt(length);
+    LoadOptions options;
+    options.mla_form = MlaForm::absorbed;
+    const std::vector<float> absorbed =
+        logits_of(*load(folder_.path(), options), tokens, tokens.size());
+    options.mla_form = MlaForm::expanded;
+    const std::vector<float> expanded =
+        logits_of(*load(folder_.path(), options), tokens, tokens.size());
+    EXPECT_LT(largest_difference(absorbed, expanded), 2e-5F * largest(absorbed));
+  }
+}
+
+TEST_P(TinyModel, DoesNotDependOnTheNumberOfThreads) {
+  const auto tokens = prompt(40);
+  LoadOptions options;
+  options.threads = 1;
+  const auto one = logits_of(*load(folder_.path(), options), tokens, 40);
+  options.threads = 3;
+  const auto three = logits_of(*load(folder_.path(), options), tokens, 40);
+  EXPECT_EQ(one, three);
+}
+
+TEST_P(TinyModel, ForgetsWhatIsTruncated) {
+  const auto model = load(folder_.path(), {});
+  const auto tokens = prompt(12);
+  auto cache = std::move(model->make_cache(32)).value();
+  std::vector<float> first(101);
+  ASSERT_TRUE(model->forward(tokens, *cache, first).ok());
+  ASSERT_TRUE(model->forward(prompt(5), *cache, {}).ok());
+  EXPECT_EQ(cache->length(), 17);
+  cache->truncate(11);
+  std::vector<float> again(101);
+  ASSERT_TRUE(model->forward(std::span(tokens).last(1), *cache, again).ok());
+  EXPECT_LT(largest_difference(first, again), 2e-5F * largest(first));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TinyModel,
+                         testing::Values(FakeWeights::bf16, FakeWeights::int4_group32,
+                                         FakeWeights::int4_channel));
+
+// The same weights decoded by hand into a plain checkpoint must give the same bits.
+TEST(Glm4MoeLite, ReadsQuantizedWeightsExactly) {
+  TinyModelOptions options;
+  options.weights = FakeWeights::int4_group32;
+  TemporaryFolder packed;
+  fakes::write_tiny_model(packed.path(), options);
+
+  FakeTensors plain;
+  const FakeTensors tensors = fakes::tiny_tensors(options);
+  for (const auto& [name, tensor] : tensors) {
+    const auto at = name.find(".weight_");
+    if (at == std::string::npos) {
+      plain[name] = tensor;
+      continue;
+    }
+    if (!name.ends_with("_packed")) continue;
+    const std::string module = name.substr(0, at);
+    const auto* words = reinterpret_cast<const std::uint32_t*>(tensor.bytes.data());
+    const auto& scales = tensors.at(module + ".weight_scale");
+    const auto* scale_bits = reinterpret_cast<const std::uint16_t*>(scales.bytes.data());
+    const std::int64_t rows = tensor.shape[0];
+    std::int64_t cols = 0;
+    std::memcpy(&cols, tensors.at(module + ".weight_shape").bytes.data() + 8, 8);
+    const std::int64_t groups = scales.shape[1];
+    std::vector<float> values;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < cols; ++c) {
+        const auto word = words[r * tensor.shape[1] + c / 8];
+        const int q = static_cast<int>((word >> (4 * (c % 8))) & 15U) - 8;
+        const auto scale = glm::kernels::bf16_to_f32(scale_bits[r * groups + c / (cols / groups)]);
+        values.push_back(static_cast<float>(q) * scale);
+      }
+    }
+    plain[module + ".weight"] = fakes::bf16_tensor({rows, cols}, values);
+  }
+  TemporaryFolder unpacked;
+  options.weights = FakeWeights::bf16;
+  fakes::write_file(unpacked.path() / "config.json", fakes::tiny_config(options));
+  fakes::write_safetensors(unpacked.path() / "model.safetensors", plain);
+
+  const auto tokens = prompt(20);
+  EXPECT_EQ(logits_of(*load(packed.path(), {}), tokens, 20),
+            logits_of(*load(unpacked.path(), {}), tokens, 20));
+}
+
+TEST(Glm4MoeLite, ReadsFusedExperts) {
+  TinyModelOptions options;
+  TemporaryFolder single;
+  fakes::write_tiny_model(single.path(), options);
+  FakeTensors fused = fakes::tiny_tensors(options);
+  for (std::int64_t layer = options.dense_layers; layer < options.layers; ++layer) {
+    const std::string prefix = fmt::format("model.layers.{}.mlp.experts", layer);
+    fakes::FakeTensor gate_up{
+        "BF16", {options.experts, 2 * options.moe_intermediate, options.hidden}, {}};
+    fakes::FakeTensor down{"BF16", {options.experts, options.hidden, options.moe_intermediate}, {}};
+    for (std::int64_t e = 0; e < options.experts; ++e) {
+      for (const char* name : {"gate_proj", "up_proj", "down_proj"}) {
+        const std::string full = fmt::format("{}.{}.{}.weight", prefix, e, name);
+        auto& target = name[0] == 'd' ? down.bytes : gate_up.bytes;
+        const auto& bytes = fused.at(full).bytes;
+        target.insert(target.end(), bytes.begin(), bytes.end());
+        fused.erase(full);
+      }
+    }
+    fused[prefix + ".gate_up_proj"] = gate_up;
+    fused[prefix + ".down_proj"] = down;
+  }
+  TemporaryFolder folder;
+  fakes::write_file(folder.path() / "config.json", fakes::tiny_config(options));
+  fakes::write_safetensors(folder.path() / "model.safetensors", fused);
+  const auto tokens = prompt(9);
+  EXPECT_EQ(logits_of(*load(single.path(), {}), tokens, 9),
+            logits_of(*load(folder.path(), {}), tokens, 9));
+}
+
+class BrokenModel : public testing::Test {
+ protected:
+  std::string error(const FakeTensors& tensors, const LoadOptions& options = {}) {
+    fakes::write_file(folder_.path() / "config.json", fakes::tiny_config({}));
+    fakes::write_safetensors(folder_.path() / "model.safetensors", tensors);
+    const auto model = load_model(std::move(files_in(folder_.path())).value(), options);
+    return model.ok() ? "it loaded" : model.error().message;
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(BrokenModel, NamesTheTensorThatIsMissing) {
+  FakeTensors tensors = fakes::tiny_tensors({});
+  tensors.erase("model.layers.1.mlp.gate.e_score_correction_bias");
+  EXPECT_EQ(error(tensors),
+            "tensor 'model.layers.1.mlp.gate.e_score_correction_bias' is missing from the "
+            "checkpoint");
+  tensors = fakes::tiny_tensors({});
+  tensors.erase("model.layers.2.mlp.experts.4.up_proj.weight");
+  EXPECT_EQ(error(tensors),
+            "module 'model.layers.2.mlp.experts.4.up_proj' is missing from the checkpoint");
+}
+
+TEST_F(BrokenModel, NamesTheTensorOfTheWrongShape) {
+  FakeTensors tensors = fakes::tiny_tensors({});
+  tensors["model.norm.weight"] = fakes::bf16_tensor({4}, {1, 1, 1, 1});
+  EXPECT_EQ(error(tensors),
+            "tensor 'model.norm.weight': got bf16 [4], wanted bf16, f16 or f32 [96]");
+  tensors = fakes::tiny_tensors({});
+  tensors["lm_head.weight"] = fakes::bf16_tensor({2, 3}, {1, 2, 3, 4, 5, 6});
+  EXPECT_EQ(error(tensors), "module 'lm_head': got a bf16 weight of [2, 3], wanted [101, 96]");
+}
+
+TEST_F(BrokenModel, IsNotNeededWhenTheStopComes) {
+  std::stop_source source;
+  LoadOptions options;
+  options.stop = source.get_token();
+  options.progress = [&](const LoadProgress& progress) {
+    EXPECT_LE(progress.completed_bytes, progress.total_bytes);
+    if (progress.completed_bytes > progress.total_bytes / 2) source.request_stop();
+  };
+  EXPECT_EQ(error(fakes::tiny_tensors({}), options), "loading was cancelled");
+}
+
+TEST(Glm4MoeLite, NotesWhatItDidNotUse) {
+  TemporaryFolder folder;
+  FakeTensors tensors = fakes::tiny_tensors({});
+  tensors["model.mystery.weight"] = fakes::bf16_tensor({1}, {1});
+  fakes::write_file(folder.path() / "config.json", fakes::tiny_config({}));
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  const auto model = load(folder.path(), {});
+  EXPECT_THAT(model->facts().notes,
+              testing::ElementsAre("1 tensors of the checkpoint were not used: "
+                                   "model.mystery.weight"));
+  EXPECT_TRUE(model->facts().has_mtp);
+}
+
+TEST(Glm4MoeLite, RefusesRequestsThatCannotBeRun) {
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), {});
+  const auto model = load(folder.path(), {});
+  EXPECT_EQ(model->make_cache(0).error().message,
+            "a cache of 0 tokens: the model's context is 1 to 512 tokens");
+  EXPECT_EQ(model->make_cache(513).error().code, Errc::invalid_argument);
+  auto cache = std::move(model->make_cache(4)).value();
+  const auto message = [&](std::vector<std::int32_t> tokens, std::size_t logits_size) {
+    std::vector<float> logits(logits_size);
+    const Status status = model->forward(tokens, *cache, logits);
+    EXPECT_FALSE(status.ok());
+    return status.error().message;
+  };
+  EXPECT_EQ(message({}, 101), "no tokens to run");
+  EXPECT_EQ(message({101}, 101), "token 101 is outside the vocabulary of 101");
+  EXPECT_EQ(message({-1}, 101), "token -1 is outside the vocabulary of 101");
+  EXPECT_EQ(message({1}, 100), "room for 100 logits, wanted 101");
+  EXPECT_EQ(message({1, 2, 3, 4, 5}, 101), "5 tokens do not fit: the cache holds 0 of 4");
+  EXPECT_EQ(cache->length(), 0);
+}
+
+}  // namespace
+}  // namespace glm::runner
