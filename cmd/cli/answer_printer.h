@@ -1,0 +1,34 @@
+// Shows an answer while it arrives: its content on standard output, its thinking on standard error.
+//
+// Thread safety: one thread at a time.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace glm {
+
+enum class ThinkingView { shown, hidden };
+
+class AnswerPrinter {
+ public:
+  explicit AnswerPrinter(ThinkingView thinking);
+
+  Status thinking(std::string_view text);
+  Status content(std::string_view text);
+
+  // Ends what is open and writes the final newline; also after an answer that was cut short.
+  Status finish();
+
+ private:
+  void end_thinking();
+
+  const ThinkingView thinking_;
+  const bool content_for_terminal_, thinking_for_terminal_;
+  bool thinks_ = false;
+  bool wrote_content_ = false;
+};
+
+}  // namespace glm

@@ -1,0 +1,147 @@
+#include "cmd/cli/daemon_start.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "base/errno_error.h"
+#include "base/fd.h"
+#include "base/paths.h"
+#include "base/subprocess.h"
+#include "cmd/cli/terminal.h"
+
+namespace glm {
+namespace fs = std::filesystem;
+namespace {
+
+using std::chrono::milliseconds;
+using Steady = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kStartTimeMax{15};
+constexpr milliseconds kPollInterval{25};
+constexpr std::size_t kLogTailMaxBytes = 800;
+
+Result<Fd> open_file(const fs::path& path, int flags) {
+  Fd fd(::open(path.c_str(), flags | O_CLOEXEC, 0600));
+  if (!fd) return errno_error("open", path, errno);
+  return fd;
+}
+
+// Whoever holds it starts the daemon. Freed by close(), also when its holder is killed.
+Result<Fd> lock(const fs::path& path, Steady::time_point deadline) {
+  Fd fd = GLM_TRY(open_file(path, O_RDWR | O_CREAT));
+  while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return errno_error("lock", path, errno);
+    if (Steady::now() > deadline) {
+      return make_error(Errc::unavailable,
+                        "another command has been starting the daemon for {} s (it holds {})",
+                        kStartTimeMax.count(), path.string());
+    }
+    std::this_thread::sleep_for(kPollInterval);
+  }
+  return fd;
+}
+
+// What the daemon wrote since it was started: the end of it, indented.
+std::string log_tail(const fs::path& log, std::uint64_t begin) {
+  const auto text = read_file(log);
+  if (!text.ok() || text->size() <= begin) return {};
+  std::string_view tail = std::string_view(*text).substr(begin);
+  if (tail.size() > kLogTailMaxBytes) tail = tail.substr(tail.size() - kLogTailMaxBytes);
+  std::string indented;
+  while (!tail.empty()) {
+    const std::size_t newline = std::min(tail.find('\n'), tail.size());
+    indented += fmt::format("\n  {}", for_terminal(tail.substr(0, newline)));
+    tail.remove_prefix(std::min(newline + 1, tail.size()));
+  }
+  return indented;
+}
+
+std::uint64_t size_of(const Fd& file) {
+  struct stat info {};
+  return ::fstat(file.get(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+Result<std::string> start(const HostAddress& address, const fs::path& home) {
+  std::error_code failure;
+  fs::create_directories(home / "logs", failure);
+  if (failure) {
+    return make_error(Errc::permission, "create {}: {}", (home / "logs").string(),
+                      failure.message());
+  }
+  const fs::path log_path = home / "logs" / "daemon.log";
+  const Fd log = GLM_TRY(open_file(log_path, O_WRONLY | O_CREAT | O_APPEND));
+  const Fd nothing = GLM_TRY(open_file("/dev/null", O_RDONLY));
+  const std::uint64_t log_begin = size_of(log);
+
+  SpawnOptions options;
+  options.program = GLM_TRY(executable_path());
+  options.arguments = {"serve"};
+  options.environment = {{"GLM_HOST", address.str()}, {"GLM_HOME", home.string()}};
+  options.working_dir = home;
+  options.fds = {{.ours = nothing.get(), .theirs = 0},
+                 {.ours = log.get(), .theirs = 1},
+                 {.ours = log.get(), .theirs = 2}};
+  options.group = ProcessGroup::session;
+  const pid_t pid = GLM_TRY(Subprocess::spawn_detached(options));
+
+  const auto deadline = Steady::now() + kStartTimeMax;
+  while (true) {
+    const bool runs = process_runs(pid);
+    const Peer peer = who_answers(address);
+    if (peer.kind == Peer::Kind::glm) {
+      if (runs)
+        say(fmt::format("glm: started the daemon (pid {}, log {})\n", pid, log_path.string()));
+      return peer.version;
+    }
+    if (!runs) {
+      return make_error(Errc::unavailable,
+                        "the daemon ended as soon as it was started; its log {}{}",
+                        log_path.string(), log_tail(log_path, log_begin));
+    }
+    if (Steady::now() > deadline) {
+      return make_error(Errc::unavailable,
+                        "the daemon (pid {}) does not answer at {} after {} s; its log {}{}", pid,
+                        address.str(), kStartTimeMax.count(), log_path.string(),
+                        log_tail(log_path, log_begin));
+    }
+    std::this_thread::sleep_for(kPollInterval);
+  }
+}
+
+}  // namespace
+
+Error not_glm(const HostAddress& address, const Peer& peer) {
+  return make_error(Errc::already_exists,
+                    "what listens at {} is not glm: it {}; set GLM_HOST to another address",
+                    address.str(), peer.detail);
+}
+
+Result<std::string> ensure_daemon(const HostAddress& address) {
+  Peer peer = who_answers(address);
+  if (peer.kind == Peer::Kind::glm) return peer.version;
+  if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
+  if (!address.is_loopback() || address.tls) {
+    return make_error(Errc::unavailable,
+                      "no daemon answers at {}; start it there with 'glm serve', or set GLM_HOST",
+                      address.str());
+  }
+  const fs::path home = GLM_TRY(glm_home());
+  std::error_code failure;
+  fs::create_directories(home, failure);
+  if (failure) {
+    return make_error(Errc::permission, "create {}: {}", home.string(), failure.message());
+  }
+  const Fd held = GLM_TRY(lock(home / "daemon-start.lock", Steady::now() + kStartTimeMax));
+  peer = who_answers(address);  // it may have come up while we waited
+  if (peer.kind == Peer::Kind::glm) return peer.version;
+  if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
+  return start(address, home).with("start the daemon");
+}
+
+}  // namespace glm

@@ -1,0 +1,104 @@
+#include "cmd/cli/line_editor.h"
+
+#include <histedit.h>
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "base/handle.h"
+
+namespace glm {
+namespace {
+
+constexpr int kHistoryLinesMax = 1000;
+
+struct HistoryTraits {
+  using Raw = ::History*;
+  static constexpr Raw kEmpty = nullptr;
+  static void close(Raw raw) { ::history_end(raw); }
+};
+using LineHistory = Handle<HistoryTraits>;
+
+struct EditLineTraits {
+  using Raw = ::EditLine*;
+  static constexpr Raw kEmpty = nullptr;
+  static void close(Raw raw) { ::el_end(raw); }
+};
+using Editor = Handle<EditLineTraits>;
+
+}  // namespace
+
+struct LineEditor::Impl {
+  std::filesystem::path history_file;
+  LineHistory history;
+  Editor editor;
+  std::string prompt;
+  bool interrupted = false;
+
+  static Impl* of(::EditLine* editor) {
+    void* data = nullptr;
+    ::el_get(editor, EL_CLIENTDATA, &data);
+    return static_cast<Impl*>(data);
+  }
+  static char* show_prompt(::EditLine* editor) { return of(editor)->prompt.data(); }
+  static unsigned char interrupt(::EditLine* editor, int) {
+    of(editor)->interrupted = true;
+    return CC_NEWLINE;
+  }
+
+  void load_history();
+  void remember(const char* line);
+};
+
+void LineEditor::Impl::load_history() {
+  ::HistEvent event;
+  ::history(history.get(), &event, H_SETSIZE, kHistoryLinesMax);
+  ::history(history.get(), &event, H_SETUNIQUE, 1);
+  ::history(history.get(), &event, H_LOAD, history_file.c_str());
+}
+
+void LineEditor::Impl::remember(const char* line) {
+  ::HistEvent event;
+  ::history(history.get(), &event, H_ENTER, line);
+  const mode_t before = ::umask(0077);
+  ::history(history.get(), &event, H_SAVE, history_file.c_str());
+  ::umask(before);
+}
+
+LineEditor::LineEditor(std::filesystem::path history_file) : impl_(std::make_unique<Impl>()) {
+  impl_->history_file = std::move(history_file);
+  impl_->history = LineHistory(::history_init());
+  impl_->editor = Editor(::el_init("glm", stdin, stderr, stderr));
+  ::EditLine* const editor = impl_->editor.get();
+  if (editor == nullptr || !impl_->history) return;  // read() answers "end"
+  ::el_set(editor, EL_CLIENTDATA, impl_.get());
+  ::el_set(editor, EL_PROMPT, &Impl::show_prompt);
+  ::el_set(editor, EL_EDITOR, "emacs");
+  ::el_set(editor, EL_SIGNAL, 1);  // redraws after a resize
+  ::el_set(editor, EL_HIST, &::history, impl_->history.get());
+  // While a line is edited Ctrl-C is a key: libedit would swallow the signal.
+  ::el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
+  ::el_set(editor, EL_ADDFN, "glm-interrupt", "Throw the line away", &Impl::interrupt);
+  ::el_set(editor, EL_BIND, "^C", "glm-interrupt", nullptr);
+  ::el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  impl_->load_history();
+}
+
+LineEditor::~LineEditor() = default;
+
+LineEditor::Input LineEditor::read(std::string_view prompt) {
+  if (!impl_->editor || !impl_->history) return {Kind::end, {}};
+  impl_->prompt = prompt;
+  impl_->interrupted = false;
+  int length = 0;
+  const char* const line = ::el_gets(impl_->editor.get(), &length);
+  if (impl_->interrupted) return {Kind::interrupted, {}};
+  if (line == nullptr || length <= 0) return {Kind::end, {}};
+  std::string text(line);
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.find_first_not_of(" \t") != std::string::npos) impl_->remember(text.c_str());
+  return {Kind::line, std::move(text)};
+}
+
+}  // namespace glm

@@ -1,0 +1,14 @@
+// Pulling with something to see; `glm pull` and `glm run` share it.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "cmd/cli/cli.h"
+
+namespace glm {
+
+// Progress goes to standard error; Format::json prints the daemon's lines to standard output.
+Status pull_model(Client& client, const std::string& model, Format format);
+
+}  // namespace glm

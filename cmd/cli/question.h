@@ -1,0 +1,43 @@
+// Asking a model something: what the flags say about every request, and receiving the answer.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "cmd/cli/answer_printer.h"
+#include "cmd/cli/client.h"
+
+namespace glm {
+
+struct Asking {
+  std::string model;
+  std::string system;             // empty: the Modelfile's
+  std::optional<bool> think;      // absent: the model's own way
+  std::string keep_alive;         // empty: the daemon's
+  Json options = Json::object();  // by the names of modelfiles/parameters.h
+  ThinkingView thinking = ThinkingView::shown;
+};
+
+// Checks the value and puts it into options; `stop` adds up. `where` says who set it:
+// "--top-p: top_p wants a number in [0, 1], got '7'".
+Status set_option(Json& options, std::string_view name, std::string_view text,
+                  std::string_view where);
+
+// {"model", "stream": true, …}: what every request has.
+Json request_for(const Asking& asking);
+
+struct Answer {
+  std::string content;
+  std::string thinking;
+  Json last = Json::object();  // the object with "done": true and the counts
+};
+
+// Streams POST path into `answer`, and to the printer unless it is null. What has arrived stays in
+// `answer` when it fails. Errc::cancelled: Ctrl-C.
+Status receive(Client& client, std::string_view path, const Json& body, AnswerPrinter* printer,
+               Answer& answer);
+
+}  // namespace glm

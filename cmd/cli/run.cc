@@ -1,0 +1,180 @@
+// glm run MODEL [PROMPT...] — one answer for a prompt or for what is piped in, else a conversation.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/errno_error.h"
+#include "base/units.h"
+#include "cmd/cli/chat.h"
+#include "cmd/cli/cli.h"
+#include "cmd/cli/pull.h"
+#include "cmd/cli/question.h"
+#include "cmd/cli/statistics.h"
+#include "cmd/cli/terminal.h"
+#include "modelfiles/parameters.h"
+
+namespace glm {
+namespace {
+
+constexpr std::size_t kStdinMaxBytes = 16u << 20;
+
+struct Args {
+  std::string model;
+  std::vector<std::string> prompt;
+  std::string system;
+  std::string keep_alive;
+  std::optional<bool> think;
+  bool hide_thinking = false;
+  bool verbose = false;
+  bool json = false;
+  std::map<std::string_view, std::vector<std::string>> options;  // by row name
+};
+
+Result<std::string> read_stdin() {
+  std::string text;
+  std::array<char, 64 << 10> buffer;
+  while (true) {
+    const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EBADF) break;  // closed: nothing is piped in
+    if (got < 0) return errno_error("read", "standard input", errno);
+    if (got == 0) break;
+    text.append(buffer.data(), static_cast<std::size_t>(got));
+    if (text.size() > kStdinMaxBytes) {
+      return make_error(Errc::exhausted, "standard input has more than {} bytes", kStdinMaxBytes);
+    }
+  }
+  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
+// What is piped in stands before what the command line says.
+Result<std::string> whole_prompt(const Args& args) {
+  std::string typed;
+  for (const std::string& word : args.prompt) typed += (typed.empty() ? "" : " ") + word;
+  GLM_TRY(check_utf8(typed, "the prompt"));
+  if (stdin_is_terminal()) return typed;
+  std::string piped = GLM_TRY(read_stdin());
+  GLM_TRY(check_utf8(piped, "standard input"));
+  if (piped.empty()) return typed;
+  if (typed.empty()) return piped;
+  return piped + "\n" + typed;
+}
+
+Result<Asking> asking_from(const Args& args) {
+  Asking asking;
+  asking.model = args.model;
+  asking.system = args.system;
+  asking.think = args.think;
+  asking.keep_alive = args.keep_alive;
+  asking.thinking = args.hide_thinking ? ThinkingView::hidden : ThinkingView::shown;
+  if (!args.keep_alive.empty()) GLM_TRY(parse_duration(args.keep_alive).with("--keepalive"));
+  GLM_TRY(check_utf8(args.model, "the model's name"));
+  GLM_TRY(check_utf8(args.system, "the system message"));
+  OptionSet environment(modelfiles::parameter_table());
+  GLM_TRY(environment.read_environment());
+  if (environment.origin("device") == OptionOrigin::environment) {
+    asking.options["device"] = *environment.text("device");
+  }
+  for (const auto& [name, values] : args.options) {
+    for (const std::string& value : values) {
+      GLM_TRY(check_utf8(value, "an option"));
+      GLM_TRY(set_option(asking.options, name, value, "flag"));
+    }
+  }
+  return asking;
+}
+
+Status pull_if_absent(Client& client, const std::string& model) {
+  const Result<Json> shown = client.post("/api/show", {{"model", model}});
+  if (shown.ok()) return Ok{};
+  if (shown.error().code != Errc::not_found) return shown.error();
+  return pull_model(client, model, Format::text);
+}
+
+Status answer_once(Client& client, const Asking& asking, const std::string& prompt,
+                   const Args& args) {
+  Json body = request_for(asking);
+  body["prompt"] = prompt;
+  if (!asking.system.empty()) body["system"] = asking.system;
+  AnswerPrinter printer(asking.thinking);
+  Answer answer;
+  Status done = receive(client, "/api/generate", body, args.json ? nullptr : &printer, answer);
+  if (!args.json) GLM_TRY(printer.finish());
+  GLM_TRY(std::move(done));
+  if (args.verbose) say(statistics_text(answer.last));
+  if (!args.json) return Ok{};
+  Json whole = answer.last;
+  whole["response"] = answer.content;
+  if (!answer.thinking.empty()) whole["thinking"] = answer.thinking;
+  return print_json(whole);
+}
+
+Status run(Cli& cli, const Args& args) {
+  const Asking asking = GLM_TRY(asking_from(args));
+  const bool interactive = args.prompt.empty() && stdin_is_terminal();
+  if (interactive && args.json) {
+    return make_error(Errc::invalid_argument,
+                      "--json is for one answer: give a prompt, or pipe one in");
+  }
+  const std::string prompt = interactive ? std::string() : GLM_TRY(whole_prompt(args));
+  Client client = GLM_TRY(connect(cli));
+  GLM_TRY(pull_if_absent(client, args.model));
+  if (!interactive) return answer_once(client, asking, prompt, args);
+  return chat(client, asking, args.verbose ? Verbosity::statistics : Verbosity::quiet);
+}
+
+// One flag per option of a run, from the same table as PARAMETER: --top-k for top_k.
+void add_options(CLI::App& command, const std::shared_ptr<Args>& args) {
+  for (const OptionRow& row : modelfiles::parameter_table().rows()) {
+    std::string flag = "--" + std::string(row.name);
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    command
+        .add_option_function<std::vector<std::string>>(
+            flag,
+            [args, name = row.name](const std::vector<std::string>& values) {
+              args->options[name] = values;
+            },
+            std::string(row.help))
+        ->type_name(row.choices.empty() ? "VALUE" : std::string(row.choices))
+        ->allow_extra_args(false)
+        ->multi_option_policy(row.type == OptionType::texts ? CLI::MultiOptionPolicy::TakeAll
+                                                            : CLI::MultiOptionPolicy::TakeLast)
+        ->group("Options of the run");
+  }
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Cli& cli) {
+  auto args = std::make_shared<Args>();
+  CLI::App* command =
+      add_command(app, "run", "Ask a model, or talk to it; pulls it first if it is not here");
+  command->add_option("model", args->model, "name[:tag] or org/name")->required();
+  command->add_option(
+      "prompt", args->prompt,
+      "The question; without one, and at a terminal, a conversation begins. What is "
+      "piped in stands before it");
+  command->add_option("--system", args->system, "What the model is told first")->type_name("TEXT");
+  command
+      ->add_option("--keepalive", args->keep_alive,
+                   "How long the model stays loaded afterwards: 5m, 1h, 0, -1 for ever")
+      ->type_name("DURATION");
+  command->add_flag("--think,!--no-think", args->think, "Let it think first, or not");
+  command->add_flag("--hide-thinking,--hidethinking", args->hide_thinking,
+                    "Do not show what it thinks");
+  command->add_flag("--verbose", args->verbose, "Print counts and rates to standard error");
+  command->add_flag("--json", args->json, "Print one JSON object when the answer is complete");
+  add_options(*command, args);
+  command->callback([&cli, args] { cli.run = [&cli, args] { return run(cli, *args); }; });
+}
+
+}  // namespace glm

@@ -1,0 +1,93 @@
+// glm stop MODEL — unloads a model; glm stop --all — unloads everything and ends the daemon.
+#include <sys/types.h>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+
+#include "base/paths.h"
+#include "base/subprocess.h"
+#include "cmd/cli/cli.h"
+#include "cmd/cli/terminal.h"
+
+namespace glm {
+namespace {
+
+using std::chrono::milliseconds;
+using Steady = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kShutdownTimeMax{60};
+constexpr milliseconds kPollInterval{20};
+
+struct Args {
+  std::string model;
+  bool all = false;
+};
+
+// The daemon of this GLM_HOME; 0 when its file does not tell.
+pid_t pid_from_file() {
+  const auto home = glm_home();
+  if (!home.ok()) return 0;
+  const auto text = read_file(*home / "daemon.pid", 64);
+  if (!text.ok()) return 0;
+  pid_t pid = 0;
+  std::from_chars(text->data(), text->data() + text->size(), pid);
+  return pid;
+}
+
+Status stop_all(Cli& cli) {
+  std::optional<Client> client = GLM_TRY(connect_if_running(cli));
+  if (!client) {
+    say("glm: no daemon runs\n");
+    return Ok{};
+  }
+  const HostAddress address = client->address();
+  pid_t pid = address.is_loopback() ? pid_from_file() : 0;
+  const Json answer = GLM_TRY(client->post("/api/shutdown", Json::object()));
+  if (address.is_loopback() && integer_field(answer, "pid") > 0) {
+    pid = static_cast<pid_t>(integer_field(answer, "pid"));
+  }
+  const auto deadline = Steady::now() + kShutdownTimeMax;
+  while (process_runs(pid) || who_answers(address).kind != Peer::Kind::nobody) {
+    if (Steady::now() > deadline) {
+      return make_error(Errc::unavailable,
+                        "the daemon at {} was asked to end {} s ago and still runs{}",
+                        address.str(), kShutdownTimeMax.count(),
+                        pid > 0 ? fmt::format("; 'kill {}' ends it at once", pid) : "");
+    }
+    std::this_thread::sleep_for(kPollInterval);
+  }
+  return Ok{};
+}
+
+Status stop(Cli& cli, const Args& args) {
+  if (args.all) return stop_all(cli);
+  if (args.model.empty()) {
+    return make_error(Errc::invalid_argument, "stop wants a model, or --all");
+  }
+  GLM_TRY(check_utf8(args.model, "the model's name"));
+  std::optional<Client> client = GLM_TRY(connect_if_running(cli));
+  if (!client) {
+    say("glm: no daemon runs, so nothing is loaded\n");
+    return Ok{};
+  }
+  const Json body = {{"model", args.model}, {"keep_alive", 0}, {"stream", false}};
+  GLM_TRY(client->post("/api/generate", body).with("stop " + args.model));
+  return Ok{};
+}
+
+}  // namespace
+
+void add_stop(CLI::App& app, Cli& cli) {
+  auto args = std::make_shared<Args>();
+  CLI::App* command = add_command(app, "stop", "Unload a model; with --all, end the daemon too");
+  CLI::Option* model = command->add_option("model", args->model, "name[:tag] or org/name");
+  command->add_flag("--all", args->all, "Unload every model and end the daemon")->excludes(model);
+  command->callback([&cli, args] { cli.run = [&cli, args] { return stop(cli, *args); }; });
+}
+
+}  // namespace glm

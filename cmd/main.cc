@@ -1,0 +1,92 @@
+// The program: parses, runs the chosen subcommand, prints `glm: <message>` if it failed and exits
+// with the code for its kind of error (cmd/outcome.cc).
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/spelling.h"
+#include "cmd/cli/cli.h"
+#include "cmd/cli/terminal.h"
+#include "cmd/commands.h"
+#include "cmd/outcome.h"
+#include "cmd/version.h"
+#ifdef GLM_HAVE_RUNNER
+#include "runner/process.h"
+#endif
+
+namespace glm {
+namespace {
+
+int report(const Error& error) {
+  // A person who pressed Ctrl-C knows.
+  if (error.code != Errc::cancelled) {
+    fmt::print(stderr, "glm: {}\n", for_terminal(error.message));
+  }
+  return outcome(error.code).exit_code;
+}
+
+// CLI11 writes sentences with capitals and full stops, and knows no "did you mean".
+Error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  const std::vector<std::string> extras = app.remaining();
+  if (chosen.empty() && !extras.empty() && !extras[0].starts_with('-')) {
+    std::vector<std::string_view> names;
+    for (const Command& command : commands()) names.push_back(command.name);
+    return make_error(Errc::invalid_argument,
+                      "there is no command '{}'{}\n  'glm --help' lists the commands", extras[0],
+                      did_you_mean(extras[0], names));
+  }
+  const std::string help =
+      chosen.empty() ? "glm --help" : "glm " + chosen[0]->get_name() + " --help";
+  std::string message = failure.what();
+  while (message.ends_with('.') || message.ends_with('\n')) message.pop_back();
+  return make_error(Errc::invalid_argument, "{}\n  '{}' shows what is possible", message, help);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Pulls GLM checkpoints from Hugging Face and runs them, here.", "glm");
+  Cli cli;
+  app.set_help_flag("-h,--help", "Print this help");
+  app.set_version_flag("-v,--version", fmt::format("glm {}", kVersion));
+  app.add_option("--host", cli.host, "Address of the daemon; $GLM_HOST, or 127.0.0.1:11435")
+      ->type_name("HOST[:PORT]");
+  app.require_subcommand(1);
+  app.footer("'glm COMMAND --help' explains a command.\n\n" + exit_codes_help());
+  for (const Command& command : commands()) command.add(app, cli);
+  if (argc < 2) {
+    fmt::print(stderr, "{}", app.help());
+    return outcome(Errc::invalid_argument).exit_code;
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& failure) {
+    if (failure.get_exit_code() == 0) return app.exit(failure);  // --help, --version
+    return report(usage_error(app, failure));
+  }
+  const Status done = cli.run();
+  return done.ok() ? 0 : report(done.error());
+}
+
+}  // namespace
+}  // namespace glm
+
+int main(int argc, char** argv) {
+#ifdef GLM_HAVE_RUNNER
+  // Not for people: the daemon starts one for every loaded model.
+  if (argc > 1 && std::string_view(argv[1]) == "runner") {
+    return glm::runner::process_main(argc - 1, argv + 1);
+  }
+#endif
+  // A reader that went away is an error of write(), answered in terminal.cc.
+  (void)std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return glm::run(argc, argv);
+  } catch (const std::exception& failure) {
+    fmt::print(stderr, "glm: a bug of ours: {}\n", failure.what());
+    return 1;
+  }
+}
