@@ -1,6 +1,7 @@
 // The program: parses, runs the chosen subcommand, prints `glm: <message>` if it failed and exits
 // with the code for its kind of error (cmd/outcome.cc).
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -29,10 +30,21 @@ int report(const Error& error) {
   return outcome(error.code).exit_code;
 }
 
+// The long flags that a command understands, the global ones included.
+std::vector<std::string> flags_of(const CLI::App& app, const CLI::App& command) {
+  std::vector<std::string> flags;
+  for (const CLI::App* part : {&app, &command}) {
+    for (const CLI::Option* option : part->get_options()) {
+      for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+    }
+  }
+  return flags;
+}
+
 // CLI11 writes sentences with capitals and full stops, and knows no "did you mean".
 Error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
   const std::vector<CLI::App*> chosen = app.get_subcommands();
-  const std::vector<std::string> extras = app.remaining();
+  const std::vector<std::string> extras = app.remaining(true);
   if (chosen.empty() && !extras.empty() && !extras[0].starts_with('-')) {
     std::vector<std::string_view> names;
     for (const Command& command : commands()) names.push_back(command.name);
@@ -41,7 +53,16 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
                       did_you_mean(extras[0], names));
   }
   const std::string help =
-      chosen.empty() ? "glm --help" : "glm " + chosen[0]->get_name() + " --help";
+      chosen.empty() ? "glm --help" : fmt::format("glm {} --help", chosen[0]->get_name());
+  const auto unknown = std::find_if(extras.begin(), extras.end(),
+                                    [](const std::string& word) { return word.starts_with("--"); });
+  if (unknown != extras.end()) {
+    const std::string flag = unknown->substr(0, unknown->find('='));
+    const std::vector<std::string> flags = flags_of(app, chosen.empty() ? app : *chosen[0]);
+    const std::vector<std::string_view> names(flags.begin(), flags.end());
+    return make_error(Errc::invalid_argument, "there is no flag '{}'{}\n  '{}' lists the flags",
+                      flag, did_you_mean(flag, names), help);
+  }
   std::string message = failure.what();
   while (message.ends_with('.') || message.ends_with('\n')) message.pop_back();
   return make_error(Errc::invalid_argument, "{}\n  '{}' shows what is possible", message, help);
@@ -51,7 +72,7 @@ int run(int argc, char** argv) {
   CLI::App app("Pulls GLM checkpoints from Hugging Face and runs them, here.", "glm");
   Cli cli;
   app.set_help_flag("-h,--help", "Print this help");
-  app.set_version_flag("-v,--version", fmt::format("glm {}", kVersion));
+  app.set_version_flag("-v,--version", fmt::format("glm {}", kVersion), "Print the version");
   app.add_option("--host", cli.host, "Address of the daemon; $GLM_HOST, or 127.0.0.1:11435")
       ->type_name("HOST[:PORT]");
   app.require_subcommand(1);

@@ -1,5 +1,6 @@
 // glm list — the models that are here.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>

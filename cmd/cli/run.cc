@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <map>
@@ -37,6 +38,13 @@ struct Args {
   bool json = false;
   std::map<std::string_view, std::vector<std::string>> options;  // by row name
 };
+
+// "--top-k" for top_k.
+std::string flag_for(std::string_view option) {
+  std::string flag = fmt::format("--{}", option);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
 
 Result<std::string> read_stdin() {
   std::string text;
@@ -87,7 +95,7 @@ Result<Asking> asking_from(const Args& args) {
   for (const auto& [name, values] : args.options) {
     for (const std::string& value : values) {
       GLM_TRY(check_utf8(value, "an option"));
-      GLM_TRY(set_option(asking.options, name, value, "flag"));
+      GLM_TRY(set_option(asking.options, name, value, flag_for(name)));
     }
   }
   return asking;
@@ -132,23 +140,21 @@ Status run(Cli& cli, const Args& args) {
   return chat(client, asking, args.verbose ? Verbosity::statistics : Verbosity::quiet);
 }
 
-// One flag per option of a run, from the same table as PARAMETER: --top-k for top_k.
+// One flag per option of a run, from the same table as PARAMETER.
 void add_options(CLI::App& command, const std::shared_ptr<Args>& args) {
   for (const OptionRow& row : modelfiles::parameter_table().rows()) {
-    std::string flag = "--" + std::string(row.name);
-    std::replace(flag.begin(), flag.end(), '_', '-');
-    command
-        .add_option_function<std::vector<std::string>>(
-            flag,
-            [args, name = row.name](const std::vector<std::string>& values) {
-              args->options[name] = values;
-            },
-            std::string(row.help))
-        ->type_name(row.choices.empty() ? "VALUE" : std::string(row.choices))
-        ->allow_extra_args(false)
-        ->multi_option_policy(row.type == OptionType::texts ? CLI::MultiOptionPolicy::TakeAll
-                                                            : CLI::MultiOptionPolicy::TakeLast)
-        ->group("Options of the run");
+    const auto keep = [args, name = row.name](const std::vector<std::string>& values) {
+      args->options[name] = values;
+    };
+    CLI::Option* option = command.add_option_function<std::vector<std::string>>(
+        flag_for(row.name), keep, std::string(row.help));
+    option->type_name(row.choices.empty() ? "VALUE" : std::string(row.choices));
+    option->group("Options of the run");
+    if (row.type == OptionType::texts) {
+      option->allow_extra_args(false);
+    } else {
+      option->expected(1);
+    }
   }
 }
 
