@@ -50,8 +50,10 @@ HttpAnswer entry_not_found(const HubRevision& revision, const std::string& path)
 
 FakeHub::Impl::Impl(HubOptions options)
     : options_(options),
-      cdn_(0, [this](const HttpRequest& request) { return answer_cdn(request); }),
-      hub_(options.port, [this](const HttpRequest& request) { return answer_hub(request); }) {}
+      cdn_({.address = "127.0.0.2"},
+           [this](const HttpRequest& request) { return answer_cdn(request); }),
+      hub_({.port = options.port},
+           [this](const HttpRequest& request) { return answer_hub(request); }) {}
 
 FakeHub::Impl::Hosted& FakeHub::Impl::hosted(const std::string& repository) {
   Hosted& found = repositories_[lower_case(repository)];

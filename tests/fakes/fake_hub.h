@@ -1,6 +1,7 @@
 // A model hub for tests: a real HTTP server on the loopback interface that speaks the Hugging Face
-// hub's protocol (model info, tree, paths-info, refs, resolve, raw), with a second port that plays
-// the other host to which large files are redirected, and with faults that can be switched on.
+// hub's protocol (model info, tree, paths-info, refs, resolve, raw), with faults that can be
+// switched on. The other host, to which large files are redirected, is a second server on
+// 127.0.0.2: the name differs and not the port alone, because some clients compare names only.
 //
 //   FakeHub hub;
 //   hub.add_file("org/model", "config.json", "{}");

@@ -54,7 +54,7 @@ Content slice(const Content& whole, std::uint64_t offset, std::uint64_t length) 
 
 class HttpServer::Listener : public httplib::Server {
  public:
-  Listener(int port, Answerer answerer) : answerer_(std::move(answerer)) {
+  Listener(ListenAt at, Answerer answerer) : at_(std::move(at)), answerer_(std::move(answerer)) {
     // The library's default is SO_REUSEPORT, under which two servers may share a port unnoticed.
     set_socket_options([](socket_t sock) {
       const int yes = 1;
@@ -69,9 +69,14 @@ class HttpServer::Listener : public httplib::Server {
     };
     Get(".*", route);
     Post(".*", route);
-    port_ = port == 0 ? bind_to_any_port("127.0.0.1") : bind_to_port("127.0.0.1", port) ? port : -1;
-    if (port_ <= 0) {
-      std::fprintf(stderr, "fake server: cannot listen on 127.0.0.1:%d\n", port);
+    const int wanted = at_.port;
+    if (wanted == 0) {
+      at_.port = bind_to_any_port(at_.address.c_str());
+    } else if (!bind_to_port(at_.address.c_str(), wanted)) {
+      at_.port = -1;
+    }
+    if (at_.port <= 0) {
+      std::fprintf(stderr, "fake server: cannot listen on %s:%d\n", at_.address.c_str(), wanted);
       std::abort();
     }
     (void)::listen(svr_sock_, 1024);  // the library's backlog is 5
@@ -89,7 +94,7 @@ class HttpServer::Listener : public httplib::Server {
     thread_.join();
   }
 
-  int port() const { return port_; }
+  const ListenAt& at() const { return at_; }
 
  private:
   // A provider without a length keeps the library from applying ranges of its own; what is said of
@@ -146,20 +151,20 @@ class HttpServer::Listener : public httplib::Server {
     return !stopping_;
   }
 
+  ListenAt at_;
   Answerer answerer_;
-  int port_ = -1;
   std::thread thread_;
   Mutex mutex_;
   std::condition_variable stopped_;
   bool stopping_ GLM_GUARDED_BY(mutex_) = false;
 };
 
-HttpServer::HttpServer(int port, Answerer answerer)
-    : listener_(std::make_unique<Listener>(port, std::move(answerer))) {}
+HttpServer::HttpServer(ListenAt at, Answerer answerer)
+    : listener_(std::make_unique<Listener>(std::move(at), std::move(answerer))) {}
 HttpServer::~HttpServer() = default;
 
 std::string HttpServer::url() const {
-  return "http://127.0.0.1:" + std::to_string(listener_->port());
+  return "http://" + listener_->at().address + ":" + std::to_string(listener_->at().port);
 }
 
 }  // namespace glm::fakes

@@ -46,16 +46,21 @@ struct HttpAnswer {
   std::uint64_t bytes_per_second = 0;                 // 0: as fast as they go
 };
 
+struct ListenAt {
+  std::string address = "127.0.0.1";  // any of 127.0.0.0/8 will do
+  int port = 0;                       // 0 takes a free one
+};
+
 class HttpServer {
  public:
   using Answerer = std::function<HttpAnswer(const HttpRequest&)>;
-  // port 0 takes a free one. Ends the program when the port cannot be had: tests cannot go on.
-  HttpServer(int port, Answerer answerer);
+  // Ends the program when the port cannot be had: tests cannot go on.
+  HttpServer(ListenAt at, Answerer answerer);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  std::string url() const;  // "http://127.0.0.1:<port>"
+  std::string url() const;  // "http://<address>:<port>"
 
  private:
   class Listener;
