@@ -22,7 +22,7 @@ struct Linear {
   TensorView out;
   ConstTensorView x;
   WeightView weight;
-  ConstTensorView bias;
+  ConstTensorView bias = {};
 };
 
 inline void check(const Linear& a) {

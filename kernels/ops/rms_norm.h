@@ -25,7 +25,7 @@ struct RmsNorm {
   TensorView out;
   ConstTensorView x;
   ConstTensorView weight;
-  TensorView residual;
+  TensorView residual = {};
   float eps = 0;
 };
 

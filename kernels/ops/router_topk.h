@@ -26,7 +26,7 @@ struct RouterTopK {
   TensorView ids;
   TensorView weights;
   ConstTensorView logits;
-  ConstTensorView bias;
+  ConstTensorView bias = {};
   std::int64_t groups = 1;
   std::int64_t groups_kept = 1;
   RouterWeights weighting = RouterWeights::normalized;

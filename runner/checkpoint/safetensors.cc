@@ -311,6 +311,10 @@ Result<std::vector<TensorInfo>> parse_safetensors_header(std::string_view header
   if (header.empty() || header.front() != '{') {
     return make_error(Errc::corrupt, "the header does not begin with '{{'");
   }
+  // The JSON parser takes a NUL byte for the end of its input.
+  if (header.find('\0') != std::string_view::npos) {
+    return make_error(Errc::corrupt, "header: not valid JSON: it holds a NUL byte");
+  }
   HeaderReader reader;
   if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {
     if (reader.problem.empty()) reader.problem = "not valid JSON";

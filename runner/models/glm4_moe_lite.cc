@@ -288,7 +288,6 @@ void Glm4MoeLite::run_piece(std::span<const std::int32_t> tokens, const LatentCa
       ops_->rms_norm({.out = normed,
                       .x = x,
                       .weight = layer.input_norm.view({hidden}),
-                      .residual = {},
                       .eps = config().rms_norm_eps});
     } else {
       norm(layer.input_norm);
@@ -325,8 +324,7 @@ void Glm4MoeLite::run_head(std::int64_t row) {
                   .eps = config().rms_norm_eps});
   ops_->linear({.out = logits_.view({1, config().vocab_size}),
                 .x = normed,
-                .weight = config().tied_embeddings ? embedding_.view() : head_.view(),
-                .bias = {}});
+                .weight = config().tied_embeddings ? embedding_.view() : head_.view()});
 }
 
 }  // namespace

@@ -173,24 +173,18 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const Step& step) const {
   const std::int64_t tokens = step.x.size(0);
   const std::int64_t positions = step.cache.size(0);
   const TensorView cq = scratch.cq_.view({tokens, dims.q_rank});
-  ops.linear({.out = cq, .x = step.x, .weight = q_a_.view(), .bias = {}});
-  ops.rms_norm({.out = cq,
-                .x = cq,
-                .weight = q_a_norm_.view({dims.q_rank}),
-                .residual = {},
-                .eps = latent_norm_eps_});
-  ops.linear({.out = scratch.q_.view({tokens, heads * dims.qk_dim()}),
-              .x = cq,
-              .weight = q_b_.view(),
-              .bias = {}});
+  ops.linear({.out = cq, .x = step.x, .weight = q_a_.view()});
+  ops.rms_norm(
+      {.out = cq, .x = cq, .weight = q_a_norm_.view({dims.q_rank}), .eps = latent_norm_eps_});
+  ops.linear(
+      {.out = scratch.q_.view({tokens, heads * dims.qk_dim()}), .x = cq, .weight = q_b_.view()});
 
   const TensorView ckv = scratch.ckv_.view({tokens, dims.cache_dim()});
   const TensorView rows = step.cache.slice(0, positions - tokens, tokens);
-  ops.linear({.out = ckv, .x = step.x, .weight = kv_a_.view(), .bias = {}});
+  ops.linear({.out = ckv, .x = step.x, .weight = kv_a_.view()});
   ops.rms_norm({.out = rows.slice(1, 0, dims.kv_rank),
                 .x = ckv.slice(1, 0, dims.kv_rank),
                 .weight = kv_a_norm_.view({dims.kv_rank}),
-                .residual = {},
                 .eps = latent_norm_eps_});
   kernels::Rope rope{.out = as_heads(rows.slice(1, dims.kv_rank, dims.rope_dim)),
                      .x = as_heads(ckv.slice(1, dims.kv_rank, dims.rope_dim)),
@@ -220,8 +214,7 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const Step& step) const {
   }
   ops.linear({.out = step.out,
               .x = scratch.heads_out_.view({tokens, heads * dims.v_dim}),
-              .weight = o_.view(),
-              .bias = {}});
+              .weight = o_.view()});
 }
 
 void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const Step& step) const {
@@ -247,12 +240,10 @@ void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const Step& step) 
   const ConstTensorView latents = step.cache.slice(1, 0, dims.kv_rank);
   ops.linear({.out = scratch.k_.view({positions, heads * dims.nope_dim}),
               .x = latents,
-              .weight = w_uk_.view(),
-              .bias = {}});
+              .weight = w_uk_.view()});
   ops.linear({.out = scratch.v_.view({positions, heads * dims.v_dim}),
               .x = latents,
-              .weight = w_uv_.view(),
-              .bias = {}});
+              .weight = w_uv_.view()});
   ops.mla_expanded({.out = scratch.heads_out_.view({tokens, heads, dims.v_dim}),
                     .q = scratch.q_.view({tokens, heads, dims.qk_dim()}),
                     .k = scratch.k_.view({positions, heads, dims.nope_dim}),

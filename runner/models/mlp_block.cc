@@ -44,10 +44,10 @@ void MlpBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const
   const std::int64_t tokens = step.x.size(0);
   const TensorView gate = scratch.gate_.view({tokens, inner_});
   const TensorView up = scratch.up_.view({tokens, inner_});
-  ops.linear({.out = gate, .x = step.x, .weight = gate_.view(), .bias = {}});
-  ops.linear({.out = up, .x = step.x, .weight = up_.view(), .bias = {}});
+  ops.linear({.out = gate, .x = step.x, .weight = gate_.view()});
+  ops.linear({.out = up, .x = step.x, .weight = up_.view()});
   ops.silu_mul({.out = gate, .gate = gate, .up = up});
-  ops.linear({.out = step.out, .x = gate, .weight = down_.view(), .bias = {}});
+  ops.linear({.out = step.out, .x = gate, .weight = down_.view()});
 }
 
 std::uint64_t MlpBlock::size_bytes() const {
@@ -116,7 +116,7 @@ void MoeBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const
   const TensorView logits = scratch.router_logits_.view({tokens, moe.experts});
   const TensorView ids = scratch.expert_ids_.view({tokens, moe.experts_per_token});
   const TensorView weights = scratch.expert_weights_.view({tokens, moe.experts_per_token});
-  ops.linear({.out = logits, .x = step.x, .weight = router_.view(), .bias = {}});
+  ops.linear({.out = logits, .x = step.x, .weight = router_.view()});
   ops.router_topk({.ids = ids,
                    .weights = weights,
                    .logits = logits,

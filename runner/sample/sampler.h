@@ -25,7 +25,7 @@ struct SamplingOptions {
   float presence_penalty = 0.0F;      // subtracted once from every token seen
   float frequency_penalty = 0.0F;     // subtracted once per occurrence
   std::int32_t repeat_last_n = 64;    // how much history the penalties see; 0: none, -1: all
-  std::optional<std::uint64_t> seed;  // absent: a fresh one
+  std::optional<std::uint64_t> seed = std::nullopt;  // absent: a fresh one
 
   // Ids from here on are padding rows of the embedding and are never sampled.
   std::int32_t vocab_limit = std::numeric_limits<std::int32_t>::max();

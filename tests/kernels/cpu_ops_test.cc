@@ -90,16 +90,13 @@ TEST_F(CpuOps, LinearGivesATokenTheSameBitsInAnyCompany) {
                           .data = w.data(),
                           .scales = nullptr};
   Floats all(5 * 37);
-  ops_->linear({.out = out_view(all, {5, outputs}),
-                .x = in_view(x, {5, inputs}),
-                .weight = weight,
-                .bias = {}});
+  ops_->linear(
+      {.out = out_view(all, {5, outputs}), .x = in_view(x, {5, inputs}), .weight = weight});
   for (std::int64_t t = 0; t < 5; ++t) {
     Floats one(37);
     ops_->linear({.out = out_view(one, {1, outputs}),
                   .x = in_view(x, {5, inputs}).slice(0, t, 1),
-                  .weight = weight,
-                  .bias = {}});
+                  .weight = weight});
     EXPECT_TRUE(std::equal(one.begin(), one.end(), all.begin() + t * outputs));
   }
 }
@@ -173,13 +170,11 @@ TEST_F(CpuOps, RmsNormWorksInPlace) {
   ops_->rms_norm({.out = out_view(apart, {2, 33}),
                   .x = in_view(x, {2, 33}),
                   .weight = in_view(weight, {33}),
-                  .residual = {},
                   .eps = 1e-6F});
   Floats in_place = x;
   ops_->rms_norm({.out = out_view(in_place, {2, 33}),
                   .x = in_view(in_place, {2, 33}),
                   .weight = in_view(weight, {33}),
-                  .residual = {},
                   .eps = 1e-6F});
   EXPECT_EQ(apart, in_place);
 }
@@ -487,11 +482,10 @@ TEST_F(CpuOpsDeathTest, NamesTheOperandThatDoesNotFit) {
   const Floats x(6);
   const Floats w(8);
   Floats out(4);
-  EXPECT_DEATH(ops_->linear({.out = out_view(out, {2, 2}),
-                             .x = in_view(x, {2, 3}),
-                             .weight = plain(w, 2, 4),
-                             .bias = {}}),
-               "op operand x: inputs is 3, wanted 4");
+  EXPECT_DEATH(
+      ops_->linear(
+          {.out = out_view(out, {2, 2}), .x = in_view(x, {2, 3}), .weight = plain(w, 2, 4)}),
+      "op operand x: inputs is 3, wanted 4");
 }
 
 }  // namespace

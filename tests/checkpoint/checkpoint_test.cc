@@ -1,0 +1,130 @@
+// Which files count, and what the index may say.
+#include "runner/checkpoint/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runner/checkpoint/safetensors_index.h"
+#include "tests/fakes/tiny_random_model.h"
+
+namespace glm::runner {
+namespace {
+
+using fakes::f32_tensor;
+using fakes::TemporaryFolder;
+using testing::ElementsAre;
+
+class CheckpointFolder : public testing::Test {
+ protected:
+  void shard(const std::string& name, const std::map<std::string, float>& values) {
+    fakes::FakeTensors tensors;
+    for (const auto& [tensor, value] : values) tensors[tensor] = f32_tensor({1}, {value});
+    fakes::write_safetensors(folder_.path() / name, tensors);
+  }
+  void index(const std::string& weight_map) {
+    fakes::write_file(folder_.path() / "model.safetensors.index.json",
+                      R"({"metadata":{"total_size":1.5},"weight_map":)" + weight_map + "}");
+  }
+  Result<Checkpoint> open() {
+    return Checkpoint::open(std::move(files_in(folder_.path())).value());
+  }
+  float value(const Checkpoint& checkpoint, const std::string& name) {
+    float number = 0;
+    const TensorInfo* tensor = checkpoint.find(name);
+    EXPECT_NE(tensor, nullptr) << name;
+    if (tensor == nullptr) return 0;
+    EXPECT_TRUE(checkpoint.read(*tensor, 0, std::as_writable_bytes(std::span(&number, 1))).ok());
+    return number;
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(CheckpointFolder, ReadsOneFile) {
+  shard("model.safetensors", {{"a", 1}, {"b", 2}});
+  shard("consolidated.safetensors", {{"a", 9}});
+  shard("adapter.safetensors", {{"a", 8}});
+  const auto checkpoint = open();
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
+  EXPECT_EQ(value(*checkpoint, "a"), 1);
+  EXPECT_EQ(value(*checkpoint, "b"), 2);
+  EXPECT_EQ(checkpoint->find("c"), nullptr);
+  EXPECT_EQ(checkpoint->size_bytes(), 8U);
+}
+
+TEST_F(CheckpointFolder, LetsTheIndexDecide) {
+  shard("one.safetensors", {{"a", 1}, {"b", 2}});
+  shard("two.safetensors", {{"a", 3}, {"c", 4}});
+  shard("model.safetensors", {{"a", 5}});
+  shard("mtp.safetensors", {{"d", 6}});
+  index(R"({"a":"two.safetensors","b":"one.safetensors"})");
+  const auto checkpoint = open();
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
+  EXPECT_EQ(value(*checkpoint, "a"), 3);
+  EXPECT_EQ(value(*checkpoint, "b"), 2);
+  EXPECT_EQ(value(*checkpoint, "c"), 4);
+  EXPECT_EQ(value(*checkpoint, "d"), 6);
+  EXPECT_THAT(checkpoint->notes(), ElementsAre("2 tensors are in no index"));
+}
+
+TEST_F(CheckpointFolder, NamesTheShardThatIsMissing) {
+  shard("one.safetensors", {{"a", 1}});
+  index(R"({"a":"one.safetensors","b":"two.safetensors"})");
+  const auto checkpoint = open();
+  ASSERT_FALSE(checkpoint.ok());
+  EXPECT_EQ(checkpoint.error().code, Errc::not_found);
+  EXPECT_EQ(checkpoint.error().message,
+            "model.safetensors.index.json names two.safetensors, which is not there; pull the "
+            "model again");
+}
+
+TEST_F(CheckpointFolder, NamesTheTensorTheIndexMadeUp) {
+  shard("one.safetensors", {{"a", 1}});
+  index(R"({"a":"one.safetensors","b":"one.safetensors"})");
+  EXPECT_EQ(open().error().message,
+            "model.safetensors.index.json says tensor 'b' is in one.safetensors, but it is not");
+}
+
+TEST_F(CheckpointFolder, SaysWhatItFoundInstead) {
+  fakes::write_file(folder_.path() / "config.json", "{}");
+  EXPECT_EQ(open().error().message, "no .safetensors file among the 1 files of the checkpoint");
+  fakes::write_file(folder_.path() / "model.gguf", "GGUF");
+  EXPECT_EQ(open().error().message,
+            "no .safetensors file, only model.gguf: GGUF is not supported yet; use the "
+            "repository's safetensors form");
+  EXPECT_EQ(open().error().code, Errc::unsupported);
+}
+
+TEST(CheckpointFiles, ComeFromAFolder) {
+  TemporaryFolder folder;
+  EXPECT_EQ(files_in(folder.path() / "none").error().code, Errc::not_found);
+  EXPECT_EQ(files_in(folder.path()).error().code, Errc::not_found);
+  std::filesystem::create_directories(folder.path() / "sub" / ".git");
+  fakes::write_file(folder.path() / "a", "1");
+  fakes::write_file(folder.path() / "sub" / "b", "2");
+  fakes::write_file(folder.path() / "sub" / ".git" / "c", "3");
+  fakes::write_file(folder.path() / ".hidden", "4");
+  const auto files = files_in(folder.path());
+  ASSERT_TRUE(files.ok());
+  EXPECT_EQ(files->size(), 2U);
+  EXPECT_EQ(std::move(read_small_file(*files, "sub/b", 1)).value(), "2");
+  EXPECT_EQ(read_small_file(*files, "nope", 1).error().message, "the checkpoint has no nope");
+  EXPECT_EQ(read_small_file(*files, "a", 0).error().message,
+            "a has 1 bytes, more than the 0 such a file may have");
+}
+
+TEST(SafetensorsIndex, RefusesNamesThatAreNoPlainFiles) {
+  for (const std::string file :
+       {"../x.safetensors", "/x.safetensors", "a/x.safetensors", "a\\\\x.safetensors", "x.bin",
+        ".safetensors", ".x.safetensors", "x\\u0000.safetensors"}) {
+    const auto parsed = parse_safetensors_index(R"({"weight_map":{"a":")" + file + R"("}})");
+    ASSERT_FALSE(parsed.ok()) << file;
+    EXPECT_EQ(parsed.error().code, Errc::corrupt);
+  }
+  for (const std::string text : {"", "[]", "{}", R"({"weight_map":[]})", R"({"weight_map":{}})",
+                                 R"({"weight_map":{"a":1}})"}) {
+    EXPECT_FALSE(parse_safetensors_index(text).ok()) << text;
+  }
+}
+
+}  // namespace
+}  // namespace glm::runner

@@ -1,0 +1,116 @@
+#include "runner/checkpoint/model_facts.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/fakes/tiny_random_model.h"
+
+namespace glm::runner {
+namespace {
+
+using fakes::FakeWeights;
+using fakes::TemporaryFolder;
+using testing::HasSubstr;
+
+// GLM-4.7-Flash, in the dialect of its publisher.
+constexpr std::string_view kFlash = R"({"architectures": ["Glm4MoeLiteForCausalLM"],
+  "model_type": "glm4_moe_lite", "dtype": "bfloat16", "vocab_size": 154880, "hidden_size": 2048,
+  "num_hidden_layers": 47, "num_nextn_predict_layers": 1, "first_k_dense_replace": 1,
+  "intermediate_size": 10240, "moe_intermediate_size": 1536, "n_routed_experts": 64,
+  "num_experts_per_tok": 4, "n_shared_experts": 1, "n_group": 1, "topk_group": 1,
+  "topk_method": "noaux_tc", "norm_topk_prob": true, "routed_scaling_factor": 1.8,
+  "num_attention_heads": 20, "num_key_value_heads": 20, "q_lora_rank": 768, "kv_lora_rank": 512,
+  "qk_nope_head_dim": 192, "qk_rope_head_dim": 64, "v_head_dim": 256, "head_dim": 64,
+  "attention_bias": false, "rms_norm_eps": 1e-05, "rope_theta": 1000000, "rope_scaling": null,
+  "partial_rotary_factor": 1.0, "max_position_embeddings": 202752, "hidden_act": "silu",
+  "tie_word_embeddings": false, "pad_token_id": 154820, "eos_token_id": [154820, 154827, 154829]})";
+
+TEST(ModelFacts, CountsWhatIsPublishedOfFlash) {
+  const auto facts = inspect_config(kFlash);
+  ASSERT_TRUE(facts.ok()) << facts.error().message;
+  EXPECT_NEAR(static_cast<double>(facts->parameters), 29.943e9, 1e6);
+  EXPECT_NEAR(static_cast<double>(facts->parameters_active), 3579e6, 1e6);
+  EXPECT_EQ(facts->kv_bytes_per_token, 54144U);
+  EXPECT_EQ(facts->context_max, 202752);
+  EXPECT_EQ(facts->vocab_size, 154880);
+  EXPECT_EQ(facts->eos_ids, (std::vector<std::int32_t>{154820, 154827, 154829}));
+  EXPECT_EQ(facts->format_summary, "bf16");
+  EXPECT_EQ(facts->latent_norm_eps, 1e-5F);
+}
+
+TEST(ModelFacts, LetsGenerationConfigNameTheEnds) {
+  const auto facts = inspect_config(kFlash, R"({"eos_token_id": [9], "temperature": 0.5})");
+  ASSERT_TRUE(facts.ok());
+  EXPECT_EQ(facts->eos_ids, (std::vector<std::int32_t>{9}));
+  EXPECT_EQ(facts->generation.temperature, 0.5F);
+}
+
+TEST(ModelFacts, SumsUpFormatsByGroup) {
+  TemporaryFolder folder;
+  fakes::TinyModelOptions options;
+  options.weights = FakeWeights::int4_group32;
+  fakes::write_tiny_model(folder.path(), options);
+  const auto files = files_in(folder.path());
+  const auto facts = inspect(*files);
+  ASSERT_TRUE(facts.ok()) << facts.error().message;
+  EXPECT_EQ(facts->format_summary, "int4 g32 (compressed-tensors)");
+  EXPECT_TRUE(facts->has_mtp);
+  EXPECT_EQ(facts->eos_ids, (std::vector<std::int32_t>{3, 5, 7}));
+  std::map<std::string, std::uint64_t> modules;
+  for (const FormatGroup& row : facts->formats) modules[row.group] += row.modules;
+  EXPECT_EQ(modules["experts"], 2U * 5 * 3);
+  EXPECT_EQ(modules["shared experts"], 2U * 3);
+  EXPECT_EQ(modules["attention"], 3U * 5);
+  EXPECT_EQ(modules["dense mlp"], 3U);
+  EXPECT_EQ(modules["router"], 2U * 2);
+  EXPECT_EQ(modules["norms"], 3U * 4 + 1);
+  EXPECT_EQ(modules["embeddings"], 1U);
+  EXPECT_EQ(modules["output head"], 1U);
+  EXPECT_EQ(modules["mtp"], 1U);
+  EXPECT_EQ(facts->formats.front().group, "experts");
+
+  const auto json = nlohmann::json::parse(facts_json(*facts), nullptr, false);
+  EXPECT_EQ(json["architecture"], "glm4_moe_lite");
+  EXPECT_EQ(json["format"], "int4 g32 (compressed-tensors)");
+  EXPECT_EQ(json["experts"], 5);
+}
+
+TEST(ModelFacts, CountTheParametersThatAreThere) {
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), {});
+  const auto facts = inspect(*files_in(folder.path()));
+  ASSERT_TRUE(facts.ok());
+  std::uint64_t stored = 0;
+  for (const FormatGroup& row : facts->formats) {
+    if (row.group != "mtp") stored += row.parameters;
+  }
+  EXPECT_EQ(facts->parameters, stored);
+}
+
+TEST(ModelFacts, RefuseModulesThatCannotBeRead) {
+  TemporaryFolder folder;
+  fakes::FakeTensors tensors = fakes::tiny_tensors({});
+  const std::string module = "model.layers.1.mlp.experts.2.up_proj";
+  tensors[module + ".weight"].dtype = "F8_E4M3";
+  tensors[module + ".weight"].bytes.resize(32 * 96);
+  tensors[module + ".weight_scale"] = fakes::f32_tensor({1}, {1});
+  fakes::write_file(folder.path() / "config.json", fakes::tiny_config({}));
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  const auto facts = inspect(*files_in(folder.path()));
+  ASSERT_FALSE(facts.ok());
+  EXPECT_EQ(facts.error().code, Errc::unsupported);
+  EXPECT_EQ(facts.error().message,
+            "module 'model.layers.1.mlp.experts.2.up_proj': FP8 is not supported yet (recognised "
+            "by model.layers.1.mlp.experts.2.up_proj.weight, f8_e4m3 [32, 96]); unquantized and "
+            "symmetric int4 or int8 compressed-tensors checkpoints are");
+}
+
+TEST(ModelFacts, SayThatTheConfigIsMissing) {
+  EXPECT_EQ(inspect({}).error().message, "the checkpoint has no config.json");
+  EXPECT_EQ(inspect_small_files({}).error().code, Errc::not_found);
+}
+
+}  // namespace
+}  // namespace glm::runner
