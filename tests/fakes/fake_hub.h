@@ -117,7 +117,8 @@ class FakeHub {
   void add_ref(const std::string& repository, const std::string& ref);  // "refs/pr/1"
   std::string commit(const std::string& repository, const std::string& revision = "main") const;
 
-  void rename(const std::string& from, const std::string& to);  // 307 from then on
+  // The old name answers 307 from then on; faults stay with the name they were given for.
+  void rename(const std::string& from, const std::string& to);
   void set_access(const std::string& repository, Access access);
   void add_token(const std::string& token);  // valid, no rights. Before the first, any token is.
   void grant(const std::string& repository, const std::string& token);  // valid, and may read it

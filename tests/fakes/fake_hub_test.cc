@@ -360,9 +360,7 @@ TEST_F(FakeHubTest, LiesAboutIdentity) {
 }
 
 TEST_F(FakeHubTest, LeadsAstray) {
-  hub.misbehave(kRepository, "", {.kind = FaultKind::login_page, .times = 1});
-  hub.misbehave(kRepository, "",
-                {.kind = FaultKind::redirect, .skip = 1, .times = 1, .text = "file:///etc/passwd"});
+  hub.misbehave(kRepository, "", {.kind = FaultKind::login_page});
   EXPECT_THAT(get(kSmall).body, HasSubstr("<!DOCTYPE html>"));
   hub.behave();
   hub.misbehave(kRepository, "", {.kind = FaultKind::redirect, .text = "file:///etc/passwd"});
