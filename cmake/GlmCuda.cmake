@@ -1,18 +1,21 @@
 # Decides whether the CUDA backend is built: sets GLM_HAVE_CUDA.
 set(GLM_HAVE_CUDA OFF)
 if(NOT GLM_CUDA STREQUAL "OFF")
-  # CMake 3.25 does not know nvcc's C++20 flag.
-  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
-  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
   find_program(GLM_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME /usr/local/cuda/bin PATH_SUFFIXES bin)
   if(GLM_NVCC)
     set(CMAKE_CUDA_COMPILER ${GLM_NVCC})
     if(NOT CMAKE_CUDA_ARCHITECTURES)
       set(CMAKE_CUDA_ARCHITECTURES "80;86;89;90a;100;120" CACHE STRING "GPU architectures")
     endif()
+    enable_language(CUDA)
+    # CMake 3.25 does not know nvcc's C++20 flag, and asking for the standard before the language is
+    # enabled makes its test of the compiler fail.
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+    endif()
     set(CMAKE_CUDA_STANDARD 20)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-    enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
     set(GLM_HAVE_CUDA ON)
   elseif(GLM_CUDA STREQUAL "ON")
