@@ -23,16 +23,17 @@ class Pull {
         progress_(progress),
         stop_(std::move(stop)) {}
 
-  Result<store::Manifest> run(const Accept& accept) {
+  Result<store::Manifest> run(const Inspector& inspector) {
     say("pulling manifest");
     snapshot_ = GLM_TRY(source_.resolve(request_.source, request_.revision, stop_));
     GLM_TRY(fetch_all(GLM_TRY(select_small(snapshot_))));
-    std::string facts_json = GLM_TRY(accept(paths_));
+    GLM_TRY(inspector.accept(paths_));
     const std::vector<RemoteFile> weights =
         GLM_TRY(select_weights(snapshot_, GLM_TRY(index_text())));
     GLM_TRY(check_room(weights));
     GLM_TRY(fetch_all(weights));
     say("verifying sha256 digest");  // it was, while the bytes came
+    std::string facts_json = GLM_TRY(inspector.describe(paths_));
     say("writing manifest");
     store::Manifest manifest;
     manifest.name = request_.name;
@@ -110,16 +111,16 @@ class Pull {
   const std::stop_token stop_;
   Snapshot snapshot_;
   std::vector<store::ManifestFile> files_;
-  std::map<std::string, std::filesystem::path> paths_;
+  FilesOnDisk paths_;
 };
 
 }  // namespace
 
 Result<store::Manifest> pull(store::Store& store, Source& source, const PullRequest& request,
-                             const Accept& accept,
+                             const Inspector& inspector,
                              const std::function<void(const PullProgress&)>& progress,
                              std::stop_token stop) {
-  return Pull(store, source, request, progress, std::move(stop)).run(accept);
+  return Pull(store, source, request, progress, std::move(stop)).run(inspector);
 }
 
 }  // namespace glm::registry

@@ -34,13 +34,19 @@ struct PullProgress {
   std::uint64_t completed_bytes = 0;  // with what was there before
 };
 
-// Looks at the small files; the summary to keep with the model, or why it is refused.
-using Accept =
-    std::function<Result<std::string>(const std::map<std::string, std::filesystem::path>&)>;
+using FilesOnDisk = std::map<std::string, std::filesystem::path>;
 
-// Errors: of the source, the store and `accept`, and Errc::cancelled.
+// What decides whether files are a model; this folder only moves bytes.
+struct Inspector {
+  // Looks at the small files before the weights are fetched: why the model is refused, if it is.
+  std::function<Status(const FilesOnDisk& small_files)> accept;
+  // Looks at everything before it is published: the summary to keep with the model.
+  std::function<Result<std::string>(const FilesOnDisk& files)> describe;
+};
+
+// Errors: of the source, the store and the inspector, and Errc::cancelled.
 Result<store::Manifest> pull(store::Store& store, Source& source, const PullRequest& request,
-                             const Accept& accept,
+                             const Inspector& inspector,
                              const std::function<void(const PullProgress&)>& progress,
                              std::stop_token stop);
 
