@@ -32,9 +32,10 @@ struct ModelFacts {
   std::vector<std::int32_t> eos_ids;  // generation_config.json, else config.json
   GenerationDefaults generation;
 
-  std::uint64_t parameters = 0;         // main layers, both embeddings, and the MTP layer if stored
-  std::uint64_t parameters_active = 0;  // of the main layers, what one token uses; with embeddings
-  std::uint64_t weight_bytes = 0;       // tensor bytes in the files; 0 if only the config was seen
+  // By the dimensions of the config; the MTP layer is not among them.
+  std::uint64_t parameters = 0;
+  std::uint64_t parameters_active = 0;   // what one token multiplies with: chosen experts, the head
+  std::uint64_t weight_bytes = 0;        // tensor bytes in the files; 0 if only the config was seen
   std::uint64_t kv_bytes_per_token = 0;  // in a 16-bit cache
   bool has_mtp = false;                  // a multi-token prediction layer is stored
 

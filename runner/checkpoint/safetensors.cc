@@ -53,11 +53,15 @@ constexpr std::array<std::string_view, 6> kDtypesUnsupported = {
 
 // Walks the header's events. The grammar is small and fixed, so the place in it is an enumeration:
 //
-//   start --{--> top --"name"--> tensor_open --{--> tensor --"dtype"--> dtype --string--> tensor
-//                 |                                   |----"shape"--> shape_open --[--> shape
-//                 --]--> tensor |                                   |----"data_offsets"-->
-//                 offsets_open … offsets
-//                 |--"__metadata__"--> metadata_open --{--> metadata --string--> metadata
+//   start       { -> top
+//   top         "name" -> tensor_open            "__metadata__" -> metadata_open      } -> end
+//   tensor_open { -> tensor
+//   tensor      "dtype" -> dtype                 "shape" -> shape_open
+//               "data_offsets" -> offsets_open   } -> top
+//   dtype       string -> tensor
+//   shape_open  [ -> shape      shape    numbers, ] -> tensor
+//   offsets_open [ -> offsets   offsets  two numbers, ] -> tensor
+//   metadata_open { -> metadata  metadata  "key" string ..., } -> top
 class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::string problem;
