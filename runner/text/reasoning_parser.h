@@ -1,6 +1,6 @@
 // Separates what a model thinks from what it says, while it speaks.
 //
-//            <think>                        </think>  (whitespace after it dropped)
+//            <think>                        </think>  (white space after it dropped)
 //   content ─────────► reasoning ──────────────────────────► content
 //      ▲                   │ <tool_call>: models forget </think>
 //      └── </tool_call> ── tool call (verbatim; the tool parser's business) ◄── content
@@ -18,15 +18,15 @@ namespace glm::runner {
 
 // Where an answer begins, which only the rendered prompt can tell.
 enum class ReasoningStart {
-  content,          // no thinking tag after the last <|assistant|>, other than below
-  after_reasoning,  // the prompt closed it: content, leading whitespace dropped
-  reasoning,        // the prompt opened it: no <think> will come
-  undecided,        // the model may open it itself: whitespace, then <think>, or else content
+  content,           // in the middle of content that the prompt began
+  after_reasoning,   // the prompt closed it: content, leading white space dropped
+  reasoning,         // the prompt opened it: no <think> will come; leading white space dropped
+  inside_reasoning,  // in the middle of a thought that the prompt began
+  undecided,         // the model may open it itself: white space, then <think>, or else content
 };
 
-// Looks at what follows the last "<|assistant|>" of the prompt: the last of <think>, </think>
-// decides; neither of them: undecided. A prompt without "<|assistant|>" at all: its last line is
-// judged in the same way.
+// Looks at what follows the last "<|assistant|>" of the prompt (without one: at its last line). The
+// last of <think> and </think> there decides, and whether text follows it.
 ReasoningStart reasoning_start(std::string_view prompt);
 
 class ReasoningParser {
@@ -53,14 +53,16 @@ class ReasoningParser {
  private:
   enum class State { start, content, reasoning, tool_call };
 
-  void take(std::string_view text, Pieces& out);
-  void settle(Pieces& out, std::string_view tag);
+  bool decide(Pieces& out);  // false: `waiting_` may still become the first tag
+  bool take_tag(Pieces& out);
+  void emit(std::string_view text, Pieces& out);
   void enter(State state);
 
   State state_;
   ToolCalls tool_calls_;
   bool eating_space_ = false;  // right after a tag
-  std::string waiting_;        // whitespace that may turn out to be trailing, then a partial tag
+  std::string waiting_;        // may become a tag
+  std::string space_;          // before it; dropped if a tag ends the thought
 };
 
 }  // namespace glm::runner
