@@ -25,14 +25,14 @@ Result<ChatTemplate> ChatTemplate::parse(std::string source) {
 }
 
 Result<std::string> ChatTemplate::render(const nlohmann::ordered_json& context,
-                                         const Clock& clock) const {
+                                         const RenderOptions& options) const {
   if (!context.is_object()) {
     return make_error(Errc::invalid_argument,
                       "chat template: the context is a JSON {}, wanted an "
                       "object",
                       context.type_name());
   }
-  jinja::Interpreter interpreter(clock);
+  jinja::Interpreter interpreter(*options.clock, options.steps_max);
   const auto values = GLM_TRY(jinja::from_json(interpreter.room(), context).with("chat template"));
   return interpreter.render(program_->parsed.body, values).with("chat template");
 }

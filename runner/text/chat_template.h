@@ -8,6 +8,7 @@
 // Thread safety: a parsed template is immutable; render() may run on any number of threads.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -17,6 +18,11 @@
 #include "base/result.h"
 
 namespace glm::runner {
+
+struct RenderOptions {
+  const Clock* clock = &system_clock();  // what strftime_now() reads, in local time
+  std::int64_t steps_max = 40'000'000;   // a long conversation takes a few hundred thousand
+};
 
 class ChatTemplate {
  public:
@@ -30,11 +36,11 @@ class ChatTemplate {
 
   // `context` is an object: messages, tools, add_generation_prompt and whatever else the caller
   // wants visible (enable_thinking, clear_thinking …); see messages.h for what to do with messages
-  // first. The clock is what strftime_now() reads, in local time.
+  // first.
   // Errc::invalid_argument: the template raised an exception (with its text) or failed.
   // Errc::exhausted: too many steps, too deep, or too much output.
   Result<std::string> render(const nlohmann::ordered_json& context,
-                             const Clock& clock = system_clock()) const;
+                             const RenderOptions& options = {}) const;
 
   // Whether the template reads a variable, attribute or key of this name anywhere ("tools",
   // "enable_thinking", "reasoning_content"): what a model can do is read off its template.

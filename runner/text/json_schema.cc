@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -152,7 +153,11 @@ std::optional<std::string> number_text(std::string_view text) {
     at = digits(exponent);
     if (at == exponent) return std::nullopt;
   }
-  if (at != text.size()) return std::nullopt;
+  double value = 0;  // what no double holds, JSON readers refuse
+  if (at != text.size() ||
+      std::from_chars(text.data(), text.data() + at, value).ec != std::errc()) {
+    return std::nullopt;
+  }
   return std::string(text);
 }
 

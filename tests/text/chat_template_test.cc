@@ -232,6 +232,16 @@ TEST(ChatTemplate, WantsAnObjectOfUtf8) {
   EXPECT_EQ(render("", {{"a", deep}}).error().code, Errc::exhausted);
 }
 
+TEST(ChatTemplate, TakesNoMoreStepsThanAllowed) {
+  const auto parsed = ChatTemplate::parse("{% for i in range(1000) %}{{ i }}{% endfor %}");
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_TRUE(parsed->render(Json::object()).ok());
+  const auto rendered = parsed->render(Json::object(), {.steps_max = 5000});
+  ASSERT_FALSE(rendered.ok());
+  EXPECT_EQ(rendered.error().message,
+            "chat template: line 1, column 4: the template took more than 5000 steps");
+}
+
 class FixedClock final : public Clock {
  public:
   Steady now() const override { return {}; }
@@ -248,7 +258,8 @@ TEST(ChatTemplate, TellsTheClocksLocalTime) {
   const auto parsed =
       ChatTemplate::parse("{{ strftime_now('%d %b %Y %H:%M') }}{{ strftime_now('') }}");
   ASSERT_TRUE(parsed.ok());
-  EXPECT_EQ(*parsed->render(Json::object(), FixedClock()), want);
+  const FixedClock clock;
+  EXPECT_EQ(*parsed->render(Json::object(), {.clock = &clock}), want);
 }
 
 TEST(ChatTemplate, RendersOnManyThreadsAtOnce) {

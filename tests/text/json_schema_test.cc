@@ -44,7 +44,7 @@ const Row kRows[] = {
     {kInteger, "123456789012345678901234567890", "123456789012345678901234567890"},
     {kInteger, "three", R"("three")"},
     {kNumber, "1.50", "1.50"},
-    {kNumber, "1e400", "1e400"},
+    {kNumber, "1e400", R"("1e400")"},
     {kNumber, "-2", "-2"},
     {kNumber, ".5", R"(".5")"},
     {kNumber, "NaN", R"("NaN")"},
@@ -93,7 +93,7 @@ TEST_P(ParameterSchemaRows, DecideTheType) {
                              {"loop", {{"$ref", "#/$defs/loop"}}}}}};
   const std::string got = ParameterSchema(parameters).to_json("p", GetParam().value);
   EXPECT_EQ(got, GetParam().want);
-  EXPECT_TRUE(Json::accept(got) || got == "1e400") << got;
+  EXPECT_TRUE(Json::accept(got)) << got;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ParameterSchemaRows, testing::ValuesIn(kRows),

@@ -47,7 +47,7 @@ struct Loop final : Object {
 
 class Interpreter final : public Engine {
  public:
-  explicit Interpreter(const Clock& clock) : clock_(clock) {}
+  Interpreter(const Clock& clock, std::int64_t steps_max) : clock_(clock), meter_(steps_max) {}
 
   Result<std::string> render(const Body& body, const Value& context);
 

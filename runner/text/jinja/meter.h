@@ -4,6 +4,7 @@
 // template does, memory stays below about a gigabyte.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -11,17 +12,19 @@
 
 namespace glm::runner::jinja {
 
-inline constexpr std::int64_t kStepsMax = 40'000'000;
+inline constexpr std::int64_t kStepsMax = 1ll << 40;     // of any one spending
 inline constexpr std::size_t kTextMaxBytes = 32u << 20;  // of any one string, the output included
 inline constexpr int kDepthMax = 400;                    // of nested evaluation
 inline constexpr int kNestingMax = 200;                  // of data, and of the template's syntax
 
 class Meter {
  public:
+  explicit Meter(std::int64_t steps_max) : steps_max_(steps_max), left_(steps_max) {}
+
   Status spend(std::size_t steps) {
-    left_ -= static_cast<std::int64_t>(steps < kStepsMax ? steps : kStepsMax);
+    left_ -= static_cast<std::int64_t>(std::min<std::size_t>(steps, kStepsMax));
     if (left_ >= 0) return Ok{};
-    return make_error(Errc::exhausted, "the template took more than {} steps", kStepsMax);
+    return make_error(Errc::exhausted, "the template took more than {} steps", steps_max_);
   }
 
   // For what cannot fail here; the next spend() does.
@@ -36,10 +39,11 @@ class Meter {
     return spend(size_bytes / 16);
   }
 
-  Status items(std::size_t count) { return spend(count < kStepsMax ? count * 4 : kStepsMax); }
+  Status items(std::size_t count) { return spend(std::min<std::size_t>(count, kStepsMax / 4) * 4); }
 
  private:
-  std::int64_t left_ = kStepsMax;
+  std::int64_t steps_max_;
+  std::int64_t left_;
 };
 
 }  // namespace glm::runner::jinja
