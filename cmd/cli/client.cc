@@ -192,7 +192,7 @@ Peer who_answers(const HostAddress& address) {
                         result.error() == httplib::Error::ConnectionTimeout;
     return {.kind = nobody ? Peer::Kind::nobody : Peer::Kind::stranger,
             .version = {},
-            .detail = "does not speak HTTP"};
+            .detail = "does not answer GET /api/version"};
   }
   const Json json = Json::parse(result->body, nullptr, false);
   const auto text = [&](const char* key) {

@@ -91,6 +91,8 @@ LineEditor::Input LineEditor::read(std::string_view prompt) {
   if (!impl_->editor || !impl_->history) return {Kind::end, {}};
   impl_->prompt = prompt;
   impl_->interrupted = false;
+  // Before the prompt is seen: a Ctrl-D that comes earlier than this would be the terminal's.
+  ::el_set(impl_->editor.get(), EL_PREP_TERM, 1);
   int length = 0;
   const char* const line = ::el_gets(impl_->editor.get(), &length);
   if (impl_->interrupted) return {Kind::interrupted, {}};

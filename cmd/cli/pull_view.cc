@@ -90,12 +90,14 @@ PullView::File& PullView::file_for(const Json& line, const std::string& digest) 
 void PullView::update(const Json& line) {
   const std::string digest = text_field(line, "digest");
   if (digest.empty()) return update_status(for_terminal(text_field(line, "status")));
+  const std::size_t known = files_.size();
   File& file = file_for(line, digest);
+  const bool is_new = files_.size() > known;
   file.total_bytes = bytes_field(line, "total");
   file.completed_bytes = std::min(bytes_field(line, "completed"), file.total_bytes);
   file.speed.add(clock_.now(), file.completed_bytes);
   if (options_.style == Style::lines) return write_line(file);
-  if (file.complete() || clock_.now() - drawn_at_ >= kRedrawInterval) redraw();
+  if (is_new || file.complete() || clock_.now() - drawn_at_ >= kRedrawInterval) redraw();
 }
 
 void PullView::update_status(const std::string& status) {

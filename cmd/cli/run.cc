@@ -143,18 +143,18 @@ Status run(Cli& cli, const Args& args) {
 // One flag per option of a run, from the same table as PARAMETER.
 void add_options(CLI::App& command, const std::shared_ptr<Args>& args) {
   for (const OptionRow& row : modelfiles::parameter_table().rows()) {
-    const auto keep = [args, name = row.name](const std::vector<std::string>& values) {
-      args->options[name] = values;
-    };
-    CLI::Option* option = command.add_option_function<std::vector<std::string>>(
-        flag_for(row.name), keep, std::string(row.help));
-    option->type_name(row.choices.empty() ? "VALUE" : std::string(row.choices));
-    option->group("Options of the run");
+    std::vector<std::string>* const values = &args->options[row.name];
+    CLI::Option* option = nullptr;
     if (row.type == OptionType::texts) {
+      option = command.add_option(flag_for(row.name), *values, std::string(row.help));
       option->allow_extra_args(false);
     } else {
-      option->expected(1);
+      const auto keep = [args, values](const std::string& value) { *values = {value}; };
+      option =
+          command.add_option_function<std::string>(flag_for(row.name), keep, std::string(row.help));
     }
+    option->type_name(row.choices.empty() ? "VALUE" : std::string(row.choices));
+    option->group("Options of the run");
   }
 }
 
@@ -174,7 +174,9 @@ void add_run(CLI::App& app, Cli& cli) {
       ->add_option("--keepalive", args->keep_alive,
                    "How long the model stays loaded afterwards: 5m, 1h, 0, -1 for ever")
       ->type_name("DURATION");
-  command->add_flag("--think,!--no-think", args->think, "Let it think first, or not");
+  command->add_flag_function(
+      "--think,!--no-think", [args](std::int64_t on) { args->think = on > 0; },
+      "Let it think first, or not");
   command->add_flag("--hide-thinking,--hidethinking", args->hide_thinking,
                     "Do not show what it thinks");
   command->add_flag("--verbose", args->verbose, "Print counts and rates to standard error");

@@ -47,9 +47,11 @@ Status stop_all(Cli& cli) {
   }
   const HostAddress address = client->address();
   pid_t pid = address.is_loopback() ? pid_from_file() : 0;
-  const Json answer = GLM_TRY(client->post("/api/shutdown", Json::object()));
-  if (address.is_loopback() && integer_field(answer, "pid") > 0) {
-    pid = static_cast<pid_t>(integer_field(answer, "pid"));
+  const Result<Json> answer = client->post("/api/shutdown", Json::object());
+  // A daemon may be gone before its answer is out.
+  if (!answer.ok() && answer.error().code != Errc::unavailable) return answer.error();
+  if (answer.ok() && address.is_loopback() && integer_field(*answer, "pid") > 0) {
+    pid = static_cast<pid_t>(integer_field(*answer, "pid"));
   }
   const auto deadline = Steady::now() + kShutdownTimeMax;
   while (process_runs(pid) || who_answers(address).kind != Peer::Kind::nobody) {

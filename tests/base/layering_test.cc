@@ -123,10 +123,9 @@ TEST(Layering, FindsTheSources) {
   EXPECT_GT(all_includes().size(), 50u);
 }
 
-TEST(Layering, EveryIncludeOfOursIsRootRelativeAndExists) {
+TEST(Layering, EveryIncludeOfOursIsRootRelative) {
   for (const Include& include : all_includes()) {
     if (!include.ours) continue;
-    EXPECT_TRUE(fs::exists(fs::path(GLM_SOURCE_DIR) / include.header)) << place(include);
     EXPECT_NE(folder_row(include.header), nullptr) << place(include);
   }
 }

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -114,6 +116,22 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Parameters, AllHaveHelp) {
   for (const OptionRow& row : parameter_table().rows()) EXPECT_FALSE(row.help.empty()) << row.name;
+}
+
+TEST(Parameters, StandInTheDocumentsAsTheyAre) {
+  std::ifstream file(std::string(GLM_SOURCE_DIR) + "/docs/modelfile.md");
+  std::stringstream text;
+  text << file.rdbuf();
+  for (const OptionRow& row : parameter_table().rows()) {
+    const std::string range = OptionTable::range_text(row);
+    const std::string value = !row.choices.empty()             ? range
+                              : row.type == OptionType::texts  ? "text"
+                              : row.type == OptionType::number ? "number in " + range
+                              : range.empty()                  ? "whole number"
+                                                               : "whole number in " + range;
+    const std::string line = fmt::format("| `{}` | {} | {} |\n", row.name, value, row.help);
+    EXPECT_NE(text.str().find(line), std::string::npos) << "docs/modelfile.md lacks: " << line;
+  }
 }
 
 }  // namespace

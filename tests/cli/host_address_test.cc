@@ -1,0 +1,63 @@
+#include "cmd/cli/host_address.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace glm {
+namespace {
+
+struct Good {
+  const char *text, *str;
+  bool loopback;
+};
+
+TEST(HostAddress, IsReadAsPeopleWriteIt) {
+  constexpr Good kGood[] = {
+      {"", "127.0.0.1:11435", true},
+      {"127.0.0.1", "127.0.0.1:11435", true},
+      {"127.0.0.1:80", "127.0.0.1:80", true},
+      {"localhost:1", "localhost:1", true},
+      {":8080", "127.0.0.1:8080", true},
+      {"0.0.0.0:8080", "127.0.0.1:8080", true},
+      {"http://gpu-box", "gpu-box:11435", false},
+      {"http://gpu-box:65535/", "gpu-box:65535", false},
+      {"https://gpu-box.example", "https://gpu-box.example:443", false},
+      {"[::1]:80", "[::1]:80", true},
+      {"[::1]", "[::1]:11435", true},
+      {"::1", "[::1]:11435", true},
+      {"[::]:9", "[::1]:9", true},
+      {"http://[fe80::1]:9/", "[fe80::1]:9", false},
+  };
+  for (const Good& good : kGood) {
+    const auto address = HostAddress::parse(good.text);
+    ASSERT_TRUE(address.ok()) << good.text << ": " << address.error().message;
+    EXPECT_EQ(address->str(), good.str) << good.text;
+    EXPECT_EQ(address->is_loopback(), good.loopback) << good.text;
+  }
+}
+
+TEST(HostAddress, RefusesWhatIsNone) {
+  for (const char* text :
+       {"a:b", "a:", "a:0", "a:65536", "a:-1", "a:1x", "a b", "a/b", "[::1", "[]:80", "[::1]80",
+        "[::1]:", "ftp://a", "a?b", "\x1b[2J", "a:99999999999999999999"}) {
+    const auto address = HostAddress::parse(text);
+    EXPECT_FALSE(address.ok()) << text;
+  }
+  EXPECT_EQ(HostAddress::parse("box:port").error().message,
+            "'box:port' is no address of a daemon; write host:port such as 127.0.0.1:11435");
+}
+
+TEST(DaemonAddress, PrefersTheFlagAndNamesWhereAMistakeIs) {
+  ::setenv("GLM_HOST", "other:1", 1);
+  EXPECT_EQ(daemon_address("")->str(), "other:1");
+  EXPECT_EQ(daemon_address("mine:2")->str(), "mine:2");
+  EXPECT_TRUE(daemon_address("x y").error().message.starts_with("--host: "));
+  ::setenv("GLM_HOST", "x y", 1);
+  EXPECT_TRUE(daemon_address("").error().message.starts_with("GLM_HOST: "));
+  ::unsetenv("GLM_HOST");
+  EXPECT_EQ(daemon_address("")->str(), "127.0.0.1:11435");
+}
+
+}  // namespace
+}  // namespace glm
