@@ -1,0 +1,90 @@
+// The frames between daemon and runner, over one stream socket pair.
+//
+//   frame   := length:u32 (of what follows, at most kFrameSizeMax) type:u8 payload
+//   daemon → runner   load (once, first), generate, cancel
+//   runner → daemon   load_progress*, then ready or load_failed; step (one per engine step)
+//
+// The end of the stream ends the other side: a runner without its daemon exits, a daemon without
+// its runner fails the requests it had. kProtocolVersion is in load and ready; both must agree.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "runner/schedule/request.h"
+
+namespace glm::runner {
+
+inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kFrameSizeMax = 64u << 20;
+
+struct LoadFrame {
+  std::uint32_t version = kProtocolVersion;
+  std::vector<std::pair<std::string, std::string>> files;  // repository path, file on disk
+  std::string device;                                      // "auto", "cpu", "cuda"
+  std::int32_t threads = 0;                                // 0: as many as cores
+  std::int64_t context_max = 0;                            // 0: the model's
+  float latent_norm_eps = 0;                               // 0: the checkpoint's
+};
+
+struct GenerateFrame {
+  GenerateRequest request;
+};
+
+struct CancelFrame {
+  std::uint64_t id = 0;
+};
+
+struct LoadProgressFrame {
+  std::uint64_t done_bytes = 0;
+  std::uint64_t total_bytes = 0;
+};
+
+struct ReadyFrame {
+  std::uint32_t version = kProtocolVersion;
+  std::string device;  // "cpu", "cuda:0 NVIDIA H200"
+  std::string note;    // one line for the user about the choice; may be empty
+  std::int64_t context_max = 0;
+  std::uint64_t memory_bytes = 0;  // weights and workspace
+  std::uint64_t load_ns = 0;
+};
+
+struct LoadFailedFrame {
+  Error error;
+};
+
+// What one step brought for one request. Tokens arrive in order; finish is set exactly once.
+struct RequestEvent {
+  std::uint64_t id = 0;
+  std::vector<std::int32_t> tokens;
+  FinishReason finish = FinishReason::none;
+  Errc code = Errc::internal;  // with finish == failed
+  std::string message;         // likewise
+  std::uint64_t prompt_ns = 0;  // with finish: time in prefill
+  std::uint64_t eval_ns = 0;    // with finish: time from the first token to the last
+};
+
+struct StepFrame {
+  std::vector<RequestEvent> events;
+};
+
+using Frame = std::variant<LoadFrame, GenerateFrame, CancelFrame, LoadProgressFrame, ReadyFrame,
+                           LoadFailedFrame, StepFrame>;
+
+// With the length prefix, ready to be written.
+std::string encode(const Frame& frame);
+
+// Without the length prefix. Errc::corrupt when the bytes are no frame.
+Result<Frame> decode(std::string_view bytes);
+
+// Writes all of it. Errc::unavailable when the other side is gone. One writer at a time.
+Status send_frame(int fd, const Frame& frame);
+
+// Blocks for the next frame. Errc::unavailable at the end of the stream.
+Result<Frame> receive_frame(int fd);
+
+}  // namespace glm::runner

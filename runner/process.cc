@@ -1,0 +1,174 @@
+#include "runner/process.h"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/mutex.h"
+#include "kernels/device_info.h"
+#include "runner/engine.h"
+#include "runner/frames.h"
+#include "runner/models/registry.h"
+
+namespace glm::runner {
+namespace {
+
+// What the socket's thread hands to the engine's: requests and cancellations, in order.
+class Inbox {
+ public:
+  void push(Frame frame) {
+    MutexLock lock(mutex_);
+    frames_.push_back(std::move(frame));
+    changed_.notify_one();
+  }
+
+  // Blocks while there is nothing and the engine has nothing to do either.
+  std::vector<Frame> take(bool engine_idle) {
+    MutexLock lock(mutex_);
+    while (frames_.empty() && engine_idle) lock.wait(changed_);
+    return std::exchange(frames_, {});
+  }
+
+ private:
+  Mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Frame> frames_ GLM_GUARDED_BY(mutex_);
+};
+
+struct Device {
+  std::string name;
+  std::string note;
+};
+
+// "auto" takes the CPU where there is no GPU; a GPU that is there but fails is an error, never a
+// silent slow path.
+Result<Device> choose_device(const std::string& wanted) {
+  if (wanted == "cpu") return Device{"cpu", ""};
+  if (wanted != "auto" && wanted != "cuda") {
+    return make_error(Errc::invalid_argument, "device '{}' wants auto, cpu or cuda", wanted);
+  }
+  const std::vector<kernels::DeviceInfo> devices =
+      GLM_TRY(kernels::probe_devices().with("probe the GPU (--device cpu runs without it)"));
+  if (wanted == "cuda") {
+    if (devices.empty()) {
+      return make_error(Errc::device, "--device cuda: no NVIDIA GPU or driver was found");
+    }
+    return make_error(Errc::unsupported,
+                      "--device cuda: this version computes on the CPU only; use --device cpu");
+  }
+  if (devices.empty()) return Device{"cpu", "no GPU found, running on the CPU"};
+  return Device{"cpu", fmt::format("{} found, but this version computes on the CPU only",
+                                   devices.front().name)};
+}
+
+Result<std::unique_ptr<Model>> load(const LoadFrame& request, int fd) {
+  CheckpointFiles files;
+  for (const auto& [path, file] : request.files) files.emplace(path, file);
+  LoadOptions options;
+  options.threads = request.threads;
+  if (request.latent_norm_eps > 0) options.latent_norm_eps = request.latent_norm_eps;
+  options.progress = [fd](const LoadProgress& progress) {
+    (void)send_frame(fd, LoadProgressFrame{progress.completed_bytes, progress.total_bytes});
+  };
+  auto model = GLM_TRY(load_model(files, options));
+  GLM_TRY(smoke_test(*model));
+  return model;
+}
+
+Result<LoadFrame> receive_load(int fd) {
+  Frame first = GLM_TRY(receive_frame(fd));
+  auto* request = std::get_if<LoadFrame>(&first);
+  if (request == nullptr || request->version != kProtocolVersion) {
+    return make_error(Errc::invalid_argument, "the first frame is no load frame of version {}",
+                      kProtocolVersion);
+  }
+  return std::move(*request);
+}
+
+// Loads as asked and answers ready.
+Result<std::unique_ptr<Model>> start(const LoadFrame& request, int fd, EngineLimits& limits) {
+  const Clock::Steady begun = system_clock().now();
+  const Device device = GLM_TRY(choose_device(request.device));
+  auto model = GLM_TRY(load(request, fd));
+  limits.context_max = model->facts().context_max;
+  if (request.context_max > 0) {
+    limits.context_max = std::min(limits.context_max, request.context_max);
+  }
+  ReadyFrame ready;
+  ready.device = device.name;
+  ready.note = device.note;
+  ready.context_max = limits.context_max;
+  ready.memory_bytes = model->weight_bytes();
+  ready.load_ns = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(system_clock().now() - begun).count());
+  GLM_TRY(send_frame(fd, ready));
+  return model;
+}
+
+// Ends the process when the daemon does: nobody is left to answer to.
+void read_frames(int fd, Inbox& inbox) {
+  while (true) {
+    Result<Frame> frame = receive_frame(fd);
+    if (!frame.ok()) ::_exit(frame.error().code == Errc::unavailable ? 0 : 1);
+    inbox.push(*std::move(frame));
+  }
+}
+
+int serve(int fd) {
+  const Result<LoadFrame> request = receive_load(fd);
+  if (!request.ok()) {
+    (void)send_frame(fd, LoadFailedFrame{request.error()});
+    return 1;
+  }
+  Inbox inbox;
+  std::thread reader([&] { read_frames(fd, inbox); });  // from now on the daemon's end is ours
+  EngineLimits limits;
+  Result<std::unique_ptr<Model>> model = start(*request, fd, limits);
+  if (!model.ok()) {
+    (void)send_frame(fd, LoadFailedFrame{model.error()});
+    std::fflush(nullptr);
+    ::_exit(1);
+  }
+  Engine engine(**model, limits, system_clock());
+  while (true) {
+    for (Frame& frame : inbox.take(engine.idle())) {
+      if (auto* generate = std::get_if<GenerateFrame>(&frame)) {
+        engine.submit(std::move(generate->request));
+      } else if (const auto* cancel = std::get_if<CancelFrame>(&frame)) {
+        engine.cancel(cancel->id);
+      }
+    }
+    StepFrame step{engine.step()};
+    if (!step.events.empty() && !send_frame(fd, step).ok()) ::_exit(0);
+  }
+}
+
+}  // namespace
+
+int process_main(int argc, char** argv) {
+  int fd = -1;
+  if (argc == 3 && std::string_view(argv[1]) == "--fd") {
+    const std::string_view number = argv[2];
+    std::from_chars(number.data(), number.data() + number.size(), fd);
+  }
+  if (fd < 0) {
+    std::fputs("glm runner: wants --fd N; it is started by the daemon, not by hand\n", stderr);
+    return 2;
+  }
+  std::signal(SIGINT, SIG_IGN);  // Ctrl-C in a terminal is the daemon's business
+  const Fd socket(fd);
+  return serve(socket.get());
+}
+
+}  // namespace glm::runner
