@@ -1,0 +1,102 @@
+// One answer, from token ids to what a client reads: text without half characters, thinking apart
+// from content, tool calls as calls, nothing after a stop string.
+//
+//   runner ─ids─► bytes ─Utf8Stream─► text ─ReasoningParser─► thinking
+//                                              └─ content ─ToolParser─► tool calls
+//                                                            └─StopStrings─► content
+//
+// Thread safety: one thread at a time.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cmd/daemon/models.h"
+#include "runner/sample/sampler.h"
+#include "runner/text/reasoning_parser.h"
+#include "runner/text/stop_strings.h"
+#include "runner/text/tool_parser.h"
+#include "runner/text/utf8_stream.h"
+
+namespace glm::daemon {
+
+struct GenerationRequest {
+  std::string prompt;  // rendered
+  runner::EncodeOptions::Specials specials = runner::EncodeOptions::Specials::omit;
+  bool plain_text = false;  // no thinking, no tools: every byte is content
+  nlohmann::ordered_json tools;
+  std::vector<std::string> stops;
+  std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
+  runner::SamplingOptions sampling;
+};
+
+struct ToolCall {
+  std::int32_t index = 0;
+  std::string name;
+  std::string arguments;  // a JSON object as text
+};
+
+// What became known since the last one.
+struct Delta {
+  std::string thinking;
+  std::string content;
+  std::vector<ToolCall> tool_calls;
+  std::int64_t tokens = 0;
+  bool empty() const { return thinking.empty() && content.empty() && tool_calls.empty(); }
+};
+
+struct GenerationStats {
+  std::string done_reason;  // "stop", "length", "tool_calls"
+  std::int64_t prompt_tokens = 0;
+  std::int64_t tokens = 0;
+  std::uint64_t prompt_ns = 0;
+  std::uint64_t eval_ns = 0;
+};
+
+class Generation {
+ public:
+  // Hands the request to the runner. The model must outlive the generation. Errc::invalid_argument
+  // when the prompt does not fit the context, with both counts.
+  static Result<std::unique_ptr<Generation>> start(LoadedModel& model, GenerationRequest request);
+
+  // Cancels what is not finished.
+  ~Generation();
+
+  // The next piece that is not empty; nullopt at the end, then stats() holds. `gone` is asked now
+  // and then: true cancels with Errc::cancelled.
+  Result<std::optional<Delta>> next(const std::function<bool()>& gone);
+
+  const GenerationStats& stats() const { return stats_; }
+
+ private:
+  Generation(LoadedModel& model, GenerationRequest request, std::string_view prompt);
+
+  Delta take(const std::vector<std::int32_t>& tokens);
+  void accept_text(std::string text, Delta& delta);
+  void accept_pieces(runner::ReasoningParser::Pieces pieces, Delta& delta);
+  void accept_tools(std::vector<runner::ToolEvent> events, Delta& delta);
+  Delta finish(const runner::RequestEvent& event);
+
+  LoadedModel& model_;
+  GenerationRequest request_;
+  std::shared_ptr<TokenStream> stream_;
+  runner::Utf8Stream utf8_;
+  runner::ReasoningParser reasoning_;
+  std::optional<runner::ToolParser> tools_;
+  runner::StopStrings stops_;
+  std::string all_thinking_;  // becomes the answer when a model never stops thinking
+  bool said_something_ = false;
+  bool done_ = false;
+  std::chrono::steady_clock::time_point started_;
+  std::chrono::steady_clock::time_point first_token_;
+  GenerationStats stats_;
+};
+
+}  // namespace glm::daemon

@@ -1,0 +1,38 @@
+#include "cmd/daemon/pid_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "base/errno_error.h"
+#include "base/paths.h"
+
+namespace glm::daemon {
+
+Result<PidFile> PidFile::acquire(const std::filesystem::path& path) {
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!fd) return errno_error("open", path, errno);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    std::string pid = read_file(path, 64).value_or("");
+    while (!pid.empty() && pid.back() == '\n') pid.pop_back();
+    return make_error(Errc::already_exists,
+                      "another daemon (pid {}) already serves {}; stop it with `glm stop --all`, or "
+                      "choose another folder with GLM_HOME",
+                      pid, path.parent_path().string());
+  }
+  const std::string pid = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(fd.get(), 0) != 0 ||
+      ::write(fd.get(), pid.data(), pid.size()) != static_cast<ssize_t>(pid.size())) {
+    return errno_error("write", path, errno);
+  }
+  return PidFile(path, std::move(fd));
+}
+
+PidFile::~PidFile() {
+  if (fd_) ::unlink(path_.c_str());
+}
+
+}  // namespace glm::daemon

@@ -1,0 +1,149 @@
+#include "cmd/daemon/pulls.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+#include "registry/bundled_source.h"
+#include "registry/hub_client.h"
+#include "registry/model_name.h"
+#include "runner/checkpoint/model_facts.h"
+
+namespace glm::daemon {
+namespace {
+
+constexpr std::string_view kBundled = "bundled:";
+
+Status accept(const runner::CheckpointFiles& small_files) {
+  GLM_TRY(runner::inspect_small_files(small_files));
+  return Ok{};
+}
+
+Result<std::string> describe(const runner::CheckpointFiles& files) {
+  Result<runner::ModelFacts> facts = runner::inspect(files);
+  if (facts.ok()) return runner::facts_json(*facts);
+  if (facts.error().code != Errc::corrupt) return std::move(facts).error();
+  return make_error(Errc::corrupt, "{} (the bytes are as published: the repository itself is broken)",
+                    facts.error().message);
+}
+
+}  // namespace
+
+PullJob::PullJob(store::Store& store, std::unique_ptr<registry::Source> source,
+                 registry::PullRequest request)
+    : store_(store),
+      source_(std::move(source)),
+      request_(std::move(request)),
+      thread_([this](std::stop_token stop) { run(std::move(stop)); }) {}
+
+PullJob::~PullJob() {
+  thread_.request_stop();
+  thread_.join();
+}
+
+void PullJob::run(std::stop_token stop) {
+  spdlog::info("pull model={} source={}", request_.name, request_.source);
+  Result<store::Manifest> manifest = registry::pull(
+      store_, *source_, request_, {accept, describe},
+      [this](const registry::PullProgress& progress) { report(progress); }, std::move(stop));
+  if (manifest.ok()) {
+    spdlog::info("pulled model={} commit={} bytes={}", manifest->name, manifest->commit,
+                 manifest->size_bytes());
+  } else {
+    spdlog::warn("pull failed model={} reason=\"{}\"", request_.name, manifest.error().message);
+  }
+  MutexLock lock(mutex_);
+  outcome_ = manifest.ok() ? Status(Ok{}) : Status(std::move(manifest).error());
+  changed_.notify_all();
+}
+
+void PullJob::report(const registry::PullProgress& progress) {
+  MutexLock lock(mutex_);
+  const auto same = [&](const Line& line) {
+    return line.progress.status == progress.status && line.progress.digest == progress.digest;
+  };
+  auto it = std::find_if(lines_.begin(), lines_.end(), same);
+  if (it == lines_.end()) it = lines_.insert(lines_.end(), Line{});
+  it->progress = progress;
+  it->version = ++version_;
+  changed_.notify_all();
+}
+
+std::vector<registry::PullProgress> PullJob::wait(std::uint64_t& seen,
+                                                  std::chrono::milliseconds time_max) {
+  const auto deadline = std::chrono::steady_clock::now() + time_max;
+  MutexLock lock(mutex_);
+  while (version_ == seen && !outcome_) {
+    if (!lock.wait_until(changed_, deadline)) break;
+  }
+  std::vector<const Line*> changed;
+  for (const Line& line : lines_) {
+    if (line.version > seen) changed.push_back(&line);
+  }
+  std::sort(changed.begin(), changed.end(),
+            [](const Line* a, const Line* b) { return a->version < b->version; });
+  std::vector<registry::PullProgress> out;
+  for (const Line* line : changed) out.push_back(line->progress);
+  seen = version_;
+  return out;
+}
+
+std::optional<Status> PullJob::outcome() const {
+  MutexLock lock(mutex_);
+  return outcome_;
+}
+
+Pulls::Pulls(store::Store& store, const modelfiles::Catalog& catalog,
+             std::filesystem::path bundles)
+    : store_(store), catalog_(catalog), bundles_(std::move(bundles)) {}
+
+Result<registry::PullRequest> Pulls::plan(const std::string& name) const {
+  const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
+  registry::PullRequest request;
+  request.name = ref.store_name();
+  if (ref.is_repository()) {
+    request.source = ref.repository;
+    request.revision = ref.revision;
+    return request;
+  }
+  const modelfiles::CatalogEntry entry = GLM_TRY(catalog_.find(ref.model, ref.tag));
+  request.modelfile = entry.text;
+  request.source = entry.modelfile.from;
+  request.revision = "main";
+  if (request.source.starts_with(kBundled)) return request;
+  const registry::ModelRef from = GLM_TRY(registry::ModelRef::parse(request.source));
+  request.source = from.repository;
+  request.revision = from.revision;
+  return request;
+}
+
+Result<std::unique_ptr<registry::Source>> Pulls::source_for(
+    const registry::PullRequest& request) const {
+  if (request.source.starts_with(kBundled)) {
+    return std::unique_ptr<registry::Source>(
+        std::make_unique<registry::BundledSource>(bundles_));
+  }
+  return std::unique_ptr<registry::Source>(GLM_TRY(registry::HubSource::from_environment()));
+}
+
+Result<std::shared_ptr<PullJob>> Pulls::join(const std::string& name) {
+  registry::PullRequest request = GLM_TRY(plan(name));
+  MutexLock lock(mutex_);
+  std::weak_ptr<PullJob>& known = jobs_[request.name];
+  if (std::shared_ptr<PullJob> job = known.lock(); job && !job->outcome()) return job;
+  auto source = GLM_TRY(source_for(request));
+  auto job = std::make_shared<PullJob>(store_, std::move(source), std::move(request));
+  known = job;
+  return job;
+}
+
+void Pulls::cancel_all() {
+  MutexLock lock(mutex_);
+  for (const auto& [name, known] : jobs_) {
+    if (const std::shared_ptr<PullJob> job = known.lock()) job->cancel();
+  }
+}
+
+}  // namespace glm::daemon

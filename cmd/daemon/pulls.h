@@ -1,0 +1,83 @@
+// Pulls that are under way. Clients that ask for the same model watch one download; it is
+// cancelled when nobody watches any more, and what has arrived waits for the next time.
+//
+// Thread safety: all members may be called from any thread.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "modelfiles/catalog.h"
+#include "registry/pull.h"
+#include "store/store.h"
+
+namespace glm::daemon {
+
+class PullJob {
+ public:
+  PullJob(store::Store& store, std::unique_ptr<registry::Source> source,
+          registry::PullRequest request);
+  ~PullJob();  // cancels and waits
+
+  // What has changed since `seen` (which is moved on), blocking up to time_max for something.
+  std::vector<registry::PullProgress> wait(std::uint64_t& seen, std::chrono::milliseconds time_max);
+
+  void cancel() { thread_.request_stop(); }
+
+  // Set when it is over.
+  std::optional<Status> outcome() const;
+
+ private:
+  struct Line {
+    registry::PullProgress progress;
+    std::uint64_t version = 0;
+  };
+
+  void run(std::stop_token stop);
+  void report(const registry::PullProgress& progress);
+
+  store::Store& store_;
+  std::unique_ptr<registry::Source> source_;
+  const registry::PullRequest request_;
+  mutable Mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Line> lines_ GLM_GUARDED_BY(mutex_);  // one per status and digest
+  std::uint64_t version_ GLM_GUARDED_BY(mutex_) = 0;
+  std::optional<Status> outcome_ GLM_GUARDED_BY(mutex_);
+  std::jthread thread_;
+};
+
+class Pulls {
+ public:
+  // `bundles` is the folder of the models that ship with the program.
+  Pulls(store::Store& store, const modelfiles::Catalog& catalog, std::filesystem::path bundles);
+
+  // Starts the pull of a model by its name, or joins the one under way. The pull lasts as long as
+  // somebody holds the job. Errc::invalid_argument for a name that cannot be, not_found for a
+  // short name that the catalog does not have (the message lists what it has).
+  Result<std::shared_ptr<PullJob>> join(const std::string& name);
+
+  // What has arrived stays for the next time.
+  void cancel_all();
+
+ private:
+  Result<registry::PullRequest> plan(const std::string& name) const;
+  Result<std::unique_ptr<registry::Source>> source_for(const registry::PullRequest& request) const;
+
+  store::Store& store_;
+  const modelfiles::Catalog& catalog_;
+  const std::filesystem::path bundles_;
+  Mutex mutex_;
+  std::map<std::string, std::weak_ptr<PullJob>> jobs_ GLM_GUARDED_BY(mutex_);
+};
+
+}  // namespace glm::daemon

@@ -1,0 +1,118 @@
+#include "cmd/daemon/serve.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <thread>
+
+#include "base/errno_error.h"
+#include "base/fd.h"
+#include "base/paths.h"
+#include "base/units.h"
+#include "cmd/api/http_server.h"
+#include "cmd/daemon/models.h"
+#include "cmd/daemon/pid_file.h"
+#include "cmd/daemon/pulls.h"
+#include "cmd/services.h"
+#include "cmd/version.h"
+#include "modelfiles/catalog.h"
+#include "store/store.h"
+
+namespace glm::daemon {
+namespace fs = std::filesystem;
+namespace {
+
+// SIGINT and SIGTERM as something to wait for, together with a way to wake the waiter by hand.
+class StopSignal {
+ public:
+  // Call before any thread starts: the mask is inherited.
+  static Result<std::unique_ptr<StopSignal>> create() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is a full disk, not the end
+    auto stop = std::make_unique<StopSignal>();
+    stop->signals_ = Fd(::signalfd(-1, &set, SFD_CLOEXEC));
+    int fds[2];
+    if (!stop->signals_ || ::pipe2(fds, O_CLOEXEC) != 0) {
+      return make_error(Errc::exhausted, "make the daemon's signal descriptors: out of descriptors");
+    }
+    stop->wake_read_ = Fd(fds[0]);
+    stop->wake_write_ = Fd(fds[1]);
+    return stop;
+  }
+
+  void wake() {
+    const char byte = 1;
+    (void)!::write(wake_write_.get(), &byte, 1);
+  }
+
+  void wait() {
+    pollfd fds[2] = {{signals_.get(), POLLIN, 0}, {wake_read_.get(), POLLIN, 0}};
+    while (::poll(fds, 2, -1) < 0 && errno == EINTR) {
+    }
+  }
+
+ private:
+  Fd signals_;
+  Fd wake_read_;
+  Fd wake_write_;
+};
+
+Result<KeepAlive> default_keep_alive() {
+  const std::string text = env_or_empty("GLM_KEEP_ALIVE");
+  if (text.empty()) return KeepAlive(std::chrono::minutes(5));
+  return parse_duration(text).with("GLM_KEEP_ALIVE");
+}
+
+Result<fs::path> make_home() {
+  fs::path home = GLM_TRY(glm_home());
+  std::error_code failure;
+  fs::create_directories(home, failure);
+  if (failure) return errno_error("create", home, failure.value());
+  return home;
+}
+
+std::string wanted_host(const ServeOptions& options) {
+  return options.host.empty() ? env_or_empty("GLM_HOST") : options.host;
+}
+
+}  // namespace
+
+Status serve(const ServeOptions& options) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("glm"));
+  const api::Address address = GLM_TRY(api::parse_address(wanted_host(options)));
+  const fs::path home = GLM_TRY(make_home());
+  const fs::path share = GLM_TRY(resource_dir());
+  auto stop = GLM_TRY(StopSignal::create());
+  const PidFile pid_file = GLM_TRY(PidFile::acquire(home / "daemon.pid"));
+  const auto store = GLM_TRY(store::Store::open(home));
+  const modelfiles::Catalog catalog = GLM_TRY(modelfiles::Catalog::open(share / "catalog"));
+  Models models(*store, system_clock(), GLM_TRY(default_keep_alive()));
+  Pulls pulls(*store, catalog, share / "models");
+  Services services{*store, catalog, models, pulls, system_clock(), [&] { stop->wake(); }};
+  api::HttpServer server(services);
+  const int port = GLM_TRY(server.bind(address));
+  spdlog::info("glm {} listens on {}:{} store={}", kVersion, address.host, port, home.string());
+  std::thread http([&] { server.run(); });
+  stop->wait();
+  spdlog::info("stopping");
+  server.stop();
+  pulls.cancel_all();
+  models.stop();
+  http.join();
+  return Ok{};
+}
+
+}  // namespace glm::daemon

@@ -1,0 +1,63 @@
+// The text side of a model, which lives in the daemon: tokenizer, chat template, what its files and
+// its Modelfile say about generation. The runner knows token ids only.
+//
+// Thread safety: immutable after load; const members from any thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "modelfiles/modelfile.h"
+#include "runner/checkpoint/checkpoint_files.h"
+#include "runner/checkpoint/model_facts.h"
+#include "runner/text/chat_template.h"
+#include "runner/text/tokenizer.h"
+
+namespace glm::daemon {
+
+class TextModel {
+ public:
+  // Errc::not_found, corrupt or unsupported, naming the file.
+  static Result<TextModel> load(const runner::CheckpointFiles& files,
+                                const std::string& modelfile);
+
+  const runner::ModelFacts& facts() const { return facts_; }
+  const runner::Tokenizer& tokenizer() const { return tokenizer_; }
+  const modelfiles::Modelfile& modelfile() const { return modelfile_; }
+
+  // The source of the chat template; empty when the checkpoint has none.
+  const std::string& template_source() const { return template_source_; }
+  bool can_chat() const { return template_.has_value(); }
+  bool can_think() const { return template_ && template_->mentions("enable_thinking"); }
+  bool can_call_tools() const { return template_ && template_->mentions("tools"); }
+
+  // The prompt text for `messages` (an array as clients send it, with the Modelfile's SYSTEM and
+  // MESSAGEs put before it). `extras` are further variables of the template. Errc::unsupported
+  // when there is no chat template.
+  Result<std::string> render(const nlohmann::ordered_json& messages,
+                             const nlohmann::ordered_json& tools,
+                             const nlohmann::ordered_json& extras) const;
+
+ private:
+  TextModel(runner::ModelFacts facts, runner::Tokenizer tokenizer);
+  static Result<TextModel> read(const runner::CheckpointFiles& files,
+                                const std::string& modelfile);
+
+  runner::ModelFacts facts_;
+  runner::Tokenizer tokenizer_;
+  modelfiles::Modelfile modelfile_;
+  std::string template_source_;
+  std::optional<runner::ChatTemplate> template_;
+};
+
+// Files in the store were whole when they came: tells what to do about one that no longer is.
+Error with_repair_hint(Error error);
+
+}  // namespace glm::daemon
