@@ -8,9 +8,7 @@ namespace {
 constexpr Command kCommands[] = {
     {"run", &add_run},         {"pull", &add_pull}, {"list", &add_list}, {"show", &add_show},
     {"ps", &add_ps},           {"stop", &add_stop}, {"rm", &add_rm},     {"cp", &add_cp},
-#ifdef GLM_HAVE_DAEMON
     {"serve", &add_serve},
-#endif
     {"version", &add_version},
 };
 

@@ -15,9 +15,7 @@
 #include "cmd/commands.h"
 #include "cmd/outcome.h"
 #include "cmd/version.h"
-#ifdef GLM_HAVE_RUNNER
 #include "runner/process.h"
-#endif
 
 namespace glm {
 namespace {
@@ -96,12 +94,10 @@ int run(int argc, char** argv) {
 }  // namespace glm
 
 int main(int argc, char** argv) {
-#ifdef GLM_HAVE_RUNNER
   // Not for people: the daemon starts one for every loaded model.
   if (argc > 1 && std::string_view(argv[1]) == "runner") {
     return glm::runner::process_main(argc - 1, argv + 1);
   }
-#endif
   // A reader that went away is an error of write(), answered in terminal.cc.
   (void)std::signal(SIGPIPE, SIG_IGN);
   try {

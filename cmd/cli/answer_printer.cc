@@ -11,10 +11,15 @@ constexpr std::string_view kDim = "\x1b[2m", kPlain = "\x1b[0m";
 
 }  // namespace
 
-AnswerPrinter::AnswerPrinter(ThinkingView thinking)
+AnswerPrinter::AnswerPrinter(ThinkingView thinking, NoteView note)
     : thinking_(thinking),
+      note_(note),
       content_for_terminal_(stdout_is_terminal()),
       thinking_for_terminal_(stderr_is_terminal()) {}
+
+void AnswerPrinter::note(std::string_view text) {
+  if (note_ == NoteView::shown && !text.empty()) say(fmt::format("glm: {}\n", for_terminal(text)));
+}
 
 Status AnswerPrinter::thinking(std::string_view text) {
   if (thinking_ == ThinkingView::hidden || text.empty()) return Ok{};

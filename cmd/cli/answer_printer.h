@@ -11,10 +11,14 @@
 namespace glm {
 
 enum class ThinkingView { shown, hidden };
+enum class NoteView { shown, hidden };
 
 class AnswerPrinter {
  public:
-  explicit AnswerPrinter(ThinkingView thinking);
+  explicit AnswerPrinter(ThinkingView thinking, NoteView note = NoteView::shown);
+
+  // One line on standard error before the answer: where it is computed. Empty: none.
+  void note(std::string_view text);
 
   Status thinking(std::string_view text);
   Status content(std::string_view text);
@@ -26,6 +30,7 @@ class AnswerPrinter {
   void end_thinking();
 
   const ThinkingView thinking_;
+  const NoteView note_;
   const bool content_for_terminal_, thinking_for_terminal_;
   bool thinks_ = false;
   bool wrote_content_ = false;

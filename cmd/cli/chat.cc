@@ -194,7 +194,8 @@ Status ask(Session& session, std::string_view message) {
   // It may have ended since the last message.
   GLM_TRY(ensure_daemon(session.client.address()));
   session.messages.push_back({{"role", "user"}, {"content", message}});
-  AnswerPrinter printer(session.asking.thinking);
+  const bool first = session.messages.size() == 1;
+  AnswerPrinter printer(session.asking.thinking, first ? NoteView::shown : NoteView::hidden);
   Answer answer;
   const Status done = receive(session.client, "/api/chat", body_for(session), &printer, answer);
   GLM_TRY(printer.finish());

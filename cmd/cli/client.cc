@@ -4,9 +4,11 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "cmd/cli/interrupt.h"
@@ -182,11 +184,19 @@ Status Client::stream(std::string_view path, const Json& body,
   return reader.finish(line);
 }
 
+constexpr std::chrono::milliseconds kEndingPatience{100};
+
 Peer who_answers(const HostAddress& address) {
   const std::unique_ptr<httplib::ClientImpl> http = make_http(address);
   http->set_connection_timeout(kProbeTimeoutSeconds);
   http->set_read_timeout(kProbeTimeoutSeconds);
-  const httplib::Result result = http->Get("/api/version", {{"Host", address.authority()}});
+  const auto ask = [&] { return http->Get("/api/version", {{"Host", address.authority()}}); };
+  httplib::Result result = ask();
+  // A daemon that is just ending takes a connection and drops it; a moment later nobody is there.
+  for (int again = 0; !result && result.error() == httplib::Error::Read && again < 5; ++again) {
+    std::this_thread::sleep_for(kEndingPatience);
+    result = ask();
+  }
   if (!result) {
     const bool nobody = result.error() == httplib::Error::Connection ||
                         result.error() == httplib::Error::ConnectionTimeout;

@@ -56,6 +56,7 @@ Status receive(Client& client, std::string_view path, const Json& body, AnswerPr
     answer.thinking += thinking;
     answer.content += content;
     if (printer != nullptr) {
+      printer->note(text_field(line, "note"));
       GLM_TRY(printer->thinking(thinking));
       GLM_TRY(printer->content(content));
     }

@@ -8,9 +8,7 @@
 
 #include "cmd/cli/cli.h"
 #include "cmd/cli/terminal.h"
-#ifdef GLM_HAVE_KERNELS
 #include "kernels/device_info.h"
-#endif
 
 namespace glm {
 namespace {
@@ -20,11 +18,7 @@ struct Args {
 };
 
 std::string backends() {
-#ifdef GLM_HAVE_KERNELS
   return std::string(kernels::backends());
-#else
-  return "none";
-#endif
 }
 
 Status version(Cli& cli, const Args& args) {

@@ -1,0 +1,175 @@
+#include "cmd/api/answer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/units.h"
+#include "cmd/api/json_body.h"
+#include "modelfiles/parameters.h"
+#include "modelfiles/parser.h"
+#include "registry/model_name.h"
+#include "store/store.h"
+
+namespace glm::api {
+namespace {
+
+// Request over Modelfile; the checkpoint's generation_config gets its turn in sampling().
+Result<modelfiles::RunOptions> run_options(const Question& question,
+                                           const modelfiles::Modelfile& modelfile) {
+  OptionSet set(modelfiles::parameter_table());
+  GLM_TRY(modelfiles::apply(modelfile, set));
+  GLM_TRY(modelfiles::apply_request(nlohmann::json(question.options), set));
+  return modelfiles::run_options(set);
+}
+
+runner::SamplingOptions sampling(const modelfiles::RunOptions& options,
+                                 const runner::GenerationDefaults& defaults) {
+  runner::SamplingOptions s;
+  const bool greedy = defaults.do_sample.has_value() && !*defaults.do_sample;
+  const auto real = [](const std::optional<double>& asked, const std::optional<float>& file,
+                       float fallback) {
+    return asked ? static_cast<float>(*asked) : file.value_or(fallback);
+  };
+  s.temperature = greedy && !options.temperature
+                      ? 0.0F
+                      : real(options.temperature, defaults.temperature, 1.0F);
+  s.top_p = real(options.top_p, defaults.top_p, 1.0F);
+  s.min_p = real(options.min_p, defaults.min_p, 0.0F);
+  s.repeat_penalty = real(options.repeat_penalty, defaults.repetition_penalty, 1.0F);
+  s.presence_penalty = real(options.presence_penalty, std::nullopt, 0.0F);
+  s.frequency_penalty = real(options.frequency_penalty, std::nullopt, 0.0F);
+  const std::int64_t top_k = options.top_k.value_or(defaults.top_k.value_or(0));
+  s.top_k = static_cast<std::int32_t>(std::max<std::int64_t>(top_k, 0));
+  if (options.repeat_last_n) s.repeat_last_n = static_cast<std::int32_t>(*options.repeat_last_n);
+  if (options.seed && *options.seed >= 0) s.seed = static_cast<std::uint64_t>(*options.seed);
+  return s;
+}
+
+Result<Json> checked_messages(const Question& question) {
+  if (!question.messages.is_array()) {
+    return make_error(Errc::invalid_argument, "field 'messages' wants a list, got {}",
+                      kind(question.messages));
+  }
+  if (question.messages.empty()) {
+    return make_error(Errc::invalid_argument, "field 'messages' is empty");
+  }
+  if (!question.tools.is_null() && !question.tools.is_array()) {
+    return make_error(Errc::invalid_argument, "field 'tools' wants a list, got {}",
+                      kind(question.tools));
+  }
+  return question.messages;
+}
+
+Result<std::string> render(const daemon::TextModel& text, const Question& question,
+                           const std::string& model) {
+  Json extras = question.template_extras;
+  if (question.think) {
+    if (*question.think && !text.can_think()) {
+      return make_error(Errc::invalid_argument, "\"{}\" does not support thinking", model);
+    }
+    extras["enable_thinking"] = *question.think;
+  }
+  return text.render(GLM_TRY(checked_messages(question)), question.tools, extras);
+}
+
+}  // namespace
+
+Result<daemon::ModelLease> load(Services& services, const store::Manifest& manifest,
+                                const Question& question) {
+  // What decides about loading must be known before the model's own Modelfile is at hand as a
+  // TextModel; the manifest has its text.
+  modelfiles::Modelfile modelfile;
+  if (!manifest.modelfile.empty()) {
+    modelfile = GLM_TRY(modelfiles::parse(manifest.modelfile, manifest.name));
+  }
+  const modelfiles::RunOptions options = GLM_TRY(run_options(question, modelfile));
+  daemon::RunOptions run;
+  run.device = options.device;
+  run.context_max = std::max<std::int64_t>(options.num_ctx.value_or(0), 0);
+  return services.models.acquire(manifest, run, question.keep_alive);
+}
+
+Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question,
+                                    const Client& client) {
+  const Clock::Steady begun = services.clock.now();
+  store::Manifest manifest = GLM_TRY(find_model(services, question.model));
+  daemon::ModelLease lease = GLM_TRY(load(services, manifest, question));
+  const daemon::TextModel& text = lease->text;
+  const modelfiles::RunOptions options = GLM_TRY(run_options(question, text.modelfile()));
+  daemon::GenerationRequest request;
+  if (question.raw_prompt) {
+    request.prompt = *question.raw_prompt;
+    request.plain_text = true;
+  } else {
+    request.prompt = GLM_TRY(render(text, question, manifest.name));
+    request.tools = question.tools;
+  }
+  request.stops = options.stop;
+  if (options.num_predict && *options.num_predict >= 0) {
+    request.tokens_max = std::max<std::int64_t>(*options.num_predict, 1);
+  }
+  request.sampling = sampling(options, text.facts().generation);
+  auto generation = GLM_TRY(daemon::Generation::start(*lease, std::move(request)));
+  auto first = GLM_TRY(generation->next([&client] { return client.gone(); }));
+  return std::make_shared<Answer>(Answer{std::move(manifest), std::move(lease),
+                                         std::move(generation), std::move(first), begun});
+}
+
+Status for_each_delta(Answer& answer, const Client& client,
+                      const std::function<bool(const daemon::Delta&)>& each) {
+  std::optional<daemon::Delta> delta = std::exchange(answer.first, std::nullopt);
+  while (delta) {
+    if (!each(*delta)) {
+      return make_error(Errc::cancelled, "the client closed its connection");
+    }
+    delta = GLM_TRY(answer.generation->next([&client] { return client.gone(); }));
+  }
+  return Ok{};
+}
+
+Result<store::Manifest> find_model(Services& services, const std::string& name) {
+  const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
+  Result<store::Manifest> exact = services.store.find(ref.store_name());
+  if (exact.ok() || exact.error().code != Errc::not_found) return exact;
+  if (ref.is_repository()) {
+    for (store::Manifest& manifest : GLM_TRY(services.store.list())) {
+      if (manifest.source == ref.repository && manifest.revision == ref.revision) {
+        return std::move(manifest);
+      }
+    }
+  }
+  return make_error(Errc::not_found, "model \"{}\" not found, try pulling it first: glm pull {}",
+                    name, name);
+}
+
+Result<std::optional<daemon::KeepAlive>> keep_alive_field(const Json& body) {
+  const Json* value = find(body, "keep_alive");
+  if (value == nullptr) return std::optional<daemon::KeepAlive>();
+  if (value->is_number()) {
+    const double seconds = value->get<double>();
+    if (seconds < 0) return std::optional<daemon::KeepAlive>(-1);
+    const double ms = std::min(seconds * 1000, 1e15);
+    return std::optional<daemon::KeepAlive>(static_cast<std::int64_t>(ms));
+  }
+  if (!value->is_string()) {
+    return make_error(Errc::invalid_argument,
+                      "field 'keep_alive' wants seconds or a duration such as \"5m\", got {}",
+                      kind(*value));
+  }
+  return std::optional<daemon::KeepAlive>(
+      GLM_TRY(parse_duration(value->get<std::string>()).with("keep_alive")));
+}
+
+Status refuse_fields(const Json& body, const std::vector<std::string_view>& fields) {
+  for (const std::string_view field : fields) {
+    const Json* value = find(body, field);
+    if (value == nullptr || *value == false || *value == 0 || *value == "" ||
+        (value->is_structured() && value->empty())) {
+      continue;
+    }
+    return make_error(Errc::unsupported, "field '{}' is not supported by this version", field);
+  }
+  return Ok{};
+}
+
+}  // namespace glm::api

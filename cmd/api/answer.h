@@ -1,0 +1,65 @@
+// What all chat dialects share: from a request's fields to a running generation.
+//
+// A dialect reads its body into a Question, calls ask(), and writes deltas in its own shape.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cmd/api/reply.h"
+#include "cmd/daemon/generation.h"
+#include "cmd/daemon/models.h"
+#include "cmd/services.h"
+#include "store/manifest.h"
+
+namespace glm::api {
+
+struct Question {
+  std::string model;                             // as the client wrote it
+  Json messages = Json::array();                 // for the chat template …
+  std::optional<std::string> raw_prompt;         // … or text as it is, in its place
+  Json tools;                                    // array or null
+  Json template_extras = Json::object();         // further variables of the chat template
+  std::optional<bool> think;                     // absent: the template's default
+  Json options = Json::object();                 // by the names of modelfiles/parameters.h
+  std::optional<daemon::KeepAlive> keep_alive;
+};
+
+// A running answer. Movable into a stream as a shared_ptr.
+struct Answer {
+  store::Manifest manifest;
+  daemon::ModelLease lease;
+  std::unique_ptr<daemon::Generation> generation;  // ends before the lease
+  std::optional<daemon::Delta> first;              // already taken; nullopt: the answer is empty
+  Clock::Steady begun;
+};
+
+// Finds, loads, renders, submits and waits for the first piece, so that whatever fails before that
+// still gets a proper status.
+Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question,
+                                    const Client& client);
+
+// Only loads: what an empty request asks for.
+Result<daemon::ModelLease> load(Services& services, const store::Manifest& manifest,
+                                const Question& question);
+
+// Calls `each` with every piece until it returns false. Errors that come later than the first
+// piece are returned; a client that went away is Errc::cancelled.
+Status for_each_delta(Answer& answer, const Client& client,
+                      const std::function<bool(const daemon::Delta&)>& each);
+
+// The manifest a client's name means: exact names first, then a pulled repository under another
+// name. Errc::not_found: `model "x" not found, try pulling it first`.
+Result<store::Manifest> find_model(Services& services, const std::string& name);
+
+// "5m", "-1", 300, 0; as Ollama reads keep_alive.
+Result<std::optional<daemon::KeepAlive>> keep_alive_field(const Json& body);
+
+// Refuses, by name, fields whose meaning this version does not have: silence would be a wrong
+// answer. `fields` are names that must be absent, null, false, 0, or empty.
+Status refuse_fields(const Json& body, const std::vector<std::string_view>& fields);
+
+}  // namespace glm::api

@@ -1,0 +1,177 @@
+// POST /api/chat and POST /api/generate, in Ollama's shape: NDJSON when streaming (the default),
+// else one object with everything joined.
+#include "cmd/api/native_chat.h"
+
+#include <utility>
+
+#include "cmd/api/answer.h"
+#include "cmd/api/json_body.h"
+#include "cmd/api/routes.h"
+
+namespace glm::api {
+namespace {
+
+// How an endpoint wraps content: {"message": {...}} or {"response": …, "thinking": …}.
+enum class Shape { chat, generate };
+
+Json tool_calls_json(const std::vector<daemon::ToolCall>& calls) {
+  Json list = Json::array();
+  for (const daemon::ToolCall& call : calls) {
+    Json arguments = Json::parse(call.arguments, nullptr, false);
+    if (arguments.is_discarded()) arguments = Json::object();
+    list.push_back({{"id", fmt::format("call_{}", call.index)},
+                    {"function",
+                     {{"index", call.index}, {"name", call.name}, {"arguments", arguments}}}});
+  }
+  return list;
+}
+
+Json piece(Shape shape, const Answer& answer, Clock& clock, const daemon::Delta& delta) {
+  Json json = {{"model", answer.manifest.name}, {"created_at", rfc3339(clock.wall())}};
+  if (shape == Shape::generate) {
+    json["response"] = delta.content;
+    if (!delta.thinking.empty()) json["thinking"] = delta.thinking;
+    if (!delta.tool_calls.empty()) json["tool_calls"] = tool_calls_json(delta.tool_calls);
+  } else {
+    Json message = {{"role", "assistant"}, {"content", delta.content}};
+    if (!delta.thinking.empty()) message["thinking"] = delta.thinking;
+    if (!delta.tool_calls.empty()) message["tool_calls"] = tool_calls_json(delta.tool_calls);
+    json["message"] = std::move(message);
+  }
+  json["done"] = false;
+  return json;
+}
+
+// One line for the person about where the model runs; ours, other clients pass over it.
+void add_note(Json& json, const Answer& answer) {
+  const std::string& note = answer.lease->link->ready().note;
+  if (!note.empty()) json["note"] = note;
+}
+
+void add_statistics(Json& json, const Answer& answer, Clock& clock) {
+  const daemon::GenerationStats& stats = answer.generation->stats();
+  json["done"] = true;
+  json["done_reason"] = stats.done_reason == "tool_calls" ? "stop" : stats.done_reason;
+  json["total_duration"] = std::chrono::nanoseconds(clock.now() - answer.begun).count();
+  json["load_duration"] = answer.lease.load_ns;
+  json["prompt_eval_count"] = stats.prompt_tokens;
+  json["prompt_eval_duration"] = stats.prompt_ns;
+  json["eval_count"] = stats.tokens;
+  json["eval_duration"] = stats.eval_ns;
+}
+
+void stream(Shape shape, Answer& answer, Clock& clock, const Client& client,
+            StreamWriter& writer) {
+  const auto line = [&](const Json& json) { return writer.write(dump(json) + "\n"); };
+  bool first = true;
+  const Status done = for_each_delta(answer, client, [&](const daemon::Delta& delta) {
+    Json json = piece(shape, answer, clock, delta);
+    if (std::exchange(first, false)) add_note(json, answer);
+    return line(json);
+  });
+  if (!done.ok()) {
+    (void)line(error_body(Dialect::native, done.error()));
+    return;
+  }
+  Json last = piece(shape, answer, clock, {});
+  add_statistics(last, answer, clock);
+  (void)line(last);
+}
+
+Result<Reply> whole(Shape shape, Answer& answer, Clock& clock, const Client& client) {
+  daemon::Delta all;
+  GLM_TRY(for_each_delta(answer, client, [&](const daemon::Delta& delta) {
+    all.thinking += delta.thinking;
+    all.content += delta.content;
+    all.tool_calls.insert(all.tool_calls.end(), delta.tool_calls.begin(), delta.tool_calls.end());
+    return true;
+  }));
+  Json json = piece(shape, answer, clock, all);
+  add_note(json, answer);
+  add_statistics(json, answer, clock);
+  return json_reply(json);
+}
+
+// true, false, "low" … as Ollama's `think`.
+Result<std::optional<bool>> think_field(const Json& body) {
+  const Json* value = find(body, "think");
+  if (value == nullptr) return std::optional<bool>();
+  if (value->is_boolean()) return std::optional<bool>(value->get<bool>());
+  if (value->is_string()) return std::optional<bool>(*value != "none" && *value != "false");
+  return make_error(Errc::invalid_argument, "field 'think' wants true, false or a level, got {}",
+                    kind(*value));
+}
+
+Result<Question> read_common(const Json& body) {
+  Question question;
+  question.model = GLM_TRY(required_text(body, "model"));
+  question.think = GLM_TRY(think_field(body));
+  question.keep_alive = GLM_TRY(keep_alive_field(body));
+  if (const Json* options = find(body, "options")) question.options = *options;
+  GLM_TRY(refuse_fields(body, {"format", "images", "suffix", "logprobs", "top_logprobs"}));
+  return question;
+}
+
+// An empty request loads the model, or with keep_alive 0 unloads it.
+Result<Reply> load_or_unload(Services& services, Shape shape, const Question& question) {
+  const store::Manifest manifest = GLM_TRY(find_model(services, question.model));
+  const bool unload = question.keep_alive && question.keep_alive->count() == 0;
+  if (unload) {
+    (void)services.models.unload(manifest.name);
+  } else {
+    GLM_TRY(load(services, manifest, question));
+  }
+  Json json = {{"model", manifest.name}, {"created_at", rfc3339(services.clock.wall())}};
+  if (shape == Shape::generate) {
+    json["response"] = "";
+  } else {
+    json["message"] = {{"role", "assistant"}, {"content", ""}};
+  }
+  json["done"] = true;
+  json["done_reason"] = unload ? "unload" : "load";
+  return json_reply(json);
+}
+
+Result<Reply> reply(Services& services, Shape shape, const Question& question, const Json& body,
+                    const Client& client) {
+  const bool streaming = GLM_TRY(boolean(body, "stream")).value_or(true);
+  const std::shared_ptr<Answer> answer = GLM_TRY(ask(services, question, client));
+  if (!streaming) return whole(shape, *answer, services.clock, client);
+  Reply out;
+  out.content_type = "application/x-ndjson";
+  out.stream = [answer, shape, &client, &clock = services.clock](StreamWriter& writer) {
+    stream(shape, *answer, clock, client, writer);
+  };
+  return out;
+}
+
+}  // namespace
+
+Result<Reply> native_chat(Services& services, const Json& body, const Client& client) {
+  Question question = GLM_TRY(read_common(body));
+  const Json* messages = find(body, "messages");
+  if (messages == nullptr || (messages->is_array() && messages->empty())) {
+    return load_or_unload(services, Shape::chat, question);
+  }
+  question.messages = *messages;
+  if (const Json* tools = find(body, "tools")) question.tools = *tools;
+  return reply(services, Shape::chat, question, body, client);
+}
+
+Result<Reply> native_generate(Services& services, const Json& body, const Client& client) {
+  Question question = GLM_TRY(read_common(body));
+  const std::string prompt = GLM_TRY(text(body, "prompt")).value_or("");
+  if (prompt.empty()) return load_or_unload(services, Shape::generate, question);
+  GLM_TRY(refuse_fields(body, {"template"}));
+  if (GLM_TRY(boolean(body, "raw")).value_or(false)) {
+    question.raw_prompt = prompt;
+  } else {
+    if (const auto system = GLM_TRY(text(body, "system")); system && !system->empty()) {
+      question.messages.push_back({{"role", "system"}, {"content", *system}});
+    }
+    question.messages.push_back({{"role", "user"}, {"content", prompt}});
+  }
+  return reply(services, Shape::generate, question, body, client);
+}
+
+}  // namespace glm::api

@@ -1,0 +1,225 @@
+// POST /v1/chat/completions in OpenAI's shape, with vLLM's extensions (top_k, min_p,
+// repetition_penalty, chat_template_kwargs, reasoning_content) and ours (keep_alive, num_ctx).
+#include "cmd/api/openai_chat.h"
+
+#include <array>
+#include <atomic>
+#include <utility>
+
+#include "cmd/api/answer.h"
+#include "cmd/api/json_body.h"
+#include "cmd/api/routes.h"
+
+namespace glm::api {
+namespace {
+
+// Where a field of the request goes among the Modelfile's parameters.
+struct OptionField {
+  std::string_view field;
+  std::string_view parameter;
+};
+constexpr std::array<OptionField, 11> kOptionFields = {{
+    {"temperature", "temperature"},
+    {"top_p", "top_p"},
+    {"top_k", "top_k"},
+    {"min_p", "min_p"},
+    {"seed", "seed"},
+    {"frequency_penalty", "frequency_penalty"},
+    {"presence_penalty", "presence_penalty"},
+    {"repetition_penalty", "repeat_penalty"},
+    {"max_tokens", "num_predict"},
+    {"max_completion_tokens", "num_predict"},
+    {"num_ctx", "num_ctx"},
+}};
+
+struct Heading {
+  std::string id;
+  std::int64_t created = 0;
+  std::string model;
+};
+
+Heading make_heading(const Answer& answer, Clock& clock) {
+  static std::atomic<std::uint64_t> next{1};
+  const auto created =
+      std::chrono::duration_cast<std::chrono::seconds>(clock.wall().time_since_epoch()).count();
+  return {fmt::format("chatcmpl-{:x}-{}", created, next.fetch_add(1)), created,
+          answer.manifest.name};
+}
+
+Json envelope(const Heading& heading, std::string_view object) {
+  return {{"id", heading.id},
+          {"object", object},
+          {"created", heading.created},
+          {"model", heading.model}};
+}
+
+Json tool_calls_json(const Heading& heading, const std::vector<daemon::ToolCall>& calls,
+                     std::string_view index_field) {
+  Json list = Json::array();
+  for (const daemon::ToolCall& call : calls) {
+    Json json = {{"id", fmt::format("call-{}-{}", heading.id, call.index)}, {"type", "function"}};
+    if (!index_field.empty()) json[std::string(index_field)] = call.index;
+    json["function"] = {{"name", call.name}, {"arguments", call.arguments}};
+    list.push_back(std::move(json));
+  }
+  return list;
+}
+
+Json usage_json(const daemon::GenerationStats& stats) {
+  return {{"prompt_tokens", stats.prompt_tokens},
+          {"completion_tokens", stats.tokens},
+          {"total_tokens", stats.prompt_tokens + stats.tokens}};
+}
+
+Json chunk(const Heading& heading, Json delta, Json finish_reason) {
+  Json json = envelope(heading, "chat.completion.chunk");
+  json["choices"] = Json::array({{{"index", 0},
+                                  {"delta", std::move(delta)},
+                                  {"finish_reason", std::move(finish_reason)}}});
+  return json;
+}
+
+Json delta_json(const Heading& heading, const daemon::Delta& delta) {
+  Json json = Json::object();
+  if (!delta.thinking.empty()) json["reasoning_content"] = delta.thinking;
+  if (!delta.content.empty()) json["content"] = delta.content;
+  if (!delta.tool_calls.empty()) {
+    json["tool_calls"] = tool_calls_json(heading, delta.tool_calls, "index");
+  }
+  return json;
+}
+
+struct StreamOptions {
+  bool include_usage = false;
+};
+
+void stream(Answer& answer, Clock& clock, const Client& client, const StreamOptions& options,
+            StreamWriter& writer) {
+  const auto event = [&](const Json& json) { return writer.write("data: " + dump(json) + "\n\n"); };
+  const Heading heading = make_heading(answer, clock);
+  if (!event(chunk(heading, {{"role", "assistant"}, {"content", ""}}, nullptr))) return;
+  const Status done = for_each_delta(answer, client, [&](const daemon::Delta& delta) {
+    return event(chunk(heading, delta_json(heading, delta), nullptr));
+  });
+  if (!done.ok()) {
+    (void)event(error_body(Dialect::openai, done.error()));
+    return;
+  }
+  const daemon::GenerationStats& stats = answer.generation->stats();
+  if (!event(chunk(heading, Json::object(), stats.done_reason))) return;
+  if (options.include_usage) {
+    Json json = envelope(heading, "chat.completion.chunk");
+    json["choices"] = Json::array();
+    json["usage"] = usage_json(stats);
+    if (!event(json)) return;
+  }
+  (void)writer.write("data: [DONE]\n\n");
+}
+
+Result<Reply> whole(Answer& answer, Clock& clock, const Client& client) {
+  daemon::Delta all;
+  GLM_TRY(for_each_delta(answer, client, [&](const daemon::Delta& delta) {
+    all.thinking += delta.thinking;
+    all.content += delta.content;
+    all.tool_calls.insert(all.tool_calls.end(), delta.tool_calls.begin(), delta.tool_calls.end());
+    return true;
+  }));
+  const daemon::GenerationStats& stats = answer.generation->stats();
+  const Heading heading = make_heading(answer, clock);
+  Json message = {{"role", "assistant"}, {"content", all.content}};
+  if (!all.thinking.empty()) message["reasoning_content"] = all.thinking;
+  if (!all.tool_calls.empty()) {
+    message["tool_calls"] = tool_calls_json(heading, all.tool_calls, "");
+  }
+  Json json = envelope(heading, "chat.completion");
+  json["choices"] = Json::array({{{"index", 0},
+                                  {"message", std::move(message)},
+                                  {"logprobs", nullptr},
+                                  {"finish_reason", stats.done_reason}}});
+  json["usage"] = usage_json(stats);
+  return json_reply(json);
+}
+
+// "auto" and "none" can be promised; forcing a call needs constrained decoding.
+Status read_tools(const Json& body, Question& question) {
+  if (const Json* tools = find(body, "tools")) question.tools = *tools;
+  const Json* choice = find(body, "tool_choice");
+  if (choice == nullptr || *choice == "auto") return Ok{};
+  if (*choice == "none") {
+    question.tools = nullptr;
+    return Ok{};
+  }
+  return make_error(Errc::unsupported,
+                    "tool_choice {} is not supported; use \"auto\" or \"none\"", choice->dump());
+}
+
+Result<Question> read_question(const Json& body) {
+  Question question;
+  question.model = GLM_TRY(required_text(body, "model"));
+  const Json* messages = find(body, "messages");
+  if (messages == nullptr) {
+    return make_error(Errc::invalid_argument, "messages is required");
+  }
+  question.messages = *messages;
+  for (const OptionField& option : kOptionFields) {
+    if (GLM_TRY(number(body, option.field))) {
+      question.options[std::string(option.parameter)] = *find(body, option.field);
+    }
+  }
+  if (const Json* extras = find(body, "chat_template_kwargs")) {
+    if (!extras->is_object()) {
+      return make_error(Errc::invalid_argument,
+                        "field 'chat_template_kwargs' wants an object, got {}", kind(*extras));
+    }
+    question.template_extras = *extras;
+  }
+  if (const auto effort = GLM_TRY(text(body, "reasoning_effort"))) {
+    question.template_extras["reasoning_effort"] = *effort;
+    if (*effort == "none") question.think = false;
+  }
+  question.keep_alive = GLM_TRY(keep_alive_field(body));
+  GLM_TRY(read_tools(body, question));
+  if (const Json* stop = find(body, "stop")) question.options["stop"] = *stop;
+  GLM_TRY(refuse_fields(body, {"logprobs", "top_logprobs", "logit_bias", "functions"}));
+  if (GLM_TRY(integer(body, "n")).value_or(1) != 1) {
+    return make_error(Errc::unsupported, "n other than 1 is not supported");
+  }
+  if (const Json* format = find(body, "response_format");
+      format != nullptr && format->value("type", "text") != "text") {
+    return make_error(Errc::unsupported, "response_format {} is not supported; only text is",
+                      format->dump());
+  }
+  return question;
+}
+
+}  // namespace
+
+Result<Reply> openai_chat(Services& services, const Json& body, const Client& client) {
+  const Question question = GLM_TRY(read_question(body));
+  const bool streaming = GLM_TRY(boolean(body, "stream")).value_or(false);
+  StreamOptions options;
+  if (const Json* fields = find(body, "stream_options"); fields != nullptr && fields->is_object()) {
+    options.include_usage = GLM_TRY(boolean(*fields, "include_usage")).value_or(false);
+  }
+  const std::shared_ptr<Answer> answer = GLM_TRY(ask(services, question, client));
+  if (!streaming) return whole(*answer, services.clock, client);
+  Reply out;
+  out.content_type = "text/event-stream";
+  out.stream = [answer, options, &client, &clock = services.clock](StreamWriter& writer) {
+    stream(*answer, clock, client, options, writer);
+  };
+  return out;
+}
+
+Result<Reply> openai_models(Services& services, const Json&, const Client&) {
+  Json data = Json::array();
+  for (const store::Manifest& manifest : GLM_TRY(services.store.list())) {
+    data.push_back({{"id", manifest.name},
+                    {"object", "model"},
+                    {"created", 0},
+                    {"owned_by", manifest.source.substr(0, manifest.source.find_first_of(":/"))}});
+  }
+  return json_reply({{"object", "list"}, {"data", std::move(data)}});
+}
+
+}  // namespace glm::api

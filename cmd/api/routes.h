@@ -1,0 +1,30 @@
+// The API at a glance: every path the daemon answers, as rows.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "cmd/api/reply.h"
+
+namespace glm {
+struct Services;
+}
+
+namespace glm::api {
+
+enum class Dialect { native, openai };
+
+struct Route {
+  std::string_view method;
+  std::string_view path;
+  Dialect dialect;  // decides the shape of error bodies
+  Result<Reply> (*handle)(Services& services, const Json& body, const Client& client);
+  bool wants_body;
+};
+
+std::span<const Route> routes();
+
+// {"error": "…"} or {"error": {"message", "type", "param", "code"}}.
+Json error_body(Dialect dialect, const Error& error);
+
+}  // namespace glm::api

@@ -1,0 +1,42 @@
+#include "cmd/api/json_body.h"
+
+#include <gtest/gtest.h>
+
+namespace glm::api {
+namespace {
+
+TEST(JsonBody, RefusesWhatIsNoObject) {
+  EXPECT_EQ(parse_body("").error().message, "missing request body: a JSON object is wanted");
+  EXPECT_EQ(parse_body(" \n").error().message, "missing request body: a JSON object is wanted");
+  EXPECT_EQ(parse_body("{").error().message, "request body is not valid JSON");
+  EXPECT_EQ(parse_body("{} x").error().message, "request body is not valid JSON");
+  EXPECT_EQ(parse_body("[1]").error().message, "request body wants a JSON object, got a list");
+  EXPECT_TRUE(parse_body("{\"b\": 1, \"a\": 2}").ok());
+}
+
+TEST(JsonBody, IsNotDraggedIntoDepth) {
+  const std::string deep = "{\"a\":" + std::string(1'000'000, '[');
+  EXPECT_EQ(parse_body(deep).error().message, "request body is nested deeper than 128 levels");
+}
+
+TEST(JsonBody, KeepsTheClientsOrder) {
+  EXPECT_EQ(dump(*parse_body("{\"b\":1,\"a\":{\"z\":1,\"y\":2}}")), "{\"b\":1,\"a\":{\"z\":1,\"y\":2}}");
+}
+
+TEST(JsonBody, NamesTheFieldOfAWrongType) {
+  const Json body = *parse_body(R"({"s": 1, "i": 1.5, "b": "yes", "n": [], "ok": 5.0, "z": null})");
+  EXPECT_EQ(text(body, "s").error().message, "field 's' wants a string, got an integer");
+  EXPECT_EQ(integer(body, "i").error().message, "field 'i' wants an integer, got a number");
+  EXPECT_EQ(boolean(body, "b").error().message, "field 'b' wants true or false, got a string");
+  EXPECT_EQ(number(body, "n").error().message, "field 'n' wants a number, got a list");
+  EXPECT_EQ(**integer(body, "ok"), 5);
+  EXPECT_FALSE(text(body, "z")->has_value());
+  EXPECT_EQ(required_text(body, "z").error().message, "z is required");
+}
+
+TEST(JsonBody, WritesBytesThatAreNotUtf8) {
+  EXPECT_EQ(dump(Json{{"a", "\xff"}}), "{\"a\":\"\xEF\xBF\xBD\"}");
+}
+
+}  // namespace
+}  // namespace glm::api
