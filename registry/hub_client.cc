@@ -413,7 +413,7 @@ Status HubSource::read(const Snapshot& snapshot, const RemoteFile& file, std::ui
     }
     // A used-up address is replaced at once; it is no failure of the network.
     if (reading.expired && ++fresh_addresses < kAddressesMax) continue;
-    GLM_TRY(retry.again(done.error(), reading.asked, stop).with(file.path));
+    GLM_TRY(retry.again(done.error(), reading.asked, stop));
   }
   return Ok{};
 }

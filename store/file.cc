@@ -13,7 +13,13 @@ Status write_all(int fd, std::span<const std::byte> bytes, const std::filesystem
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno_error("write", path, errno);
+    if (written < 0) {
+      Error error = errno_error("write", path, errno);
+      if (error.code == Errc::exhausted) {
+        error.message += "; make room, or set GLM_HOME to a folder on another disk";
+      }
+      return error;
+    }
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
   return Ok{};

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# From a clean clone to an answer: installs what is missing, builds, asks the tiny model.
+# Leaves no process behind; may be repeated.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 &&
+  ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
+  echo "quickstart: a GPU is here but no CUDA toolkit, so this builds for the CPU. For the GPU:" >&2
+  echo "  install the toolkit from https://developer.nvidia.com/cuda-downloads and run this again" >&2
+fi
+
+./scripts/install_deps.sh
+build=build/quickstart
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGLM_TESTS=OFF \
+  "-DGLM_CUDA=${GLM_CUDA:-AUTO}" >"/tmp/glm-quickstart.$$.log" ||
+  { cat "/tmp/glm-quickstart.$$.log" >&2; exit 1; }
+rm -f "/tmp/glm-quickstart.$$.log"
+cmake --build "$build" -j "$(nproc)"
+
+# A home and a port of its own: a daemon or models you already have stay as they are.
+GLM_HOME=$(mktemp -d)
+export GLM_HOME
+export GLM_HOST=127.0.0.1:$((20000 + RANDOM % 20000))
+glm=$build/bin/glm
+trap '"$glm" stop --all >/dev/null 2>&1 || true; rm -rf "$GLM_HOME"' EXIT
+
+echo
+echo '$ glm run tiny "What is 17 + 25?"'
+"$glm" run tiny "What is 17 + 25?"

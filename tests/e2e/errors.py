@@ -1,0 +1,251 @@
+"""Bad input: one clear message each, a fitting exit code, and the store as it was.
+
+Unknown models, architectures that do not run, damaged and truncated files, a full disk, a port in
+use, no network, web pages from elsewhere, bodies of every bad kind, a runner that is killed.
+"""
+
+import http.client
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from harness import SOURCE, Glm, Hub, free_port, main, wait_until
+
+TINY = SOURCE / "models" / "glm-tiny"
+
+# From docs/cli.md.
+INVALID, NOT_FOUND, EXISTS, CORRUPT, UNAVAILABLE, UNSUPPORTED, PERMISSION, EXHAUSTED, DEVICE = 2, 3, 4, 5, 6, 7, 8, 9, 10
+
+
+def fails(glm: Glm, arguments: list, code: int, *words: str) -> str:
+    before = (glm.blobs(), [m["name"] for m in glm.json("list")["models"]])
+    done = glm.run(*arguments)
+    assert done.returncode == code, (arguments, done.returncode, done.stderr)
+    assert done.stdout == "", (arguments, done.stdout)
+    for word in words:
+        assert word in done.stderr, (arguments, word, done.stderr)
+    message = [line for line in done.stderr.splitlines() if line.startswith("glm: ")]
+    assert message and "error:" not in message[-1], done.stderr
+    after = (glm.blobs(), [m["name"] for m in glm.json("list")["models"]])
+    assert set(before[0]) <= set(after[0]) and before[1] == after[1], "the store changed"
+    print(f"  {code}: {message[-1]}")
+    return done.stderr
+
+
+def check_names(glm: Glm) -> None:
+    fails(glm, ["run", "no-such-model", "hi"], NOT_FOUND, "no-such-model")
+    fails(glm, ["pull", "glm-4.7-flsh"], NOT_FOUND, "glm-4.7-flash")
+    fails(glm, ["pull", "nobody/nothing"], NOT_FOUND, "nobody/nothing does not exist")
+    fails(glm, ["pull", "../../etc/passwd"], INVALID, "is no model name")
+    fails(glm, ["pull", "glm-org/glm-tiny@v9"], NOT_FOUND, "no branch, tag or commit 'v9'")
+    fails(glm, ["rm", "no-such-model"], NOT_FOUND, "not found")
+    fails(glm, ["cp", "no-such-model", "x"], NOT_FOUND, "not found")
+    fails(glm, ["show", "no-such-model"], NOT_FOUND, "not found")
+
+
+def check_models_that_cannot_run(glm: Glm) -> None:
+    fails(glm, ["pull", "other/qwen"], UNSUPPORTED, "qwen2")
+    fails(glm, ["pull", "other/truncated"], CORRUPT, "model.safetensors")
+    fails(glm, ["pull", "other/nonsense"], CORRUPT, "config.json")
+    fails(glm, ["pull", "other/gguf"], UNSUPPORTED, "GGUF")
+    assert glm.json("list")["models"] == []
+
+
+def broken_repositories(root: Path) -> dict:
+    """Folders the hub serves, each broken in one way."""
+    made = {}
+    for name in ("qwen", "truncated", "nonsense", "gguf"):
+        folder = root / name
+        shutil.copytree(SOURCE / "models" / "glm-tiny-int4", folder)
+        made[f"other/{name}"] = folder
+    config = json.loads((root / "qwen" / "config.json").read_text())
+    config.update(model_type="qwen2", architectures=["Qwen2ForCausalLM"])
+    (root / "qwen" / "config.json").write_text(json.dumps(config))
+    weights = root / "truncated" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    (root / "nonsense" / "config.json").write_text('{"model_type": ["glm4_moe_lite"]}')
+    (root / "gguf" / "model.safetensors").rename(root / "gguf" / "model.gguf")
+    return made
+
+
+def check_damage(glm: Glm) -> None:
+    glm.ok("pull", "tiny")
+    # A tokenizer that is truncated on disk after it was verified.
+    shown = glm.json("show", "tiny")
+    digest = next(f["digest"] for f in shown["files"] if f["path"] == "tokenizer.json").removeprefix("sha256:")
+    blob = glm.home / "blobs" / digest[:2] / digest
+    whole = blob.read_bytes()
+    blob.chmod(0o644)
+    blob.write_bytes(whole[:1000])
+    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "tokenizer.json", "pull it again")
+    blob.write_bytes(whole)
+    assert glm.ok("run", "tiny", "What is 17 + 25?") == "42\n"
+    glm.ok("stop", "tiny")
+    weights = next(f for f in shown["files"] if f["path"].startswith("model-00001"))["digest"].removeprefix("sha256:")
+    blob = glm.home / "blobs" / weights[:2] / weights
+    whole = blob.read_bytes()
+    blob.chmod(0o644)
+    blob.write_bytes(whole[:-1])
+    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "model-00001", "pull it again")
+    blob.unlink()
+    healed = glm.run("run", "tiny", "What is 17 + 25?")  # a blob that is gone is pulled again
+    assert healed.stdout == "42\n" and "pulling" in healed.stderr, healed
+
+
+def check_full_disk(program: str, hub: Hub) -> None:
+    """A limit on the size of files stands for a disk that is full."""
+    glm = Glm(program, hub.url)
+    try:
+        daemon = subprocess.Popen(
+            [program, "serve"], env=glm.environment, stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)))
+        wait_until("the daemon answers", lambda: glm.run("version", "--json").stdout.find('"host"') > 0)
+        fails(glm, ["pull", "glm-org/glm-tiny"], EXHAUSTED, "model-0000")
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(20) == 0
+        assert glm.ok("run", "glm-org/glm-tiny", "What is 17 + 25?") == "42\n"
+    finally:
+        glm.close()
+
+
+def check_ports(program: str, hub: Hub) -> None:
+    glm = Glm(program, hub.url)
+    try:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", glm.port))
+            taken.listen()
+            done = glm.run("serve")
+            assert done.returncode == EXISTS and "in use" in done.stderr, done
+            print(f"  {EXISTS}: {done.stderr.strip().splitlines()[-1]}")
+        glm.ok("list")
+        second = subprocess.run([program, "serve"], env={**glm.environment, "GLM_HOST": f"127.0.0.1:{free_port()}"},
+                                capture_output=True, text=True, check=False)
+        assert second.returncode == EXISTS and f"pid {glm.daemon_pid()}" in second.stderr, second
+        far = subprocess.run([program, "serve"], env={**glm.environment, "GLM_HOST": "0.0.0.0:1"},
+                             capture_output=True, text=True, check=False)
+        assert far.returncode == UNSUPPORTED and "loopback" in far.stderr, far
+    finally:
+        glm.close()
+
+
+def check_no_network(program: str) -> None:
+    glm = Glm(program, f"http://127.0.0.1:{free_port()}")
+    try:
+        began = time.monotonic()
+        process = glm.start("pull", "glm-org/glm-tiny")
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert time.monotonic() - began < 10
+        offline = Glm(program, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")
+        try:
+            fails(offline, ["pull", "glm-org/glm-tiny"], UNAVAILABLE, "HF_HUB_OFFLINE")
+            assert offline.ok("run", "tiny", "What is 17 + 25?") == "42\n"  # ships with the program
+        finally:
+            offline.close()
+    finally:
+        glm.close()
+
+
+def check_web_pages(glm: Glm) -> None:
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Origin": "null"}):
+        for method, path in (("GET", "/api/tags"), ("POST", "/api/generate"), ("DELETE", "/api/delete"), ("OPTIONS", "/api/tags")):
+            status, body = glm.api(method, path, {"model": "tiny", "prompt": "x"}, headers)
+            assert status == 403, (headers, method, path, status, body)
+    status, _ = glm.api("GET", "/api/tags", None, {"Origin": "http://localhost:3000"})
+    assert status == 200
+
+
+def check_bodies(glm: Glm) -> None:
+    def expect(status: int, word: str, body, path: str = "/api/chat") -> None:
+        got, answer = glm.api("POST", path, body)
+        assert got == status and word in answer.decode(), (path, body if len(str(body)) < 200 else "...", got, answer[:300])
+
+    expect(400, "missing request body", b"")
+    expect(400, "not valid JSON", b"{")
+    expect(400, "nested deeper", b'{"a":' + b"[" * 100_000)
+    expect(400, "model is required", {})
+    expect(400, "wants a list", {"model": "tiny", "messages": "hi"})
+    expect(400, "messages[0]", {"model": "tiny", "messages": [1]})
+    expect(400, "temperature", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "options": {"temperature": 99}})
+    expect(404, "not found, try pulling it first", {"model": "nope", "messages": [{"role": "user", "content": "x"}]})
+    expect(400, "tokens", {"model": "tiny", "messages": [{"role": "user", "content": "word " * 5000}]})
+    expect(400, "format", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "format": "json"})
+    expect(404, "no such endpoint", {}, "/api/nothing")
+    status, body = glm.api("GET", "/api/chat")
+    assert status == 405, (status, body)
+    expect(404, "not_found_error", {"model": "nope", "messages": []}, "/v1/chat/completions")
+    huge = b'{"model": "tiny", "x": "' + b"a" * (33 << 20) + b'"}'
+    try:
+        status, _ = glm.api("POST", "/api/chat", huge)
+        assert status == 413, status
+    except (ConnectionError, BrokenPipeError):
+        pass  # refused before all of it was sent
+    assert glm.api("GET", "/api/version")[0] == 200
+
+
+def runner_pid(glm: Glm) -> int:
+    models = json.loads(glm.api("GET", "/api/ps")[1])["models"]
+    return models[0]["runner_pid"] if models else 0
+
+
+def check_killed_runner(glm: Glm) -> None:
+    glm.ok("run", "tiny", "What is 17 + 25?")
+    daemon = glm.daemon_pid()
+    results = []
+
+    def ask() -> None:
+        results.append(glm.run("run", "tiny", "--num-predict", "4000", "--temperature", "1.5", "Count from 1 to 60."))
+
+    for _ in range(5):  # until the runner dies in the middle of an answer
+        thread = threading.Thread(target=ask)
+        thread.start()
+        time.sleep(0.05)
+        os.kill(runner_pid(glm), signal.SIGKILL)
+        thread.join()
+        if results[-1].returncode != 0:
+            break
+    assert results[-1].returncode == DEVICE, results[-1]
+    assert "ended unexpectedly (killed by signal 9" in results[-1].stderr, results[-1].stderr
+    print(f"  {DEVICE}: {results[-1].stderr.strip().splitlines()[-1]}")
+    assert glm.ok("run", "tiny", "What is 17 + 25?") == "42\n"
+    assert glm.daemon_pid() == daemon, "the daemon did not survive its runner"
+
+
+def check_client_that_leaves(glm: Glm) -> None:
+    """A closed connection takes its request with it, streaming or not."""
+    for stream in (True, False):
+        connection = http.client.HTTPConnection("127.0.0.1", glm.port)
+        body = {"model": "tiny", "prompt": "x", "raw": True, "stream": stream,
+                "options": {"num_predict": 4000, "temperature": 2.0, "seed": 1}}
+        connection.request("POST", "/api/generate", json.dumps(body), {"Content-Type": "application/json"})
+        wait_until("the request runs", lambda: json.loads(glm.api("GET", "/api/ps")[1])["models"][0]["requests"] == 1)
+        connection.sock.shutdown(socket.SHUT_RDWR)
+        connection.close()
+        wait_until("the request is gone", lambda: json.loads(glm.api("GET", "/api/ps")[1])["models"][0]["requests"] == 0, 5)
+
+
+def test(glm: Glm, hub: Hub) -> None:
+    check_names(glm)
+    check_models_that_cannot_run(glm)
+    check_damage(glm)
+    check_web_pages(glm)
+    check_bodies(glm)
+    check_killed_runner(glm)
+    check_client_that_leaves(glm)
+    check_full_disk(glm.program, hub)
+    check_ports(glm.program, hub)
+    check_no_network(glm.program)
+
+
+if __name__ == "__main__":
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        main(test, {"glm-org/glm-tiny": TINY, **broken_repositories(Path(folder))})
