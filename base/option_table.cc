@@ -139,15 +139,17 @@ Result<OptionValue> OptionTable::parse(const OptionRow& row, std::string_view te
       std::int64_t value = 0;
       const auto [stop, failure] = std::from_chars(text.data(), end, value);
       if (failure != std::errc() || stop != end) return bad();
-      if (!check(row, value).ok()) return bad();
-      return OptionValue(value);
+      Result<OptionValue> checked = check(row, value);
+      if (!checked.ok()) return bad();  // which shows the text as it was written
+      return checked;
     }
     case OptionType::number: {
       double value = 0;
       const auto [stop, failure] = std::from_chars(text.data(), end, value);
       if (failure != std::errc() || stop != end) return bad();
-      if (!check(row, value).ok()) return bad();
-      return OptionValue(value);
+      Result<OptionValue> checked = check(row, value);
+      if (!checked.ok()) return bad();  // which shows the text as it was written
+      return checked;
     }
     case OptionType::boolean: {
       for (const std::string_view yes : {"true", "on", "yes", "1"}) {

@@ -324,8 +324,17 @@ Result<std::optional<ExitStatus>> Subprocess::wait_for(milliseconds timeout) {
 }
 
 Status Subprocess::signal(int number) const {
+  int failed = 0;
+#ifdef SYS_pidfd_send_signal
+  if (pidfd_) {  // never another process that got the same id, whatever other threads do meanwhile
+    failed = static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0u));
+    if (failed == 0 || errno == ESRCH) return Ok{};
+    if (errno != ENOSYS) return errno_error("signal", fmt::format("process {}", pid_), errno);
+  }
+#endif
   if (pid_ < 0 || status_) return Ok{};
-  if (::kill(pid_, number) != 0 && errno != ESRCH) {
+  failed = ::kill(pid_, number);
+  if (failed != 0 && errno != ESRCH) {
     return errno_error("signal", fmt::format("process {}", pid_), errno);
   }
   return Ok{};

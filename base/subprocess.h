@@ -5,8 +5,8 @@
 // defaults before it runs. A program that cannot be executed is an error of spawn(), not an exit
 // code.
 //
-// Thread safety: spawn() may be called from any thread; one Subprocess belongs to one thread at a
-// time.
+// Thread safety: spawn() may be called from any thread. One Subprocess belongs to one thread at a
+// time, but for signal(), which may be called from another one while the owner waits.
 #pragma once
 
 #include <sys/types.h>

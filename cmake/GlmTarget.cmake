@@ -13,6 +13,10 @@ function(glm_target name)
   if(GLM_WERROR)
     list(APPEND warnings -Werror)
   endif()
+  # g++ sees uninitialised members of variants everywhere once a sanitizer adds its checks.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+    list(APPEND warnings -Wno-maybe-uninitialized)
+  endif()
   target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>")
 endfunction()
 

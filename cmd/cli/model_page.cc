@@ -84,10 +84,11 @@ Rows model_rows(const Json& show) {
   };
 }
 
-std::string capabilities(const Json& show) {
+// The texts of an array, a line each.
+std::string lines_of(const Json& holder, const char* field) {
   std::string text;
-  const auto list = show.find("capabilities");
-  if (list == show.end() || !list->is_array()) return {};
+  const auto list = holder.find(field);
+  if (list == holder.end() || !list->is_array()) return {};
   for (const Json& item : *list) {
     if (item.is_string()) text += item.get<std::string>() + "\n";
   }
@@ -102,7 +103,8 @@ std::string model_page(const Json& show) {
                              {"revision", text_field(show, "revision")},
                              {"commit", text_field(show, "commit")},
                              {"pulled", text_field(show, "modified_at")}});
-  page += text_section("Capabilities", capabilities(show), 100);
+  page += text_section("Capabilities", lines_of(show, "capabilities"), 100);
+  page += text_section("Notes", lines_of(child(show, "model_info"), "notes"), 100);
   page += text_section("Parameters", text_field(show, "parameters"), 100);
   page += text_section("System", text_field(show, "system"), 100);
   page += text_section("License", text_field(show, "license"), kLicenseLinesMax);

@@ -9,7 +9,7 @@
 
 namespace glm {
 
-// The page: Model, Source, Capabilities, Parameters, System, License; sections without content are
+// The page: Model, Source, Capabilities, Notes, Parameters, System, License; sections without content are
 // left out.
 std::string model_page(const nlohmann::ordered_json& show);
 

@@ -42,6 +42,9 @@ Status pull_model(Client& client, const std::string& model, Format format) {
     done = make_error(Errc::unavailable, "the daemon at {} stopped reporting after '{}'",
                       client.address().str(), last_status);
   }
+  if (!done.ok() && format == Format::json && done.error().code != Errc::cancelled) {
+    GLM_TRY(print_json({{"error", done.error().message}, {"code", name(done.error().code)}}));
+  }
   return std::move(done).with("pull " + model);
 }
 

@@ -44,8 +44,8 @@ const ForeignRow kForeign[] = {
     {"httplib.h", {"cmd/", "tests/"}},
     {"CLI/", {"cmd/"}},
     {"histedit.h", {"cmd/cli/line_editor.cc"}},
-    {"cuda", {"kernels/cuda/", "kernels/device/", "tests/"}},
-    {"nccl", {"kernels/cuda/", "kernels/device/", "tests/"}},
+    {"cuda", {"kernels/cuda/", "kernels/device/"}},
+    {"nccl", {"kernels/cuda/", "kernels/device/"}},
     {"gtest/", {"tests/"}},
     {"gmock/", {"tests/"}},
 };

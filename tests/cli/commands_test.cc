@@ -239,6 +239,19 @@ TEST_F(RunCommand, StopsAtCtrlC) {
   EXPECT_TRUE(daemon.wait_until_abandoned(std::chrono::seconds(30)));
 }
 
+TEST_F(RunCommand, EndsWithItsReader) {
+  has_tiny();
+  daemon.on("POST /api/generate", FakeAnswer{.lines = {R"({"response":"on and ","done":false})"},
+                                             .end = FakeAnswer::End::endless});
+  RunningGlm running(invocation({"run", "tiny", "x"}));
+  ASSERT_TRUE(running.wait_for_output("on and "));
+  running.close_output();
+  const Ran ran = running.finish();
+  EXPECT_EQ(ran.exit_code, 128 + SIGPIPE);
+  EXPECT_EQ(ran.err, "");
+  EXPECT_TRUE(daemon.wait_until_abandoned(std::chrono::seconds(30)));
+}
+
 TEST_F(RunCommand, RefusesTextThatIsNotUtf8) {
   has_tiny();
   const Ran ran = glm({"run", "tiny"}, "ab\xFF");
@@ -366,6 +379,11 @@ TEST_F(PullCommand, FailsWithTheErrorInTheStream) {
   const Ran ran = glm({"pull", "org/model"});
   EXPECT_EQ(ran.exit_code, 9);
   EXPECT_EQ(ran.err, "pulling manifest\nglm: pull org/model: the disk is full\n");
+  const Ran as_json = glm({"pull", "--json", "org/model"});
+  EXPECT_EQ(as_json.exit_code, 9);
+  EXPECT_EQ(as_json.out,
+            "{\"status\":\"pulling manifest\"}\n"
+            "{\"error\":\"the disk is full\",\"code\":\"exhausted\"}\n");
 }
 
 TEST_F(PullCommand, FailsWhenNobodySaysSuccess) {

@@ -47,6 +47,7 @@ class RunningGlm {
 
   // Blocks until its standard output, as far as it came, contains the text or has ended.
   bool wait_for_output(std::string_view text);
+  void close_output() { out_ = Fd(); }
   Ran finish();
 
  private:

@@ -16,7 +16,7 @@ const Json& tiny() {
     "template": "[gMASK]<sop>", "system": "",
     "details": {"family": "glm4_moe_lite", "parameter_size": "7.2M", "quantization_level": "bf16"},
     "model_info": {"architecture": "glm4_moe_lite", "format": "bf16", "context_max": 4096,
-                   "kv_bytes_per_token": 54144},
+                   "kv_bytes_per_token": 54144, "notes": ["has no MTP layer"]},
     "capabilities": ["completion", "thinking"], "modified_at": "2026-11-21T09:15:00Z",
     "size": 14400000, "source": "bundled:glm-tiny", "revision": "main", "commit": "abc"})");
   return show;
@@ -41,6 +41,9 @@ TEST(ModelPage, HasASectionForEverythingKnown) {
             "  Capabilities\n"
             "    completion\n"
             "    thinking\n"
+            "\n"
+            "  Notes\n"
+            "    has no MTP layer\n"
             "\n"
             "  Parameters\n"
             "    temperature    0.5\n"
