@@ -1,6 +1,7 @@
 #include "cmd/api/json_body.h"
 
 #include <cmath>
+#include <vector>
 
 namespace glm::api {
 namespace {
@@ -40,15 +41,25 @@ Result<Json> parse_body(std::string_view body) {
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) {
     return make_error(Errc::invalid_argument, "missing request body: a JSON object is wanted");
   }
+  // Objects keep their order in a list, so that keys by the thousand would cost their square.
+  std::vector<std::size_t> keys;
   bool too_deep = false;
-  const auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > kJsonDepthMax) too_deep = true;
-    return !too_deep;
+  bool too_many = false;
+  const auto limit = [&](int depth, Json::parse_event_t event, Json&) {
+    too_deep |= depth > kJsonDepthMax;
+    if (event == Json::parse_event_t::object_start) keys.push_back(0);
+    if (event == Json::parse_event_t::object_end && !keys.empty()) keys.pop_back();
+    if (event == Json::parse_event_t::key) too_many |= ++keys.back() > kJsonKeysMax;
+    return !too_deep && !too_many;
   };
-  Json json = Json::parse(body, limit_depth, false);
+  Json json = Json::parse(body, limit, false);
   if (too_deep) {
     return make_error(Errc::invalid_argument, "request body is nested deeper than {} levels",
                       kJsonDepthMax);
+  }
+  if (too_many) {
+    return make_error(Errc::invalid_argument, "request body has an object of more than {} keys",
+                      kJsonKeysMax);
   }
   if (json.is_discarded()) {
     return make_error(Errc::invalid_argument, "request body is not valid JSON");

@@ -12,10 +12,11 @@
 
 namespace glm::api {
 
-// A JSON object, at most kJsonDepthMax deep. An empty body is an Errc::invalid_argument.
+// A JSON object, at most kJsonDepthMax deep and with at most kJsonKeysMax keys in one object. An empty body is an Errc::invalid_argument.
 Result<Json> parse_body(std::string_view body);
 
 inline constexpr int kJsonDepthMax = 128;
+inline constexpr std::size_t kJsonKeysMax = 4096;
 
 // Compact, with bytes that are not UTF-8 replaced.
 std::string dump(const Json& json);

@@ -19,6 +19,17 @@ TEST(JsonBody, IsNotDraggedIntoDepth) {
   EXPECT_EQ(parse_body(deep).error().message, "request body is nested deeper than 128 levels");
 }
 
+TEST(JsonBody, BoundsTheKeysOfOneObject) {
+  const auto object = [](int keys) {
+    std::string text = "{\"x\":{\"y\":1},\"z\":{";
+    for (int i = 0; i < keys; ++i) text += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":0";
+    return text + "}}";
+  };
+  EXPECT_TRUE(parse_body(object(4096)).ok());
+  EXPECT_EQ(parse_body(object(4097)).error().message,
+            "request body has an object of more than 4096 keys");
+}
+
 TEST(JsonBody, KeepsTheClientsOrder) {
   EXPECT_EQ(dump(*parse_body("{\"b\":1,\"a\":{\"z\":1,\"y\":2}}")), "{\"b\":1,\"a\":{\"z\":1,\"y\":2}}");
 }
