@@ -4,18 +4,19 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 &&
-  ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
-  echo "quickstart: a GPU is here but no CUDA toolkit, so this builds for the CPU. For the GPU:" >&2
-  echo "  install the toolkit from https://developer.nvidia.com/cuda-downloads and run this again" >&2
+options=("-DGLM_CUDA=${GLM_CUDA:-AUTO}")
+if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
+  if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
+    options+=(-DCMAKE_CUDA_ARCHITECTURES=native)
+  else
+    echo "quickstart: a GPU is here but no CUDA toolkit, so this builds for the CPU. For the GPU:" >&2
+    echo "  install the toolkit (https://developer.nvidia.com/cuda-downloads), then run this again" >&2
+  fi
 fi
 
 ./scripts/install_deps.sh
 build=build/quickstart
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGLM_TESTS=OFF \
-  "-DGLM_CUDA=${GLM_CUDA:-AUTO}" >"/tmp/glm-quickstart.$$.log" ||
-  { cat "/tmp/glm-quickstart.$$.log" >&2; exit 1; }
-rm -f "/tmp/glm-quickstart.$$.log"
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGLM_TESTS=OFF "${options[@]}"
 cmake --build "$build" -j "$(nproc)"
 
 # A home and a port of its own: a daemon or models you already have stay as they are.
