@@ -2,8 +2,11 @@
 
 #include <histedit.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cwchar>
 #include <utility>
 
 #include "base/handle.h"
@@ -12,6 +15,7 @@ namespace glm {
 namespace {
 
 constexpr int kHistoryLinesMax = 1000;
+constexpr char kInterrupt = '\x03';
 
 struct HistoryTraits {
   using Raw = ::History*;
@@ -42,14 +46,33 @@ struct LineEditor::Impl {
     return static_cast<Impl*>(data);
   }
   static char* show_prompt(::EditLine* editor) { return of(editor)->prompt.data(); }
-  static unsigned char interrupt(::EditLine* editor, int) {
-    of(editor)->interrupted = true;
-    return CC_NEWLINE;
-  }
+
+  static int read_character(::EditLine* editor, wchar_t* character);
 
   void load_history();
   void remember(const char* line);
 };
+
+// One character from the terminal; Ctrl-C ends the line like Return. (Binding a function or a macro
+// to the key would do too, but libedit never frees those.)
+int LineEditor::Impl::read_character(::EditLine* editor, wchar_t* character) {
+  std::mbstate_t state{};
+  while (true) {
+    char byte = 0;
+    const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return static_cast<int>(got);
+    if (byte == kInterrupt) {
+      of(editor)->interrupted = true;
+      *character = L'\n';
+      return 1;
+    }
+    const std::size_t read = std::mbrtowc(character, &byte, 1, &state);
+    if (read == static_cast<std::size_t>(-2)) continue;  // the character is not complete yet
+    if (read != static_cast<std::size_t>(-1)) return 1;
+    state = {};  // a byte that begins no character is left out
+  }
+}
 
 void LineEditor::Impl::load_history() {
   ::HistEvent event;
@@ -79,8 +102,7 @@ LineEditor::LineEditor(std::filesystem::path history_file) : impl_(std::make_uni
   ::el_set(editor, EL_HIST, &::history, impl_->history.get());
   // While a line is edited Ctrl-C is a key: libedit would swallow the signal.
   ::el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
-  ::el_set(editor, EL_ADDFN, "glm-interrupt", "Throw the line away", &Impl::interrupt);
-  ::el_set(editor, EL_BIND, "^C", "glm-interrupt", nullptr);
+  ::el_set(editor, EL_GETCFN, &Impl::read_character);
   ::el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   impl_->load_history();
 }
@@ -90,9 +112,9 @@ LineEditor::~LineEditor() = default;
 LineEditor::Input LineEditor::read(std::string_view prompt) {
   if (!impl_->editor || !impl_->history) return {Kind::end, {}};
   impl_->prompt = prompt;
-  impl_->interrupted = false;
   // Before the prompt is seen: a Ctrl-D that comes earlier than this would be the terminal's.
   ::el_set(impl_->editor.get(), EL_PREP_TERM, 1);
+  impl_->interrupted = false;
   int length = 0;
   const char* const line = ::el_gets(impl_->editor.get(), &length);
   if (impl_->interrupted) return {Kind::interrupted, {}};

@@ -118,8 +118,8 @@ void PullView::write_line(File& file) {
   const int done = percent(file.completed_bytes, file.total_bytes);
   file.settled = file.complete();
   if (!file.settled) {
-    const bool first = file.tenths_said < 0;
-    if (!first && (done / 10 <= file.tenths_said || now - file.said_at < kLineInterval)) return;
+    if (file.said_at == Clock::Steady{}) file.said_at = now;  // small files get one line, not two
+    if (done / 10 <= file.tenths_said || now - file.said_at < kLineInterval) return;
   }
   file.tenths_said = done / 10;
   file.said_at = now;

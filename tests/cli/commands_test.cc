@@ -355,7 +355,6 @@ TEST_F(PullCommand, WritesPlainLinesWhenPiped) {
   EXPECT_EQ(ran.out, "");
   EXPECT_EQ(ran.err,
             "pulling manifest\n"
-            "pulling 4d1c3bf1b4ba model.safetensors: 0% of 1.0 MB\n"
             "pulling 4d1c3bf1b4ba model.safetensors: 100% of 1.0 MB\n"
             "verifying sha256 digest\n"
             "writing manifest\n"
