@@ -65,10 +65,10 @@ class [[nodiscard]] Result {
   // Only on success.
   T& value() & { return *state_; }
   const T& value() const& { return *state_; }
-  T&& value() && { return std::move(*state_); }
+  T value() && { return std::move(*state_); }  // no reference into what is about to go
   T& operator*() & { return *state_; }
   const T& operator*() const& { return *state_; }
-  T&& operator*() && { return std::move(*state_); }
+  T operator*() && { return std::move(*state_); }
   T* operator->() { return &*state_; }
   const T* operator->() const { return &*state_; }
 

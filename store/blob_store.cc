@@ -92,12 +92,13 @@ class FileBlobWriter final : public BlobWriter {
       return make_error(Errc::corrupt, "digest mismatch: got {}, want {}", got.str(),
                         digest_.str());
     }
-    if (::fchmod(fd_.get(), 0444) != 0) return errno_error("protect", partial_, errno);
     GLM_TRY(sync_file(fd_.get(), partial_));
     GLM_TRY(make_folder(final_.parent_path()));
     if (::rename(partial_.c_str(), final_.c_str()) != 0) {
       return errno_error("rename", partial_, errno);
     }
+    // Not earlier: a partial that a crash left read-only could not be taken up again.
+    if (::fchmod(fd_.get(), 0444) != 0) return errno_error("protect", final_, errno);
     GLM_TRY(sync_folder(final_.parent_path()));
     return sync_folder(final_.parent_path().parent_path());
   }
