@@ -34,6 +34,14 @@ Result<fs::path> glm_home() {
   return absolute.lexically_normal();
 }
 
+Result<fs::path> make_glm_home() {
+  fs::path home = GLM_TRY(glm_home());
+  std::error_code failure;
+  if (fs::create_directories(home, failure)) ::chmod(home.c_str(), 0700);
+  if (failure) return errno_error("create", home, failure.value());
+  return home;
+}
+
 Result<fs::path> executable_path() {
   std::error_code failure;
   fs::path path = fs::read_symlink("/proc/self/exe", failure);

@@ -12,6 +12,9 @@ namespace glm {
 // nor HOME tells.
 Result<std::filesystem::path> glm_home();
 
+// The same folder, created (0700) where there is none. Errc::permission and others of the system.
+Result<std::filesystem::path> make_glm_home();
+
 // The folder with catalog/, presets/ and models/: <dir of the program>/../share/glm, which holds
 // in the build tree, in an installation and in a relocated bundle. Errc::not_found otherwise.
 Result<std::filesystem::path> resource_dir();

@@ -279,8 +279,10 @@ struct HubSource::Reading {
 };
 
 // Where the bytes are: the hub's own URL for small files, a signed one elsewhere for large ones.
-Result<std::string> HubSource::locate(const HubContext& context, const Snapshot& snapshot,
-                                      const RemoteFile& file, std::stop_token stop) {
+Result<std::string> HubSource::locate(const HubContext& context, Reading& reading,
+                                      std::stop_token stop) {
+  const Snapshot& snapshot = reading.snapshot;
+  const RemoteFile& file = reading.file;
   {
     MutexLock lock(mutex_);
     const auto known = locations_.find(file.path);
@@ -307,6 +309,7 @@ Result<std::string> HubSource::locate(const HubContext& context, const Snapshot&
     }
     const bool redirect = response.status >= 300 && response.status < 400;
     if (!redirect && (response.status < 200 || response.status >= 300)) {
+      reading.asked = asked(response);
       return hub_error(context, what, response);
     }
     if (redirect) {
@@ -333,7 +336,7 @@ Result<std::string> HubSource::locate(const HubContext& context, const Snapshot&
 Status HubSource::read_once(const HubContext& context, Reading& reading, std::stop_token stop) {
   const RemoteFile& file = reading.file;
   HttpRequest request;
-  request.url = GLM_TRY(locate(context, reading.snapshot, file, stop));
+  request.url = GLM_TRY(locate(context, reading, stop));
   const std::string what = "GET " + redact_url(request.url);
   const bool on_hub = is_hub(request.url);
   const std::uint64_t first = reading.position;

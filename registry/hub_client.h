@@ -51,8 +51,7 @@ class HubSource final : public Source {
                                std::string& next_page, std::stop_token stop);
   Result<HttpResponse> follow(const HubContext& context, HttpRequest request,
                               const Http::HeadCheck& check, std::stop_token stop);
-  Result<std::string> locate(const HubContext& context, const Snapshot& snapshot,
-                             const RemoteFile& file, std::stop_token stop);
+  Result<std::string> locate(const HubContext& context, Reading& reading, std::stop_token stop);
   Status read_once(const HubContext& context, Reading& reading, std::stop_token stop);
   bool is_hub(const std::string& url) const;
   std::optional<std::chrono::seconds> asked(const HttpResponse& response) const;

@@ -40,7 +40,7 @@ Error hub_error(const HubContext& context, const std::string& what, const HttpRe
   if (code == "GatedRepo") {
     return make_error(Errc::permission,
                       "{} is gated: accept its terms at {}, then set HF_TOKEN to a token of that "
-                      "account{}",
+                      "account and `glm stop --all`{}",
                       context.repository, page,
                       context.has_token ? " (the token in use has no access)" : "");
   }
@@ -56,7 +56,8 @@ Error hub_error(const HubContext& context, const std::string& what, const HttpRe
                       "{} does not exist on {}, or is private{}; check the spelling{}",
                       context.repository, context.endpoint,
                       context.has_token ? " and the token in use may not see it" : "",
-                      context.has_token ? "" : ", or set HF_TOKEN for a private repository");
+                      context.has_token ? "" : ", or set HF_TOKEN for a private repository (and `glm stop --all`: the daemon reads it when "
+                      "it starts)");
   }
   const std::string detail = words.empty() ? "" : ": " + words;
   if (status == 403) {

@@ -98,7 +98,7 @@ class Pull {
     std::uint64_t missing_bytes = 0;
     for (const RemoteFile& file : weights) {
       if (file.sha256 && store_.blobs().contains(*file.sha256)) continue;
-      const std::uint64_t here = file.sha256 ? store_.blobs().partial_bytes(*file.sha256) : 0;
+      const std::uint64_t here = file.sha256 ? store_.blobs().held_bytes(*file.sha256) : 0;
       missing_bytes += file.size_bytes - std::min(here, file.size_bytes);
     }
     return store_.blobs().check_room(missing_bytes);

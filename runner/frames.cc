@@ -5,13 +5,11 @@
 
 #include <cerrno>
 
-#include "base/check.h"
 #include "runner/wire.h"
 
 namespace glm::runner {
 namespace {
 
-// One byte per alternative of Frame, in its order.
 void put(WireWriter& out, const SamplingOptions& s) {
   out.put(s.temperature);
   out.put(s.top_k);
@@ -41,6 +39,17 @@ SamplingOptions get_sampling(WireReader& in) {
   if (has_seed) s.seed = seed;
   s.vocab_limit = in.get<decltype(s.vocab_limit)>();
   return s;
+}
+
+// What is out of range comes from a runner gone mad: the error it cannot name is a bug.
+Errc get_errc(WireReader& in) {
+  const auto code = in.get<Errc>();
+  return code >= Errc::invalid_argument && code <= Errc::internal ? code : Errc::internal;
+}
+
+FinishReason get_finish(WireReader& in) {
+  const auto finish = in.get<FinishReason>();
+  return finish <= FinishReason::failed ? finish : FinishReason::failed;
 }
 
 void put(WireWriter& out, const LoadFrame& frame) {
@@ -130,8 +139,8 @@ StepFrame get_step(WireReader& in) {
     RequestEvent event;
     event.id = in.get<std::uint64_t>();
     event.tokens = in.get_list<std::int32_t>();
-    event.finish = in.get<FinishReason>();
-    event.code = in.get<Errc>();
+    event.finish = get_finish(in);
+    event.code = get_errc(in);
     event.message = in.get_string();
     event.prompt_ns = in.get<std::uint64_t>();
     event.eval_ns = in.get<std::uint64_t>();
@@ -140,6 +149,7 @@ StepFrame get_step(WireReader& in) {
   return frame;
 }
 
+// The type is the index of the alternative in Frame.
 Frame get_frame(std::uint8_t type, WireReader& in) {
   switch (type) {
     case 0: return get_load(in);
@@ -162,7 +172,7 @@ Frame get_frame(std::uint8_t type, WireReader& in) {
       return frame;
     }
     case 5: {
-      const auto code = in.get<Errc>();
+      const Errc code = get_errc(in);
       return LoadFailedFrame{{code, in.get_string()}};
     }
     default: return get_step(in);
@@ -212,7 +222,10 @@ Result<Frame> decode(std::string_view bytes) {
 
 Status send_frame(int fd, const Frame& frame) {
   const std::string bytes = encode(frame);
-  GLM_CHECK(bytes.size() <= kFrameSizeMax);
+  if (bytes.size() > kFrameSizeMax) {
+    return make_error(Errc::exhausted, "a frame of {} bytes is more than the {} that one may have",
+                      bytes.size(), kFrameSizeMax);
+  }
   std::size_t sent = 0;
   while (sent < bytes.size()) {
     const ssize_t n = ::send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);

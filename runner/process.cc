@@ -1,6 +1,5 @@
 #include "runner/process.h"
 
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -40,6 +40,11 @@ class FileBlobWriter final : public BlobWriter {
         final_(std::move(final_path)),
         fd_(std::move(fd)) {}
 
+  // Gives back what reserve() took and nobody wrote to; after commit() there is no such thing.
+  ~FileBlobWriter() override {
+    if (fd_) (void)!::ftruncate(fd_.get(), static_cast<off_t>(offset_));
+  }
+
   // Takes over what an earlier attempt left, by hashing it again.
   Status resume() {
     struct stat info {};
@@ -121,6 +126,13 @@ class FileBlobWriter final : public BlobWriter {
   std::uint64_t offset_ = 0;
 };
 
+// What a partial has of the disk: bytes written, or reserved by a writer that was killed.
+std::uint64_t disk_bytes(const fs::path& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return 0;
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(info.st_size, info.st_blocks * 512));
+}
+
 // Opens and locks the partial. A writer that finished in between has renamed the file away, so the
 // name is checked again once the lock is held.
 Result<Fd> open_locked(const fs::path& path) {
@@ -177,7 +189,7 @@ Result<std::unique_ptr<BlobWriter>> BlobStore::writer(const Digest& digest,
   auto writer = std::make_unique<FileBlobWriter>(digest, size_bytes, partial, blob_path(digest),
                                                  std::move(fd));
   GLM_TRY(writer->resume());
-  GLM_TRY(check_room(size_bytes - writer->offset()));
+  GLM_TRY(check_room(size_bytes - std::min(size_bytes, disk_bytes(partial))));
   GLM_TRY(writer->reserve());
   return std::unique_ptr<BlobWriter>(std::move(writer));
 }
@@ -200,6 +212,10 @@ std::uint64_t BlobStore::partial_bytes(const Digest& digest) const {
   std::error_code failure;
   const auto size_bytes = fs::file_size(partial_path(digest), failure);
   return failure ? 0 : size_bytes;
+}
+
+std::uint64_t BlobStore::held_bytes(const Digest& digest) const {
+  return disk_bytes(partial_path(digest));
 }
 
 Status BlobStore::remove(const Digest& digest) const {

@@ -34,7 +34,7 @@ class BlobWriter {
   virtual Status append(std::span<const std::byte> bytes) = 0;
 
   // Verifies size and digest, syncs file and directory, renames into place.
-  // Errc::corrupt: the bytes do not match, and the partial has been removed.
+  // Errc::corrupt: bytes are missing, or they do not match and the partial has been removed.
   virtual Status commit() = 0;
 
   // Forgets what is here: offset() is 0 again.
@@ -60,6 +60,9 @@ class BlobStore {
 
   // Bytes of an earlier attempt that the next writer() will not need again.
   std::uint64_t partial_bytes(const Digest& digest) const;
+
+  // What that attempt has of the disk, room it had reserved included.
+  std::uint64_t held_bytes(const Digest& digest) const;
 
   // Removing what is not there succeeds.
   Status remove(const Digest& digest) const;

@@ -75,7 +75,7 @@ Result<Sqlite> Sqlite::open(const std::filesystem::path& path) {
   Handle<SqliteTraits> handle;
   const int code =
       sqlite3_open_v2(path.c_str(), handle.out(),
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, nullptr);
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   if (code != SQLITE_OK) {
     return make_error(code_of(code), "open index {}: {}", path.string(), sqlite3_errstr(code));
   }

@@ -45,6 +45,24 @@ runner::SamplingOptions sampling(const modelfiles::RunOptions& options,
   return s;
 }
 
+// Pictures that are silently dropped would be a wrong answer.
+Status check_text_only(const Json& message) {
+  const auto refuse = [] {
+    return make_error(Errc::unsupported, "images are not supported: this model reads text only");
+  };
+  if (!message.is_object()) return Ok{};  // refused, with its place, by normalise_messages
+  if (const Json* images = find(message, "images"); images != nullptr && !images->empty()) {
+    return refuse();
+  }
+  const Json* content = find(message, "content");
+  if (content == nullptr || !content->is_array()) return Ok{};
+  for (const Json& part : *content) {
+    const Json* type = part.is_object() ? find(part, "type") : nullptr;
+    if (type != nullptr && *type != "text") return refuse();
+  }
+  return Ok{};
+}
+
 Result<Json> checked_messages(const Question& question) {
   if (!question.messages.is_array()) {
     return make_error(Errc::invalid_argument, "field 'messages' wants a list, got {}",
@@ -57,6 +75,7 @@ Result<Json> checked_messages(const Question& question) {
     return make_error(Errc::invalid_argument, "field 'tools' wants a list, got {}",
                       kind(question.tools));
   }
+  for (const Json& message : question.messages) GLM_TRY(check_text_only(message));
   return question.messages;
 }
 
@@ -75,7 +94,7 @@ Result<std::string> render(const daemon::TextModel& text, const Question& questi
 }  // namespace
 
 Result<daemon::ModelLease> load(Services& services, const store::Manifest& manifest,
-                                const Question& question) {
+                                const Question& question, const Client& client) {
   // What decides about loading must be known before the model's own Modelfile is at hand as a
   // TextModel; the manifest has its text.
   modelfiles::Modelfile modelfile;
@@ -86,14 +105,15 @@ Result<daemon::ModelLease> load(Services& services, const store::Manifest& manif
   daemon::RunOptions run;
   run.device = options.device;
   run.context_max = std::max<std::int64_t>(options.num_ctx.value_or(0), 0);
-  return services.models.acquire(manifest, run, question.keep_alive);
+  return services.models.acquire(manifest, run, question.keep_alive,
+                                 [&client] { return client.gone(); });
 }
 
 Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question,
                                     const Client& client) {
   const Clock::Steady begun = services.clock.now();
   store::Manifest manifest = GLM_TRY(find_model(services, question.model));
-  daemon::ModelLease lease = GLM_TRY(load(services, manifest, question));
+  daemon::ModelLease lease = GLM_TRY(load(services, manifest, question, client));
   const daemon::TextModel& text = lease->text;
   const modelfiles::RunOptions options = GLM_TRY(run_options(question, text.modelfile()));
   daemon::GenerationRequest request;

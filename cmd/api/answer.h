@@ -44,7 +44,7 @@ Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question
 
 // Only loads: what an empty request asks for.
 Result<daemon::ModelLease> load(Services& services, const store::Manifest& manifest,
-                                const Question& question);
+                                const Question& question, const Client& client);
 
 // Calls `each` with every piece until it returns false. Errors that come later than the first
 // piece are returned; a client that went away is Errc::cancelled.

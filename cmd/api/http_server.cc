@@ -1,12 +1,10 @@
 #include "cmd/api/http_server.h"
 
-#include <arpa/inet.h>
 #include <httplib.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -29,6 +27,14 @@ constexpr std::chrono::seconds kBodyTimeMax{60};
 class ListeningServer final : public httplib::Server {
  public:
   bool widen_backlog() { return ::listen(svr_sock_, kBacklog) == 0; }
+
+  // Also before listen_after_bind(), where the library's stop() would do nothing.
+  void end() {
+    const socket_t socket = svr_sock_.exchange(INVALID_SOCKET);
+    if (socket == INVALID_SOCKET) return;
+    ::shutdown(socket, SHUT_RDWR);
+    ::close(socket);
+  }
 };
 
 class SinkWriter final : public StreamWriter {
@@ -58,7 +64,13 @@ void answer(httplib::Response& response, Reply reply, std::shared_ptr<ClientConn
       reply.content_type,
       [stream = std::move(reply.stream), client](std::size_t, httplib::DataSink& sink) {
         SinkWriter writer(sink);
-        stream(writer);
+        // The library's own net does not reach here.
+        try {
+          stream(writer);
+        } catch (const std::exception& failure) {
+          spdlog::error("exception in a stream what=\"{}\"", failure.what());
+          return false;
+        }
         sink.done();
         return true;
       });
@@ -85,7 +97,18 @@ Body read_body(const httplib::ContentReader& reader) {
   return {std::move(body), 200};
 }
 
+// A request without a length and without chunks has no body; the library would wait for one.
+Body take_body(const httplib::Request& request, const httplib::ContentReader& reader) {
+  const bool chunked = request.has_header("Transfer-Encoding");
+  if (!chunked && request.get_header_value("Content-Length", 0).empty()) return {};
+  if (request.is_multipart_form_data()) return {"", 415};
+  return read_body(reader);
+}
+
 Error body_error(int http_status) {
+  if (http_status == 415) {
+    return make_error(Errc::invalid_argument, "request body is a form; a JSON object is wanted");
+  }
   if (http_status == 413) {
     return make_error(Errc::invalid_argument, "request body is larger than {} bytes",
                       kBodySizeMax);
@@ -93,71 +116,43 @@ Error body_error(int http_status) {
   return make_error(Errc::invalid_argument, "request body ended early or came too slowly");
 }
 
-const Route* find_route(const std::string& method, const std::string& path, bool& path_known) {
-  const std::string_view wanted = method == "HEAD" ? std::string_view("GET") : method;
-  for (const Route& route : routes()) {
-    if (route.path != path) continue;
-    path_known = true;
-    if (route.method == wanted) return &route;
-  }
-  return nullptr;
-}
-
 Dialect dialect_of(const std::string& path) {
   return path.starts_with("/v1/") ? Dialect::openai : Dialect::native;
 }
 
-}  // namespace
-
-Result<Address> parse_address(std::string_view text) {
-  std::string_view rest = text;
-  for (std::string_view scheme : {"http://"}) {
-    if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
+// Answers 404 or 405 where there is none.
+const Route* find_route(const httplib::Request& request, httplib::Response& response) {
+  const std::string_view wanted =
+      request.method == "HEAD" ? std::string_view("GET") : request.method;
+  std::string allowed;
+  for (const Route& route : routes()) {
+    if (route.path != request.path) continue;
+    if (route.method == wanted) return &route;
+    allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
   }
-  while (rest.ends_with('/')) rest.remove_suffix(1);
-  Address address{"127.0.0.1", 11435};
-  std::string_view port;
-  if (rest.starts_with('[')) {
-    const std::size_t close = rest.find(']');
-    if (close == std::string_view::npos) {
-      return make_error(Errc::invalid_argument, "address '{}' lacks a ']'", text);
-    }
-    address.host = rest.substr(1, close - 1);
-    port = rest.substr(close + 1);
-  } else {
-    const std::size_t colon = rest.rfind(':');
-    if (const auto host = rest.substr(0, colon); !host.empty()) address.host = host;
-    if (colon != std::string_view::npos) port = rest.substr(colon);
+  if (allowed.empty()) {
+    answer_error(response, dialect_of(request.path),
+                 make_error(Errc::not_found, "no such endpoint: {} {}", request.method,
+                            request.path));
+    return nullptr;
   }
-  if (!port.empty()) {
-    const auto digits = port.substr(1);
-    const auto [end, failure] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), address.port);
-    if (port[0] != ':' || failure != std::errc() || end != digits.data() + digits.size() ||
-        address.port < 0 || address.port > 65535) {
-      return make_error(Errc::invalid_argument,
-                        "address '{}' wants HOST:PORT with a port from 0 to 65535, such as "
-                        "127.0.0.1:11435",
-                        text);
-    }
-  }
-  if (address.host == "localhost") address.host = "127.0.0.1";
-  const bool v6 = address.host.find(':') != std::string::npos;
-  if (!names_loopback(v6 ? "[" + address.host + "]" : address.host)) {
-    return make_error(Errc::unsupported,
-                      "address '{}' is not of this machine alone: without API keys the daemon "
-                      "listens on loopback only, such as 127.0.0.1:11435",
-                      text);
-  }
-  return address;
+  answer_error(response, dialect_of(request.path),
+               make_error(Errc::invalid_argument, "{} wants {}, got {}", request.path, allowed,
+                          request.method));
+  response.set_header("Allow", allowed);
+  response.status = 405;
+  return nullptr;
 }
+
+}  // namespace
 
 class HttpServer::Impl {
  public:
   explicit Impl(Services& services) : services_(services) {
     server_.new_task_queue = [] { return new ElasticTaskQueue(kThreadsMax); };
-    server_.set_keep_alive_timeout(1);
-    server_.set_keep_alive_max_count(10'000);
+    // One request per connection: the library reads on after a body that was not taken, and would
+    // answer what a page has hidden in it as a request of its own.
+    server_.set_keep_alive_max_count(1);
     server_.set_tcp_nodelay(true);
     server_.set_payload_max_length(std::numeric_limits<std::size_t>::max());  // read_body counts
     // The library's default would let a second daemon share the port.
@@ -195,28 +190,19 @@ class HttpServer::Impl {
     });
   }
 
-  Result<int> bind(const Address& address) {
-    int port = address.port;
-    if (port == 0) {
-      port = server_.bind_to_any_port(address.host);
-      if (port <= 0) port = -1;
-    } else if (!server_.bind_to_port(address.host, port)) {
-      port = -1;
-    }
-    if (port < 0) {
+  Status bind(const HostAddress& address) {
+    if (!server_.bind_to_port(address.host, address.port)) {
       return make_error(Errc::already_exists,
-                        "listen on {}:{}: the address is in use or not of this machine; stop what "
+                        "listen on {}: the address is in use or not of this machine; stop what "
                         "listens there, or choose another with GLM_HOST",
-                        address.host, address.port);
+                        address.str());
     }
-    if (!server_.widen_backlog()) {
-      return make_error(Errc::internal, "listen on {}:{} failed", address.host, port);
-    }
-    return port;
+    if (!server_.widen_backlog()) return make_error(Errc::internal, "listen on {} failed", address.str());
+    return Ok{};
   }
 
   void run() { server_.listen_after_bind(); }
-  void stop() { server_.stop(); }
+  void stop() { server_.end(); }
 
  private:
   static Status guard(const httplib::Request& request, httplib::Response& response) {
@@ -240,37 +226,28 @@ class HttpServer::Impl {
 
   void serve(const httplib::Request& request, httplib::Response& response,
              const httplib::ContentReader* reader) {
+    // The body is taken before anything is answered: unread bytes would reset the connection and
+    // the answer with it.
+    const Body body = reader == nullptr ? Body{} : take_body(request, *reader);
     const Dialect dialect = dialect_of(request.path);
     if (Status allowed = guard(request, response); !allowed.ok()) {
-      response.set_header("Connection", "close");
       return answer_error(response, dialect, allowed.error());
     }
-    bool path_known = false;
-    const Route* route = find_route(request.method, request.path, path_known);
-    if (route == nullptr) {
-      answer_error(response, dialect,
-                   make_error(Errc::not_found, "no such endpoint: {} {}", request.method,
-                              request.path));
-      if (path_known) response.status = 405;
+    if (body.http_status != 200) {
+      answer_error(response, dialect, body_error(body.http_status));
+      response.status = body.http_status;
       return;
     }
-    Json body = Json::object();
-    if (reader != nullptr) {
-      const Body taken = read_body(*reader);
-      if (taken.http_status != 200) {
-        response.set_header("Connection", "close");
-        answer_error(response, dialect, body_error(taken.http_status));
-        response.status = taken.http_status;
-        return;
-      }
-      if (route->wants_body) {
-        Result<Json> parsed = parse_body(taken.bytes);
-        if (!parsed.ok()) return answer_error(response, dialect, parsed.error());
-        body = *std::move(parsed);
-      }
+    const Route* route = find_route(request, response);
+    if (route == nullptr) return;
+    Json json = Json::object();
+    if (route->wants_body) {
+      Result<Json> parsed = parse_body(body.bytes);
+      if (!parsed.ok()) return answer_error(response, dialect, parsed.error());
+      json = *std::move(parsed);
     }
     auto client = std::make_shared<ClientConnection>(request.remote_addr, request.remote_port);
-    Result<Reply> reply = route->handle(services_, body, *client);
+    Result<Reply> reply = route->handle(services_, json, *client);
     if (!reply.ok()) return answer_error(response, dialect, reply.error());
     answer(response, *std::move(reply), std::move(client));
   }
@@ -281,7 +258,7 @@ class HttpServer::Impl {
 
 HttpServer::HttpServer(Services& services) : impl_(std::make_unique<Impl>(services)) {}
 HttpServer::~HttpServer() = default;
-Result<int> HttpServer::bind(const Address& address) { return impl_->bind(address); }
+Status HttpServer::bind(const HostAddress& address) { return impl_->bind(address); }
 void HttpServer::run() { impl_->run(); }
 void HttpServer::stop() { impl_->stop(); }
 

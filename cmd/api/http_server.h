@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "cmd/host_address.h"
 
 namespace glm {
 struct Services;
@@ -17,24 +18,16 @@ namespace glm::api {
 
 inline constexpr std::size_t kBodySizeMax = 32u << 20;
 
-struct Address {
-  std::string host;  // "127.0.0.1", "::1"
-  int port = 0;      // 0: any free one
-};
-
-// "127.0.0.1:11435", "localhost", ":8080", "http://127.0.0.1:11435/". Errc::unsupported for an
-// address that is not loopback.
-Result<Address> parse_address(std::string_view text);
-
 class HttpServer {
  public:
   explicit HttpServer(Services& services);
   ~HttpServer();
 
-  // Errc::already_exists when the port is taken. Returns the port.
-  Result<int> bind(const Address& address);
+  // Errc::already_exists when the port is taken.
+  Status bind(const HostAddress& address);
 
-  // Serves until stop(); then waits for requests that are being answered.
+  // Serves until stop(), which may come before it; then waits for requests being answered. Returns
+  // early when the system takes the listening socket away.
   void run();
   void stop();
 

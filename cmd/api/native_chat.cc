@@ -113,13 +113,14 @@ Result<Question> read_common(const Json& body) {
 }
 
 // An empty request loads the model, or with keep_alive 0 unloads it.
-Result<Reply> load_or_unload(Services& services, Shape shape, const Question& question) {
+Result<Reply> load_or_unload(Services& services, Shape shape, const Question& question,
+                             const Client& client) {
   const store::Manifest manifest = GLM_TRY(find_model(services, question.model));
   const bool unload = question.keep_alive && question.keep_alive->count() == 0;
   if (unload) {
     (void)services.models.unload(manifest.name);
   } else {
-    GLM_TRY(load(services, manifest, question));
+    GLM_TRY(load(services, manifest, question, client));
   }
   Json json = {{"model", manifest.name}, {"created_at", rfc3339(services.clock.wall())}};
   if (shape == Shape::generate) {
@@ -151,7 +152,7 @@ Result<Reply> native_chat(Services& services, const Json& body, const Client& cl
   Question question = GLM_TRY(read_common(body));
   const Json* messages = find(body, "messages");
   if (messages == nullptr || (messages->is_array() && messages->empty())) {
-    return load_or_unload(services, Shape::chat, question);
+    return load_or_unload(services, Shape::chat, question, client);
   }
   question.messages = *messages;
   if (const Json* tools = find(body, "tools")) question.tools = *tools;
@@ -161,7 +162,7 @@ Result<Reply> native_chat(Services& services, const Json& body, const Client& cl
 Result<Reply> native_generate(Services& services, const Json& body, const Client& client) {
   Question question = GLM_TRY(read_common(body));
   const std::string prompt = GLM_TRY(text(body, "prompt")).value_or("");
-  if (prompt.empty()) return load_or_unload(services, Shape::generate, question);
+  if (prompt.empty()) return load_or_unload(services, Shape::generate, question, client);
   GLM_TRY(refuse_fields(body, {"template"}));
   if (GLM_TRY(boolean(body, "raw")).value_or(false)) {
     question.raw_prompt = prompt;

@@ -1,7 +1,6 @@
 // GET /api/tags, /api/ps; POST /api/show, /api/copy; DELETE /api/delete, in Ollama's shape.
 #include "cmd/api/native_models.h"
 
-#include <cmath>
 #include <utility>
 
 #include "cmd/api/answer.h"
@@ -43,6 +42,16 @@ Json details(const store::Manifest& manifest) {
           {"families", Json::array({family})},
           {"parameter_size", parameter_size(facts)},
           {"quantization_level", text_of(facts, "format")}};
+}
+
+// What the template knows how to write down, the model can do.
+Result<Json> capabilities(const std::string& chat_template) {
+  Json list = Json::array({"completion"});
+  if (chat_template.empty()) return list;
+  const auto parsed = GLM_TRY(runner::ChatTemplate::parse(chat_template).with("chat template"));
+  if (parsed.mentions("tools")) list.push_back("tools");
+  if (parsed.mentions("enable_thinking")) list.push_back("thinking");
+  return list;
 }
 
 Json listing(const store::Manifest& manifest) {
@@ -98,21 +107,22 @@ Result<Reply> show(Services& services, const Json& body, const Client&) {
     listed.push_back(
         {{"path", file.path}, {"digest", file.digest.str()}, {"size", file.size_bytes}});
   }
-  const daemon::TextModel text = GLM_TRY(daemon::TextModel::load(files, manifest.modelfile));
-  Json capabilities = Json::array({"completion"});
-  if (text.can_call_tools()) capabilities.push_back("tools");
-  if (text.can_think()) capabilities.push_back("thinking");
+  // Without the tokenizer, which is large and tells nothing here.
+  Result<runner::ModelFacts> facts = runner::inspect(files);
+  if (!facts.ok()) return daemon::with_repair_hint(std::move(facts).error());
+  const std::string chat_template = GLM_TRY(daemon::find_chat_template(files, modelfile));
   std::string license;
   for (const std::string& part : modelfile.licenses) license += part + "\n";
+  Json can = GLM_TRY(capabilities(chat_template));
   return json_reply({{"model", manifest.name},
                      {"license", license},
                      {"modelfile", manifest.modelfile},
                      {"parameters", modelfiles::parameters_text(modelfile)},
-                     {"template", text.template_source()},
+                     {"template", chat_template},
                      {"system", modelfile.system},
                      {"details", details(manifest)},
-                     {"model_info", Json::parse(runner::facts_json(text.facts()), nullptr, false)},
-                     {"capabilities", std::move(capabilities)},
+                     {"model_info", Json::parse(runner::facts_json(*facts), nullptr, false)},
+                     {"capabilities", std::move(can)},
                      {"modified_at", manifest.pulled_at},
                      {"digest", manifest.digest().hex()},
                      {"size", manifest.size_bytes()},

@@ -185,7 +185,7 @@ Result<Question> read_question(const Json& body) {
     return make_error(Errc::unsupported, "n other than 1 is not supported");
   }
   if (const Json* format = find(body, "response_format");
-      format != nullptr && format->value("type", "text") != "text") {
+      format != nullptr && (!format->is_object() || format->value("type", Json("text")) != "text")) {
     return make_error(Errc::unsupported, "response_format {} is not supported; only text is",
                       format->dump());
   }

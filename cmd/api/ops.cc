@@ -1,6 +1,8 @@
 // The daemon about itself: GET /, /api/version, /health; POST /api/shutdown.
-#include "cmd/api/native_models.h"
+#include <unistd.h>
+
 #include "cmd/api/json_body.h"
+#include "cmd/api/native_models.h"
 #include "cmd/services.h"
 #include "cmd/version.h"
 
@@ -23,7 +25,7 @@ Result<Reply> health(Services&, const Json&, const Client&) {
 
 Result<Reply> shutdown(Services& services, const Json&, const Client&) {
   services.shutdown();
-  return json_reply({{"status", "stopping"}});
+  return json_reply({{"status", "stopping"}, {"pid", ::getpid()}});
 }
 
 }  // namespace glm::api

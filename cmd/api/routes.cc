@@ -12,20 +12,20 @@ namespace glm::api {
 namespace {
 
 constexpr std::array<Route, 14> kRoutes = {{
-    {"POST", "/api/chat", Dialect::native, &native_chat, true},
-    {"POST", "/api/generate", Dialect::native, &native_generate, true},
-    {"GET", "/api/tags", Dialect::native, &tags, false},
-    {"POST", "/api/show", Dialect::native, &show, true},
-    {"GET", "/api/ps", Dialect::native, &ps, false},
-    {"POST", "/api/pull", Dialect::native, &pull, true},
-    {"POST", "/api/copy", Dialect::native, &copy, true},
-    {"DELETE", "/api/delete", Dialect::native, &remove, true},
-    {"GET", "/api/version", Dialect::native, &version, false},
-    {"POST", "/api/shutdown", Dialect::native, &shutdown, false},
-    {"GET", "/health", Dialect::native, &health, false},
-    {"GET", "/", Dialect::native, &greeting, false},
-    {"POST", "/v1/chat/completions", Dialect::openai, &openai_chat, true},
-    {"GET", "/v1/models", Dialect::openai, &openai_models, false},
+    {"POST", "/api/chat", &native_chat, true},
+    {"POST", "/api/generate", &native_generate, true},
+    {"GET", "/api/tags", &tags, false},
+    {"POST", "/api/show", &show, true},
+    {"GET", "/api/ps", &ps, false},
+    {"POST", "/api/pull", &pull, true},
+    {"POST", "/api/copy", &copy, true},
+    {"DELETE", "/api/delete", &remove, true},
+    {"GET", "/api/version", &version, false},
+    {"POST", "/api/shutdown", &shutdown, false},
+    {"GET", "/health", &health, false},
+    {"GET", "/", &greeting, false},
+    {"POST", "/v1/chat/completions", &openai_chat, true},
+    {"GET", "/v1/models", &openai_models, false},
 }};
 
 std::string_view openai_type(int http_status) {

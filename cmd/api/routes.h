@@ -12,12 +12,12 @@ struct Services;
 
 namespace glm::api {
 
+// Decides the shape of error bodies.
 enum class Dialect { native, openai };
 
 struct Route {
   std::string_view method;
   std::string_view path;
-  Dialect dialect;  // decides the shape of error bodies
   Result<Reply> (*handle)(Services& services, const Json& body, const Client& client);
   bool wants_body;
 };

@@ -1,6 +1,10 @@
 #include "cmd/api/task_queue.h"
 
+#include <spdlog/spdlog.h>
+
 #include <chrono>
+#include <exception>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -13,12 +17,32 @@ constexpr std::chrono::seconds kIdleMax{10};
 
 void ElasticTaskQueue::enqueue(std::function<void()> task) {
   MutexLock lock(mutex_);
-  tasks_.push_back(std::move(task));
-  if (idle_ < tasks_.size() && threads_ < threads_max_) {
-    ++threads_;
-    std::thread([this] { work(); }).detach();  // shutdown() waits for threads_ to become 0
+  if (idle_ <= tasks_.size() && threads_ < threads_max_ && !add_thread() && threads_ == 0) {
+    lock.unlock();
+    return run(task);  // the system gives no thread at all: then this one
   }
+  tasks_.push_back(std::move(task));
   changed_.notify_one();
+}
+
+// False when the system has no thread to give. shutdown() waits for threads_ to become 0.
+bool ElasticTaskQueue::add_thread() {
+  try {
+    std::thread([this] { work(); }).detach();
+  } catch (const std::system_error&) {
+    return false;
+  }
+  ++threads_;  // work() waits for the lock we hold
+  return true;
+}
+
+// Nothing a task throws may end the daemon.
+void ElasticTaskQueue::run(const std::function<void()>& task) {
+  try {
+    task();
+  } catch (const std::exception& failure) {
+    spdlog::error("exception while serving a connection what=\"{}\"", failure.what());
+  }
 }
 
 void ElasticTaskQueue::shutdown() {
@@ -44,7 +68,7 @@ void ElasticTaskQueue::work() {
     std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
     lock.unlock();
-    task();
+    run(task);
     task = nullptr;
     lock.lock();
   }

@@ -26,6 +26,8 @@ class ElasticTaskQueue final : public httplib::TaskQueue {
 
  private:
   void work();
+  bool add_thread() GLM_REQUIRES(mutex_);
+  static void run(const std::function<void()>& task);
 
   const std::size_t threads_max_;
   Mutex mutex_;

@@ -23,6 +23,8 @@ constexpr time_t kConnectTimeoutSeconds = 10;
 constexpr time_t kAnswerTimeoutSeconds = 600;
 constexpr time_t kNoTimeoutSeconds = 7 * 24 * 3600;  // httplib counts milliseconds in an int
 constexpr time_t kProbeTimeoutSeconds = 5;
+constexpr std::chrono::milliseconds kEndingPatience{500};
+constexpr std::chrono::milliseconds kEndingInterval{50};
 constexpr std::size_t kErrorBodyMaxBytes = 64 << 10;
 
 std::unique_ptr<httplib::ClientImpl> make_http(const HostAddress& address) {
@@ -184,17 +186,17 @@ Status Client::stream(std::string_view path, const Json& body,
   return reader.finish(line);
 }
 
-constexpr std::chrono::milliseconds kEndingPatience{100};
-
 Peer who_answers(const HostAddress& address) {
   const std::unique_ptr<httplib::ClientImpl> http = make_http(address);
   http->set_connection_timeout(kProbeTimeoutSeconds);
   http->set_read_timeout(kProbeTimeoutSeconds);
   const auto ask = [&] { return http->Get("/api/version", {{"Host", address.authority()}}); };
+  const auto begun = std::chrono::steady_clock::now();
   httplib::Result result = ask();
   // A daemon that is just ending takes a connection and drops it; a moment later nobody is there.
-  for (int again = 0; !result && result.error() == httplib::Error::Read && again < 5; ++again) {
-    std::this_thread::sleep_for(kEndingPatience);
+  while (!result && result.error() == httplib::Error::Read &&
+         std::chrono::steady_clock::now() - begun < kEndingPatience) {
+    std::this_thread::sleep_for(kEndingInterval);
     result = ask();
   }
   if (!result) {

@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "cmd/cli/host_address.h"
+#include "cmd/host_address.h"
 
 namespace glm {
 

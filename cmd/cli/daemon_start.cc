@@ -131,12 +131,7 @@ Result<std::string> ensure_daemon(const HostAddress& address) {
                       "no daemon answers at {}; start it there with 'glm serve', or set GLM_HOST",
                       address.str());
   }
-  const fs::path home = GLM_TRY(glm_home());
-  std::error_code failure;
-  fs::create_directories(home, failure);
-  if (failure) {
-    return make_error(Errc::permission, "create {}: {}", home.string(), failure.message());
-  }
+  const fs::path home = GLM_TRY(make_glm_home());
   const Fd held = GLM_TRY(lock(home / "daemon-start.lock", Steady::now() + kStartTimeMax));
   peer = who_answers(address);  // it may have come up while we waited
   if (peer.kind == Peer::Kind::glm) return peer.version;

@@ -2,14 +2,12 @@
 #include <sys/types.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
-#include "base/paths.h"
 #include "base/subprocess.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/terminal.h"
@@ -28,17 +26,6 @@ struct Args {
   bool all = false;
 };
 
-// The daemon of this GLM_HOME; 0 when its file does not tell.
-pid_t pid_from_file() {
-  const auto home = glm_home();
-  if (!home.ok()) return 0;
-  const auto text = read_file(*home / "daemon.pid", 64);
-  if (!text.ok()) return 0;
-  pid_t pid = 0;
-  std::from_chars(text->data(), text->data() + text->size(), pid);
-  return pid;
-}
-
 Status stop_all(Cli& cli) {
   std::optional<Client> client = GLM_TRY(connect_if_running(cli));
   if (!client) {
@@ -46,7 +33,7 @@ Status stop_all(Cli& cli) {
     return Ok{};
   }
   const HostAddress address = client->address();
-  pid_t pid = address.is_loopback() ? pid_from_file() : 0;
+  pid_t pid = 0;
   const Result<Json> answer = client->post("/api/shutdown", Json::object());
   // A daemon may be gone before its answer is out.
   if (!answer.ok() && answer.error().code != Errc::unavailable) return answer.error();
@@ -54,7 +41,7 @@ Status stop_all(Cli& cli) {
     pid = static_cast<pid_t>(integer_field(*answer, "pid"));
   }
   const auto deadline = Steady::now() + kShutdownTimeMax;
-  while (process_runs(pid) || who_answers(address).kind != Peer::Kind::nobody) {
+  while ((pid > 0 && process_runs(pid)) || who_answers(address).kind != Peer::Kind::nobody) {
     if (Steady::now() > deadline) {
       return make_error(Errc::unavailable,
                         "the daemon at {} was asked to end {} s ago and still runs{}",

@@ -3,12 +3,15 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace glm::daemon {
 namespace {
 
 constexpr std::chrono::milliseconds kSweepPeriod{500};
+constexpr std::chrono::milliseconds kWaitPeriod{200};
+constexpr KeepAlive kKeepAliveMax = std::chrono::hours(24 * 365);  // longer is for ever
 
 std::uint64_t ns_since(Clock& clock, Clock::Steady begun) {
   return static_cast<std::uint64_t>(
@@ -27,7 +30,7 @@ ModelLease::~ModelLease() {
 Models::Models(store::Store& store, Clock& clock, KeepAlive default_keep_alive)
     : store_(store),
       clock_(clock),
-      default_keep_alive_(default_keep_alive),
+      default_keep_alive_(default_keep_alive > kKeepAliveMax ? KeepAlive(-1) : default_keep_alive),
       sweeper_([this](std::stop_token stop) { sweep(std::move(stop)); }) {}
 
 Models::~Models() {
@@ -37,41 +40,53 @@ Models::~Models() {
 }
 
 Result<ModelLease> Models::acquire(const store::Manifest& manifest, const RunOptions& options,
-                                   std::optional<KeepAlive> keep_alive) {
+                                   std::optional<KeepAlive> keep_alive,
+                                   const std::function<bool()>& gone) {
+  if (keep_alive && *keep_alive > kKeepAliveMax) keep_alive = KeepAlive(-1);
   const Clock::Steady begun = clock_.now();
+  const store::Digest digest = manifest.digest();
   bool waited = false;
+  std::shared_ptr<LoadedModel> replaced;  // destroyed after the lock is given back
   MutexLock lock(mutex_);
   while (true) {
     if (stopping_) return make_error(Errc::unavailable, "the daemon is stopping");
     const auto it = entries_.find(manifest.name);
     if (it == entries_.end()) break;
     Entry& entry = it->second;
-    const bool usable = entry.model && entry.model->link->alive() &&
-                        entry.model->options == options &&
-                        entry.model->manifest.digest() == manifest.digest();
-    if (usable) {
+    const bool alive = entry.model && entry.model->link->alive();
+    const bool fits = alive && entry.model->options == options &&
+                      entry.model->manifest.digest() == digest;
+    if (fits && !entry.unwanted) {
       ++entry.leases;
       if (keep_alive) entry.keep_alive = *keep_alive;
       ModelLease lease(*this, entry.model);
       lease.load_ns = waited ? ns_since(clock_, begun) : 0;
       return lease;
     }
-    const bool removable = entry.model && (entry.leases == 0 || !entry.model->link->alive());
-    if (removable) {
-      const std::shared_ptr<LoadedModel> old = std::move(entry.model);
+    if (entry.model && (entry.leases == 0 || !alive)) {
+      replaced = std::move(entry.model);
       entries_.erase(it);
       break;
     }
-    waited = true;  // for its load, or for its users to finish
+    // For its load, or for its users to finish.
+    waited = true;
+    if (alive && !fits) entry.unwanted = true;
     const std::shared_ptr<Attempt> attempt = entry.attempt;
-    lock.wait(changed_);
-    if (attempt->error) return *attempt->error;
+    (void)lock.wait_until(changed_, std::chrono::steady_clock::now() + kWaitPeriod);
+    if (attempt->error && attempt->options == options && attempt->manifest == digest) {
+      return *attempt->error;
+    }
+    lock.unlock();
+    const bool nobody_waits = gone && gone();
+    lock.lock();
+    if (nobody_waits) return make_error(Errc::cancelled, "the client closed its connection");
   }
-  const auto attempt = std::make_shared<Attempt>();
+  const auto attempt = std::make_shared<Attempt>(Attempt{options, digest, std::nullopt});
   Entry& entry = entries_[manifest.name];
   entry.attempt = attempt;
   entry.keep_alive = keep_alive.value_or(default_keep_alive_);
   lock.unlock();
+  replaced.reset();
   Result<std::shared_ptr<LoadedModel>> model = load(manifest, options);
   lock.lock();
   changed_.notify_all();
@@ -82,6 +97,7 @@ Result<ModelLease> Models::acquire(const store::Manifest& manifest, const RunOpt
     return *attempt->error;
   }
   Entry& loaded = entries_[manifest.name];
+  loaded.loading.reset();
   loaded.model = *model;
   loaded.leases = 1;
   ModelLease lease(*this, *std::move(model));
@@ -89,8 +105,9 @@ Result<ModelLease> Models::acquire(const store::Manifest& manifest, const RunOpt
   return lease;
 }
 
+// What it throws (no memory, no threads) must not leave an entry that loads for ever.
 Result<std::shared_ptr<LoadedModel>> Models::load(const store::Manifest& manifest,
-                                                  const RunOptions& options) {
+                                                  const RunOptions& options) try {
   const Clock::Steady begun = clock_.now();
   runner::CheckpointFiles files;
   runner::LoadFrame frame;
@@ -102,14 +119,33 @@ Result<std::shared_ptr<LoadedModel>> Models::load(const store::Manifest& manifes
   frame.device = options.device;
   frame.context_max = options.context_max;
   TextModel text = GLM_TRY(TextModel::load(files, manifest.modelfile));
-  Result<std::unique_ptr<RunnerLink>> started = RunnerLink::start(frame, {});
+  Result<std::shared_ptr<RunnerLink>> started = start_runner(manifest.name, frame);
   if (!started.ok()) return with_repair_hint(std::move(started).error());
-  std::unique_ptr<RunnerLink> link = *std::move(started);
+  std::shared_ptr<RunnerLink> link = *std::move(started);
   spdlog::info("loaded model={} device=\"{}\" pid={} note=\"{}\"", manifest.name,
                link->ready().device, link->pid(), link->ready().note);
   const std::uint64_t load_ns = ns_since(clock_, begun);
   return std::make_shared<LoadedModel>(
       LoadedModel{manifest, options, std::move(text), std::move(link), load_ns});
+} catch (const std::exception& failure) {
+  return make_error(Errc::internal, "load {}: {}", manifest.name, failure.what());
+}
+
+// The entry knows its runner from the beginning, so that stop() reaches a load, too.
+Result<std::shared_ptr<RunnerLink>> Models::start_runner(const std::string& name,
+                                                         const runner::LoadFrame& frame) {
+  std::shared_ptr<RunnerLink> link = GLM_TRY(RunnerLink::start(frame));
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return make_error(Errc::unavailable, "the daemon is stopping");
+    entries_[name].loading = link;
+  }
+  GLM_TRY(link->wait_until_ready({}));
+  if (link->ready().version != runner::kProtocolVersion) {
+    return make_error(Errc::internal, "the runner speaks version {} of the protocol, not {}",
+                      link->ready().version, runner::kProtocolVersion);
+  }
+  return link;
 }
 
 void Models::release(const std::shared_ptr<LoadedModel>& model) {
@@ -158,6 +194,7 @@ void Models::stop() {
   stopping_ = true;
   for (const auto& [name, entry] : entries_) {
     if (entry.model) entry.model->link->stop();
+    if (entry.loading) entry.loading->stop();
   }
   changed_.notify_all();
 }

@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -39,7 +40,7 @@ struct LoadedModel {
   store::Manifest manifest;
   RunOptions options;
   TextModel text;
-  std::unique_ptr<RunnerLink> link;
+  std::shared_ptr<RunnerLink> link;
   std::uint64_t load_ns = 0;
 };
 
@@ -86,9 +87,10 @@ class Models {
   void stop();
 
   // Loads the model if it is not. `manifest` comes from the store. Errors: those of TextModel::load
-  // and RunnerLink::start.
+  // and of the runner; Errc::cancelled when `gone` says that nobody waits any more.
   Result<ModelLease> acquire(const store::Manifest& manifest, const RunOptions& options,
-                             std::optional<KeepAlive> keep_alive);
+                             std::optional<KeepAlive> keep_alive,
+                             const std::function<bool()>& gone);
 
   // Unloads now, or when the last request ends. False when it was not loaded.
   bool unload(const std::string& name);
@@ -98,11 +100,15 @@ class Models {
   friend class ModelLease;
   // One load and what became of it, shared by those who wait for it.
   struct Attempt {
+    RunOptions options;
+    store::Digest manifest;
     std::optional<Error> error;
   };
   struct Entry {
     std::shared_ptr<Attempt> attempt;
-    std::shared_ptr<LoadedModel> model;  // null while loading
+    std::shared_ptr<RunnerLink> loading;  // its runner, while it loads
+    std::shared_ptr<LoadedModel> model;   // null while loading
+    bool unwanted = false;                // somebody waits to replace it: no new leases
     std::size_t leases = 0;
     KeepAlive keep_alive{};
     Clock::Steady idle_since;
@@ -110,6 +116,8 @@ class Models {
 
   Result<std::shared_ptr<LoadedModel>> load(const store::Manifest& manifest,
                                             const RunOptions& options);
+  Result<std::shared_ptr<RunnerLink>> start_runner(const std::string& name,
+                                                   const runner::LoadFrame& frame);
   void release(const std::shared_ptr<LoadedModel>& model);
   bool expired(const Entry& entry, Clock::Steady now) const;
   void sweep(std::stop_token stop);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,11 +12,29 @@
 #include "base/paths.h"
 
 namespace glm::daemon {
+namespace {
 
-Result<PidFile> PidFile::acquire(const std::filesystem::path& path) {
+Result<Fd> open_file(const std::filesystem::path& path) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!fd) return errno_error("open", path, errno);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+  return fd;
+}
+
+bool is_named(int fd, const std::filesystem::path& path) {
+  struct stat ours {};
+  struct stat named {};
+  return ::fstat(fd, &ours) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+         ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+}
+
+}  // namespace
+
+Result<PidFile> PidFile::acquire(const std::filesystem::path& path) {
+  Fd fd = GLM_TRY(open_file(path));
+  const bool locked = ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0;
+  // Between opening and locking its last owner may have removed it: the lock must be on the name.
+  if (locked && !is_named(fd.get(), path)) return acquire(path);
+  if (!locked) {
     std::string pid = read_file(path, 64).value_or("");
     while (!pid.empty() && pid.back() == '\n') pid.pop_back();
     return make_error(Errc::already_exists,

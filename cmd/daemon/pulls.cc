@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "base/clock.h"
@@ -45,9 +46,7 @@ PullJob::~PullJob() {
 
 void PullJob::run(std::stop_token stop) {
   spdlog::info("pull model={} source={}", request_.name, request_.source);
-  Result<store::Manifest> manifest = registry::pull(
-      store_, *source_, request_, {accept, describe},
-      [this](const registry::PullProgress& progress) { report(progress); }, std::move(stop));
+  Result<store::Manifest> manifest = pull(std::move(stop));
   if (manifest.ok()) {
     spdlog::info("pulled model={} commit={} bytes={}", manifest->name, manifest->commit,
                  manifest->size_bytes());
@@ -57,6 +56,15 @@ void PullJob::run(std::stop_token stop) {
   MutexLock lock(mutex_);
   outcome_ = manifest.ok() ? Status(Ok{}) : Status(std::move(manifest).error());
   changed_.notify_all();
+}
+
+// The files are a stranger's: whatever they make a library throw ends this pull only.
+Result<store::Manifest> PullJob::pull(std::stop_token stop) try {
+  return registry::pull(
+      store_, *source_, request_, {accept, describe},
+      [this](const registry::PullProgress& progress) { report(progress); }, std::move(stop));
+} catch (const std::exception& failure) {
+  return make_error(Errc::internal, "{}", failure.what());
 }
 
 void PullJob::report(const registry::PullProgress& progress) {
@@ -131,6 +139,8 @@ Result<std::unique_ptr<registry::Source>> Pulls::source_for(
 Result<std::shared_ptr<PullJob>> Pulls::join(const std::string& name) {
   registry::PullRequest request = GLM_TRY(plan(name));
   MutexLock lock(mutex_);
+  if (stopping_) return make_error(Errc::unavailable, "the daemon is stopping");
+  std::erase_if(jobs_, [](const auto& job) { return job.second.expired(); });
   std::weak_ptr<PullJob>& known = jobs_[request.name];
   if (std::shared_ptr<PullJob> job = known.lock(); job && !job->outcome()) return job;
   auto source = GLM_TRY(source_for(request));
@@ -139,8 +149,9 @@ Result<std::shared_ptr<PullJob>> Pulls::join(const std::string& name) {
   return job;
 }
 
-void Pulls::cancel_all() {
+void Pulls::stop() {
   MutexLock lock(mutex_);
+  stopping_ = true;
   for (const auto& [name, known] : jobs_) {
     if (const std::shared_ptr<PullJob> job = known.lock()) job->cancel();
   }

@@ -43,6 +43,7 @@ class PullJob {
   };
 
   void run(std::stop_token stop);
+  Result<store::Manifest> pull(std::stop_token stop);
   void report(const registry::PullProgress& progress);
 
   store::Store& store_;
@@ -66,8 +67,8 @@ class Pulls {
   // short name that the catalog does not have (the message lists what it has).
   Result<std::shared_ptr<PullJob>> join(const std::string& name);
 
-  // What has arrived stays for the next time.
-  void cancel_all();
+  // Cancels all and starts no more; what has arrived stays for the next time.
+  void stop();
 
  private:
   Result<registry::PullRequest> plan(const std::string& name) const;
@@ -78,6 +79,7 @@ class Pulls {
   const std::filesystem::path bundles_;
   Mutex mutex_;
   std::map<std::string, std::weak_ptr<PullJob>> jobs_ GLM_GUARDED_BY(mutex_);
+  bool stopping_ GLM_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace glm::daemon

@@ -10,7 +10,6 @@
 #include <variant>
 #include <vector>
 
-#include "base/paths.h"
 
 namespace glm::daemon {
 namespace {
@@ -36,22 +35,17 @@ Result<SocketPair> make_socket_pair() {
 RunnerLink::RunnerLink(Fd socket, Subprocess process)
     : socket_(std::move(socket)), process_(std::move(process)) {}
 
-Result<std::unique_ptr<RunnerLink>> RunnerLink::start(const runner::LoadFrame& load,
-                                                      const Progress& progress) {
+Result<std::shared_ptr<RunnerLink>> RunnerLink::start(const runner::LoadFrame& load) {
   SocketPair sockets = GLM_TRY(make_socket_pair());
-  const std::filesystem::path program = GLM_TRY(executable_path());
   SpawnOptions spawn;
-  spawn.program = program;
+  spawn.program = "/proc/self/exe";  // this very program, also when an upgrade has replaced its file
   spawn.arguments = {"runner", "--fd", "3"};
   spawn.fds = {{.ours = sockets.theirs.get(), .theirs = 3}};
   spawn.group = ProcessGroup::own;  // a Ctrl-C meant for the daemon lets answers end in order
   Subprocess process = GLM_TRY(Subprocess::spawn(spawn).with("start the runner"));
   sockets.theirs = Fd();
-  std::unique_ptr<RunnerLink> link(
-      new RunnerLink(std::move(sockets.ours), std::move(process)));
+  std::shared_ptr<RunnerLink> link(new RunnerLink(std::move(sockets.ours), std::move(process)));
   GLM_TRY(link->send(load));
-  link->ready_ = GLM_TRY(link->wait_until_ready(progress));
-  link->reader_ = std::thread([raw = link.get()] { raw->read(); });
   return link;
 }
 
@@ -71,11 +65,12 @@ void RunnerLink::stop() {
 
 int RunnerLink::pid() const { return process_.pid(); }
 
-Result<runner::ReadyFrame> RunnerLink::wait_until_ready(const Progress& progress) {
+Status RunnerLink::wait_until_ready(const Progress& progress) {
   while (true) {
     Result<runner::Frame> frame = runner::receive_frame(socket_.get());
     if (!frame.ok()) {
       alive_ = false;
+      if (stopping_) return make_error(Errc::unavailable, "the load was stopped");
       return death();
     }
     if (const auto* step = std::get_if<runner::LoadProgressFrame>(&*frame)) {
@@ -84,7 +79,9 @@ Result<runner::ReadyFrame> RunnerLink::wait_until_ready(const Progress& progress
       alive_ = false;
       return std::move(failed->error);
     } else if (const auto* ready = std::get_if<runner::ReadyFrame>(&*frame)) {
-      return *ready;
+      ready_ = *ready;
+      reader_ = std::thread([this] { read(); });
+      return Ok{};
     }
   }
 }

@@ -26,14 +26,17 @@ class RunnerLink {
  public:
   using Progress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
-  // Starts `glm runner`, has it load, and returns when it has generated its first tokens. The
-  // runner's own error otherwise; Errc::device or internal when it died.
-  static Result<std::unique_ptr<RunnerLink>> start(const runner::LoadFrame& load,
-                                                   const Progress& progress);
+  // Starts `glm runner` and tells it what to load.
+  static Result<std::shared_ptr<RunnerLink>> start(const runner::LoadFrame& load);
+
+  // Once, by the thread that started it: returns when the runner has generated its first tokens.
+  // The runner's own error otherwise; Errc::device when it died, unavailable when stopped.
+  Status wait_until_ready(const Progress& progress);
 
   // Kills the runner; requests it still had fail.
   ~RunnerLink();
 
+  // After wait_until_ready().
   const runner::ReadyFrame& ready() const { return ready_; }
   bool alive() const { return alive_.load(); }
   int pid() const;
@@ -50,7 +53,6 @@ class RunnerLink {
  private:
   RunnerLink(Fd socket, Subprocess process);
 
-  Result<runner::ReadyFrame> wait_until_ready(const Progress& progress);
   void read();
   void dispatch(runner::RequestEvent event);
   Status send(const runner::Frame& frame);

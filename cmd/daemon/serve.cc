@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -13,7 +14,6 @@
 #include <filesystem>
 #include <thread>
 
-#include "base/errno_error.h"
 #include "base/fd.h"
 #include "base/paths.h"
 #include "base/units.h"
@@ -21,6 +21,7 @@
 #include "cmd/daemon/models.h"
 #include "cmd/daemon/pid_file.h"
 #include "cmd/daemon/pulls.h"
+#include "cmd/host_address.h"
 #include "cmd/services.h"
 #include "cmd/version.h"
 #include "modelfiles/catalog.h"
@@ -30,15 +31,14 @@ namespace glm::daemon {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr std::chrono::hours kGarbageAge{24 * 7};
+
 // SIGINT and SIGTERM as something to wait for, together with a way to wake the waiter by hand.
 class StopSignal {
  public:
   // Call before any thread starts: the mask is inherited.
   static Result<std::unique_ptr<StopSignal>> create() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    const sigset_t set = signals();
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is a full disk, not the end
@@ -58,13 +58,28 @@ class StopSignal {
     (void)!::write(wake_write_.get(), &byte, 1);
   }
 
+  // From then on a second Ctrl-C ends the process at once.
   void wait() {
     pollfd fds[2] = {{signals_.get(), POLLIN, 0}, {wake_read_.get(), POLLIN, 0}};
     while (::poll(fds, 2, -1) < 0 && errno == EINTR) {
     }
+    if ((fds[0].revents & POLLIN) != 0) {
+      signalfd_siginfo info{};
+      (void)!::read(signals_.get(), &info, sizeof info);
+    }
+    const sigset_t set = signals();
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
   }
 
  private:
+  static sigset_t signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    return set;
+  }
+
   Fd signals_;
   Fd wake_read_;
   Fd wake_write_;
@@ -76,24 +91,32 @@ Result<KeepAlive> default_keep_alive() {
   return parse_duration(text).with("GLM_KEEP_ALIVE");
 }
 
-Result<fs::path> make_home() {
-  fs::path home = GLM_TRY(glm_home());
-  std::error_code failure;
-  fs::create_directories(home, failure);
-  if (failure) return errno_error("create", home, failure.value());
-  return home;
+// A stream needs descriptors for its client and for noticing that the client left.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // fewer streams otherwise
 }
 
-std::string wanted_host(const ServeOptions& options) {
-  return options.host.empty() ? env_or_empty("GLM_HOST") : options.host;
+// What crashed pulls have left and nobody has come back for.
+void collect_garbage(const store::Store& store) {
+  const Result<store::GcReport> report = store.gc(kGarbageAge);
+  if (!report.ok()) {
+    spdlog::warn("garbage collection failed reason=\"{}\"", report.error().message);
+  } else if (report->freed_bytes > 0) {
+    spdlog::info("removed garbage blobs={} partials={} bytes={}", report->blobs, report->partials,
+                 report->freed_bytes);
+  }
 }
 
 }  // namespace
 
 Status serve(const ServeOptions& options) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("glm"));
-  const api::Address address = GLM_TRY(api::parse_address(wanted_host(options)));
-  const fs::path home = GLM_TRY(make_home());
+  const HostAddress address = GLM_TRY(listen_address(options.host));
+  raise_descriptor_limit();
+  const fs::path home = GLM_TRY(make_glm_home());
   const fs::path share = GLM_TRY(resource_dir());
   auto stop = GLM_TRY(StopSignal::create());
   const PidFile pid_file = GLM_TRY(PidFile::acquire(home / "daemon.pid"));
@@ -103,13 +126,17 @@ Status serve(const ServeOptions& options) {
   Pulls pulls(*store, catalog, share / "models");
   Services services{*store, catalog, models, pulls, system_clock(), [&] { stop->wake(); }};
   api::HttpServer server(services);
-  const int port = GLM_TRY(server.bind(address));
-  spdlog::info("glm {} listens on {}:{} store={}", kVersion, address.host, port, home.string());
-  std::thread http([&] { server.run(); });
+  GLM_TRY(server.bind(address));
+  collect_garbage(*store);
+  spdlog::info("glm {} listens on {} store={}", kVersion, address.str(), home.string());
+  std::thread http([&] {
+    server.run();
+    stop->wake();  // nobody could reach a daemon that lost its socket
+  });
   stop->wait();
   spdlog::info("stopping");
   server.stop();
-  pulls.cancel_all();
+  pulls.stop();
   models.stop();
   http.join();
   return Ok{};

@@ -41,6 +41,12 @@ bool has_system(const Json& messages) {
 TextModel::TextModel(runner::ModelFacts facts, runner::Tokenizer tokenizer)
     : facts_(std::move(facts)), tokenizer_(std::move(tokenizer)) {}
 
+Result<std::string> find_chat_template(const runner::CheckpointFiles& files,
+                                       const modelfiles::Modelfile& modelfile) {
+  if (!modelfile.template_text.empty()) return modelfile.template_text;
+  return read_template(files);
+}
+
 Error with_repair_hint(Error error) {
   if (error.code == Errc::corrupt) {
     error.message += "; the file in the store is damaged: remove the model and pull it again";
@@ -65,11 +71,9 @@ Result<TextModel> TextModel::read(const runner::CheckpointFiles& files,
   if (!modelfile.empty()) {
     model.modelfile_ = GLM_TRY(modelfiles::parse(modelfile, "Modelfile"));
   }
-  model.template_source_ = model.modelfile_.template_text;
-  if (model.template_source_.empty()) model.template_source_ = GLM_TRY(read_template(files));
-  if (!model.template_source_.empty()) {
-    model.template_ =
-        GLM_TRY(runner::ChatTemplate::parse(model.template_source_).with("chat template"));
+  const std::string source = GLM_TRY(find_chat_template(files, model.modelfile_));
+  if (!source.empty()) {
+    model.template_ = GLM_TRY(runner::ChatTemplate::parse(source).with("chat template"));
   }
   return model;
 }

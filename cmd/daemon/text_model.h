@@ -32,11 +32,7 @@ class TextModel {
   const runner::Tokenizer& tokenizer() const { return tokenizer_; }
   const modelfiles::Modelfile& modelfile() const { return modelfile_; }
 
-  // The source of the chat template; empty when the checkpoint has none.
-  const std::string& template_source() const { return template_source_; }
-  bool can_chat() const { return template_.has_value(); }
   bool can_think() const { return template_ && template_->mentions("enable_thinking"); }
-  bool can_call_tools() const { return template_ && template_->mentions("tools"); }
 
   // The prompt text for `messages` (an array as clients send it, with the Modelfile's SYSTEM and
   // MESSAGEs put before it). `extras` are further variables of the template. Errc::unsupported
@@ -53,9 +49,12 @@ class TextModel {
   runner::ModelFacts facts_;
   runner::Tokenizer tokenizer_;
   modelfiles::Modelfile modelfile_;
-  std::string template_source_;
   std::optional<runner::ChatTemplate> template_;
 };
+
+// Where the chat template comes from: the Modelfile, the checkpoint, or "" for nowhere.
+Result<std::string> find_chat_template(const runner::CheckpointFiles& files,
+                                       const modelfiles::Modelfile& modelfile);
 
 // Files in the store were whole when they came: tells what to do about one that no longer is.
 Error with_repair_hint(Error error);

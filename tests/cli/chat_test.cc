@@ -27,6 +27,10 @@ constexpr const char* kDone =
 
 class Chat : public ::testing::Test {
  protected:
+  void SetUp() override {
+    if (!has_terminals()) GTEST_SKIP() << "no pseudo-terminals here";
+  }
+
   Chat() {
     daemon.on(
         "POST /api/show",

@@ -51,7 +51,9 @@ class DaemonStart : public ::testing::Test {
   }
   ~DaemonStart() override {
     std::istringstream pids(text_of(home.path() / "starts"));
-    for (pid_t pid = 0; pids >> pid;) ::kill(pid, SIGKILL);
+    for (pid_t pid = 0; pids >> pid;) {
+      if (pid > 0) ::kill(pid, SIGKILL);
+    }
   }
 
   int starts() const {

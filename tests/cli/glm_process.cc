@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <thread>
 
+#include "base/check.h"
+
 namespace glm::testing {
 namespace fs = std::filesystem;
 namespace {
@@ -122,6 +124,10 @@ Ran run_glm(const Invocation& invocation) {
   return RunningGlm(invocation).finish();
 }
 
+bool has_terminals() {
+  return Fd(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)).get() >= 0;
+}
+
 GlmAtTerminal::GlmAtTerminal(const Invocation& invocation) {
   std::vector<std::string> words = {GLM_PROGRAM};
   words.insert(words.end(), invocation.arguments.begin(), invocation.arguments.end());
@@ -139,7 +145,7 @@ GlmAtTerminal::GlmAtTerminal(const Invocation& invocation) {
     ::execv(GLM_PROGRAM, arguments.data());
     ::_exit(127);
   }
-  EXPECT_GT(pid_, 0);
+  GLM_CHECK(pid_ > 0);  // has_terminals() was asked first; kill(-1) would reach everybody
   terminal_ = Fd(terminal);
 }
 
@@ -177,6 +183,7 @@ int GlmAtTerminal::wait() {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (read_more(deadline)) {  // until the last process has closed it
   }
+  GLM_CHECK(pid_ > 0);
   if (std::chrono::steady_clock::now() >= deadline) ::kill(pid_, SIGKILL);
   int status = 0;
   ::waitpid(pid_, &status, 0);

@@ -59,6 +59,9 @@ class RunningGlm {
 Ran run_glm(const Invocation& invocation);
 
 // The program at a pseudo-terminal, typed at like a person would.
+// False where the system has no pseudo-terminals (a bare chroot): those tests are skipped there.
+bool has_terminals();
+
 class GlmAtTerminal {
  public:
   explicit GlmAtTerminal(const Invocation& invocation);

@@ -1,4 +1,4 @@
-#include "cmd/cli/host_address.h"
+#include "cmd/host_address.h"
 
 #include <gtest/gtest.h>
 
@@ -19,14 +19,15 @@ TEST(HostAddress, IsReadAsPeopleWriteIt) {
       {"127.0.0.1:80", "127.0.0.1:80", true},
       {"localhost:1", "localhost:1", true},
       {":8080", "127.0.0.1:8080", true},
-      {"0.0.0.0:8080", "127.0.0.1:8080", true},
+      {"0.0.0.0:8080", "0.0.0.0:8080", false},
+      {"127.evil.example", "127.evil.example:11435", false},
       {"http://gpu-box", "gpu-box:11435", false},
       {"http://gpu-box:65535/", "gpu-box:65535", false},
       {"https://gpu-box.example", "https://gpu-box.example:443", false},
       {"[::1]:80", "[::1]:80", true},
       {"[::1]", "[::1]:11435", true},
       {"::1", "[::1]:11435", true},
-      {"[::]:9", "[::1]:9", true},
+      {"[::]:9", "[::]:9", false},
       {"http://[fe80::1]:9/", "[fe80::1]:9", false},
   };
   for (const Good& good : kGood) {
@@ -46,6 +47,16 @@ TEST(HostAddress, RefusesWhatIsNone) {
   }
   EXPECT_EQ(HostAddress::parse("box:port").error().message,
             "'box:port' is no address of a daemon; write host:port such as 127.0.0.1:11435");
+}
+
+TEST(ListenAddress, MustBeOfThisMachineAlone) {
+  EXPECT_EQ(listen_address("localhost:5")->str(), "127.0.0.1:5");
+  EXPECT_EQ(listen_address("::1")->str(), "[::1]:11435");
+  for (const char* text : {"0.0.0.0:1", "192.168.1.2", "example.org:80", "[::]:1", "https://127.0.0.1"}) {
+    const Result<HostAddress> address = listen_address(text);
+    ASSERT_FALSE(address.ok()) << text;
+    EXPECT_EQ(address.error().code, Errc::unsupported) << text;
+  }
 }
 
 TEST(DaemonAddress, PrefersTheFlagAndNamesWhereAMistakeIs) {

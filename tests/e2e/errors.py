@@ -84,6 +84,7 @@ def check_damage(glm: Glm) -> None:
     whole = blob.read_bytes()
     blob.chmod(0o644)
     blob.write_bytes(whole[:1000])
+    glm.ok("stop", "tiny")
     fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "tokenizer.json", "pull it again")
     blob.write_bytes(whole)
     assert glm.ok("run", "tiny", "What is 17 + 25?") == "42\n"
@@ -180,7 +181,8 @@ def check_bodies(glm: Glm) -> None:
     expect(400, "format", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "format": "json"})
     expect(404, "no such endpoint", {}, "/api/nothing")
     status, body = glm.api("GET", "/api/chat")
-    assert status == 405, (status, body)
+    assert status == 405 and b"wants POST" in body, (status, body)
+    expect(400, "images", {"model": "tiny", "messages": [{"role": "user", "content": "x", "images": ["abc"]}]})
     expect(404, "not_found_error", {"model": "nope", "messages": []}, "/v1/chat/completions")
     huge = b'{"model": "tiny", "x": "' + b"a" * (33 << 20) + b'"}'
     try:

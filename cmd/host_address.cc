@@ -1,4 +1,4 @@
-#include "cmd/cli/host_address.h"
+#include "cmd/host_address.h"
 
 #include <charconv>
 
@@ -60,9 +60,6 @@ Result<HostAddress> HostAddress::parse(std::string_view text) {
       return no_address(text);
     }
   }
-  // A daemon that listens everywhere is reached here.
-  if (address.host == "0.0.0.0") address.host = "127.0.0.1";
-  if (address.host == "::") address.host = "::1";
   return address;
 }
 
@@ -76,7 +73,8 @@ std::string HostAddress::str() const {
 }
 
 bool HostAddress::is_loopback() const {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
+  return host == "localhost" || host == "::1" ||
+         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
 }
 
 Result<HostAddress> daemon_address(std::string_view flag) {
@@ -84,6 +82,18 @@ Result<HostAddress> daemon_address(std::string_view flag) {
   const std::string variable = env_or_empty("GLM_HOST");
   if (!variable.empty()) return HostAddress::parse(variable).with("GLM_HOST");
   return HostAddress{};
+}
+
+Result<HostAddress> listen_address(std::string_view flag) {
+  HostAddress address = GLM_TRY(daemon_address(flag));
+  if (address.host == "localhost") address.host = "127.0.0.1";
+  if (address.tls || !address.is_loopback()) {
+    return make_error(Errc::unsupported,
+                      "{} is not of this machine alone: without API keys the daemon listens on "
+                      "loopback only, such as 127.0.0.1:{}",
+                      address.str(), kDefaultPort);
+  }
+  return address;
 }
 
 }  // namespace glm

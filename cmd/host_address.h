@@ -27,4 +27,7 @@ struct HostAddress {
 // --host if given, else $GLM_HOST, else the default.
 Result<HostAddress> daemon_address(std::string_view flag);
 
+// The same for the daemon itself. Errc::unsupported for what is not loopback.
+Result<HostAddress> listen_address(std::string_view flag);
+
 }  // namespace glm

@@ -1,0 +1,112 @@
+// The server over plain sockets: what a hostile page could put on the wire.
+#include "cmd/api/http_server.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <random>
+#include <thread>
+
+#include "base/fd.h"
+#include "cmd/services.h"
+
+namespace glm::api {
+namespace {
+
+class HttpServerTest : public testing::Test {
+ protected:
+  HttpServerTest() {
+    std::mt19937 random(std::random_device{}());
+    do {
+      address_.port = 20'000 + static_cast<int>(random() % 40'000);
+    } while (!server_.bind(address_).ok());
+    thread_ = std::thread([this] { server_.run(); });
+  }
+  ~HttpServerTest() override {
+    server_.stop();
+    thread_.join();
+  }
+
+  // Sends the pieces with a pause between them, then reads until the server closes.
+  std::string exchange(std::initializer_list<std::string> pieces) const {
+    const Fd fd(::socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(address_.port));
+    ::inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+    for (const std::string& piece : pieces) {
+      (void)!::send(fd.get(), piece.data(), piece.size(), MSG_NOSIGNAL);  // it may have closed
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    }
+    std::string answer;
+    char buffer[4096];
+    for (ssize_t got = 0; (got = ::recv(fd.get(), buffer, sizeof buffer, 0)) > 0;) {
+      answer.append(buffer, static_cast<std::size_t>(got));
+    }
+    return answer;
+  }
+
+  static std::size_t answers_in(const std::string& text) {
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = text.find("HTTP/1.1 ", at)) != std::string::npos; ++at) ++count;
+    return count;
+  }
+
+  // The endpoints used here touch none of the services.
+  alignas(std::max_align_t) char nothing_[64] = {};
+  Services services_{reinterpret_cast<store::Store&>(nothing_),
+                     reinterpret_cast<const modelfiles::Catalog&>(nothing_),
+                     reinterpret_cast<daemon::Models&>(nothing_),
+                     reinterpret_cast<daemon::Pulls&>(nothing_), system_clock(), [] {}};
+  HostAddress address_;
+  HttpServer server_{services_};
+  std::thread thread_;
+};
+
+TEST_F(HttpServerTest, AnswersNothingThatHidesInABody) {
+  const std::string hidden = "GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const std::string padding(4096, ' ');
+  for (const char* head : {"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n",
+                           "POST /nothing HTTP/1.1\r\nHost: localhost\r\n",
+                           "POST /api/version HTTP/1.1\r\nHost: localhost\r\n",
+                           "GET /api/tags HTTP/1.1\r\nHost: evil.example\r\n"}) {
+    const std::string body = padding + hidden;
+    const std::string answer = exchange(
+        {std::string(head) + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n", padding, hidden});
+    EXPECT_EQ(answers_in(answer), 1u) << head << answer;
+    EXPECT_EQ(answer.find("\"version\""), std::string::npos) << head;
+  }
+}
+
+TEST_F(HttpServerTest, TakesAPostWithoutABody) {
+  const std::string answer = exchange({"POST /api/shutdown HTTP/1.1\r\nHost: localhost\r\n\r\n"});
+  EXPECT_NE(answer.find("200 OK"), std::string::npos) << answer;
+}
+
+TEST_F(HttpServerTest, SaysWhichMethodAPathWants) {
+  const std::string answer = exchange({"GET /api/chat HTTP/1.1\r\nHost: localhost\r\n\r\n"});
+  EXPECT_NE(answer.find("HTTP/1.1 405"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("Allow: POST"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("/api/chat wants POST, got GET"), std::string::npos) << answer;
+}
+
+TEST_F(HttpServerTest, RefusesForms) {
+  const std::string answer = exchange(
+      {"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+       "Content-Length: 5\r\n\r\n--x--"});
+  EXPECT_NE(answer.find("HTTP/1.1 415"), std::string::npos) << answer;
+}
+
+TEST_F(HttpServerTest, CanBeStoppedBeforeItRuns) {
+  HttpServer other(services_);
+  HostAddress address;
+  address.port = address_.port == 59'999 ? 19'999 : address_.port + 1;
+  if (!other.bind(address).ok()) GTEST_SKIP() << "the next port is taken";
+  other.stop();
+  other.run();  // returns
+}
+
+}  // namespace
+}  // namespace glm::api
