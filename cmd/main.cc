@@ -58,12 +58,27 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
     const std::string flag = unknown->substr(0, unknown->find('='));
     const std::vector<std::string> flags = flags_of(app, chosen.empty() ? app : *chosen[0]);
     const std::vector<std::string_view> names(flags.begin(), flags.end());
+    if (std::find(flags.begin(), flags.end(), flag) != flags.end()) {
+      return make_error(Errc::invalid_argument, "'{}' belongs behind the command\n  '{}' lists the flags",
+                        flag, help);
+    }
     return make_error(Errc::invalid_argument, "there is no flag '{}'{}\n  '{}' lists the flags",
                       flag, did_you_mean(flag, names), help);
   }
   std::string message = failure.what();
   while (message.ends_with('.') || message.ends_with('\n')) message.pop_back();
   return make_error(Errc::invalid_argument, "{}\n  '{}' shows what is possible", message, help);
+}
+
+// Without the program's name, last first, as CLI11 takes them; `glm help pull` is `glm pull --help`.
+std::vector<std::string> parsed_words(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (words[0] == "help") {
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
+  std::reverse(words.begin(), words.end());
+  return words;
 }
 
 int run(int argc, char** argv) {
@@ -81,7 +96,7 @@ int run(int argc, char** argv) {
     return outcome(Errc::invalid_argument).exit_code;
   }
   try {
-    app.parse(argc, argv);
+    app.parse(parsed_words(argc, argv));
   } catch (const CLI::ParseError& failure) {
     if (failure.get_exit_code() == 0) return app.exit(failure);  // --help, --version
     return report(usage_error(app, failure));

@@ -1,5 +1,6 @@
 #include "runner/process.h"
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -166,6 +167,7 @@ int process_main(int argc, char** argv) {
     return 2;
   }
   std::signal(SIGINT, SIG_IGN);  // Ctrl-C in a terminal is the daemon's business
+  (void)::prctl(PR_SET_NAME, "glm-runner");
   const Fd socket(fd);
   return serve(socket.get());
 }

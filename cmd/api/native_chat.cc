@@ -97,9 +97,13 @@ Result<std::optional<bool>> think_field(const Json& body) {
   const Json* value = find(body, "think");
   if (value == nullptr) return std::optional<bool>();
   if (value->is_boolean()) return std::optional<bool>(value->get<bool>());
-  if (value->is_string()) return std::optional<bool>(*value != "none" && *value != "false");
-  return make_error(Errc::invalid_argument, "field 'think' wants true, false or a level, got {}",
-                    kind(*value));
+  // Levels are for models that have them; for the others any of them means yes.
+  for (const char* level : {"low", "medium", "high", "max", "true"}) {
+    if (*value == level) return std::optional<bool>(true);
+  }
+  if (*value == "none" || *value == "false") return std::optional<bool>(false);
+  return make_error(Errc::invalid_argument, "field 'think' wants true, false, low, medium, high or "
+                    "max, got {}", dump(*value));
 }
 
 Result<Question> read_common(const Json& body) {
