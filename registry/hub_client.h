@@ -15,21 +15,10 @@
 #include "base/mutex.h"
 #include "registry/http.h"
 #include "registry/hub_errors.h"
-#include "registry/retry.h"
+#include "registry/hub_options.h"
 #include "registry/source.h"
 
 namespace glm::registry {
-
-struct HubOptions {
-  std::string endpoint = "https://huggingface.co";
-  std::string token;  // empty: anonymous
-  bool offline = false;
-  RetryPolicy retry;
-};
-
-// HF_ENDPOINT, HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, HF_HOME, HF_HUB_OFFLINE,
-// HF_HUB_DISABLE_IMPLICIT_TOKEN. Errc::invalid_argument for an endpoint or token that cannot be.
-Result<HubOptions> hub_options_from_environment();
 
 class HubSource final : public Source {
  public:
