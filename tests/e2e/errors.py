@@ -198,6 +198,11 @@ def runner_pid(glm: Glm) -> int:
     return models[0]["runner_pid"] if models else 0
 
 
+def requests(glm: Glm) -> int:
+    models = json.loads(glm.api("GET", "/api/ps")[1])["models"]
+    return models[0]["requests"] if models else 0
+
+
 def check_killed_runner(glm: Glm) -> None:
     glm.ok("run", "tiny", "What is 17 + 25?")
     daemon = glm.daemon_pid()
@@ -206,10 +211,10 @@ def check_killed_runner(glm: Glm) -> None:
     def ask() -> None:
         results.append(glm.run("run", "tiny", "--num-predict", "4000", "--temperature", "1.5", "Count from 1 to 60."))
 
-    for _ in range(5):  # until the runner dies in the middle of an answer
+    for _ in range(10):  # until the runner dies in the middle of an answer
         thread = threading.Thread(target=ask)
         thread.start()
-        time.sleep(0.05)
+        wait_until("the answer has begun", lambda: requests(glm) == 1 or not thread.is_alive())
         os.kill(runner_pid(glm), signal.SIGKILL)
         thread.join()
         if results[-1].returncode != 0:
@@ -228,10 +233,10 @@ def check_client_that_leaves(glm: Glm) -> None:
         body = {"model": "tiny", "prompt": "x", "raw": True, "stream": stream,
                 "options": {"num_predict": 4000, "temperature": 2.0, "seed": 1}}
         connection.request("POST", "/api/generate", json.dumps(body), {"Content-Type": "application/json"})
-        wait_until("the request runs", lambda: json.loads(glm.api("GET", "/api/ps")[1])["models"][0]["requests"] == 1)
+        wait_until("the request runs", lambda: requests(glm) == 1)
         connection.sock.shutdown(socket.SHUT_RDWR)
         connection.close()
-        wait_until("the request is gone", lambda: json.loads(glm.api("GET", "/api/ps")[1])["models"][0]["requests"] == 0, 5)
+        wait_until("the request is gone", lambda: requests(glm) == 0, 5)
 
 
 def test(glm: Glm, hub: Hub) -> None:
