@@ -32,7 +32,7 @@ struct HttpRequest {
   };
   std::optional<Range> range;
   // Where the body of a 2xx answer goes; without one it is kept in HttpResponse::body.
-  // Called once the status and headers are known and `accept_head` has agreed.
+  // Called once the status and headers are known and send()'s check has agreed.
   ByteSink sink;
   std::uint64_t body_size_max = 64u << 20;  // of a body that is kept
 };
