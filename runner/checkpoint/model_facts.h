@@ -13,6 +13,7 @@
 #include "runner/checkpoint/checkpoint_files.h"
 #include "runner/checkpoint/generation_config.h"
 #include "runner/checkpoint/model_config.h"
+#include "runner/checkpoint/quantization.h"
 
 namespace glm::runner {
 
@@ -31,6 +32,7 @@ struct ModelFacts {
   std::int64_t context_max = 0;
   std::vector<std::int32_t> eos_ids;  // generation_config.json, else config.json
   GenerationDefaults generation;
+  Quantization quantization;
 
   // By the dimensions of the config; the MTP layer is not among them.
   std::uint64_t parameters = 0;
