@@ -6,280 +6,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cerrno>
-#include <nlohmann/json.hpp>
-#include <unordered_set>
 
 #include "base/check.h"
 #include "base/errno_error.h"
 
 namespace glm::runner {
 namespace {
-
-using kernels::Dtype;
-
-constexpr std::uint64_t kHeaderMaxBytes = 100'000'000;  // the reference reader's limit
-constexpr std::size_t kNameMaxBytes = 512;
-constexpr std::size_t kRankMax = 8;
-constexpr std::size_t kTensorsMax = 1'000'000;
-
-struct DtypeRow {
-  std::string_view spelling;
-  Dtype dtype;
-};
-constexpr std::array<DtypeRow, 16> kDtypes = {{
-    {"F64", Dtype::f64},
-    {"F32", Dtype::f32},
-    {"F16", Dtype::f16},
-    {"BF16", Dtype::bf16},
-    {"F8_E4M3", Dtype::f8_e4m3},
-    {"F8_E5M2", Dtype::f8_e5m2},
-    {"F8_E8M0", Dtype::f8_e8m0},
-    {"I64", Dtype::i64},
-    {"I32", Dtype::i32},
-    {"I16", Dtype::i16},
-    {"I8", Dtype::i8},
-    {"U64", Dtype::u64},
-    {"U32", Dtype::u32},
-    {"U16", Dtype::u16},
-    {"U8", Dtype::u8},
-    {"BOOL", Dtype::boolean},
-}};
-
-// Legal in the format, without a use here so far.
-constexpr std::array<std::string_view, 6> kDtypesUnsupported = {
-    "F4", "F6_E2M3", "F6_E3M2", "F8_E5M2FNUZ", "F8_E4M3FNUZ", "C64"};
-
-// Walks the header's events. The grammar is small and fixed, so the place in it is an enumeration:
-//
-//   start       { -> top
-//   top         "name" -> tensor_open            "__metadata__" -> metadata_open      } -> end
-//   tensor_open { -> tensor
-//   tensor      "dtype" -> dtype                 "shape" -> shape_open
-//               "data_offsets" -> offsets_open   } -> top
-//   dtype       string -> tensor
-//   shape_open  [ -> shape      shape    numbers, ] -> tensor
-//   offsets_open [ -> offsets   offsets  two numbers, ] -> tensor
-//   metadata_open { -> metadata  metadata  "key" string ..., } -> top
-class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
- public:
-  std::string problem;
-  Errc code = Errc::corrupt;
-  std::vector<TensorInfo> tensors;  // offset: begin, size_bytes: end - begin, both from the file
-
-  bool null() override { return unexpected("null"); }
-  bool boolean(bool /*value*/) override { return unexpected("a boolean"); }
-  bool number_integer(number_integer_t value) override {
-    return fail(fmt::format("negative number {}", value));
-  }
-  bool number_unsigned(number_unsigned_t value) override {
-    if (place_ == Place::shape) {
-      if (current_.shape.size() == kRankMax) return fail("more than 8 dimensions");
-      if (value > static_cast<std::uint64_t>(INT64_MAX)) return fail("a dimension beyond 2^63");
-      current_.shape.push_back(static_cast<std::int64_t>(value));
-      return true;
-    }
-    if (place_ == Place::offsets) {
-      if (offsets_seen_ == 2) return fail("data_offsets holds more than two numbers");
-      offsets_[offsets_seen_++] = value;
-      return true;
-    }
-    return unexpected("a number");
-  }
-  bool number_float(number_float_t /*value*/, const string_t& text) override {
-    return fail(fmt::format("{} is not an unsigned 64-bit integer", text));
-  }
-  bool string(string_t& value) override {
-    if (place_ == Place::metadata) return true;
-    if (place_ != Place::dtype) return unexpected("a string");
-    const auto* row = std::find_if(kDtypes.begin(), kDtypes.end(),
-                                   [&](const DtypeRow& r) { return r.spelling == value; });
-    if (row == kDtypes.end()) {
-      const bool legal = std::find(kDtypesUnsupported.begin(), kDtypesUnsupported.end(), value) !=
-                         kDtypesUnsupported.end();
-      if (legal) code = Errc::unsupported;
-      return fail(fmt::format("dtype '{}' is {}", value, legal ? "not supported yet" : "unknown"));
-    }
-    current_.dtype = row->dtype;
-    has_dtype_ = true;
-    place_ = Place::tensor;
-    return true;
-  }
-  bool binary(binary_t& /*value*/) override { return unexpected("binary"); }
-
-  bool start_object(std::size_t /*elements*/) override {
-    switch (place_) {
-      case Place::start:
-        place_ = Place::top;
-        return true;
-      case Place::tensor_open:
-        place_ = Place::tensor;
-        return true;
-      case Place::metadata_open:
-        place_ = Place::metadata;
-        return true;
-      default:
-        return unexpected("an object");
-    }
-  }
-  bool end_object() override {
-    if (place_ == Place::tensor) return finish_tensor();
-    place_ = place_ == Place::metadata ? Place::top : Place::end;
-    return true;
-  }
-  bool start_array(std::size_t /*elements*/) override {
-    if (place_ == Place::shape_open) {
-      place_ = Place::shape;
-    } else if (place_ == Place::offsets_open) {
-      place_ = Place::offsets;
-    } else {
-      return unexpected("an array");
-    }
-    return true;
-  }
-  bool end_array() override {
-    if (place_ == Place::offsets && offsets_seen_ != 2) {
-      return fail("data_offsets wants two numbers");
-    }
-    (place_ == Place::shape ? has_shape_ : has_offsets_) = true;
-    place_ = Place::tensor;
-    return true;
-  }
-  bool key(string_t& name) override {
-    if (place_ == Place::top) return start_entry(name);
-    if (place_ == Place::metadata) {
-      if (!metadata_keys_.insert(name).second) return fail("duplicate key in __metadata__");
-      return true;
-    }
-    if (place_ != Place::tensor) return unexpected("a key");
-    if (name == "dtype" && !has_dtype_) {
-      place_ = Place::dtype;
-    } else if (name == "shape" && !has_shape_) {
-      place_ = Place::shape_open;
-    } else if (name == "data_offsets" && !has_offsets_) {
-      place_ = Place::offsets_open;
-    } else {
-      return fail(fmt::format("unexpected or repeated key '{}'", name));
-    }
-    return true;
-  }
-  bool parse_error(std::size_t position, const std::string& /*token*/,
-                   const nlohmann::detail::exception& /*error*/) override {
-    return fail(fmt::format("not valid JSON at byte {}", position));
-  }
-
- private:
-  enum class Place {
-    start,
-    top,
-    tensor_open,
-    tensor,
-    dtype,
-    shape_open,
-    shape,
-    offsets_open,
-    offsets,
-    metadata_open,
-    metadata,
-    end,
-  };
-
-  bool fail(std::string what) {
-    if (!problem.empty()) return false;
-    problem = current_.name.empty() ? std::move(what)
-                                    : fmt::format("tensor '{}': {}", current_.name, what);
-    return false;
-  }
-  bool unexpected(std::string_view what) {
-    return fail(fmt::format("{} where none belongs", what));
-  }
-
-  bool start_entry(const std::string& name) {
-    current_ = TensorInfo();
-    if (name == "__metadata__") {
-      if (has_metadata_) return fail("duplicate __metadata__");
-      has_metadata_ = true;
-      place_ = Place::metadata_open;
-      return true;
-    }
-    if (name.empty() || name.size() > kNameMaxBytes) {
-      return fail(fmt::format("a tensor name of {} bytes", name.size()));
-    }
-    if (std::any_of(name.begin(), name.end(),
-                    [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; })) {
-      return fail("a tensor name with control characters");
-    }
-    if (!names_.insert(name).second) return fail(fmt::format("duplicate tensor '{}'", name));
-    if (tensors.size() == kTensorsMax) return fail("more than a million tensors");
-    current_.name = name;
-    has_dtype_ = has_shape_ = has_offsets_ = false;
-    offsets_seen_ = 0;
-    place_ = Place::tensor_open;
-    return true;
-  }
-
-  bool finish_tensor() {
-    if (!has_dtype_ || !has_shape_ || !has_offsets_) {
-      return fail("wants dtype, shape and data_offsets");
-    }
-    if (offsets_[1] < offsets_[0]) return fail("ends before it begins");
-    current_.offset = offsets_[0];
-    current_.size_bytes = offsets_[1] - offsets_[0];
-    tensors.push_back(std::move(current_));
-    current_ = TensorInfo();
-    place_ = Place::top;
-    return true;
-  }
-
-  Place place_ = Place::start;
-  TensorInfo current_;
-  bool has_dtype_ = false;
-  bool has_shape_ = false;
-  bool has_offsets_ = false;
-  bool has_metadata_ = false;
-  std::array<std::uint64_t, 2> offsets_ = {};
-  std::size_t offsets_seen_ = 0;
-  std::unordered_set<std::string> names_;
-  std::unordered_set<std::string> metadata_keys_;
-};
-
-// Shape against byte count, with every product checked.
-Status check_size(const TensorInfo& tensor) {
-  auto bytes = static_cast<std::uint64_t>(kernels::size_bytes(tensor.dtype));
-  bool overflow = false;
-  for (const std::int64_t dim : tensor.shape) {
-    overflow = overflow || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(dim), &bytes);
-  }
-  // A zero further on would make the product zero, but only after it had overflowed.
-  if (overflow) {
-    return make_error(Errc::corrupt, "tensor '{}': {} overflows", tensor.name, describe(tensor));
-  }
-  if (bytes != tensor.size_bytes) {
-    return make_error(Errc::corrupt, "tensor '{}': {} takes {} bytes, data_offsets span {}",
-                      tensor.name, describe(tensor), bytes, tensor.size_bytes);
-  }
-  return Ok{};
-}
-
-Status check_tiling(const std::vector<TensorInfo>& tensors, std::uint64_t data_bytes) {
-  std::uint64_t end = 0;
-  for (const TensorInfo& tensor : tensors) {
-    if (tensor.offset != end) {
-      return make_error(Errc::corrupt, "tensor '{}': begins at {}, but the one before ends at {}",
-                        tensor.name, tensor.offset, end);
-    }
-    if (tensor.size_bytes > data_bytes - end) {
-      return make_error(Errc::corrupt, "tensor '{}': ends at {}, but the file has {} bytes of data",
-                        tensor.name, tensor.offset + tensor.size_bytes, data_bytes);
-    }
-    end += tensor.size_bytes;
-  }
-  if (end != data_bytes) {
-    return make_error(Errc::corrupt, "{} bytes follow the last tensor", data_bytes - end);
-  }
-  return Ok{};
-}
 
 Status read_fully(int fd, std::uint64_t offset, std::span<std::byte> target,
                   const std::string& name) {
@@ -300,40 +33,12 @@ Status read_fully(int fd, std::uint64_t offset, std::span<std::byte> target,
 
 }  // namespace
 
-std::int64_t TensorInfo::elements() const {
-  std::int64_t product = 1;
-  for (const std::int64_t dim : shape) product *= dim;
-  return product;
-}
-
-std::string describe(Dtype dtype, std::span<const std::int64_t> shape) {
-  return fmt::format("{} [{}]", kernels::name(dtype), fmt::join(shape, ", "));
-}
-
-Result<std::vector<TensorInfo>> parse_safetensors_header(std::string_view header,
-                                                         std::uint64_t file_bytes) {
-  if (header.empty() || header.front() != '{') {
-    return make_error(Errc::corrupt, "the header does not begin with '{{'");
-  }
-  // The JSON parser takes a NUL byte for the end of its input.
-  if (header.find('\0') != std::string_view::npos) {
-    return make_error(Errc::corrupt, "header: not valid JSON: it holds a NUL byte");
-  }
-  HeaderReader reader;
-  if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {
-    if (reader.problem.empty()) reader.problem = "not valid JSON";
-    return make_error(reader.code, "header: {}", reader.problem);
-  }
-  std::vector<TensorInfo> tensors = std::move(reader.tensors);
-  std::stable_sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
-    return std::pair(a.offset, a.size_bytes) < std::pair(b.offset, b.size_bytes);
-  });
-  const std::uint64_t prefix = 8 + header.size();
-  if (prefix > file_bytes) return make_error(Errc::corrupt, "the header is longer than the file");
-  for (const TensorInfo& tensor : tensors) GLM_TRY(check_size(tensor));
-  GLM_TRY(check_tiling(tensors, file_bytes - prefix));
-  for (TensorInfo& tensor : tensors) tensor.offset += prefix;
-  return tensors;
+Result<SafetensorsFile> SafetensorsFile::from_header(std::string name, std::string_view header,
+                                                     std::uint64_t file_bytes) {
+  SafetensorsFile file;
+  file.name_ = std::move(name);
+  file.tensors_ = GLM_TRY(parse_safetensors_header(header, file_bytes).with(file.name_));
+  return file;
 }
 
 Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path, std::string name) {
@@ -347,24 +52,11 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path,
     return make_error(Errc::corrupt, "{}: not a regular file", file.name_);
   }
   const auto file_bytes = static_cast<std::uint64_t>(status.st_size);
-  if (file_bytes < 8) {
-    return make_error(Errc::corrupt, "{}: {} bytes are too few for a safetensors file", file.name_,
-                      file_bytes);
-  }
-  std::array<std::byte, 8> prefix;
-  GLM_TRY(read_fully(file.fd_.get(), 0, prefix, file.name_));
-  std::uint64_t header_bytes = 0;
-  for (std::size_t i = 8; i-- > 0;) {
-    header_bytes = header_bytes << 8U | std::to_integer<std::uint64_t>(prefix[i]);
-  }
-  if (header_bytes > kHeaderMaxBytes) {
-    return make_error(Errc::corrupt, "{}: claims a header of {} bytes, the limit is {}", file.name_,
-                      header_bytes, kHeaderMaxBytes);
-  }
-  if (header_bytes > file_bytes - 8) {
-    return make_error(Errc::corrupt, "{}: claims a header of {} bytes, but the file has {}",
-                      file.name_, header_bytes, file_bytes);
-  }
+  std::array<std::byte, kSafetensorsPrefixBytes> prefix = {};
+  const auto prefix_bytes = static_cast<std::size_t>(std::min<std::uint64_t>(file_bytes, 8));
+  GLM_TRY(read_fully(file.fd_.get(), 0, std::span(prefix).first(prefix_bytes), file.name_));
+  const std::uint64_t header_bytes = GLM_TRY(
+      safetensors_header_bytes(std::span(prefix).first(prefix_bytes), file_bytes).with(file.name_));
   std::string header(header_bytes, '\0');
   GLM_TRY(read_fully(file.fd_.get(), 8, std::as_writable_bytes(std::span(header)), file.name_));
   file.tensors_ = GLM_TRY(parse_safetensors_header(header, file_bytes).with(file.name_));
@@ -374,6 +66,11 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path,
 Status SafetensorsFile::read(const TensorInfo& tensor, std::uint64_t first_byte,
                              std::span<std::byte> target) const {
   GLM_CHECK(first_byte <= tensor.size_bytes && target.size() <= tensor.size_bytes - first_byte);
+  if (!fd_) {
+    return make_error(Errc::unsupported,
+                      "tensor '{}': {}: only the header was fetched, not the data; pull the model",
+                      tensor.name, name_);
+  }
   return read_fully(fd_.get(), tensor.offset + first_byte, target, name_)
       .with("tensor '" + tensor.name + "'");
 }
