@@ -56,6 +56,9 @@ struct ModelConfig {
   float rms_norm_eps = 0;
   bool tied_embeddings = false;
   std::vector<std::int32_t> eos_ids;
+
+  std::int64_t cache_dim() const { return mla.cache_dim(); }  // values kept per token and layer
+  std::int64_t rope_dim() const { return mla.rope_dim; }      // of a head, rotated
 };
 
 // "glm4_moe_lite": model_type, or what the first of `architectures` stands for.
