@@ -33,7 +33,7 @@ Result<std::unique_ptr<Model>> load_glm4_moe_lite(const Checkpoint& checkpoint, 
                                                   std::unique_ptr<kernels::Ops> ops,
                                                   const LoadOptions& options) {
   if (options.latent_norm_eps) facts.latent_norm_eps = *options.latent_norm_eps;
-  auto attention = std::make_unique<MlaAttention>(options.mla_form, facts.latent_norm_eps);
+  auto attention = std::make_unique<MlaLayers>(options.mla_form, facts.latent_norm_eps);
   return load_decoder(checkpoint, std::move(facts), std::move(ops), std::move(attention), options);
 }
 

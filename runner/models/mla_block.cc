@@ -257,23 +257,23 @@ std::uint64_t MlaBlock::size_bytes() const {
          w_uv_.size_bytes() + o_.size_bytes();
 }
 
-Status MlaAttention::load_layer(WeightLoader& loader, Ops& ops, const std::string& prefix,
-                                const ModelConfig& config) {
+Status MlaLayers::load_layer(WeightLoader& loader, Ops& ops, const std::string& prefix,
+                             const ModelConfig& config) {
   layers_.push_back(GLM_TRY(MlaBlock::load(loader, ops, prefix, config, latent_norm_eps_)));
   return Ok{};
 }
 
-Status MlaAttention::allocate_activations(Ops& ops, const ModelConfig& config,
-                                          std::int64_t tokens_max) {
+Status MlaLayers::allocate_activations(Ops& ops, const ModelConfig& config,
+                                       std::int64_t tokens_max) {
   scratch_ = GLM_TRY(MlaScratch::allocate(ops, config, tokens_max));
   return Ok{};
 }
 
-void MlaAttention::forward(Ops& ops, std::size_t layer, const AttentionStep& step) {
+void MlaLayers::forward(Ops& ops, std::size_t layer, const AttentionStep& step) {
   layers_[layer].forward(ops, scratch_, step, form_);
 }
 
-std::uint64_t MlaAttention::size_bytes() const {
+std::uint64_t MlaLayers::size_bytes() const {
   std::uint64_t sum = 0;
   for (const MlaBlock& layer : layers_) sum += layer.size_bytes();
   return sum;

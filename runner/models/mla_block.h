@@ -86,10 +86,9 @@ class MlaBlock {
   DeviceWeight o_;
 };
 
-class MlaAttention final : public Attention {
+class MlaLayers final : public Attention {
  public:
-  MlaAttention(MlaForm form, float latent_norm_eps)
-      : form_(form), latent_norm_eps_(latent_norm_eps) {}
+  MlaLayers(MlaForm form, float latent_norm_eps) : form_(form), latent_norm_eps_(latent_norm_eps) {}
 
   Status load_layer(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
                     const ModelConfig& config) override;
