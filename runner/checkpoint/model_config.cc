@@ -47,10 +47,11 @@ Result<std::optional<JsonFields>> rope_object(const JsonFields& fields) {
   return fields.object("rope_scaling");
 }
 
-// Before or inside that object: writers differ.
+// Inside that object or beside it: writers differ. The reference library believes the inside, and
+// writes both.
 const JsonFields& holder(const JsonFields& fields, const std::optional<JsonFields>& rope,
                          const std::string& name) {
-  return !fields.has(name) && rope && rope->has(name) ? *rope : fields;
+  return rope && rope->has(name) ? *rope : fields;
 }
 
 // first_k_dense_replace, or how many entries of mlp_layer_types say "dense" before the first other.

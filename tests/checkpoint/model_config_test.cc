@@ -92,6 +92,10 @@ TEST(ModelConfig, ReadsHowMuchOfAHeadIsRotatedFromEitherPlace) {
              grouped());
   EXPECT_EQ(parsed(old_style).gqa.rope_dim, 28);
   EXPECT_EQ(parsed(old_style).rope_theta, 5e5);
+  // transformers 5 writes both, and means the inner one.
+  EXPECT_EQ(rope_dim(R"("rope_theta": 1e6, "partial_rotary_factor": 0.4}, "partial_rotary_factor":
+      0.5, "ignored": {)"),
+            14);
 }
 
 TEST(ModelConfig, AcceptsTheSpellingsOfOtherWriters) {
