@@ -1,7 +1,6 @@
 #include "runner/checkpoint/model_config.h"
 
 #include <algorithm>
-#include <array>
 
 #include "runner/checkpoint/architectures.h"
 #include "runner/checkpoint/json_fields.h"
@@ -113,30 +112,7 @@ Status read_gqa(const JsonFields& fields, ModelConfig& config) {
   return Ok{};
 }
 
-// An architecture that runs: how its attention is described, and what the reference library takes
-// for granted where the file says nothing.
-struct Dialect {
-  std::string_view model_type;
-  Status (*read_attention)(const JsonFields&, ModelConfig&);
-  double partial_rotary_factor;
-  bool rope_interleave;
-  double routed_scaling_factor;
-};
-constexpr std::array<Dialect, 2> kDialects = {{
-    {"glm4_moe_lite", &read_mla, 1.0, true, 1.8},
-    {"glm4_moe", &read_gqa, 0.5, false, 1.0},
-}};
-
-Result<const Dialect*> find_dialect(const std::string& model_type) {
-  GLM_TRY(require_architecture(model_type));
-  for (const Dialect& row : kDialects) {
-    if (row.model_type == model_type) return &row;
-  }
-  return make_error(Errc::internal, "architecture '{}' runs, but nothing reads its {}", model_type,
-                    kFile);
-}
-
-Status read_rope(const JsonFields& fields, const Dialect& dialect, ModelConfig& config) {
+Status read_rope(const JsonFields& fields, const ConfigDialect& dialect, ModelConfig& config) {
   constexpr NumberRange kTheta = {1.0, 1e12};
   const std::optional<JsonFields> rope = GLM_TRY(rope_object(fields));
   if (rope) {
@@ -163,7 +139,7 @@ Status read_rope(const JsonFields& fields, const Dialect& dialect, ModelConfig& 
   return Ok{};
 }
 
-Status read_moe(const JsonFields& fields, const Dialect& dialect, MoeDims& moe) {
+Status read_moe(const JsonFields& fields, const ConfigDialect& dialect, MoeDims& moe) {
   const std::string experts_name =
       fields.has("n_routed_experts") ? "n_routed_experts" : "num_local_experts";
   moe.experts = GLM_TRY(fields.integer(experts_name, kExperts));
@@ -205,7 +181,7 @@ Result<ModelConfig> parse_model_config(std::string_view config_json) {
   const JsonFields fields = GLM_TRY(JsonFields::parse(config_json, std::string(kFile)));
   ModelConfig config;
   config.architecture = GLM_TRY(architecture(fields));
-  const Dialect& dialect = *GLM_TRY(find_dialect(config.architecture));
+  const ConfigDialect& dialect = GLM_TRY(require_architecture(config.architecture))->dialect;
 
   config.dtype = GLM_TRY(fields.text("torch_dtype", "bfloat16"));
   config.dtype = GLM_TRY(fields.text("dtype", config.dtype));
@@ -222,7 +198,8 @@ Result<ModelConfig> parse_model_config(std::string_view config_json) {
   config.rms_norm_eps = static_cast<float>(GLM_TRY(fields.number("rms_norm_eps", {0, 1}, 1e-5)));
   config.tied_embeddings = GLM_TRY(fields.boolean("tie_word_embeddings", false));
   config.eos_ids = GLM_TRY(token_ids(fields, "eos_token_id"));
-  GLM_TRY(dialect.read_attention(fields, config));
+  const bool latent = dialect.attention == AttentionKind::latent;
+  GLM_TRY(latent ? read_mla(fields, config) : read_gqa(fields, config));
   if (config.dense_layers < config.layers) GLM_TRY(read_moe(fields, dialect, config.moe));
   GLM_TRY(read_rope(fields, dialect, config));
 

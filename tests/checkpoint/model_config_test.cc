@@ -232,9 +232,9 @@ TEST(ModelConfig, SaysWhatIsMissingForArchitecturesThatDoNotRunYet) {
             "architecture 'MambaForCausalLM' is unknown to this program; it runs glm4_moe_lite, "
             "glm4_moe");
   EXPECT_EQ(parse_model_config(R"({"architectures": ["LlamaForCausalLM"]})").error().message,
-            "architecture 'llama' is not supported yet: what is missing is a decoder without a "
-            "mixture of experts, and rotary scaling of the llama3 kind; this program runs "
-            "glm4_moe_lite, glm4_moe");
+            "architecture 'llama' is not supported yet: what is missing is the reading of configs "
+            "without a mixture of experts, and rotary scaling of the llama3 kind; this program "
+            "runs glm4_moe_lite, glm4_moe");
 }
 
 TEST(ModelConfig, RefusesTextThatIsNoConfig) {

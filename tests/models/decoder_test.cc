@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/dtype.h"
+#include "runner/checkpoint/architectures.h"
 #include "runner/models/registry.h"
 #include "tests/fakes/tiny_random_model.h"
 
@@ -198,6 +199,24 @@ TEST(Decoder, ReadsQuantizedWeightsExactly) {
   const auto tokens = prompt(20);
   EXPECT_EQ(logits_of(*load(packed.path(), {}), tokens, 20),
             logits_of(*load(unpacked.path(), {}), tokens, 20));
+}
+
+TEST(Decoder, RunsWithoutAnyExperts) {
+  TinyModelOptions options;
+  options.dense_layers = options.layers;
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), options);
+  const auto model = load(folder.path(), {});
+  EXPECT_TRUE(model->facts().notes.empty());
+  EXPECT_GT(largest(logits_of(*model, prompt(3), 3)), 0.1F);
+}
+
+TEST(Decoder, LoadsEveryArchitectureThatMissesNothing) {
+  std::vector<std::string_view> complete;
+  for (const Architecture& row : known_architectures()) {
+    if (row.missing.empty()) complete.push_back(row.model_type);
+  }
+  EXPECT_EQ(supported_architectures(), complete);
 }
 
 TEST(Decoder, ReadsFusedExperts) {
