@@ -249,13 +249,14 @@ TEST(ModelConfig, RefusesTextThatIsNoConfig) {
 
 // Every cut and many single-byte changes: an answer, never a crash.
 TEST(ModelConfig, AnswersToEveryDamage) {
-  const std::string good = fakes::tiny_config({});
-  for (std::size_t at = 0; at < good.size(); ++at) {
-    (void)parse_model_config(good.substr(0, at));
-    for (const int change : {1, 2, 4, 16}) {
-      std::string bad = good;
-      bad[at] = static_cast<char>(bad[at] ^ change);
-      (void)parse_model_config(bad);
+  for (const std::string& good : {fakes::tiny_config({}), fakes::tiny_config(grouped())}) {
+    for (std::size_t at = 0; at < good.size(); ++at) {
+      (void)parse_model_config(good.substr(0, at));
+      for (const int change : {1, 2, 4, 16}) {
+        std::string bad = good;
+        bad[at] = static_cast<char>(bad[at] ^ change);
+        (void)parse_model_config(bad);
+      }
     }
   }
 }
