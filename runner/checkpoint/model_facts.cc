@@ -22,11 +22,17 @@ struct Parameters {
 
 Parameters count_parameters(const ModelConfig& c) {
   const MlaDims& mla = c.mla;
-  const std::int64_t norms = 2 * c.hidden_size + mla.q_rank + mla.kv_rank;
-  const std::int64_t attention = c.hidden_size * mla.q_rank + mla.q_rank * c.heads * mla.qk_dim() +
-                                 c.hidden_size * mla.cache_dim() +
-                                 mla.kv_rank * c.heads * (mla.nope_dim + mla.v_dim) +
-                                 c.heads * mla.v_dim * c.hidden_size;
+  const GqaDims& gqa = c.gqa;
+  const std::int64_t norms =
+      2 * c.hidden_size + mla.q_rank + mla.kv_rank + (gqa.qk_norm ? 2 * gqa.head_dim : 0);
+  const std::int64_t latent = c.hidden_size * mla.q_rank + mla.q_rank * c.heads * mla.qk_dim() +
+                              c.hidden_size * mla.cache_dim() +
+                              mla.kv_rank * c.heads * (mla.nope_dim + mla.v_dim) +
+                              c.heads * mla.v_dim * c.hidden_size;
+  const std::int64_t qkv_dim = (c.heads + 2 * gqa.kv_heads) * gqa.head_dim;
+  const std::int64_t grouped =
+      c.hidden_size * (qkv_dim + c.heads * gqa.head_dim) + (gqa.bias ? qkv_dim : 0);
+  const std::int64_t attention = latent + grouped;  // one of them is zero
   const std::int64_t dense = 3 * c.hidden_size * c.intermediate_size;
   const std::int64_t expert = 3 * c.hidden_size * c.moe.intermediate_size;
   const std::int64_t router = c.moe.experts * (c.hidden_size + 1);
@@ -50,7 +56,7 @@ ModelFacts facts_from(ModelConfig config, GenerationConfig generation) {
   const Parameters parameters = count_parameters(config);
   facts.parameters = parameters.all;
   facts.parameters_active = parameters.active;
-  facts.kv_bytes_per_token = static_cast<std::uint64_t>(config.layers * config.mla.cache_dim() * 2);
+  facts.kv_bytes_per_token = static_cast<std::uint64_t>(config.layers * config.cache_dim() * 2);
   facts.latent_norm_eps = config.rms_norm_eps;
   facts.config = std::move(config);
   return facts;

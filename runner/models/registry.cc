@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "runner/checkpoint/checkpoint.h"
+#include "runner/models/glm4_moe.h"
 #include "runner/models/glm4_moe_lite.h"
 
 namespace glm::runner {
@@ -17,8 +18,9 @@ struct ArchitectureRow {
 };
 
 // What is known but does not run yet is in runner/checkpoint/architectures.cc.
-constexpr std::array<ArchitectureRow, 1> kArchitectures = {{
+constexpr std::array<ArchitectureRow, 2> kArchitectures = {{
     {"glm4_moe_lite", &load_glm4_moe_lite},
+    {"glm4_moe", &load_glm4_moe},
 }};
 
 }  // namespace
