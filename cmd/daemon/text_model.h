@@ -7,13 +7,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "cmd/daemon/prompt_files.h"
 #include "modelfiles/modelfile.h"
 #include "runner/checkpoint/checkpoint_files.h"
 #include "runner/checkpoint/model_facts.h"
@@ -25,8 +26,7 @@ namespace glm::daemon {
 class TextModel {
  public:
   // Errc::not_found, corrupt or unsupported, naming the file.
-  static Result<TextModel> load(const runner::CheckpointFiles& files,
-                                const std::string& modelfile);
+  static Result<TextModel> load(const runner::CheckpointFiles& files, const std::string& modelfile);
 
   const runner::ModelFacts& facts() const { return facts_; }
   const runner::Tokenizer& tokenizer() const { return tokenizer_; }
@@ -43,18 +43,15 @@ class TextModel {
 
  private:
   TextModel(runner::ModelFacts facts, runner::Tokenizer tokenizer);
-  static Result<TextModel> read(const runner::CheckpointFiles& files,
-                                const std::string& modelfile);
+  static Result<TextModel> read(const runner::CheckpointFiles& files, const std::string& modelfile);
 
   runner::ModelFacts facts_;
   runner::Tokenizer tokenizer_;
   modelfiles::Modelfile modelfile_;
   std::optional<runner::ChatTemplate> template_;
+  std::optional<runner::ChatTemplate> tool_template_;  // in its place when there are tools
+  nlohmann::ordered_json special_tokens_;
 };
-
-// Where the chat template comes from: the Modelfile, the checkpoint, or "" for nowhere.
-Result<std::string> find_chat_template(const runner::CheckpointFiles& files,
-                                       const modelfiles::Modelfile& modelfile);
 
 // Files in the store were whole when they came: tells what to do about one that no longer is.
 Error with_repair_hint(Error error);
