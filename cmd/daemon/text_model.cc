@@ -60,12 +60,20 @@ Result<TextModel> TextModel::read(const runner::CheckpointFiles& files,
   return model;
 }
 
-Result<std::string> TextModel::render(const Json& messages, const Json& tools,
-                                      const Json& extras) const {
+const runner::ChatTemplate* TextModel::template_for(const Json& tools) const {
   const bool with_tools = tools.is_array() && !tools.empty();
-  const runner::ChatTemplate* used = with_tools && tool_template_ ? &*tool_template_
-                                     : template_                  ? &*template_
-                                                                  : nullptr;
+  if (with_tools && tool_template_) return &*tool_template_;
+  return template_ ? &*template_ : nullptr;
+}
+
+runner::CallLayout TextModel::call_layout() const {
+  if (tool_template_) return runner::call_layout(*tool_template_);
+  return template_ ? runner::call_layout(*template_) : runner::CallLayout::none;
+}
+
+Result<std::string> TextModel::render(const Json& messages, const Json& tools, const Json& extras,
+                                      const Thinking& thinking) const {
+  const runner::ChatTemplate* used = template_for(tools);
   if (used == nullptr) {
     return make_error(Errc::unsupported,
                       "the checkpoint has no chat template; use /api/generate with raw: true, or "
@@ -83,8 +91,9 @@ Result<std::string> TextModel::render(const Json& messages, const Json& tools,
   Json context = special_tokens_;
   context["documents"] = nullptr;
   if (extras.is_object()) context.update(extras);
+  add_thinking(*used, thinking, context);
   context["messages"] = GLM_TRY(runner::normalise_messages(std::move(all)));
-  context["tools"] = with_tools ? tools : Json();
+  context["tools"] = tools.is_array() && !tools.empty() ? tools : Json();
   context["add_generation_prompt"] = true;
   return used->render(context);
 }

@@ -15,9 +15,11 @@
 
 #include "base/result.h"
 #include "cmd/daemon/prompt_files.h"
+#include "cmd/daemon/thinking.h"
 #include "modelfiles/modelfile.h"
 #include "runner/checkpoint/checkpoint_files.h"
 #include "runner/checkpoint/model_facts.h"
+#include "runner/text/call_layout.h"
 #include "runner/text/chat_template.h"
 #include "runner/text/tokenizer.h"
 
@@ -32,16 +34,21 @@ class TextModel {
   const runner::Tokenizer& tokenizer() const { return tokenizer_; }
   const modelfiles::Modelfile& modelfile() const { return modelfile_; }
 
-  bool can_think() const { return template_ && template_->mentions("enable_thinking"); }
+  bool can_think() const { return template_ && daemon::can_think(*template_); }
+
+  // How the model writes tool calls; none without a template.
+  runner::CallLayout call_layout() const;
 
   // The prompt text for `messages` (an array as clients send it, with the Modelfile's SYSTEM and
-  // MESSAGEs put before it). `extras` are further variables of the template. Errc::unsupported
-  // when there is no chat template.
+  // MESSAGEs put before it). `extras` are further variables of the template.
+  // Errc::unsupported when there is no chat template.
   Result<std::string> render(const nlohmann::ordered_json& messages,
                              const nlohmann::ordered_json& tools,
-                             const nlohmann::ordered_json& extras) const;
+                             const nlohmann::ordered_json& extras,
+                             const Thinking& thinking = {}) const;
 
  private:
+  const runner::ChatTemplate* template_for(const nlohmann::ordered_json& tools) const;
   TextModel(runner::ModelFacts facts, runner::Tokenizer tokenizer);
   static Result<TextModel> read(const runner::CheckpointFiles& files, const std::string& modelfile);
 
