@@ -66,6 +66,20 @@ cudaError_t launch(std::span<const Variant<Op>> variants, const Op& a,
 
 }  // namespace
 
+cudaError_t describe_device(int device_index, AttentionWorkspace& workspace) {
+  const auto read = [&](cudaDeviceAttr which, auto& to) {
+    int value = 0;
+    const cudaError_t code = cudaDeviceGetAttribute(&value, which, device_index);
+    to = value;
+    return code;
+  };
+  cudaError_t code = read(cudaDevAttrMultiProcessorCount, workspace.multiprocessors);
+  if (code != cudaSuccess) return code;
+  code = read(cudaDevAttrComputeCapabilityMajor, workspace.compute_major);
+  if (code != cudaSuccess) return code;
+  return read(cudaDevAttrMaxSharedMemoryPerBlockOptin, workspace.shared_bytes_max);
+}
+
 cudaError_t launch_mla_absorbed(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
                                 cudaStream_t stream, std::string_view variant) {
   return launch<MlaAbsorbed>(kMlaAbsorbed, a, workspace, variant, stream);

@@ -1,9 +1,9 @@
-// Host entries of everything that touches cached rows: writing and gathering them, rotating what goes
-// into them, and attention over them. bf16 throughout (rope also f32). Arguments have been checked and
-// lie in device memory; what is returned is the error of the launch.
+// Host entries of everything that touches cached rows: writing and gathering them, rotating what
+// goes into them, and attention over them. bf16 throughout (rope also f32). Arguments have been
+// checked and lie in device memory; what is returned is the error of the launch.
 //
-// Safe inside graph capture: grids depend on shapes and positions_max alone; positions, sequences and
-// page tables are read on the device. Nothing is allocated.
+// Safe inside graph capture: grids depend on shapes and positions_max alone; positions, sequences
+// and page tables are read on the device. Nothing is allocated.
 //
 // Each attention is a table of variants, best first; the last row, "naive", supports every shape. A
 // name forces a variant: cudaErrorNotSupported if there is none of that name or it does not support
@@ -29,11 +29,14 @@ namespace glm::kernels::cuda {
 // What attention needs of the device, and its memory for partial results. One launch at a time may
 // use it: launches of one stream do.
 struct AttentionWorkspace {
-  float* partial = nullptr;       // attention_workspace_bytes(multiprocessors), 16-byte aligned
+  float* partial = nullptr;  // attention_workspace_bytes(multiprocessors), 16-byte aligned
   int multiprocessors = 0;
   int compute_major = 0;
   std::int64_t shared_bytes_max = 0;  // of a block that opted in (sharedMemPerBlockOptin)
 };
+
+// Fills in everything but `partial`.
+cudaError_t describe_device(int device_index, AttentionWorkspace& workspace);
 
 // Enough for every shape: blocks that split are bounded by a multiple of the multiprocessors, and a
 // block's result by 32 heads of 512 values (about 17 MB on 132 multiprocessors).

@@ -18,7 +18,7 @@ device::AttentionPartial attention_partial(const AttentionWorkspace& workspace,
 std::int64_t splits_max(const AttentionWorkspace& workspace, const device::AttentionHeads& heads,
                         std::int64_t value_dim);
 
-// value_dim is a multiple of 4, rows of out start at multiples of 8 bytes.
+// value_dim is 128 or 512, rows of out start at multiples of 8 bytes.
 cudaError_t launch_attention_combine(const device::AttentionPartial& partial,
                                      const device::AttentionHeads& heads, cudaStream_t stream);
 

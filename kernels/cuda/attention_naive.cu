@@ -45,7 +45,8 @@ __global__ void __launch_bounds__(kThreads) attention_naive_kernel(Args<Source> 
     for (int j = warp; j < count; j += kWarps) {
       float dot = 0;
       for (int c = lane; c < a.key_dim; c += device::kWarpThreads) {
-        dot += device::load(q + c) * device::load(a.source.key(place, j, kv_head, c));
+        dot += device::load(q + c) *
+               device::load(a.source.key(place, kv_head, c) + j * a.source.key_stride(c));
       }
       dot = device::warp_sum(dot);
       if (lane == 0) weights[j] = dot * a.heads.scale_log2;
@@ -61,7 +62,7 @@ __global__ void __launch_bounds__(kThreads) attention_naive_kernel(Args<Source> 
       float sum = sums[c] * shrink;
       for (int j = 0; j < count; ++j) {
         sum += exp2f(weights[j] - highest) *
-               device::load(a.source.value(place, j, kv_head, c));
+               device::load(a.source.value(place, kv_head, c) + j * a.source.value_stride());
       }
       sums[c] = sum;  // columns belong to threads: no barrier
     }
@@ -72,7 +73,8 @@ __global__ void __launch_bounds__(kThreads) attention_naive_kernel(Args<Source> 
 
 template <typename Source>
 cudaError_t launch(const Args<Source>& args, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(args.heads.tokens), static_cast<unsigned>(args.heads.heads));
+  const dim3 grid(static_cast<unsigned>(args.heads.tokens),
+                  static_cast<unsigned>(args.heads.heads));
   attention_naive_kernel<Source>
       <<<grid, kThreads, static_cast<std::size_t>(args.value_dim) * sizeof(float), stream>>>(args);
   return cudaGetLastError();
@@ -81,12 +83,12 @@ cudaError_t launch(const Args<Source>& args, cudaStream_t stream) {
 template <typename Op>
 cudaError_t launch_op(const Op& a, std::int64_t kv_heads, cudaStream_t stream) {
   const auto source = device_source(a);
-  return launch(Args<decltype(device_source(a))>{
-                    .source = source,
-                    .heads = device_heads(a.out, a.q, kv_heads, a.scale),
-                    .key_dim = static_cast<int>(a.q.size(2)),
-                    .value_dim = static_cast<int>(a.out.size(2))},
-                stream);
+  return launch(
+      Args<decltype(device_source(a))>{.source = source,
+                                       .heads = device_heads(a.out, a.q, kv_heads, a.scale),
+                                       .key_dim = static_cast<int>(a.q.size(2)),
+                                       .value_dim = static_cast<int>(a.out.size(2))},
+      stream);
 }
 
 }  // namespace

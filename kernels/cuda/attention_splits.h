@@ -1,5 +1,5 @@
-// How many blocks share the positions of one token in the decode variants: candidates and their cost,
-// apart from the kernels. Deterministic: shapes, positions_max and the device decide.
+// How many blocks share the positions of one token in the decode variants: candidates and their
+// cost, apart from the kernels. Deterministic: shapes, positions_max and the device decide.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,8 @@ struct SplitShape {
   std::int64_t splits_max = 0;
 };
 
-// Time in tiles: rounds over the device, each as long as its blocks, which pay a fixed price to start
-// and, if they split, to be combined.
+// Time in tiles: rounds over the device, each as long as its blocks, which pay a fixed price to
+// start and, if they split, to be combined.
 inline std::int64_t split_cost(const SplitShape& shape, std::int64_t splits) {
   constexpr std::int64_t kStart = 3;
   const std::int64_t rounds = (shape.units * splits + shape.places - 1) / shape.places;

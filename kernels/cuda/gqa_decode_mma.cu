@@ -1,6 +1,6 @@
-// Grouped-query attention on tensor cores, for few tokens a sequence: a block takes one token, up to
-// 16 heads that share keys, and a share of the positions. Contract: kernels/ops/gqa_attention.h; heads
-// of 128 columns.
+// Grouped-query attention on tensor cores, for few tokens a sequence: a block takes one token, up
+// to 16 heads that share keys, and a share of the positions. Contract: kernels/ops/gqa_attention.h;
+// heads of 128 columns.
 //
 // Four warps, each with its own ring of 16 positions a stage and its own softmax: they meet only at
 // the end, in shared memory. Of a page, warp w takes positions 16 w .. 16 w + 15.
@@ -59,16 +59,23 @@ struct Loader {
       const int lane = static_cast<int>(threadIdx.x) % 32;
       const int above = static_cast<int>(threadIdx.x) / 32 * kWarpTile;
       const int rows = visible - (first + tile) * kTile;
+      // Each lane keeps its chunk and goes down the rows.
+      const int chunk = lane % kChunks;
+      const std::int64_t stride = source.key_stride(0);
+      const __nv_bfloat16* key =
+          source.key(from, kv_head, chunk * 8) + (above + lane / kChunks) * stride;
+      const __nv_bfloat16* value =
+          source.value(from, kv_head, chunk * 8) + (above + lane / kChunks) * stride;
 #pragma unroll
       for (int i = 0; i < kWarpTile * kChunks / 32; ++i) {
-        const int row = (lane + i * 32) / kChunks;
-        const int chunk = (lane + i * 32) % kChunks;
-        const int at = device::swizzled<kDim>(row, chunk);
+        const int row = lane / kChunks + i * (32 / kChunks);
+        const std::uint32_t at = device::swizzled<kDim>(row, chunk);
         // Rows nobody sees may hold anything, and 0 * NaN would be seen: they are zeros here.
         const bool valid = above + row < rows;
-        device::copy_async_16(to.keys + at, source.key(from, above + row, kv_head, chunk * 8), valid);
-        device::copy_async_16(to.values + at, source.value(from, above + row, kv_head, chunk * 8),
-                              valid);
+        device::copy_async_16(device::shared_address(to.keys) + at, key, valid);
+        device::copy_async_16(device::shared_address(to.values) + at, value, valid);
+        key += 32 / kChunks * stride;
+        value += 32 / kChunks * stride;
       }
     }
     device::copy_async_commit();
@@ -142,8 +149,9 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int step = 0; step < kDim / 16; ++step) {
       std::uint32_t keys[4];
-      device::load_matrices(keys, stage.keys + device::swizzled<kDim>(lane / 16 * 8 + lane % 8,
-                                                                      step * 2 + lane / 8 % 2));
+      device::load_matrices(
+          keys, device::shared_address(stage.keys) +
+                    device::swizzled<kDim>(lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
       device::mma_16x8x16(scores[0], q[step], keys[0], keys[1]);
       device::mma_16x8x16(scores[1], q[step], keys[2], keys[3]);
     }
@@ -156,8 +164,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int n = 0; n < kDim / 8; n += 2) {
       std::uint32_t rows[4];
-      device::load_matrices_transposed(
-          rows, stage.values + device::swizzled<kDim>(lane % 16, n + lane / 16));
+      device::load_matrices_transposed(rows, device::shared_address(stage.values) +
+                                                 device::swizzled<kDim>(lane % 16, n + lane / 16));
       device::mma_16x8x16(values[n], weights, rows[0], rows[1]);
       device::mma_16x8x16(values[n + 1], weights, rows[2], rows[3]);
     }
@@ -171,7 +179,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int part = 0; part < 2; ++part) {
     const int row = part * 8 + lane / 4;
     if (lane % 4 == 0) {
-      results.highest[warp][row] = softmax.highest[part];
+      results.highest[warp][row] = softmax.highest[part] * heads.scale_log2;
       results.sums[warp][row] = softmax.sum[part];
     }
 #pragma unroll

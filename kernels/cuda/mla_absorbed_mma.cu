@@ -1,6 +1,6 @@
-// Absorbed latent attention on tensor cores, for few tokens: a block takes one token, up to 32 heads
-// and a share of the positions, and reads every cached row once for all its heads, as key and as
-// value. Contract: kernels/ops/mla_attention.h; 512 + 64 columns.
+// Absorbed latent attention on tensor cores, for few tokens: a block takes one token, up to 32
+// heads and a share of the positions, and reads every cached row once for all its heads, as key and
+// as value. Contract: kernels/ops/mla_attention.h; 512 + 64 columns.
 //
 // Eight warps. For the scores, warp w owns a quarter of the columns (w % 4) of half of a tile's
 // positions (w / 4): its part of the queries stays in registers for good, and each key is read from
@@ -54,8 +54,9 @@ struct Loader {
         const int row = index / kChunks;
         const int chunk = index % kChunks;
         // Rows nobody sees may hold anything, and 0 * NaN would be seen: they are zeros here.
-        device::copy_async_16(to + device::swizzled<kWidth>(row, chunk),
-                              source.key(from, row, 0, chunk * 8), row < rows);
+        device::copy_async_16(device::shared_address(to) + device::swizzled<kWidth>(row, chunk),
+                              source.key(from, 0, chunk * 8) + row * source.key_stride(0),
+                              row < rows);
       }
     }
     device::copy_async_commit();
@@ -98,7 +99,8 @@ __device__ void score(Shared<kStages>& shared, const __nv_bfloat16* tile,
   for (int step = 0; step < kSteps; ++step) {
     std::uint32_t keys[4];
     const int chunk = (quarter * kSteps + step) * 2 + lane / 8 % 2;
-    device::load_matrices(keys, tile + device::swizzled<kWidth>(row, chunk));
+    device::load_matrices(keys,
+                          device::shared_address(tile) + device::swizzled<kWidth>(row, chunk));
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
       device::mma_16x8x16(s[m][0], q[step][m], keys[0], keys[1]);
@@ -148,10 +150,10 @@ __device__ void weigh(Shared<kStages>& shared, Softmax& state, float scale_log2,
     highest = fmaxf(highest, __shfl_xor_sync(0xFFFFFFFFU, highest, offset));
   }
   // The first position of a tile is visible: highest is finite.
-  const float shrink = exp2f(state.highest - highest);
+  const float shrink = device::exp2_approx(state.highest - highest);
   state.highest = highest;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) s[i] = exp2f(s[i] - highest);
+  for (int i = 0; i < 4; ++i) s[i] = device::exp2_approx(s[i] - highest);
   state.sum = state.sum * shrink + ((s[0] + s[1]) + (s[2] + s[3]));
   *reinterpret_cast<uint2*>(&shared.weights[head][column]) = {device::bf16_pair(s[0], s[1]),
                                                               device::bf16_pair(s[2], s[3])};
@@ -181,15 +183,17 @@ __device__ void accumulate(float (&values)[2][8][4], const Shared<kStages>& shar
     std::uint32_t weights[2][4];
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
-      device::load_matrices(weights[m],
-                            &shared.weights[m * 16 + lane % 16][step * 16 + lane / 16 * 8]);
+      device::load_matrices(
+          weights[m],
+          device::shared_address(&shared.weights[m * 16 + lane % 16][step * 16 + lane / 16 * 8]));
     }
     const int row = step * 16 + lane % 16;
 #pragma unroll
     for (int n = 0; n < 8; n += 2) {
       std::uint32_t rows[4];
       device::load_matrices_transposed(
-          rows, tile + device::swizzled<kWidth>(row, warp * 8 + n + lane / 16));
+          rows,
+          device::shared_address(tile) + device::swizzled<kWidth>(row, warp * 8 + n + lane / 16));
 #pragma unroll
       for (int m = 0; m < 2; ++m) {
         device::mma_16x8x16(values[m][n], weights[m], rows[0], rows[1]);
@@ -277,11 +281,10 @@ template <int kStages>
 cudaError_t launch(const MlaAbsorbed& a, const AttentionWorkspace& workspace, cudaStream_t stream) {
   const device::AttentionHeads heads = device_heads(a.out, a.q, 1, a.scale);
   const std::int64_t blocks = (heads.heads + kRows - 1) / kRows;
-  const std::int64_t splits =
-      choose_splits({.units = heads.tokens * blocks,
-                     .tiles = (a.tokens.positions_max + kTile - 1) / kTile,
-                     .places = workspace.multiprocessors,
-                     .splits_max = splits_max(workspace, heads, kLatent)});
+  const std::int64_t splits = choose_splits({.units = heads.tokens * blocks,
+                                             .tiles = (a.tokens.positions_max + kTile - 1) / kTile,
+                                             .places = workspace.multiprocessors,
+                                             .splits_max = splits_max(workspace, heads, kLatent)});
   const device::AttentionPartial partial = attention_partial(workspace, heads, splits, kLatent);
   constexpr int kBytes = sizeof(Shared<kStages>);
   const cudaError_t code = cudaFuncSetAttribute(
@@ -312,7 +315,8 @@ cudaError_t mla_absorbed_mma_decode(const MlaAbsorbed& a, const AttentionWorkspa
                                     cudaStream_t stream) {
   const bool many =
       workspace.shared_bytes_max >= static_cast<std::int64_t>(sizeof(Shared<kStagesMany>));
-  return many ? launch<kStagesMany>(a, workspace, stream) : launch<kStagesFew>(a, workspace, stream);
+  return many ? launch<kStagesMany>(a, workspace, stream)
+              : launch<kStagesFew>(a, workspace, stream);
 }
 
 }  // namespace glm::kernels::cuda

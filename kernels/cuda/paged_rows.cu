@@ -44,8 +44,8 @@ __global__ void store_kernel(Store a) {
 template <typename Vector>
 __global__ void gather_kernel(Gather a) {
   const std::int64_t position = blockIdx.x;
-  copy<Vector>(a.out + position * a.out_stride,
-               a.rows.row(a.sequence, static_cast<int>(position)), a.columns);
+  copy<Vector>(a.out + position * a.out_stride, a.rows.row(a.sequence, static_cast<int>(position)),
+               a.columns);
 }
 
 unsigned threads(std::int64_t columns) {

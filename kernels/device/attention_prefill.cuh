@@ -1,8 +1,9 @@
-// Attention on tensor cores for many tokens of a sequence (flash style): a block takes 16 rows a warp
-// — tokens with the query heads that share one kv head — and walks over the positions once, keys and
-// values in two stages of shared memory. Tokens of different sequences in one block are served after
-// each other. A row's result depends on nothing but its own query, keys and values: positions come in
-// the same tiles whatever the block, and a tile that a row does not see changes nothing.
+// Attention on tensor cores for many tokens of a sequence (flash style): a block takes 16 rows a
+// warp — tokens with the query heads that share one kv head — and walks over the positions once,
+// keys and values in two stages of shared memory. Tokens of different sequences in one block are
+// served after each other. A row's result depends on nothing but its own query, keys and values:
+// positions come in the same tiles whatever the block, and a tile that a row does not see changes
+// nothing.
 #pragma once
 
 #include "kernels/device/attention_source.cuh"
@@ -11,20 +12,98 @@
 
 namespace glm::kernels::device {
 
-template <int kKey, int kValue, int kWarps, int kTile>
+template <int kKey, int kValue, int kRows, int kTile>
 struct PrefillShared {
-  static constexpr int kRows = kWarps * 16;
   __nv_bfloat16 queries[kRows * kKey];
   __nv_bfloat16 keys[2][kTile * kKey];
   __nv_bfloat16 values[2][kTile * kValue];
 };
 
+template <int kColumns>
+struct Columns {
+  static constexpr int kCount = kColumns;
+};
+
+// The rows of one warp: kParts of 16.
+template <int kKey, int kValue, int kParts, int kTile>
+struct PrefillWarp {
+  int lane;
+  std::uint32_t queries;  // shared address of the warp's rows
+  SoftmaxRows softmax[kParts];
+  float values[kParts][kValue / 8][4];
+
+  __device__ void clear() {
+#pragma unroll
+    for (int p = 0; p < kParts; ++p) {
+      softmax[p] = {};
+#pragma unroll
+      for (int n = 0; n < kValue / 8; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) values[p][n][i] = 0;
+      }
+    }
+  }
+
+  // seen: how many of the tile's positions each of this lane's rows sees.
+  __device__ void add_tile(std::uint32_t keys, std::uint32_t rows, float scale_log2,
+                           const int (&seen)[kParts][2]) {
+    float scores[kParts][kTile / 8][4] = {};
+#pragma unroll
+    for (int step = 0; step < kKey / 16; ++step) {
+      std::uint32_t q[kParts][4];
+#pragma unroll
+      for (int p = 0; p < kParts; ++p) {
+        load_matrices(q[p], queries + swizzled<kKey>(p * 16 + lane % 16, step * 2 + lane / 16));
+      }
+#pragma unroll
+      for (int n = 0; n < kTile / 8; n += 2) {
+        std::uint32_t k[4];
+        load_matrices(
+            k, keys + swizzled<kKey>(n * 8 + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
+#pragma unroll
+        for (int p = 0; p < kParts; ++p) {
+          mma_16x8x16(scores[p][n], q[p], k[0], k[1]);
+          mma_16x8x16(scores[p][n + 1], q[p], k[2], k[3]);
+        }
+      }
+    }
+#pragma unroll
+    for (int p = 0; p < kParts; ++p) {
+      softmax[p].update(scores[p], values[p], scale_log2, seen[p][0], seen[p][1]);
+    }
+#pragma unroll
+    for (int step = 0; step < kTile / 16; ++step) {
+      std::uint32_t weights[kParts][4];
+#pragma unroll
+      for (int p = 0; p < kParts; ++p) {
+        const float(&left)[4] = scores[p][step * 2];
+        const float(&right)[4] = scores[p][step * 2 + 1];
+        weights[p][0] = bf16_pair(left[0], left[1]);
+        weights[p][1] = bf16_pair(left[2], left[3]);
+        weights[p][2] = bf16_pair(right[0], right[1]);
+        weights[p][3] = bf16_pair(right[2], right[3]);
+      }
+#pragma unroll
+      for (int n = 0; n < kValue / 8; n += 2) {
+        std::uint32_t v[4];
+        load_matrices_transposed(v, rows + swizzled<kValue>(step * 16 + lane % 16, n + lane / 16));
+#pragma unroll
+        for (int p = 0; p < kParts; ++p) {
+          mma_16x8x16(values[p][n], weights[p], v[0], v[1]);
+          mma_16x8x16(values[p][n + 1], weights[p], v[2], v[3]);
+        }
+      }
+    }
+  }
+};
+
 // Grid: blocks of rows, longest first; kv heads. kTile divides a page.
-template <typename Source, int kKey, int kValue, int kWarps, int kTile>
-__global__ void __launch_bounds__(kWarps * 32, 1)
+template <typename Source, int kKey, int kValue, int kWarps, int kParts, int kTile>
+__global__ void __launch_bounds__(kWarps * 32, 8 / kWarps)
     attention_prefill_kernel(Source source, AttentionHeads heads) {
-  using Shared = PrefillShared<kKey, kValue, kWarps, kTile>;
-  constexpr int kRows = Shared::kRows;
+  constexpr int kWarpRows = kParts * 16;
+  constexpr int kRows = kWarps * kWarpRows;
+  using Shared = PrefillShared<kKey, kValue, kRows, kTile>;
   constexpr int kThreads = kWarps * 32;
   extern __shared__ __align__(128) unsigned char shared_bytes[];
   auto& shared = *reinterpret_cast<Shared*>(shared_bytes);
@@ -37,26 +116,31 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
   const int first_token = first_row / heads.group;
   const int end_token = (first_row + rows - 1) / heads.group + 1;
 
+  // Each thread keeps its chunk of the columns and goes down the rows.
+  const auto load_rows = [&](const __nv_bfloat16* to, const __nv_bfloat16* from,
+                             std::int64_t stride, int seen, auto columns) {
+    constexpr int kChunks = decltype(columns)::kCount / 8;
+    constexpr int kStep = kThreads / kChunks;
+    static_assert(kThreads % kChunks == 0 && kTile % kStep == 0);
+    const int chunk = thread % kChunks;
+    const int first = thread / kChunks;
+    from += first * stride;
+#pragma unroll
+    for (int i = 0; i < kTile / kStep; ++i) {
+      const int row = first + i * kStep;
+      // Rows nobody sees may hold anything, and 0 * NaN would be seen: they are zeros here.
+      const bool valid = row < seen;
+      copy_async_16(shared_address(to) + swizzled<kChunks * 8>(row, chunk), from, valid);
+      if (i + 1 < kTile / kStep && row + kStep < seen) from += kStep * stride;
+    }
+  };
   const auto load_tile = [&](int stage, int sequence, int first, int visible) {
     const auto place = source.place(sequence, first);
-    const int seen = visible - first;
-    // Rows nobody sees may hold anything, and 0 * NaN would be seen: they are zeros here.
-#pragma unroll
-    for (int i = 0; i < kTile * kKey / 8 / kThreads; ++i) {
-      const int row = (thread + i * kThreads) / (kKey / 8);
-      const int chunk = (thread + i * kThreads) % (kKey / 8);
-      const bool valid = row < seen;
-      copy_async_16(shared.keys[stage] + swizzled<kKey>(row, chunk),
-                    source.key(place, valid ? row : 0, kv_head, chunk * 8), valid);
-    }
-#pragma unroll
-    for (int i = 0; i < kTile * kValue / 8 / kThreads; ++i) {
-      const int row = (thread + i * kThreads) / (kValue / 8);
-      const int chunk = (thread + i * kThreads) % (kValue / 8);
-      const bool valid = row < seen;
-      copy_async_16(shared.values[stage] + swizzled<kValue>(row, chunk),
-                    source.value(place, valid ? row : 0, kv_head, chunk * 8), valid);
-    }
+    const int key_column = thread % (kKey / 8) * 8;
+    load_rows(shared.keys[stage], source.key(place, kv_head, key_column),
+              source.key_stride(key_column), visible - first, Columns<kKey>{});
+    load_rows(shared.values[stage], source.value(place, kv_head, thread % (kValue / 8) * 8),
+              source.value_stride(), visible - first, Columns<kValue>{});
   };
 
   for (int i = thread; i < kRows * (kKey / 8); i += kThreads) {
@@ -64,35 +148,40 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
     const int chunk = i % (kKey / 8);
     const bool valid = row < rows;
     const int flat = first_row + (valid ? row : 0);
-    copy_async_16(shared.queries + swizzled<kKey>(row, chunk),
-                  heads.query(flat / heads.group, kv_head * heads.group + flat % heads.group) +
-                      chunk * 8,
-                  valid);
+    copy_async_16(
+        shared_address(shared.queries) + swizzled<kKey>(row, chunk),
+        heads.query(flat / heads.group, kv_head * heads.group + flat % heads.group) + chunk * 8,
+        valid);
   }
 
-  int own_token[2];
-  for (int part = 0; part < 2; ++part) {
-    const int row = warp * 16 + part * 8 + lane / 4;
-    own_token[part] = row < rows ? (first_row + row) / heads.group : -1;
-  }
-
+  const auto row_of = [&](int p, int half) {
+    return first_row + warp * kWarpRows + p * 16 + half * 8 + lane / 4;
+  };
+  PrefillWarp<kKey, kValue, kParts, kTile> own = {
+      .lane = lane,
+      .queries = shared_address(shared.queries) + warp * swizzled<kKey>(kWarpRows, 0)};
   for (int run = first_token; run < end_token;) {
     const int sequence = source.sequence(run);
     int run_end = run + 1;
     while (run_end < end_token && source.sequence(run_end) == sequence) ++run_end;
     const int visible = source.visible(run_end - 1);
-    int seen[2];  // of this lane's rows, from position 0
-    for (int part = 0; part < 2; ++part) {
-      const bool mine = own_token[part] >= run && own_token[part] < run_end;
-      seen[part] = mine ? source.visible(own_token[part]) : 0;
+    int seen[kParts][2];  // by this lane's rows, from position 0; nothing if of another run
+    int warp_seen = 0;
+#pragma unroll
+    for (int p = 0; p < kParts; ++p) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int token = row_of(p, half) / heads.group;
+        seen[p][half] = token >= run && token < run_end ? source.visible(token) : 0;
+        warp_seen = max(warp_seen, seen[p][half]);
+      }
     }
-    const int warp_seen = __reduce_max_sync(0xFFFFFFFFU, max(seen[0], seen[1]));
+    warp_seen = __reduce_max_sync(0xFFFFFFFFU, warp_seen);
 
     __syncthreads();  // the stages of the run before have been read
     load_tile(0, sequence, 0, visible);
     copy_async_commit();
-    SoftmaxRows softmax;
-    float values[kValue / 8][4] = {};
+    own.clear();
     const int tiles = (visible + kTile - 1) / kTile;
     for (int tile = 0; tile < tiles; ++tile) {
       copy_async_wait<0>();
@@ -101,53 +190,30 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
       const int first = tile * kTile;
       if (tile + 1 < tiles) load_tile(1 - stage, sequence, first + kTile, visible);
       copy_async_commit();
-      if (first >= warp_seen) continue;  // none of this warp's rows: barriers are all it has to do
-
-      float scores[kTile / 8][4] = {};
+      if (first >= warp_seen) continue;  // nothing for this warp: it only keeps the barriers
+      own.add_tile(shared_address(shared.keys[stage]), shared_address(shared.values[stage]),
+                   heads.scale_log2, seen);
 #pragma unroll
-      for (int step = 0; step < kKey / 16; ++step) {
-        std::uint32_t q[4];
-        load_matrices(q, shared.queries +
-                             swizzled<kKey>(warp * 16 + lane % 16, step * 2 + lane / 16));
-#pragma unroll
-        for (int n = 0; n < kTile / 8; n += 2) {
-          std::uint32_t keys[4];
-          load_matrices(keys, shared.keys[stage] + swizzled<kKey>(n * 8 + lane / 16 * 8 + lane % 8,
-                                                                  step * 2 + lane / 8 % 2));
-          mma_16x8x16(scores[n], q, keys[0], keys[1]);
-          mma_16x8x16(scores[n + 1], q, keys[2], keys[3]);
-        }
-      }
-      softmax.update(scores, values, heads.scale_log2, seen[0] - first, seen[1] - first);
-#pragma unroll
-      for (int step = 0; step < kTile / 16; ++step) {
-        const float(&left)[4] = scores[step * 2];
-        const float(&right)[4] = scores[step * 2 + 1];
-        const std::uint32_t weights[4] = {bf16_pair(left[0], left[1]), bf16_pair(left[2], left[3]),
-                                          bf16_pair(right[0], right[1]),
-                                          bf16_pair(right[2], right[3])};
-#pragma unroll
-        for (int n = 0; n < kValue / 8; n += 2) {
-          std::uint32_t v[4];
-          load_matrices_transposed(v, shared.values[stage] + swizzled<kValue>(step * 16 + lane % 16,
-                                                                              n + lane / 16));
-          mma_16x8x16(values[n], weights, v[0], v[1]);
-          mma_16x8x16(values[n + 1], weights, v[2], v[3]);
-        }
+      for (int p = 0; p < kParts; ++p) {
+        seen[p][0] -= kTile;
+        seen[p][1] -= kTile;
       }
     }
-    softmax.finish();
 #pragma unroll
-    for (int part = 0; part < 2; ++part) {
-      if (seen[part] == 0) continue;
-      const int flat = first_row + warp * 16 + part * 8 + lane / 4;
-      __nv_bfloat16* out =
-          heads.result(own_token[part], kv_head * heads.group + flat % heads.group);
-      const float scale = 1.0F / softmax.sum[part];
+    for (int p = 0; p < kParts; ++p) {
+      own.softmax[p].finish();
 #pragma unroll
-      for (int n = 0; n < kValue / 8; ++n) {
-        *reinterpret_cast<std::uint32_t*>(out + n * 8 + lane % 4 * 2) =
-            bf16_pair(values[n][part * 2] * scale, values[n][part * 2 + 1] * scale);
+      for (int half = 0; half < 2; ++half) {
+        const int flat = row_of(p, half);
+        const int token = flat / heads.group;
+        if (token < run || token >= run_end) continue;
+        __nv_bfloat16* out = heads.result(token, kv_head * heads.group + flat % heads.group);
+        const float scale = 1.0F / own.softmax[p].sum[half];
+#pragma unroll
+        for (int n = 0; n < kValue / 8; ++n) {
+          *reinterpret_cast<std::uint32_t*>(out + n * 8 + lane % 4 * 2) =
+              bf16_pair(own.values[p][n][half * 2] * scale, own.values[p][n][half * 2 + 1] * scale);
+        }
       }
     }
     run = run_end;

@@ -2,46 +2,52 @@
 // rows lane/4 and lane/4 + 8, four lanes a row.
 #pragma once
 
+#include "kernels/device/mma.cuh"
+
 namespace glm::kernels::device {
 
 struct SoftmaxRows {
-  float highest[2] = {-INFINITY, -INFINITY};  // the same in the four lanes of a row
+  float highest[2] = {-INFINITY, -INFINITY};  // unscaled score, the same in the four lanes of a row
   float sum[2] = {};                          // of this lane's columns, until finish()
 
-  // Scores of the next positions become weights exp2(score - highest); earlier values shrink to the
-  // new highest. Row i sees the first seen_i of the columns, maybe none.
+  // Scores of the next positions become weights exp2(scale * (score - highest)), scale > 0; earlier
+  // values shrink to the new highest. Row i sees the first seen_i of the columns, maybe none.
   template <int kScores, int kValues>
   __device__ void update(float (&scores)[kScores][4], float (&values)[kValues][4], float scale_log2,
                          int seen_upper, int seen_lower) {
-    const int column = static_cast<int>(threadIdx.x) % 4 * 2;
-    float above[2] = {highest[0], highest[1]};
+    if (__any_sync(0xFFFFFFFFU, min(seen_upper, seen_lower) < kScores * 8)) {
+      const int column = static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
-    for (int n = 0; n < kScores; ++n) {
+      for (int n = 0; n < kScores; ++n) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int seen = i < 2 ? seen_upper : seen_lower;
-        const bool visible = n * 8 + column + i % 2 < seen;
-        scores[n][i] = visible ? scores[n][i] * scale_log2 : -INFINITY;
-        above[i / 2] = fmaxf(above[i / 2], scores[n][i]);
+        for (int i = 0; i < 4; ++i) {
+          const int seen = i < 2 ? seen_upper : seen_lower;
+          if (n * 8 + column + i % 2 >= seen) scores[n][i] = -INFINITY;
+        }
       }
     }
+    float base[2];
     float shrink[2];
 #pragma unroll
-    for (int part = 0; part < 2; ++part) {
-      above[part] = fmaxf(above[part], __shfl_xor_sync(0xFFFFFFFFU, above[part], 1));
-      above[part] = fmaxf(above[part], __shfl_xor_sync(0xFFFFFFFFU, above[part], 2));
+    for (int half = 0; half < 2; ++half) {
+      float above = highest[half];
+#pragma unroll
+      for (int n = 0; n < kScores; ++n) {
+        above = fmaxf(above, fmaxf(scores[n][half * 2], scores[n][half * 2 + 1]));
+      }
+      above = fmaxf(above, __shfl_xor_sync(0xFFFFFFFFU, above, 1));
+      above = fmaxf(above, __shfl_xor_sync(0xFFFFFFFFU, above, 2));
       // A row that has seen nothing stays at zeros, not at infinity minus infinity.
-      const float base = above[part] == -INFINITY ? 0.0F : above[part];
-      shrink[part] = exp2f(highest[part] - base);
-      highest[part] = above[part];
-      above[part] = base;
-      sum[part] *= shrink[part];
+      base[half] = above == -INFINITY ? 0.0F : above * scale_log2;
+      shrink[half] = exp2_approx(highest[half] * scale_log2 - base[half]);
+      highest[half] = above;
+      sum[half] *= shrink[half];
     }
 #pragma unroll
     for (int n = 0; n < kScores; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        scores[n][i] = exp2f(scores[n][i] - above[i / 2]);
+        scores[n][i] = exp2_approx(scores[n][i] * scale_log2 - base[i / 2]);
         sum[i / 2] += scores[n][i];
       }
     }
@@ -55,9 +61,9 @@ struct SoftmaxRows {
   // Sums of whole rows, in all four lanes.
   __device__ void finish() {
 #pragma unroll
-    for (int part = 0; part < 2; ++part) {
-      sum[part] += __shfl_xor_sync(0xFFFFFFFFU, sum[part], 1);
-      sum[part] += __shfl_xor_sync(0xFFFFFFFFU, sum[part], 2);
+    for (int half = 0; half < 2; ++half) {
+      sum[half] += __shfl_xor_sync(0xFFFFFFFFU, sum[half], 1);
+      sum[half] += __shfl_xor_sync(0xFFFFFFFFU, sum[half], 2);
     }
   }
 };
