@@ -8,7 +8,6 @@
 #include <optional>
 #include <set>
 
-#include "runner/checkpoint/checkpoint.h"
 #include "runner/checkpoint/formats.h"
 #include "runner/checkpoint/quantization.h"
 
@@ -186,6 +185,17 @@ Status add_formats(const Checkpoint& checkpoint, ModelFacts& facts) {
   return Ok{};
 }
 
+Status add_checkpoint(const Checkpoint& checkpoint, ModelFacts& facts) {
+  facts.weight_bytes = checkpoint.size_bytes();
+  facts.notes = checkpoint.notes();
+  facts.has_mtp =
+      checkpoint.find(fmt::format("model.layers.{}.eh_proj.weight", facts.config.layers)) !=
+          nullptr ||
+      checkpoint.find(fmt::format("model.layers.{}.eh_proj.weight_packed", facts.config.layers)) !=
+          nullptr;
+  return add_formats(checkpoint, facts);
+}
+
 }  // namespace
 
 Result<ModelFacts> inspect_config(std::string_view config_json,
@@ -204,15 +214,15 @@ Result<ModelFacts> inspect_small_files(const CheckpointFiles& files) {
 
 Result<ModelFacts> inspect(const CheckpointFiles& files) {
   ModelFacts facts = GLM_TRY(inspect_small_files(files));
-  const Checkpoint checkpoint = GLM_TRY(Checkpoint::open(files));
-  facts.weight_bytes = checkpoint.size_bytes();
-  facts.notes = checkpoint.notes();
-  facts.has_mtp =
-      checkpoint.find(fmt::format("model.layers.{}.eh_proj.weight", facts.config.layers)) !=
-          nullptr ||
-      checkpoint.find(fmt::format("model.layers.{}.eh_proj.weight_packed", facts.config.layers)) !=
-          nullptr;
-  GLM_TRY(add_formats(checkpoint, facts));
+  GLM_TRY(add_checkpoint(GLM_TRY(Checkpoint::open(files)), facts));
+  return facts;
+}
+
+Result<ModelFacts> inspect_headers(const CheckpointFiles& small_files,
+                                   std::span<const ShardHeader> shards) {
+  ModelFacts facts = GLM_TRY(inspect_small_files(small_files));
+  const SafetensorsIndex index = GLM_TRY(read_index(small_files));
+  GLM_TRY(add_checkpoint(GLM_TRY(Checkpoint::from_headers(index, shards)), facts));
   return facts;
 }
 

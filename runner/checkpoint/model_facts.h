@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "runner/checkpoint/checkpoint.h"
 #include "runner/checkpoint/checkpoint_files.h"
 #include "runner/checkpoint/generation_config.h"
 #include "runner/checkpoint/model_config.h"
@@ -52,6 +54,11 @@ struct ModelFacts {
 // From config and tensor headers. Errc::unsupported says which block or format is missing,
 // Errc::corrupt which file and field is wrong, Errc::not_found which file.
 Result<ModelFacts> inspect(const CheckpointFiles& files);
+
+// The same where the weights are elsewhere: `small_files` holds config.json, what else there is
+// beside it and the index, `shards` the headers of weight_file_names().
+Result<ModelFacts> inspect_headers(const CheckpointFiles& small_files,
+                                   std::span<const ShardHeader> shards);
 
 // What the small files alone tell (config.json; generation_config.json and the quantization
 // sidecars if present), so that a model which cannot run is refused before gigabytes are fetched.

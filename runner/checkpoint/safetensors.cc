@@ -336,6 +336,35 @@ Result<std::vector<TensorInfo>> parse_safetensors_header(std::string_view header
   return tensors;
 }
 
+Result<std::uint64_t> safetensors_header_bytes(std::span<const std::byte> prefix,
+                                               std::uint64_t file_bytes) {
+  if (file_bytes < kSafetensorsPrefixBytes) {
+    return make_error(Errc::corrupt, "{} bytes are too few for a safetensors file", file_bytes);
+  }
+  GLM_CHECK(prefix.size() >= kSafetensorsPrefixBytes);
+  std::uint64_t header_bytes = 0;
+  for (std::size_t i = kSafetensorsPrefixBytes; i-- > 0;) {
+    header_bytes = header_bytes << 8U | std::to_integer<std::uint64_t>(prefix[i]);
+  }
+  if (header_bytes > kHeaderMaxBytes) {
+    return make_error(Errc::corrupt, "claims a header of {} bytes, the limit is {}", header_bytes,
+                      kHeaderMaxBytes);
+  }
+  if (header_bytes > file_bytes - kSafetensorsPrefixBytes) {
+    return make_error(Errc::corrupt, "claims a header of {} bytes, but the file has {}",
+                      header_bytes, file_bytes);
+  }
+  return header_bytes;
+}
+
+Result<SafetensorsFile> SafetensorsFile::from_header(std::string name, std::string_view header,
+                                                     std::uint64_t file_bytes) {
+  SafetensorsFile file;
+  file.name_ = std::move(name);
+  file.tensors_ = GLM_TRY(parse_safetensors_header(header, file_bytes).with(file.name_));
+  return file;
+}
+
 Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path, std::string name) {
   SafetensorsFile file;
   file.name_ = std::move(name);
@@ -347,24 +376,11 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path,
     return make_error(Errc::corrupt, "{}: not a regular file", file.name_);
   }
   const auto file_bytes = static_cast<std::uint64_t>(status.st_size);
-  if (file_bytes < 8) {
-    return make_error(Errc::corrupt, "{}: {} bytes are too few for a safetensors file", file.name_,
-                      file_bytes);
-  }
-  std::array<std::byte, 8> prefix;
-  GLM_TRY(read_fully(file.fd_.get(), 0, prefix, file.name_));
-  std::uint64_t header_bytes = 0;
-  for (std::size_t i = 8; i-- > 0;) {
-    header_bytes = header_bytes << 8U | std::to_integer<std::uint64_t>(prefix[i]);
-  }
-  if (header_bytes > kHeaderMaxBytes) {
-    return make_error(Errc::corrupt, "{}: claims a header of {} bytes, the limit is {}", file.name_,
-                      header_bytes, kHeaderMaxBytes);
-  }
-  if (header_bytes > file_bytes - 8) {
-    return make_error(Errc::corrupt, "{}: claims a header of {} bytes, but the file has {}",
-                      file.name_, header_bytes, file_bytes);
-  }
+  std::array<std::byte, kSafetensorsPrefixBytes> prefix = {};
+  const auto prefix_bytes = static_cast<std::size_t>(std::min<std::uint64_t>(file_bytes, 8));
+  GLM_TRY(read_fully(file.fd_.get(), 0, std::span(prefix).first(prefix_bytes), file.name_));
+  const std::uint64_t header_bytes = GLM_TRY(
+      safetensors_header_bytes(std::span(prefix).first(prefix_bytes), file_bytes).with(file.name_));
   std::string header(header_bytes, '\0');
   GLM_TRY(read_fully(file.fd_.get(), 8, std::as_writable_bytes(std::span(header)), file.name_));
   file.tensors_ = GLM_TRY(parse_safetensors_header(header, file_bytes).with(file.name_));
@@ -374,6 +390,11 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path,
 Status SafetensorsFile::read(const TensorInfo& tensor, std::uint64_t first_byte,
                              std::span<std::byte> target) const {
   GLM_CHECK(first_byte <= tensor.size_bytes && target.size() <= tensor.size_bytes - first_byte);
+  if (!fd_) {
+    return make_error(Errc::unsupported,
+                      "tensor '{}': {}: only the header was fetched, not the data; pull the model",
+                      tensor.name, name_);
+  }
   return read_fully(fd_.get(), tensor.offset + first_byte, target, name_)
       .with("tensor '" + tensor.name + "'");
 }

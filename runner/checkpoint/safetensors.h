@@ -37,6 +37,16 @@ inline std::string describe(const TensorInfo& tensor) {
   return describe(tensor.dtype, tensor.shape);
 }
 
+// A safetensors file begins with the length of its header in eight bytes.
+inline constexpr std::size_t kSafetensorsPrefixBytes = 8;
+
+// What the first eight bytes say: how many bytes of header follow them. `prefix` is what the file
+// begins with, eight bytes unless the file has fewer. Errc::corrupt: more than the format allows,
+// or more than the file holds; so whoever asks for the header afterwards asks for a bounded number
+// of bytes that exist.
+Result<std::uint64_t> safetensors_header_bytes(std::span<const std::byte> prefix,
+                                               std::uint64_t file_bytes);
+
 // Checks a header of a file of `file_bytes` bytes; `header` is the JSON alone. Tensors come back in
 // the order of their offsets. Errc::corrupt says what is wrong; Errc::unsupported names a dtype
 // that is legal and unknown here.
@@ -48,10 +58,15 @@ class SafetensorsFile {
   // `name` is what messages call the file.
   static Result<SafetensorsFile> open(const std::filesystem::path& path, std::string name);
 
+  // A file of which only the header (the JSON alone) is here: all but read() works.
+  static Result<SafetensorsFile> from_header(std::string name, std::string_view header,
+                                             std::uint64_t file_bytes);
+
   const std::string& name() const { return name_; }
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
 
   // Part of a tensor: `target` fills from `first_byte` on and must not reach past its end.
+  // Errc::unsupported: only the header is here.
   Status read(const TensorInfo& tensor, std::uint64_t first_byte,
               std::span<std::byte> target) const;
 
@@ -59,7 +74,7 @@ class SafetensorsFile {
   SafetensorsFile() = default;
 
   std::string name_;
-  Fd fd_;
+  Fd fd_;  // empty: only the header is here
   std::vector<TensorInfo> tensors_;
 };
 

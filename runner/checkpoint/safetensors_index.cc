@@ -6,7 +6,7 @@
 namespace glm::runner {
 namespace {
 
-constexpr std::string_view kFile = "model.safetensors.index.json";
+constexpr std::string_view kFile = kSafetensorsIndexFile;
 
 bool plain_file_name(std::string_view name) {
   const bool odd = std::any_of(name.begin(), name.end(), [](char c) {
@@ -19,15 +19,14 @@ bool plain_file_name(std::string_view name) {
 
 }  // namespace
 
-Result<std::map<std::string, std::string, std::less<>>> parse_safetensors_index(
-    std::string_view json) {
+Result<SafetensorsIndex> parse_safetensors_index(std::string_view json) {
   const auto parsed = nlohmann::json::parse(json, nullptr, false);
   if (!parsed.is_object()) return make_error(Errc::corrupt, "{}: not a JSON object", kFile);
   const auto map = parsed.find("weight_map");
   if (map == parsed.end() || !map->is_object() || map->empty()) {
     return make_error(Errc::corrupt, "{}: weight_map is missing, empty or no object", kFile);
   }
-  std::map<std::string, std::string, std::less<>> index;
+  SafetensorsIndex index;
   for (const auto& [tensor, file] : map->items()) {
     if (!file.is_string() || !plain_file_name(file.get_ref<const std::string&>())) {
       return make_error(Errc::corrupt,

@@ -1,6 +1,7 @@
 // model.safetensors.index.json: which tensor is in which file.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -9,8 +10,12 @@
 
 namespace glm::runner {
 
-// Tensor name -> file name. Errc::corrupt for anything but plain names that end in .safetensors.
-Result<std::map<std::string, std::string, std::less<>>> parse_safetensors_index(
-    std::string_view json);
+inline constexpr std::string_view kSafetensorsIndexFile = "model.safetensors.index.json";
+inline constexpr std::uint64_t kSafetensorsIndexMaxBytes = 100'000'000;
+
+using SafetensorsIndex = std::map<std::string, std::string, std::less<>>;  // tensor -> file
+
+// Errc::corrupt for anything but plain file names that end in .safetensors; never empty.
+Result<SafetensorsIndex> parse_safetensors_index(std::string_view json);
 
 }  // namespace glm::runner

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "runner/checkpoint/safetensors_index.h"
+#include "runner/checkpoint/weight_files.h"
+#include "tests/fakes/shard_header.h"
 #include "tests/fakes/tiny_random_model.h"
 
 namespace glm::runner {
@@ -63,7 +65,56 @@ TEST_F(CheckpointFolder, LetsTheIndexDecide) {
   EXPECT_EQ(value(*checkpoint, "b"), 2);
   EXPECT_EQ(value(*checkpoint, "c"), 4);
   EXPECT_EQ(value(*checkpoint, "d"), 6);
-  EXPECT_THAT(checkpoint->notes(), ElementsAre("2 tensors are in no index"));
+  EXPECT_THAT(checkpoint->notes(),
+              ElementsAre("1 of the tensors in one.safetensors are in another file as well",
+                          "2 tensors are in no index"));
+}
+
+TEST_F(CheckpointFolder, IsTheSameFromHeadersAlone) {
+  shard("one.safetensors", {{"a", 1}, {"b", 2}});
+  shard("two.safetensors", {{"a", 3}, {"c", 4}});
+  shard("model.safetensors", {{"a", 5}});
+  shard("mtp.safetensors", {{"d", 6}});
+  index(R"({"a":"two.safetensors","b":"one.safetensors"})");
+  const auto here = open();
+  ASSERT_TRUE(here.ok()) << here.error().message;
+
+  const auto files = files_in(folder_.path());
+  std::vector<std::string> listing;
+  for (const auto& [name, path] : *files) listing.push_back(name);
+  const auto parsed = read_index(*files);
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  std::vector<ShardHeader> shards;
+  for (const std::string& name : std::move(weight_file_names(listing, *parsed)).value()) {
+    shards.push_back(fakes::shard_header(folder_.path() / name));
+  }
+  ASSERT_EQ(shards.size(), 3U);
+  const auto remote = Checkpoint::from_headers(*parsed, shards);
+  ASSERT_TRUE(remote.ok()) << remote.error().message;
+  EXPECT_TRUE(here->has_data());
+  EXPECT_FALSE(remote->has_data());
+  EXPECT_EQ(remote->notes(), here->notes());
+  EXPECT_EQ(remote->size_bytes(), here->size_bytes());
+  ASSERT_EQ(remote->tensors().size(), here->tensors().size());
+  for (std::size_t i = 0; i < here->tensors().size(); ++i) {
+    EXPECT_EQ(remote->tensors()[i]->name, here->tensors()[i]->name);
+    EXPECT_EQ(describe(*remote->tensors()[i]), describe(*here->tensors()[i]));
+    EXPECT_EQ(remote->tensors()[i]->offset, here->tensors()[i]->offset);
+  }
+  const auto read = remote->read_all(*remote->find("a"));
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.error().code, Errc::unsupported);
+  EXPECT_EQ(read.error().message,
+            "tensor 'a': two.safetensors: only the header was fetched, not the data; pull the "
+            "model");
+
+  shards.pop_back();
+  EXPECT_EQ(Checkpoint::from_headers(*parsed, shards).error().message,
+            "model.safetensors.index.json names two.safetensors, which is not there; pull the "
+            "model again");
+  shards.front().file_bytes += 1;
+  EXPECT_EQ(Checkpoint::from_headers({}, shards).error().message,
+            "mtp.safetensors: 1 bytes follow the last tensor");
 }
 
 TEST_F(CheckpointFolder, NamesTheShardThatIsMissing) {

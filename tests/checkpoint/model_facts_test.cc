@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/fakes/shard_header.h"
 #include "tests/fakes/tiny_random_model.h"
 
 namespace glm::runner {
@@ -75,6 +76,19 @@ TEST(ModelFacts, SumsUpFormatsByGroup) {
   EXPECT_EQ(json["architecture"], "glm4_moe_lite");
   EXPECT_EQ(json["format"], "int4 g32 (compressed-tensors)");
   EXPECT_EQ(json["experts"], 5);
+}
+
+TEST(ModelFacts, AreTheSameFromHeadersAlone) {
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), {});
+  CheckpointFiles files = std::move(files_in(folder.path())).value();
+  const auto here = inspect(files);
+  ASSERT_TRUE(here.ok()) << here.error().message;
+  const ShardHeader shard = fakes::shard_header(folder.path() / "model.safetensors");
+  files.erase("model.safetensors");
+  const auto remote = inspect_headers(files, std::span(&shard, 1));
+  ASSERT_TRUE(remote.ok()) << remote.error().message;
+  EXPECT_EQ(facts_json(*remote), facts_json(*here));
 }
 
 TEST(ModelFacts, CountTheParametersThatAreThere) {
