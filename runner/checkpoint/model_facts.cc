@@ -5,6 +5,7 @@
 
 #include "runner/checkpoint/json_fields.h"
 #include "runner/checkpoint/quantization.h"
+#include "runner/checkpoint/weight_files.h"
 
 namespace glm::runner {
 namespace {
@@ -94,8 +95,8 @@ Result<ModelFacts> unless_refused(Result<ModelFacts> facts) {
   return facts;
 }
 
-Result<Known> survey_texts(std::string_view config_json, std::string_view generation_json,
-                           const CheckpointFiles& files) {
+Result<Known> know_texts(std::string_view config_json, std::string_view generation_json,
+                         const CheckpointFiles& files) {
   Known known;
   GenerationConfig generation;
   if (!generation_json.empty()) generation = GLM_TRY(parse_generation_config(generation_json));
@@ -120,13 +121,13 @@ Result<Known> survey_texts(std::string_view config_json, std::string_view genera
   return known;
 }
 
-Result<Known> survey_small_files(const CheckpointFiles& files) {
+Result<Known> know_small_files(const CheckpointFiles& files) {
   const std::string config = GLM_TRY(read_small_file(files, "config.json", kConfigMaxBytes));
   std::string generation;
   if (files.contains("generation_config.json")) {
     generation = GLM_TRY(read_small_file(files, "generation_config.json", kConfigMaxBytes));
   }
-  return survey_texts(config, generation, files);
+  return know_texts(config, generation, files);
 }
 
 Result<ModelFacts> with_checkpoint(Known known, Result<Checkpoint> opened) {
@@ -156,20 +157,35 @@ Result<ModelFacts> with_checkpoint(Known known, Result<Checkpoint> opened) {
 
 Result<ModelFacts> inspect_config(std::string_view config_json,
                                   std::string_view generation_config_json) {
-  return unless_refused(GLM_TRY(survey_texts(config_json, generation_config_json, {})).facts);
+  return unless_refused(GLM_TRY(know_texts(config_json, generation_config_json, {})).facts);
 }
 
 Result<ModelFacts> inspect_small_files(const CheckpointFiles& files) {
-  return unless_refused(GLM_TRY(survey_small_files(files)).facts);
+  return unless_refused(GLM_TRY(know_small_files(files)).facts);
+}
+
+Result<ModelFacts> survey_small_files(const CheckpointFiles& files) {
+  return GLM_TRY(know_small_files(files)).facts;
 }
 
 Result<ModelFacts> survey(const CheckpointFiles& files) {
-  return with_checkpoint(GLM_TRY(survey_small_files(files)), Checkpoint::open(files));
+  if (!files.contains("config.json")) {
+    // Another container brings its own configuration.
+    std::vector<std::string> names;
+    for (const auto& [name, path] : files) names.push_back(name);
+    Result<std::vector<std::string>> weights = weight_file_names(names, {});
+    if (!weights.ok() && weights.error().code == Errc::unsupported) {
+      ModelFacts facts;
+      facts.refusal = std::move(weights).error();
+      return facts;
+    }
+  }
+  return with_checkpoint(GLM_TRY(know_small_files(files)), Checkpoint::open(files));
 }
 
 Result<ModelFacts> survey_headers(const CheckpointFiles& small_files,
                                   std::span<const ShardHeader> shards) {
-  Known known = GLM_TRY(survey_small_files(small_files));
+  Known known = GLM_TRY(know_small_files(small_files));
   const SafetensorsIndex index = GLM_TRY(read_index(small_files));
   return with_checkpoint(std::move(known), Checkpoint::from_headers(index, shards));
 }

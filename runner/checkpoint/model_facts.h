@@ -66,6 +66,7 @@ Result<ModelFacts> inspect_headers(const CheckpointFiles& small_files,
 Result<ModelFacts> survey(const CheckpointFiles& files);
 Result<ModelFacts> survey_headers(const CheckpointFiles& small_files,
                                   std::span<const ShardHeader> shards);
+Result<ModelFacts> survey_small_files(const CheckpointFiles& files);  // without the tensors
 
 // What the small files alone tell (config.json; generation_config.json and the quantization
 // sidecars if present), so that a model which cannot run is refused before gigabytes are fetched.
