@@ -17,6 +17,17 @@ std::vector<std::string> names_of(const Items& items, Name name) {
   return names;
 }
 
+// Takes in one more file, within what all of them may hold.
+Status add(std::vector<SafetensorsFile>& files, std::size_t& tensors, SafetensorsFile file) {
+  tensors += file.tensors().size();
+  if (tensors > kTensorsMax) {
+    return make_error(Errc::corrupt, "{}: with it the checkpoint has {} tensors, the limit is {}",
+                      file.name(), tensors, kTensorsMax);
+  }
+  files.push_back(std::move(file));
+  return Ok{};
+}
+
 }  // namespace
 
 Result<SafetensorsIndex> read_index(const CheckpointFiles& files) {
@@ -28,9 +39,10 @@ Result<SafetensorsIndex> read_index(const CheckpointFiles& files) {
 Result<Checkpoint> Checkpoint::open(const CheckpointFiles& files) {
   const SafetensorsIndex index = GLM_TRY(read_index(files));
   std::vector<SafetensorsFile> opened;
+  std::size_t tensors = 0;
   for (const std::string& name :
        GLM_TRY(weight_file_names(names_of(files, &CheckpointFiles::value_type::first), index))) {
-    opened.push_back(GLM_TRY(SafetensorsFile::open(files.at(name), name)));
+    GLM_TRY(add(opened, tensors, GLM_TRY(SafetensorsFile::open(files.at(name), name))));
   }
   Checkpoint checkpoint(std::move(opened));
   GLM_TRY(checkpoint.build_directory(index));
@@ -42,10 +54,12 @@ Result<Checkpoint> Checkpoint::from_headers(const SafetensorsIndex& index,
   std::map<std::string_view, const ShardHeader*> by_name;
   for (const ShardHeader& shard : shards) by_name[shard.name] = &shard;
   std::vector<SafetensorsFile> opened;
+  std::size_t tensors = 0;
   for (const std::string& name :
        GLM_TRY(weight_file_names(names_of(shards, &ShardHeader::name), index))) {
     const ShardHeader& shard = *by_name[name];
-    opened.push_back(GLM_TRY(SafetensorsFile::from_header(name, shard.header, shard.file_bytes)));
+    GLM_TRY(add(opened, tensors,
+                GLM_TRY(SafetensorsFile::from_header(name, shard.header, shard.file_bytes))));
   }
   Checkpoint checkpoint(std::move(opened));
   checkpoint.has_data_ = false;
@@ -54,6 +68,9 @@ Result<Checkpoint> Checkpoint::from_headers(const SafetensorsIndex& index,
 }
 
 Status Checkpoint::build_directory(const SafetensorsIndex& index) {
+  std::size_t tensors = 0;
+  for (const SafetensorsFile& file : files_) tensors += file.tensors().size();
+  directory_.reserve(tensors);
   std::size_t unindexed = 0;
   for (std::size_t file = 0; file < files_.size(); ++file) {
     std::size_t repeated = 0;

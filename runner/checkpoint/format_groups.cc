@@ -93,7 +93,7 @@ struct StoredModule {
 
 // A module without parameters (scales of a cache, say) has an empty label.
 Result<StoredModule> stored_module(const Checkpoint& checkpoint, const std::string& module,
-                                   const Tensors& tensors) {
+                                   const ModuleScheme& scheme, const Tensors& tensors) {
   StoredModule result;
   bool matrix = false;
   const TensorInfo* largest = nullptr;
@@ -107,7 +107,8 @@ Result<StoredModule> stored_module(const Checkpoint& checkpoint, const std::stri
     }
   }
   if (matrix) {
-    const StoredWeight stored = GLM_TRY(detect_format(checkpoint, module));
+    const StoredWeight stored =
+        GLM_TRY(detect_format({.checkpoint = checkpoint, .module = module, .scheme = scheme}));
     result.label = stored.label;
     result.parameters += static_cast<std::uint64_t>(stored.layout.rows * stored.layout.cols);
     result.matrix = true;
@@ -153,21 +154,25 @@ class Summary {
 
   Status add(const std::string& module, const Tensors& tensors) {
     std::string_view group = group_of(module, layers_);
-    Result<StoredModule> stored = stored_module(checkpoint_, module, tensors);
+    const ModuleScheme scheme = quantization_.scheme_of(module);
+    Result<StoredModule> stored = stored_module(checkpoint_, module, scheme, tensors);
     if (!stored.ok()) {
       // Nothing depends on these being readable.
       const bool needed = group != kMtpGroup && group != kOtherGroup;
       if (needed && stored.error().code != Errc::unsupported) return std::move(stored).error();
       if (needed && !result_.refusal) result_.refusal = stored.error();
       if (!needed) unreadable_[group].add(module);
-      stored = StoredModule{.label = "not readable", .matrix = true, .quantized = true};
+      const std::string_view name = recognised_format(checkpoint_, module);
+      stored = StoredModule{.label = std::string(name.empty() ? "not readable" : name),
+                            .matrix = true,
+                            .quantized = true};
     }
     if (stored->label.empty()) {
       group = kOtherGroup;
       stored->label = kernels::name(tensors.front()->dtype);
     }
     count(group, *stored, tensors);
-    if (stored->matrix) compare(module, group, *stored);
+    if (stored->matrix) compare(module, group, scheme, *stored);
     return Ok{};
   }
 
@@ -208,7 +213,8 @@ class Summary {
     for (const TensorInfo* tensor : tensors) row.bytes += tensor->size_bytes;
   }
 
-  void compare(const std::string& module, std::string_view group, const StoredModule& stored) {
+  void compare(const std::string& module, std::string_view group, const ModuleScheme& scheme,
+               const StoredModule& stored) {
     Matrices& matrices = matrices_[std::string(group)];
     matrices.all += 1;
     any_quantized_ = any_quantized_ || stored.quantized;
@@ -216,6 +222,8 @@ class Summary {
       matrices.plain.add(module);
       if (const auto layer = layer_of(module)) matrices.plain_layers.insert(*layer);
     }
+    if (scheme.quantized && !stored.quantized) plain_all_the_same_.add(module);
+    if (!scheme.quantized && stored.quantized) quantized_all_the_same_.add(module);
   }
 
   // A whole one has all of these.
@@ -247,6 +255,16 @@ class Summary {
   }
 
   void write_notes() {
+    const std::string& where = quantization_.where;
+    if (plain_all_the_same_.count > 0) {
+      result_.notes.push_back(fmt::format("{} stored unquantized although {} says otherwise",
+                                          plain_all_the_same_.what(), where));
+    }
+    if (quantized_all_the_same_.count > 0) {
+      result_.notes.push_back(
+          fmt::format("{} stored quantized although {}", quantized_all_the_same_.what(),
+                      where.empty() ? "no configuration tells of it" : where + " says otherwise"));
+    }
     for (const auto& [group, modules] : unreadable_) {
       result_.notes.push_back(
           fmt::format("{} in a format that is not read; nothing depends on it", modules.what()));
@@ -270,7 +288,8 @@ class Summary {
   StoredFormats result_;
   std::map<std::pair<std::string, std::string>, FormatGroup> groups_;
   std::map<std::string, Matrices> matrices_;
-  std::map<std::string_view, Seen> unreadable_;
+  std::map<std::string_view, Seen> unreadable_;  // by group
+  Seen plain_all_the_same_, quantized_all_the_same_;
   bool any_quantized_ = false;
 };
 

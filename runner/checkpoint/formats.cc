@@ -3,17 +3,21 @@
 #include <array>
 
 #include "base/check.h"
-#include "runner/checkpoint/formats/compressed_tensors.h"
-#include "runner/checkpoint/formats/plain.h"
+#include "runner/checkpoint/formats/rows.h"
 
 namespace glm::runner {
 namespace {
 
 using kernels::Dtype;
 
-constexpr std::array<FileFormat, 2> kFormats = {{
-    {"compressed-tensors", &compressed_tensors::detect, &compressed_tensors::read},
-    {"plain", &plain::detect, &plain::read},
+constexpr std::array<FileFormat, 6> kFormats = {{
+    {"compressed-tensors pack-quantized", &formats::detect_ct_pack_quantized,
+     &formats::read_ct_pack_quantized},
+    {"NVFP4 and MXFP4", &formats::detect_fp4, &formats::read_fp4},
+    {"FP8 and int8 with scales", &formats::detect_scaled, &formats::read_scaled},
+    {"GPTQ", &formats::detect_gptq, &formats::read_gptq},
+    {"AWQ", &formats::detect_awq, &formats::read_awq},
+    {"plain", &formats::detect_plain, &formats::read_plain},
 }};
 
 // Recognised by their tensors, not read yet; the more telling suffix comes first.
@@ -22,59 +26,71 @@ struct Fingerprint {
   std::optional<Dtype> dtype;  // of that tensor
   std::string_view name;
 };
-constexpr std::array<Fingerprint, 20> kFingerprints = {{
-    {"weight_global_scale", {}, "NVFP4 (compressed-tensors)"},
-    {"weight_packed", Dtype::u8, "MXFP4 (compressed-tensors)"},
-    {"weight_scale_2", {}, "NVFP4 (ModelOpt)"},
-    {"weight_scale_inv", {}, "FP8 with block scales"},
-    {"weight", Dtype::f8_e4m3, "FP8"},
-    {"weight", Dtype::f8_e5m2, "FP8 (E5M2)"},
+constexpr std::array<Fingerprint, 16> kFingerprints = {{
     {"SCB", {}, "int8 (bitsandbytes)"},
     {"weight.absmax", {}, "4-bit (bitsandbytes)"},
-    {"weight", Dtype::i8, "int8"},
     {"biases", {}, "MLX"},
-    {"g_idx", {}, "GPTQ"},
-    {"qweight", {}, "AWQ or GPTQ"},
     {"trellis", {}, "EXL3"},
     {"q_weight", {}, "EXL2"},
     {"W_q", {}, "HQQ"},
     {"gate_up_proj_blocks", {}, "MXFP4 (gpt-oss)"},
-    {"weight_packed", {}, "packed weights without scale or shape"},
     {"compressed", {}, "sparse weights (compressed-tensors)"},
+    {"pre_quant_scale", {}, "ModelOpt with scales on the activations"},
+    {"weight", Dtype::f8_e5m2, "FP8 (E5M2)"},
+    {"weight", Dtype::f8_e4m3, "FP8 without scales"},
+    {"weight", Dtype::i8, "int8 without scales"},
+    {"weight_packed", {}, "packed weights without scale or shape"},
+    {"qweight", {}, "packed weights without scales or zero points"},
     {"weight", Dtype::f64, "64-bit floats"},
     {"weight", {}, "weights of an unexpected dtype or rank"},
 }};
 
+struct Recognised {
+  std::string_view name;
+  const TensorInfo* tensor = nullptr;
+};
+
+Recognised recognise(const Checkpoint& checkpoint, const std::string& module) {
+  for (const Fingerprint& row : kFingerprints) {
+    const TensorInfo* tensor = checkpoint.find(fmt::format("{}.{}", module, row.suffix));
+    if (tensor != nullptr && (!row.dtype || *row.dtype == tensor->dtype)) return {row.name, tensor};
+  }
+  return {};
+}
+
 }  // namespace
+
+std::string_view recognised_format(const Checkpoint& checkpoint, const std::string& module) {
+  return recognise(checkpoint, module).name;
+}
 
 std::span<const FileFormat> file_formats() {
   return kFormats;
 }
 
-Result<StoredWeight> detect_format(const Checkpoint& checkpoint, const std::string& module) {
+Result<StoredWeight> detect_format(const ModuleQuery& query) {
   for (const FileFormat& format : kFormats) {
-    std::optional<StoredWeight> stored = GLM_TRY(format.detect(checkpoint, module));
+    std::optional<StoredWeight> stored = GLM_TRY(format.detect(query));
     if (!stored) continue;
     stored->format = &format;
     return *std::move(stored);
   }
-  for (const Fingerprint& row : kFingerprints) {
-    const TensorInfo* tensor = checkpoint.find(fmt::format("{}.{}", module, row.suffix));
-    if (tensor == nullptr || (row.dtype && *row.dtype != tensor->dtype)) continue;
+  if (const auto [name, tensor] = recognise(query.checkpoint, query.module); tensor != nullptr) {
     return make_error(Errc::unsupported,
-                      "module '{}': {} is not supported yet (recognised by {}, {}); unquantized "
-                      "and symmetric int4 or int8 compressed-tensors checkpoints are",
-                      module, row.name, tensor->name, describe(*tensor));
+                      "module '{}': {} is not supported (recognised by {}, {}); pull this model "
+                      "unquantized, or as compressed-tensors, AWQ, GPTQ, ModelOpt NVFP4 or FP8",
+                      query.module, name, tensor->name, describe(*tensor));
   }
-  return make_error(Errc::not_found, "module '{}' has no tensors in this checkpoint", module);
+  return make_error(Errc::not_found, "module '{}' has no tensors in this checkpoint", query.module);
 }
 
-Status read_weight(const Checkpoint& checkpoint, const std::string& module,
-                   const StoredWeight& stored, WeightMemory target) {
-  GLM_CHECK(stored.format != nullptr);
-  GLM_CHECK(static_cast<std::int64_t>(target.data.size()) == stored.layout.data_bytes());
-  GLM_CHECK(static_cast<std::int64_t>(target.scales.size()) == stored.layout.scale_bytes());
-  return stored.format->read(checkpoint, module, stored.layout, target);
+Status read_weight(const StoredWeight& stored, const WeightRead& read) {
+  GLM_CHECK(stored.format != nullptr && stored.layout == read.layout);
+  for (const kernels::WeightPart part : kernels::kAllWeightParts) {
+    GLM_CHECK(static_cast<std::int64_t>(read.target[static_cast<std::size_t>(part)].size()) ==
+              stored.layout.bytes(part));
+  }
+  return stored.format->read(read);
 }
 
 }  // namespace glm::runner

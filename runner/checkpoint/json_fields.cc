@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "runner/checkpoint/json_bounds.h"
+
 namespace glm::runner {
 namespace {
 
@@ -29,6 +31,7 @@ std::string shown(const nlohmann::json& value) {
 }
 
 Result<JsonFields> JsonFields::parse(std::string_view text, std::string prefix) {
+  GLM_TRY(check_json_bounds(text, {}).with(prefix));
   auto parsed = nlohmann::json::parse(text, nullptr, false);
   if (parsed.is_discarded()) return make_error(Errc::corrupt, "{}: not valid JSON", prefix);
   if (!parsed.is_object()) {

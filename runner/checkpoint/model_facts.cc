@@ -19,11 +19,17 @@ struct Parameters {
 
 Parameters count_parameters(const ModelConfig& c) {
   const MlaDims& mla = c.mla;
-  const std::int64_t norms = 2 * c.hidden_size + mla.q_rank + mla.kv_rank;
-  const std::int64_t attention = c.hidden_size * mla.q_rank + mla.q_rank * c.heads * mla.qk_dim() +
-                                 c.hidden_size * mla.cache_dim() +
-                                 mla.kv_rank * c.heads * (mla.nope_dim + mla.v_dim) +
-                                 c.heads * mla.v_dim * c.hidden_size;
+  const GqaDims& gqa = c.gqa;
+  const std::int64_t norms =
+      2 * c.hidden_size + mla.q_rank + mla.kv_rank + (gqa.qk_norm ? 2 * gqa.head_dim : 0);
+  const std::int64_t latent = c.hidden_size * mla.q_rank + mla.q_rank * c.heads * mla.qk_dim() +
+                              c.hidden_size * mla.cache_dim() +
+                              mla.kv_rank * c.heads * (mla.nope_dim + mla.v_dim) +
+                              c.heads * mla.v_dim * c.hidden_size;
+  const std::int64_t qkv_dim = (c.heads + 2 * gqa.kv_heads) * gqa.head_dim;
+  const std::int64_t grouped =
+      c.hidden_size * (qkv_dim + c.heads * gqa.head_dim) + (gqa.bias ? qkv_dim : 0);
+  const std::int64_t attention = latent + grouped;  // one of them is zero
   const std::int64_t dense = 3 * c.hidden_size * c.intermediate_size;
   const std::int64_t expert = 3 * c.hidden_size * c.moe.intermediate_size;
   const std::int64_t router = c.moe.experts * (c.hidden_size + 1);
@@ -47,7 +53,7 @@ ModelFacts facts_from(ModelConfig config, GenerationConfig generation) {
   const Parameters parameters = count_parameters(config);
   facts.parameters = parameters.all;
   facts.parameters_active = parameters.active;
-  facts.kv_bytes_per_token = static_cast<std::uint64_t>(config.layers * config.mla.cache_dim() * 2);
+  facts.kv_bytes_per_token = static_cast<std::uint64_t>(config.layers * config.cache_dim() * 2);
   facts.latent_norm_eps = config.rms_norm_eps;
   facts.config = std::move(config);
   return facts;
@@ -79,15 +85,9 @@ Result<ModelFacts> outline(std::string_view config_json) {
   return facts;
 }
 
-// Facts, and what the tensors are to be compared with.
-struct Known {
-  ModelFacts facts;
-  Quantization quantization;
-
-  void refuse(Error error) {
-    if (!facts.refusal) facts.refusal = std::move(error);
-  }
-};
+void refuse(ModelFacts& facts, Error error) {
+  if (!facts.refusal) facts.refusal = std::move(error);
+}
 
 // Facts that carry a refusal become that error.
 Result<ModelFacts> unless_refused(Result<ModelFacts> facts) {
@@ -95,51 +95,40 @@ Result<ModelFacts> unless_refused(Result<ModelFacts> facts) {
   return facts;
 }
 
-Result<Known> know_texts(std::string_view config_json, std::string_view generation_json,
-                         const CheckpointFiles& files) {
-  Known known;
+Result<ModelFacts> survey_texts(std::string_view config_json, std::string_view generation_json,
+                                const CheckpointFiles& files) {
+  ModelFacts facts;
   GenerationConfig generation;
   if (!generation_json.empty()) generation = GLM_TRY(parse_generation_config(generation_json));
   Result<ModelConfig> config = parse_model_config(config_json);
   if (config.ok()) {
-    known.facts = facts_from(*std::move(config), std::move(generation));
+    facts = facts_from(*std::move(config), std::move(generation));
   } else {
     if (config.error().code != Errc::unsupported) return std::move(config).error();
-    known.facts = GLM_TRY(outline(config_json));
-    known.refuse(std::move(config).error());
+    facts = GLM_TRY(outline(config_json));
+    refuse(facts, std::move(config).error());
   }
   Result<Quantization> quantization = find_quantization(config_json, files);
   if (quantization.ok()) {
-    known.quantization = *std::move(quantization);
+    facts.quantization = *std::move(quantization);
   } else {
     if (quantization.error().code != Errc::unsupported) return std::move(quantization).error();
-    known.refuse(std::move(quantization).error());
+    refuse(facts, std::move(quantization).error());
   }
-  known.facts.format_summary = known.quantization.label.empty()
-                                   ? label_of_dtype(known.facts.config.dtype)
-                                   : known.quantization.label;
-  return known;
+  const std::string& label = facts.quantization.label;
+  facts.format_summary = label.empty() ? label_of_dtype(facts.config.dtype) : label;
+  return facts;
 }
 
-Result<Known> know_small_files(const CheckpointFiles& files) {
-  const std::string config = GLM_TRY(read_small_file(files, "config.json", kConfigMaxBytes));
-  std::string generation;
-  if (files.contains("generation_config.json")) {
-    generation = GLM_TRY(read_small_file(files, "generation_config.json", kConfigMaxBytes));
-  }
-  return know_texts(config, generation, files);
-}
-
-Result<ModelFacts> with_checkpoint(Known known, Result<Checkpoint> opened) {
+Result<ModelFacts> with_checkpoint(ModelFacts facts, Result<Checkpoint> opened) {
   if (!opened.ok()) {
     if (opened.error().code != Errc::unsupported) return std::move(opened).error();
-    known.refuse(std::move(opened).error());
-    return std::move(known.facts);
+    refuse(facts, std::move(opened).error());
+    return facts;
   }
   const Checkpoint& checkpoint = *opened;
-  ModelFacts& facts = known.facts;
   StoredFormats stored =
-      GLM_TRY(stored_formats(checkpoint, known.quantization, facts.config.layers));
+      GLM_TRY(stored_formats(checkpoint, facts.quantization, facts.config.layers));
   facts.weight_bytes = checkpoint.size_bytes();
   facts.tensors = checkpoint.tensors().size();
   facts.notes = checkpoint.notes();
@@ -149,23 +138,28 @@ Result<ModelFacts> with_checkpoint(Known known, Result<Checkpoint> opened) {
   facts.formats = std::move(stored.groups);
   facts.unquantized = std::move(stored.unquantized);
   if (facts.parameters == 0) facts.parameters = stored.parameters;
-  if (stored.refusal) known.refuse(*std::move(stored.refusal));
-  return std::move(facts);
+  if (stored.refusal) refuse(facts, *std::move(stored.refusal));
+  return facts;
 }
 
 }  // namespace
 
 Result<ModelFacts> inspect_config(std::string_view config_json,
                                   std::string_view generation_config_json) {
-  return unless_refused(GLM_TRY(know_texts(config_json, generation_config_json, {})).facts);
-}
-
-Result<ModelFacts> inspect_small_files(const CheckpointFiles& files) {
-  return unless_refused(GLM_TRY(know_small_files(files)).facts);
+  return unless_refused(survey_texts(config_json, generation_config_json, {}));
 }
 
 Result<ModelFacts> survey_small_files(const CheckpointFiles& files) {
-  return GLM_TRY(know_small_files(files)).facts;
+  const std::string config = GLM_TRY(read_small_file(files, "config.json", kConfigMaxBytes));
+  std::string generation;
+  if (files.contains("generation_config.json")) {
+    generation = GLM_TRY(read_small_file(files, "generation_config.json", kConfigMaxBytes));
+  }
+  return survey_texts(config, generation, files);
+}
+
+Result<ModelFacts> inspect_small_files(const CheckpointFiles& files) {
+  return unless_refused(survey_small_files(files));
 }
 
 Result<ModelFacts> survey(const CheckpointFiles& files) {
@@ -180,14 +174,14 @@ Result<ModelFacts> survey(const CheckpointFiles& files) {
       return facts;
     }
   }
-  return with_checkpoint(GLM_TRY(know_small_files(files)), Checkpoint::open(files));
+  return with_checkpoint(GLM_TRY(survey_small_files(files)), Checkpoint::open(files));
 }
 
 Result<ModelFacts> survey_headers(const CheckpointFiles& small_files,
                                   std::span<const ShardHeader> shards) {
-  Known known = GLM_TRY(know_small_files(small_files));
+  ModelFacts facts = GLM_TRY(survey_small_files(small_files));
   const SafetensorsIndex index = GLM_TRY(read_index(small_files));
-  return with_checkpoint(std::move(known), Checkpoint::from_headers(index, shards));
+  return with_checkpoint(std::move(facts), Checkpoint::from_headers(index, shards));
 }
 
 Result<ModelFacts> inspect(const CheckpointFiles& files) {

@@ -17,6 +17,7 @@
 #include "runner/checkpoint/format_groups.h"
 #include "runner/checkpoint/generation_config.h"
 #include "runner/checkpoint/model_config.h"
+#include "runner/checkpoint/quantization.h"
 
 namespace glm::runner {
 
@@ -27,6 +28,7 @@ struct ModelFacts {
   std::int64_t context_max = 0;
   std::vector<std::int32_t> eos_ids;  // generation_config.json, else config.json
   GenerationDefaults generation;
+  Quantization quantization;
 
   // By the dimensions of the config, or by the tensors where the architecture does not run; the MTP
   // layer is not among them.

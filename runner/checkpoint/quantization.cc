@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "runner/checkpoint/json_fields.h"
+#include "runner/checkpoint/quantization/methods.h"
 
 namespace glm::runner {
 namespace {
@@ -16,46 +17,18 @@ struct Found {
   std::string where;  // "config.json: quantization_config"
 };
 
-// How a method that does not run yet is called, and why not.
-struct Refusal {
-  std::string_view method;
-  std::string_view name;
-  std::string_view missing;
+struct MethodRow {
+  std::string_view method;  // normalised quant_method
+  QuantMethod kind;
+  Status (*read)(const JsonFields& fields, Quantization& result);
 };
-constexpr std::array<Refusal, 24> kRefusals = {{
-    {"awq", "AWQ", "its interleaved 4-bit layout with zero points"},
-    {"gptq", "GPTQ", "its transposed 4-bit layout with zero points"},
-    {"modelopt", "ModelOpt", "NVFP4 and FP8 weights"},
-    {"fp8", "FP8", "8-bit floating-point weights"},
-    {"auto-round", "AutoRound", "its GPTQ-like layout"},
-    {"inc", "AutoRound", "its GPTQ-like layout"},
-    {"mxfp4", "MXFP4", "4-bit floating-point weights"},
-    {"mlx", "MLX", "its 32-bit packed layout with biases"},
-    {"bitsandbytes", "bitsandbytes", "its code books and nested scales"},
-    {"hqq", "HQQ", "its axis-wise zero points"},
-    {"exl2", "EXL2", "its mixed bit widths"},
-    {"exl3", "EXL3", "trellis-coded weights with Hadamard transforms"},
-    {"quark", "Quark", "its layouts"},
-    {"torchao", "torchao", "its serialised tensor classes"},
-    {"quanto", "Quanto", "its serialised tensor classes"},
-    {"aqlm", "AQLM", "additive code books"},
-    {"vptq", "VPTQ", "vector code books"},
-    {"higgs", "HIGGS", "Hadamard transforms and grids"},
-    {"spqr", "SpQR", "sparse outliers"},
-    {"eetq", "EETQ", "its int8 layout"},
-    {"bitnet", "BitNet", "ternary weights"},
-    {"fbgemm-fp8", "FBGEMM FP8", "8-bit floating-point weights"},
-    {"qqq", "QQQ", "4-bit weights with 8-bit activations"},
-    {"gguf", "GGUF", "its block formats"},
+constexpr std::array<MethodRow, 5> kMethods = {{
+    {"compressed-tensors", QuantMethod::compressed_tensors, &quantization::read_compressed_tensors},
+    {"awq", QuantMethod::awq, &quantization::read_awq},
+    {"gptq", QuantMethod::gptq, &quantization::read_gptq},
+    {"modelopt", QuantMethod::modelopt, &quantization::read_modelopt},
+    {"fp8", QuantMethod::fp8, &quantization::read_fp8},
 }};
-
-constexpr std::string_view kSibling =
-    "unquantized and symmetric int4 or int8 compressed-tensors checkpoints run";
-
-Error refuse(std::string_view where, std::string_view name, std::string_view missing) {
-  return make_error(Errc::unsupported, "{}: {} is not supported yet: what is missing is {}; {}",
-                    where, name, missing, kSibling);
-}
 
 std::string normalized(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
@@ -131,68 +104,28 @@ std::string method_of(const nlohmann::json& description) {
   return method;
 }
 
-// One entry of compressed-tensors' config_groups; the label of its weights, empty for none.
-Result<std::string> group_label(const JsonFields& groups, const std::string& key) {
-  const nlohmann::json& value = groups.json()[key];
-  const std::string where = fmt::format("{}.{}", groups.prefix(), key);
-  if (value.is_array()) {  // the key is the name of a preset
-    if (key == "W4A16") return std::string("int4 g128 (compressed-tensors)");
-    if (key == "UNQUANTIZED") return std::string();
-    return refuse(where, fmt::format("compressed-tensors preset {}", key), "its weight format");
+// What a ModelOpt sidecar says that config.json does not.
+Result<Found> with_gaps_filled(Found found, const CheckpointFiles& files) {
+  constexpr const char* kSidecar = "hf_quant_config.json";
+  if (!files.contains(kSidecar)) return found;
+  const std::string text = GLM_TRY(read_small_file(files, kSidecar, kSidecarMaxBytes));
+  const JsonFields sidecar = GLM_TRY(JsonFields::parse(text, kSidecar));
+  const std::optional<JsonFields> more = GLM_TRY(sidecar.object("quantization"));
+  if (!more || found.description.contains("quantization")) return found;
+  for (const auto& item : more->json().items()) {
+    if (!found.description.contains(item.key())) found.description[item.key()] = item.value();
   }
-  if (!value.is_object()) return groups.wrong(key, "an object");
-  const JsonFields group(value, where);
-  const std::optional<JsonFields> weights = GLM_TRY(group.object("weights"));
-  if (!weights) return std::string();
-  const std::string type = GLM_TRY(weights->text("type", "int"));
-  const std::int64_t bits = GLM_TRY(weights->integer("num_bits", {1, 64}, 8));
-  const bool symmetric = GLM_TRY(weights->boolean("symmetric", true));
-  const std::int64_t size = GLM_TRY(weights->integer("group_size", {-1, 1 << 20}, -1));
-  if (type != "int" || (bits != 4 && bits != 8)) {
-    return refuse(where, fmt::format("compressed-tensors {}{}", type, bits),
-                  fmt::format("{}-bit {} weights", bits, type == "int" ? "integer" : "float"));
-  }
-  if (!symmetric) {
-    return refuse(where, fmt::format("compressed-tensors int{}, asymmetric", bits),
-                  "weights with zero points");
-  }
-  return size > 0 ? fmt::format("int{} g{} (compressed-tensors)", bits, size)
-                  : fmt::format("int{} channel (compressed-tensors)", bits);
-}
-
-// True for a sub-configuration that is there and says something.
-bool says_something(const nlohmann::json& object, const char* key) {
-  return object.contains(key) && !object[key].is_null() && !object[key].empty();
-}
-
-Result<Quantization> read_compressed_tensors(const Found& found) {
-  const JsonFields fields(found.description, found.where);
-  if (says_something(fields.json(), "transform_config")) {
-    return refuse(found.where + ".transform_config", "compressed-tensors with transforms",
-                  "online Hadamard transforms");
-  }
-  if (says_something(fields.json(), "sparsity_config")) {
-    const nlohmann::json& sparsity = fields.json()["sparsity_config"];
-    if (!sparsity.is_object() || text_of(sparsity, "format") != "dense") {
-      return refuse(found.where + ".sparsity_config", "compressed-tensors with sparsity",
-                    "sparse weights");
-    }
-  }
-  Quantization result{.method = "compressed-tensors", .label = ""};
-  const std::string format = text_of(fields.json(), "format");
-  if (format == "dense" || format == "fakequant") return result;
-  const std::optional<JsonFields> groups = GLM_TRY(fields.object("config_groups"));
-  if (!groups) return result;
-  for (const auto& item : groups->json().items()) {
-    const std::string label = GLM_TRY(group_label(*groups, item.key()));
-    if (label.empty() || label == result.label) continue;
-    if (!result.label.empty()) result.label += ", ";
-    result.label += label;
-  }
-  return result;
+  return found;
 }
 
 }  // namespace
+
+ModuleScheme Quantization::scheme_of(std::string_view module) const {
+  for (const QuantRule& rule : rules) {
+    if (rule.pattern.matches(module)) return rule.scheme;
+  }
+  return {.method = method};
+}
 
 Result<Quantization> find_quantization(std::string_view config_json, const CheckpointFiles& files) {
   const JsonFields config = GLM_TRY(JsonFields::parse(config_json, "config.json"));
@@ -200,15 +133,20 @@ Result<Quantization> find_quantization(std::string_view config_json, const Check
   if (!found) found = GLM_TRY(in_sidecars(files));
   if (!found) return Quantization{};
   const std::string method = method_of(found->description);
-  if (method == "compressed-tensors") return read_compressed_tensors(*found);
-  for (const Refusal& row : kRefusals) {
-    if (row.method == method) return refuse(found->where, row.name, row.missing);
+  if (method == "modelopt") found = GLM_TRY(with_gaps_filled(*std::move(found), files));
+  for (const MethodRow& row : kMethods) {
+    if (row.method != method) continue;
+    Quantization result{.method = row.kind, .label = "", .where = found->where, .rules = {}};
+    GLM_TRY(row.read(JsonFields(std::move(found->description), found->where), result));
+    return result;
   }
-  if (method.empty()) {
-    return make_error(Errc::unsupported, "{}: names no quant_method; {}", found->where, kSibling);
+  if (const quantization::RefusedMethod* row = quantization::find_refused(method)) {
+    return quantization::refuse(found->where, row->name, row->missing);
   }
-  return make_error(Errc::unsupported, "{}: quant_method '{}' is unknown to this program; {}",
-                    found->where, method, kSibling);
+  return quantization::refuse(found->where,
+                              method.empty() ? "a quantization without quant_method"
+                                             : fmt::format("quant_method '{}'", method),
+                              "any knowledge of it");
 }
 
 }  // namespace glm::runner

@@ -1,22 +1,60 @@
-// What the configuration says about quantization: enough to refuse early what cannot run, never
-// enough to read a weight. How a module is stored is decided by its tensors (formats.h).
+// What the configuration says about quantization: the method, and rules that say for each module
+// what is expected of it.
+//
+// Per module, the tensors that exist decide whether and how it is quantized (formats.h); the rules
+// supply what tensors cannot express (the offset of GPTQ's zero points, whether an order of columns
+// is meant) and are what the tensors are compared with. Names of repositories decide nothing.
+//
+// Thread safety: immutable once built.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "runner/checkpoint/checkpoint_files.h"
+#include "runner/checkpoint/module_pattern.h"
 
 namespace glm::runner {
 
+enum class QuantMethod : std::uint8_t { none, compressed_tensors, awq, gptq, modelopt, fp8 };
+
+// "compressed-tensors", "AWQ", …: what stands in brackets behind a format.
+std::string_view name(QuantMethod method);
+
+// What is expected of one module. Zero and no value: the configuration does not say.
+struct ModuleScheme {
+  QuantMethod method = QuantMethod::none;
+  bool quantized = false;
+  std::int64_t bits = 0;
+  std::int64_t group = 0;                           // columns per scale; -1: one scale per output
+  std::int64_t block_rows = 128, block_cols = 128;  // of block scales
+  std::optional<bool> symmetric = {};
+  bool activation_order = false;
+  bool zeros_less_one = false;  // GPTQ v1 stores zero points minus one
+};
+
+// The first rule whose pattern matches decides.
+struct QuantRule {
+  ModulePattern pattern;
+  ModuleScheme scheme;
+};
+
 struct Quantization {
-  std::string method;  // "compressed-tensors"; empty: unquantized
-  std::string label;   // "int4 g32 (compressed-tensors)"; empty: unquantized
+  QuantMethod method = QuantMethod::none;
+  std::string label;  // "int4 g32 (compressed-tensors)"; empty: unquantized
+  std::string where;  // "config.json: quantization_config"
+  std::vector<QuantRule> rules;
+
+  ModuleScheme scheme_of(std::string_view module) const;
 };
 
 // Looks into config.json and then into the sidecar files of `files`, in the order other engines do.
-// Errc::unsupported names the format, where it was found and what is missing.
+// Errc::unsupported names the format, where it was found, what is missing and what to pull instead;
+// Errc::corrupt a field of the wrong type.
 Result<Quantization> find_quantization(std::string_view config_json, const CheckpointFiles& files);
 
 }  // namespace glm::runner

@@ -15,7 +15,8 @@ inline constexpr std::uint64_t kSafetensorsIndexMaxBytes = 100'000'000;
 
 using SafetensorsIndex = std::map<std::string, std::string, std::less<>>;  // tensor -> file
 
-// Errc::corrupt for anything but plain file names that end in .safetensors; never empty.
+// Errc::corrupt for anything but plain file names that end in .safetensors; never empty. The rest
+// of the file (total_size, which is wrong in many) decides nothing.
 Result<SafetensorsIndex> parse_safetensors_index(std::string_view json);
 
 }  // namespace glm::runner

@@ -1,6 +1,8 @@
 #include "runner/checkpoint/weight_files.h"
 
-#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <optional>
 #include <set>
 
 namespace glm::runner {
@@ -24,6 +26,39 @@ Error no_weights(std::span<const std::string> names) {
                     names.size());
 }
 
+// "model-00002-of-00004.safetensors" is part 2 of 4 of "model".
+struct Part {
+  std::string_view base;
+  std::uint32_t total = 0;
+};
+std::optional<Part> part_of(std::string_view name) {
+  constexpr std::string_view kPattern = "-00002-of-00004.safetensors";
+  if (name.size() <= kPattern.size()) return {};
+  const std::string_view tail = name.substr(name.size() - kPattern.size());
+  for (std::size_t i = 0; i < kPattern.size(); ++i) {
+    const bool digit = tail[i] >= '0' && tail[i] <= '9';
+    if (kPattern[i] >= '0' && kPattern[i] <= '9' ? !digit : tail[i] != kPattern[i]) return {};
+  }
+  Part part{.base = name.substr(0, name.size() - kPattern.size())};
+  std::from_chars(tail.data() + 10, tail.data() + 15, part.total);
+  return part;
+}
+
+// Without an index the names alone tell that a part is missing.
+Status check_parts(const std::set<std::string>& weights) {
+  for (const std::string& name : weights) {
+    const std::optional<Part> part = part_of(name);
+    for (std::uint32_t number = 1; part && number <= part->total; ++number) {
+      const std::string wanted =
+          fmt::format("{}-{:05}-of-{:05}.safetensors", part->base, number, part->total);
+      if (weights.contains(wanted)) continue;
+      return make_error(Errc::not_found, "{} is there, but {} is not; pull the model again", name,
+                        wanted);
+    }
+  }
+  return Ok{};
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> weight_file_names(std::span<const std::string> names,
@@ -38,6 +73,7 @@ Result<std::vector<std::string>> weight_file_names(std::span<const std::string> 
     if (counts || name.starts_with("mtp")) weights.insert(name);
   }
   if (weights.empty()) return no_weights(names);
+  if (index.empty()) GLM_TRY(check_parts(weights));
   for (const std::string& name : weights) {
     if (!present.contains(name)) {
       return make_error(Errc::not_found, "{} names {}, which is not there; pull the model again",

@@ -17,7 +17,8 @@
 namespace glm::runner {
 
 // In order of their names. `names` are paths inside the repository; an empty `index` stands for
-// none. Errc::not_found: no weights, or the index names a file that is not among `names`.
+// none. Errc::not_found: no weights, or a file is missing that the index names or, without one,
+// that belongs to the parts that are there ("model-00002-of-00004.safetensors").
 // Errc::unsupported: weights in other containers only (GGUF, pickle).
 Result<std::vector<std::string>> weight_file_names(std::span<const std::string> names,
                                                    const SafetensorsIndex& index);

@@ -14,6 +14,7 @@ namespace {
 using kernels::Dtype;
 using kernels::WeightFormat;
 using kernels::WeightLayout;
+using kernels::WeightPart;
 
 static_assert(std::endian::native == std::endian::little, "files are read as they lie in memory");
 
@@ -30,21 +31,6 @@ WeightFormat plain_format(Dtype dtype) {
     default:
       return WeightFormat::f32;
   }
-}
-
-HostWeight memory_for(const WeightLayout& layout, std::int64_t experts) {
-  HostWeight weight{.layout = layout, .experts = experts, .data = {}, .scales = {}};
-  weight.data.resize(static_cast<std::size_t>(layout.data_bytes() * experts));
-  weight.scales.resize(static_cast<std::size_t>(layout.scale_bytes() * experts));
-  return weight;
-}
-
-WeightMemory slot(HostWeight& weight, std::int64_t expert) {
-  const auto data = static_cast<std::size_t>(weight.layout.data_bytes());
-  const auto scales = static_cast<std::size_t>(weight.layout.scale_bytes());
-  const auto index = static_cast<std::size_t>(expert);
-  return {std::span(weight.data).subspan(index * data, data),
-          std::span(weight.scales).subspan(index * scales, scales)};
 }
 
 void encode_plain(std::span<const float> values, WeightFormat format, std::span<std::byte> target) {
@@ -67,19 +53,60 @@ Status check_shape(const std::string& module, const StoredWeight& stored, Weight
 
 }  // namespace
 
-kernels::WeightView HostWeight::view(std::int64_t expert) const {
-  GLM_CHECK(expert >= 0 && expert < experts);
-  kernels::WeightView view{.layout = layout};
-  view.data = data.data() + expert * layout.data_bytes();
-  if (!scales.empty()) view.scales = scales.data() + expert * layout.scale_bytes();
-  return view;
+HostWeight HostWeight::allocate(const WeightLayout& layout, std::int64_t experts) {
+  HostWeight weight{.layout = layout, .experts = experts, .parts = {}};
+  for (const WeightPart part : kernels::kAllWeightParts) {
+    weight.parts[static_cast<std::size_t>(part)].resize(
+        static_cast<std::size_t>(layout.bytes(part) * experts));
+  }
+  return weight;
 }
 
-WeightLoader::WeightLoader(const Checkpoint& checkpoint, Progress progress, std::stop_token stop)
+std::span<std::byte> HostWeight::part(WeightPart part, std::int64_t expert) {
+  GLM_CHECK(expert >= 0 && expert < experts);
+  const auto size = static_cast<std::size_t>(layout.bytes(part));
+  return std::span(parts[static_cast<std::size_t>(part)])
+      .subspan(static_cast<std::size_t>(expert) * size, size);
+}
+
+kernels::WeightView HostWeight::view(std::int64_t expert) const {
+  kernels::ExpertsView all{.layout = layout, .experts = experts, .parts = {}};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (!parts[i].empty()) all.parts[i] = parts[i].data();
+  }
+  return all.expert(expert);
+}
+
+WeightLoader::WeightLoader(const Checkpoint& checkpoint, const Quantization& quantization,
+                           Progress progress, std::stop_token stop)
     : checkpoint_(checkpoint),
+      quantization_(quantization),
       progress_(std::move(progress)),
       stop_(std::move(stop)),
       total_bytes_(checkpoint.size_bytes()) {}
+
+Result<StoredWeight> WeightLoader::detect(const std::string& module, WeightShape shape) const {
+  StoredWeight stored = GLM_TRY(detect_format({.checkpoint = checkpoint_,
+                                               .module = module,
+                                               .scheme = quantization_.scheme_of(module),
+                                               .shape = shape}));
+  GLM_TRY(check_shape(module, stored, shape));
+  return stored;
+}
+
+Status WeightLoader::read(const std::string& module, const StoredWeight& stored, HostWeight& target,
+                          std::int64_t expert) {
+  WeightRead request{.checkpoint = checkpoint_,
+                     .module = module,
+                     .scheme = quantization_.scheme_of(module),
+                     .layout = stored.layout,
+                     .target = {},
+                     .notes = &oddities_};
+  for (const WeightPart part : kernels::kAllWeightParts) {
+    request.target[static_cast<std::size_t>(part)] = target.part(part, expert);
+  }
+  return read_weight(stored, request);
+}
 
 void WeightLoader::skip(std::string_view prefix) {
   for (const TensorInfo* tensor : checkpoint_.tensors()) {
@@ -138,10 +165,9 @@ Result<std::vector<float>> WeightLoader::floats(const std::string& tensor,
 
 Result<HostWeight> WeightLoader::weight(const std::string& module, WeightShape shape) {
   GLM_TRY(claim_module(module));
-  const StoredWeight stored = GLM_TRY(detect_format(checkpoint_, module));
-  GLM_TRY(check_shape(module, stored, shape));
-  HostWeight weight = memory_for(stored.layout, 1);
-  GLM_TRY(read_weight(checkpoint_, module, stored, slot(weight, 0)));
+  const StoredWeight stored = GLM_TRY(detect(module, shape));
+  HostWeight weight = HostWeight::allocate(stored.layout);
+  GLM_TRY(read(module, stored, weight, 0));
   return weight;
 }
 
@@ -153,8 +179,7 @@ Result<HostWeight> WeightLoader::experts(const std::string& prefix, const std::s
   bool bf16 = true;
   for (std::int64_t e = 0; e < experts; ++e) {
     GLM_TRY(claim_module(module(e)));
-    stored.push_back(GLM_TRY(detect_format(checkpoint_, module(e))));
-    GLM_TRY(check_shape(module(e), stored.back(), shape));
+    stored.push_back(GLM_TRY(detect(module(e), shape)));
     same = same && stored.back().layout == stored.front().layout;
     bf16 = bf16 && stored.back().layout.exact_in_bf16();
   }
@@ -162,18 +187,18 @@ Result<HostWeight> WeightLoader::experts(const std::string& prefix, const std::s
                       .rows = shape.rows,
                       .cols = shape.cols};
   if (same) layout = stored.front().layout;
-  HostWeight all = memory_for(layout, experts);
+  HostWeight all = HostWeight::allocate(layout, experts);
   for (std::int64_t e = 0; e < experts; ++e) {
     const StoredWeight& one = stored[static_cast<std::size_t>(e)];
     if (same) {
-      GLM_TRY(read_weight(checkpoint_, module(e), one, slot(all, e)));
+      GLM_TRY(read(module(e), one, all, e));
       continue;
     }
-    HostWeight own = memory_for(one.layout, 1);
-    GLM_TRY(read_weight(checkpoint_, module(e), one, slot(own, 0)));
+    HostWeight own = HostWeight::allocate(one.layout);
+    GLM_TRY(read(module(e), one, own, 0));
     std::vector<float> values(static_cast<std::size_t>(shape.rows * shape.cols));
     kernels::decode_rows(own.view(), 0, shape.rows, values);
-    encode_plain(values, layout.format, slot(all, e).data);
+    encode_plain(values, layout.format, all.part(WeightPart::data, e));
   }
   return all;
 }
@@ -182,15 +207,28 @@ Result<HostWeight> WeightLoader::fused_experts(const Fused& fused) {
   const TensorInfo* tensor =
       GLM_TRY(claim(fused.tensor, {fused.experts, fused.fused_rows, fused.shape.cols}));
   GLM_CHECK(fused.first_row >= 0 && fused.first_row + fused.shape.rows <= fused.fused_rows);
-  HostWeight all = memory_for(
+  HostWeight all = HostWeight::allocate(
       {.format = plain_format(tensor->dtype), .rows = fused.shape.rows, .cols = fused.shape.cols},
       fused.experts);
   const std::int64_t row_bytes = all.layout.data_row_bytes();
   for (std::int64_t e = 0; e < fused.experts; ++e) {
     const std::int64_t first = (e * fused.fused_rows + fused.first_row) * row_bytes;
-    GLM_TRY(checkpoint_.read(*tensor, static_cast<std::uint64_t>(first), slot(all, e).data));
+    GLM_TRY(checkpoint_.read(*tensor, static_cast<std::uint64_t>(first),
+                             all.part(WeightPart::data, e)));
   }
   use(*tensor);
+  return all;
+}
+
+std::vector<std::string> WeightLoader::notes() const {
+  constexpr std::size_t kOdditiesShown = 8;
+  std::vector<std::string> all(
+      oddities_.begin(),
+      oddities_.begin() + static_cast<std::ptrdiff_t>(std::min(oddities_.size(), kOdditiesShown)));
+  if (oddities_.size() > kOdditiesShown) {
+    all.push_back(fmt::format("and {} more of the kind", oddities_.size() - kOdditiesShown));
+  }
+  if (std::string unused = unused_note(); !unused.empty()) all.push_back(std::move(unused));
   return all;
 }
 

@@ -19,21 +19,19 @@
 #include "base/result.h"
 #include "kernels/weight_format.h"
 #include "runner/checkpoint/checkpoint.h"
+#include "runner/checkpoint/formats.h"
+#include "runner/checkpoint/quantization.h"
 
 namespace glm::runner {
-
-struct WeightShape {
-  std::int64_t rows = 0;  // outputs
-  std::int64_t cols = 0;  // inputs
-};
 
 // One weight in host memory, or those of all experts of a layer, one after the other.
 struct HostWeight {
   kernels::WeightLayout layout;
   std::int64_t experts = 1;
-  std::vector<std::byte> data;
-  std::vector<std::byte> scales;
+  kernels::WeightParts<std::vector<std::byte>> parts;  // each for all experts
 
+  static HostWeight allocate(const kernels::WeightLayout& layout, std::int64_t experts = 1);
+  std::span<std::byte> part(kernels::WeightPart part, std::int64_t expert = 0);
   kernels::WeightView view(std::int64_t expert = 0) const;
 };
 
@@ -41,8 +39,9 @@ class WeightLoader {
  public:
   using Progress = std::function<void(std::uint64_t completed_bytes, std::uint64_t total_bytes)>;
 
-  // The checkpoint must outlive the loader.
-  WeightLoader(const Checkpoint& checkpoint, Progress progress, std::stop_token stop);
+  // Both must outlive the loader.
+  WeightLoader(const Checkpoint& checkpoint, const Quantization& quantization, Progress progress,
+               std::stop_token stop);
 
   // Tensors under this prefix are known and not wanted ("model.layers.47.").
   void skip(std::string_view prefix);
@@ -72,21 +71,27 @@ class WeightLoader {
   };
   Result<HostWeight> fused_experts(const Fused& fused);
 
-  // After loading: what was neither claimed nor skipped, as one sentence; empty if nothing.
-  std::string unused_note() const;
+  // After loading: oddities of what was read, and what was neither claimed nor skipped.
+  std::vector<std::string> notes() const;
 
  private:
   Result<const TensorInfo*> claim(const std::string& tensor,
                                   std::initializer_list<std::int64_t> shape);
   Status claim_module(const std::string& module);
+  Result<StoredWeight> detect(const std::string& module, WeightShape shape) const;
+  Status read(const std::string& module, const StoredWeight& stored, HostWeight& target,
+              std::int64_t expert);
   void use(const TensorInfo& tensor);
+  std::string unused_note() const;
 
   const Checkpoint& checkpoint_;
+  const Quantization& quantization_;
   Progress progress_;
   std::stop_token stop_;
   std::uint64_t completed_bytes_ = 0;
   std::uint64_t total_bytes_ = 0;
   std::unordered_set<const TensorInfo*> used_;
+  std::vector<std::string> oddities_;
 };
 
 }  // namespace glm::runner

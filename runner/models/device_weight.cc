@@ -12,23 +12,34 @@ Result<DeviceWeight> DeviceWeight::upload(kernels::Ops& ops, const HostWeight& h
   DeviceWeight weight;
   weight.layout_ = host.layout;
   weight.experts_ = host.experts;
-  weight.data_ = GLM_TRY(ops.allocate(host.data.size()));
-  ops.upload(weight.data_.data(), host.data);
-  if (!host.scales.empty()) {
-    weight.scales_ = GLM_TRY(ops.allocate(host.scales.size()));
-    ops.upload(weight.scales_.data(), host.scales);
+  for (std::size_t i = 0; i < kernels::kWeightParts; ++i) {
+    if (host.parts[i].empty()) continue;
+    weight.parts_[i] = GLM_TRY(ops.allocate(host.parts[i].size()));
+    ops.upload(weight.parts_[i].data(), host.parts[i]);
   }
   GLM_TRY(ops.sync());
   return weight;
 }
 
+kernels::WeightParts<const void*> DeviceWeight::addresses() const {
+  kernels::WeightParts<const void*> all = {};
+  for (std::size_t i = 0; i < kernels::kWeightParts; ++i) all[i] = parts_[i].data();
+  return all;
+}
+
 kernels::WeightView DeviceWeight::view() const {
   GLM_CHECK(experts_ == 1);
-  return {.layout = layout_, .data = data_.data(), .scales = scales_.data()};
+  return kernels::view_of(layout_, addresses());
 }
 
 kernels::ExpertsView DeviceWeight::experts() const {
-  return {.layout = layout_, .experts = experts_, .data = data_.data(), .scales = scales_.data()};
+  return {.layout = layout_, .experts = experts_, .parts = addresses()};
+}
+
+std::uint64_t DeviceWeight::size_bytes() const {
+  std::uint64_t sum = 0;
+  for (const kernels::Buffer& part : parts_) sum += part.size_bytes();
+  return sum;
 }
 
 Result<DeviceArray> DeviceArray::allocate(kernels::Ops& ops, Dtype dtype, std::int64_t capacity) {

@@ -20,13 +20,14 @@ class DeviceWeight {
 
   kernels::WeightView view() const;
   kernels::ExpertsView experts() const;
-  std::uint64_t size_bytes() const { return data_.size_bytes() + scales_.size_bytes(); }
+  std::uint64_t size_bytes() const;
 
  private:
+  kernels::WeightParts<const void*> addresses() const;
+
   kernels::WeightLayout layout_;
   std::int64_t experts_ = 1;
-  kernels::Buffer data_;
-  kernels::Buffer scales_;
+  kernels::WeightParts<kernels::Buffer> parts_;
 };
 
 // Room for `capacity` elements, seen in whatever shape is needed at the moment.

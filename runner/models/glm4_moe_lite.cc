@@ -339,7 +339,8 @@ Result<std::unique_ptr<Model>> load_glm4_moe_lite(const Checkpoint& checkpoint, 
       options.progress({.completed_bytes = completed, .total_bytes = total});
     };
   }
-  WeightLoader loader(checkpoint, std::move(progress), options.stop);
+  const Quantization quantization = facts.quantization;
+  WeightLoader loader(checkpoint, quantization, std::move(progress), options.stop);
   const ModelConfig& config = facts.config;
   const std::int64_t mtp_layers = std::max<std::int64_t>(config.mtp_layers, 1);
   for (std::int64_t layer = config.layers; layer < config.layers + mtp_layers; ++layer) {
@@ -347,7 +348,7 @@ Result<std::unique_ptr<Model>> load_glm4_moe_lite(const Checkpoint& checkpoint, 
   }
   auto model = std::make_unique<Glm4MoeLite>(std::move(facts), std::move(ops), options.mla_form);
   GLM_TRY(model->load(loader));
-  if (std::string note = loader.unused_note(); !note.empty()) model->note(std::move(note));
+  for (std::string& note : loader.notes()) model->note(std::move(note));
   return std::unique_ptr<Model>(std::move(model));
 }
 

@@ -31,19 +31,18 @@ struct Part {
 
 HostWeight cut(const std::vector<float>& kv_b, const Part& part) {
   const bool turned = part.order == Order::transposed;
-  HostWeight weight;
-  weight.layout = {.format = part.format,
-                   .rows = part.heads * (turned ? part.cols : part.rows),
-                   .cols = turned ? part.rows : part.cols};
-  weight.data.resize(static_cast<std::size_t>(weight.layout.data_bytes()));
+  HostWeight weight = HostWeight::allocate({.format = part.format,
+                                            .rows = part.heads * (turned ? part.cols : part.rows),
+                                            .cols = turned ? part.rows : part.cols});
+  std::byte* data = weight.part(kernels::WeightPart::data).data();
   std::size_t at = 0;
   const auto put = [&](float value) {
     if (part.format == WeightFormat::bf16) {
       const std::uint16_t bits = kernels::f32_to_bf16(value);
-      std::memcpy(weight.data.data() + at, &bits, sizeof(bits));
+      std::memcpy(data + at, &bits, sizeof(bits));
       at += sizeof(bits);
     } else {
-      std::memcpy(weight.data.data() + at, &value, sizeof(value));
+      std::memcpy(data + at, &value, sizeof(value));
       at += sizeof(value);
     }
   };

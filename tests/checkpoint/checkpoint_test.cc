@@ -135,6 +135,58 @@ TEST_F(CheckpointFolder, NamesTheTensorTheIndexMadeUp) {
             "model.safetensors.index.json says tensor 'b' is in one.safetensors, but it is not");
 }
 
+TEST_F(CheckpointFolder, HoldsWhateverTheOnlyShardIsCalled) {
+  shard("GLM weights v2.safetensors", {{"a", 1}});
+  shard("mtp.safetensors", {{"d", 6}});
+  shard("consolidated-00001.safetensors", {{"a", 9}});
+  const auto checkpoint = open();
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
+  EXPECT_EQ(value(*checkpoint, "a"), 1);
+  EXPECT_EQ(value(*checkpoint, "d"), 6);
+  EXPECT_THAT(checkpoint->notes(), ElementsAre());
+}
+
+TEST_F(CheckpointFolder, NoticesAMissingPartWithoutAnIndex) {
+  shard("model-00001-of-00003.safetensors", {{"a", 1}});
+  shard("model-00003-of-00003.safetensors", {{"b", 1}});
+  EXPECT_EQ(open().error().code, Errc::not_found);
+  EXPECT_EQ(open().error().message,
+            "model-00001-of-00003.safetensors is there, but model-00002-of-00003.safetensors is "
+            "not; pull the model again");
+  shard("model-00002-of-00003.safetensors", {{"c", 1}});
+  EXPECT_TRUE(open().ok());
+}
+
+TEST_F(CheckpointFolder, TakesTheFirstOfTwoWithoutAnIndexAndSaysSo) {
+  shard("a.safetensors", {{"x", 1}, {"y", 2}});
+  shard("b.safetensors", {{"x", 3}});
+  const auto checkpoint = open();
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
+  EXPECT_EQ(value(*checkpoint, "x"), 1);
+  EXPECT_THAT(checkpoint->notes(),
+              ElementsAre("1 of the tensors in b.safetensors are in another file as well"));
+}
+
+TEST_F(CheckpointFolder, NamesATensorThatIsInAnotherShardThanTheIndexSays) {
+  shard("one.safetensors", {{"a", 1}, {"b", 2}});
+  shard("two.safetensors", {{"c", 3}});
+  index(R"({"a":"one.safetensors","b":"two.safetensors","c":"two.safetensors"})");
+  EXPECT_EQ(open().error().code, Errc::corrupt);
+  EXPECT_EQ(open().error().message,
+            "model.safetensors.index.json says tensor 'b' is in two.safetensors, but it is not");
+}
+
+TEST_F(CheckpointFolder, IsNotFooledByAShardThatPointsToItself) {
+  std::filesystem::create_symlink("one.safetensors", folder_.path() / "one.safetensors");
+  index(R"({"a":"one.safetensors"})");
+  EXPECT_EQ(open().error().message,
+            "model.safetensors.index.json names one.safetensors, which is not there; pull the "
+            "model again");
+  std::filesystem::create_directory(folder_.path() / "two.safetensors");
+  EXPECT_EQ(SafetensorsFile::open(folder_.path() / "two.safetensors", "two").error().message,
+            "two: not a regular file");
+}
+
 TEST_F(CheckpointFolder, SaysWhatItFoundInstead) {
   fakes::write_file(folder_.path() / "config.json", "{}");
   EXPECT_EQ(open().error().message, "no .safetensors file among the 1 files of the checkpoint");
@@ -165,17 +217,65 @@ TEST(CheckpointFiles, ComeFromAFolder) {
 
 TEST(SafetensorsIndex, RefusesNamesThatAreNoPlainFiles) {
   for (const std::string file :
-       {"../x.safetensors", "/x.safetensors", "a/x.safetensors", "a\\\\x.safetensors", "x.bin",
-        ".safetensors", ".x.safetensors", "x\\u0000.safetensors"}) {
-    const auto parsed = parse_safetensors_index(R"({"weight_map":{"a":")" + file + R"("}})");
+       {R"("../x.safetensors")", R"("/x.safetensors")", R"("a/x.safetensors")",
+        R"("a\\x.safetensors")", R"("x.bin")", R"(".safetensors")", R"(".x.safetensors")",
+        R"("x\u0000.safetensors")", R"("x\n.safetensors")", R"("model.safetensors.index.json")",
+        R"("")", "1", "-1", "1.5", "null", "true", "[]", "{}"}) {
+    const auto parsed = parse_safetensors_index(R"({"weight_map":{"a":)" + file + "}}");
     ASSERT_FALSE(parsed.ok()) << file;
     EXPECT_EQ(parsed.error().code, Errc::corrupt);
-  }
-  for (const std::string text : {"", "[]", "{}", R"({"weight_map":[]})", R"({"weight_map":{}})",
-                                 R"({"weight_map":{"a":1}})"}) {
-    EXPECT_FALSE(parse_safetensors_index(text).ok()) << text;
+    EXPECT_EQ(parsed.error().message,
+              "model.safetensors.index.json: tensor 'a': its file is no plain file name ending in "
+              ".safetensors");
   }
 }
+
+struct IndexCase {
+  const char* name;
+  std::string text;
+  std::string want;  // empty: accepted
+};
+
+class IndexText : public testing::TestWithParam<IndexCase> {};
+
+TEST_P(IndexText, IsAnswered) {
+  const auto parsed = parse_safetensors_index(GetParam().text);
+  const std::string got = parsed.ok() ? "" : parsed.error().message;
+  const std::string& want = GetParam().want;
+  EXPECT_EQ(got, want.empty() ? want : "model.safetensors.index.json: " + want);
+}
+
+const std::string kEntry = R"("weight_map":{"a":"x.safetensors"})";
+
+INSTANTIATE_TEST_SUITE_P(
+    All, IndexText,
+    testing::ValuesIn(std::vector<IndexCase>{
+        {"map_alone", "{" + kEntry + "}", ""},
+        {"blanks_around", " \n{" + kEntry + "} \n", ""},
+        {"stale_total_size", R"({"metadata":{"total_size":1},)" + kEntry + "}", ""},
+        {"total_size_of_any_type", R"({"metadata":{"total_size":"much"},)" + kEntry + "}", ""},
+        {"metadata_after",
+         "{" + kEntry + R"(,"metadata":[{"weight_map":{"b":1}},null,-1,1.5,true]})", ""},
+        {"nothing", "", "not valid JSON at byte 1"},
+        {"list", "[]", "not a JSON object"},
+        {"text", R"("{")", "not a JSON object"},
+        {"cut", R"({"weight_map":{"a":"x.safetensors")", "not valid JSON at byte 35"},
+        {"two_values", "{" + kEntry + "}{}", "not valid JSON at byte 37"},
+        {"nul_padding", "{" + kEntry + "}" + std::string(2, '\0'), "it holds a NUL byte"},
+        {"no_map", "{}", "weight_map is missing or empty"},
+        {"empty_map", R"({"weight_map":{}})", "weight_map is missing or empty"},
+        {"map_is_a_list", R"({"weight_map":[]})", "weight_map is no object"},
+        {"map_is_null", R"({"weight_map":null})", "weight_map is no object"},
+        {"map_elsewhere", R"({"metadata":{"weight_map":{"a":"x.safetensors"}}})",
+         "weight_map is missing or empty"},
+        {"two_maps", "{" + kEntry + "," + kEntry + "}", "weight_map is there twice"},
+        {"tensor_twice", R"({"weight_map":{"a":"x.safetensors","a":"y.safetensors"}})",
+         "tensor 'a' is there twice"},
+        {"long_name", "{\"weight_map\":{\"" + std::string(513, 'n') + "\":\"x.safetensors\"}}",
+         "weight_map: a tensor name of 513 bytes, or with control characters"},
+        {"deep", R"({"metadata":)" + std::string(100'000, '['), "nested deeper than 64 levels"},
+    }),
+    [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace glm::runner

@@ -166,16 +166,15 @@ TEST(ModelFacts, RefuseModulesThatCannotBeRead) {
   const std::string module = "model.layers.1.mlp.experts.2.up_proj";
   tensors[module + ".weight"].dtype = "F8_E4M3";
   tensors[module + ".weight"].bytes.resize(32 * 96);
-  tensors[module + ".weight_scale"] = fakes::f32_tensor({1}, {1});
   fakes::write_file(folder.path() / "config.json", fakes::tiny_config({}));
   fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
   const auto facts = inspect(*files_in(folder.path()));
   ASSERT_FALSE(facts.ok());
   EXPECT_EQ(facts.error().code, Errc::unsupported);
   EXPECT_EQ(facts.error().message,
-            "module 'model.layers.1.mlp.experts.2.up_proj': FP8 is not supported yet (recognised "
-            "by model.layers.1.mlp.experts.2.up_proj.weight, f8_e4m3 [32, 96]); unquantized and "
-            "symmetric int4 or int8 compressed-tensors checkpoints are");
+            "module 'model.layers.1.mlp.experts.2.up_proj': FP8 without scales is not supported "
+            "(recognised by model.layers.1.mlp.experts.2.up_proj.weight, f8_e4m3 [32, 96]); pull "
+            "this model unquantized, or as compressed-tensors, AWQ, GPTQ, ModelOpt NVFP4 or FP8");
 }
 
 TEST(ModelFacts, SayThatTheConfigIsMissing) {

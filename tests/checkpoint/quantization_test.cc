@@ -15,8 +15,8 @@ struct Case {
   std::string error;     // where it does not
 };
 
-constexpr const char* kSibling =
-    "; unquantized and symmetric int4 or int8 compressed-tensors checkpoints run";
+constexpr const char* kInstead =
+    "; pull this model unquantized, or as compressed-tensors, AWQ, GPTQ, ModelOpt NVFP4 or FP8";
 
 std::string ct(const std::string& weights, const std::string& more = "") {
   return R"("quantization_config": {"quant_method": "compressed-tensors", "format": "pack-quantized",
@@ -35,7 +35,7 @@ TEST_P(Quantized, IsRecognised) {
   }
   ASSERT_FALSE(found.ok()) << found->label;
   EXPECT_EQ(found.error().code, Errc::unsupported);
-  EXPECT_EQ(found.error().message, GetParam().error + kSibling);
+  EXPECT_EQ(found.error().message, GetParam().error + kInstead);
 }
 
 const std::string kG32 =
@@ -64,65 +64,213 @@ INSTANTIATE_TEST_SUITE_P(
          "int4 g128 (compressed-tensors)", ""},
         {"ct_empty_extras", ct(kG32, R"(, "sparsity_config": {}, "transform_config": {})"),
          "int4 g32 (compressed-tensors)", ""},
+        {"ct_group_format_wins",
+         R"("quantization_config": {"quant_method": "compressed-tensors",
+          "format": "mixed-precision", "config_groups": {"a": {"format": "pack-quantized",
+          "targets": ["Linear"], "weights": )" +
+             kG32 + "}}}",
+         "int4 g32 (compressed-tensors)", ""},
+        {"ct_two_groups",
+         R"("quantization_config": {"quant_method": "compressed-tensors",
+          "format": "mixed-precision", "config_groups": {"a": {"targets": ["Linear"], "weights": )" +
+             kG32 +
+             R"(}, "b": {"targets": ["re:.*self_attn.*"], "weights":
+          {"num_bits": 8, "type": "float", "strategy": "channel"}}}})",
+         "int4 g32 (compressed-tensors), fp8 channel (compressed-tensors)", ""},
         {"ct_asymmetric",
-         ct(R"({"num_bits": 4, "type": "int", "symmetric": false, "group_size": 32})"), "",
-         "config.json: quantization_config: config_groups.group_0: compressed-tensors int4, "
-         "asymmetric is not supported yet: what is missing is weights with zero points"},
-        {"ct_nvfp4", ct(R"({"num_bits": 4, "type": "float", "group_size": 16})"), "",
-         "config.json: quantization_config: config_groups.group_0: compressed-tensors float4 is "
-         "not supported yet: what is missing is 4-bit float weights"},
+         ct(R"({"num_bits": 4, "type": "int", "symmetric": false, "group_size": 32})"),
+         "int4 asym g32 (compressed-tensors)", ""},
+        {"ct_act_order",
+         ct(R"({"num_bits": 4, "type": "int", "group_size": 128, "actorder": "group"})"),
+         "int4 g128 act-order (compressed-tensors)", ""},
+        {"ct_nvfp4",
+         ct(R"({"num_bits": 4, "type": "float", "group_size": 16, "strategy": "tensor_group"})"),
+         "nvfp4 (compressed-tensors)", ""},
+        {"ct_mxfp4",
+         ct(R"({"num_bits": 4, "type": "float", "group_size": 32, "strategy": "group"})"),
+         "mxfp4 (compressed-tensors)", ""},
+        {"ct_fp8_channel", ct(R"({"num_bits": 8, "type": "float", "strategy": "channel"})"),
+         "fp8 channel (compressed-tensors)", ""},
+        {"ct_fp8_block", ct(R"({"num_bits": 8, "type": "float", "strategy": "block",
+          "block_structure": [128, 128]})"),
+         "fp8 block 128x128 (compressed-tensors)", ""},
+        {"ct_fp8_block_as_text", ct(R"({"num_bits": 8, "type": "float", "strategy": "block",
+          "block_structure": "64x32"})"),
+         "fp8 block 64x32 (compressed-tensors)", ""},
+        {"ct_not_compressed", ct(kG32, R"(, "quantization_status": "initialized")"), "", ""},
+        {"ct_three_bits", ct(R"({"num_bits": 3, "type": "int", "group_size": 32})"), "",
+         "config.json: quantization_config: config_groups.group_0: weights: compressed-tensors "
+         "int3 "
+         "is not supported: what is missing is 3-bit int weights"},
         {"ct_transforms", ct(kG32, R"(, "transform_config": {"a": 1})"), "",
          "config.json: quantization_config.transform_config: compressed-tensors with transforms "
-         "is not supported yet: what is missing is online Hadamard transforms"},
+         "is not supported: what is missing is online Hadamard transforms"},
         {"ct_sparse", ct(kG32, R"(, "sparsity_config": {"format": "sparse-24-bitmask"})"), "",
          "config.json: quantization_config.sparsity_config: compressed-tensors with sparsity is "
-         "not supported yet: what is missing is sparse weights"},
-        {"awq", R"("quantization_config": {"quant_method": "awq", "bits": 4})", "",
-         "config.json: quantization_config: AWQ is not supported yet: what is missing is its "
-         "interleaved 4-bit layout with zero points"},
-        {"gptq", R"("quantization_config": {"quant_method": "gptq", "bits": 4})", "",
-         "config.json: quantization_config: GPTQ is not supported yet: what is missing is its "
-         "transposed 4-bit layout with zero points"},
-        {"modelopt", R"("quantization_config": {"quant_method": "modelopt_fp4",
-          "quant_algo": "NVFP4"})",
+         "not supported: what is missing is sparse weights"},
+        {"awq", R"("quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
+          "zero_point": true, "version": "GEMM", "modules_to_not_convert": ["mlp.gate."]})",
+         "int4 asym g128 (AWQ)", ""},
+        {"awq_old_names", R"("quantization_config": {"quant_method": "awq", "w_bit": 4,
+          "q_group_size": -1})",
+         "int4 asym channel (AWQ)", ""},
+        {"awq_gemv", R"("quantization_config": {"quant_method": "awq", "version": "gemv"})", "",
+         "config.json: quantization_config: AWQ version gemv is not supported: what is missing is "
+         "its layout (only gemm is read)"},
+        {"awq_marlin", R"("quantization_config": {"quant_method": "awq", "version": "marlin"})", "",
+         "config.json: quantization_config: AWQ version marlin is not supported: what is missing "
+         "is its layout (only gemm is read)"},
+        {"gptq", R"("quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128,
+          "desc_act": false, "sym": true, "checkpoint_format": "gptq"})",
+         "int4 g128 (GPTQ)", ""},
+        {"gptq_v2_act_order", R"("quantization_config": {"quant_method": "gptq", "bits": 4,
+          "group_size": 32, "desc_act": true, "sym": false, "checkpoint_format": "gptq_v2"})",
+         "int4 asym g32 act-order (GPTQ)", ""},
+        {"gptq_mixed", R"("quantization_config": {"quant_method": "gptq",
+          "dynamic": {"-:.*shared_experts.*": {}, "+:.*down_proj.*": {"bits": 8}}})",
+         "int4 g128 (GPTQ), int8 g128 (GPTQ)", ""},
+        {"gptq_three_bits", R"("quantization_config": {"quant_method": "gptq", "bits": 3})", "",
+         "config.json: quantization_config: 3-bit GPTQ is not supported: what is missing is a "
+         "packing of other than 4 or 8 bits"},
+        {"gptq_marlin", R"("quantization_config": {"quant_method": "gptq",
+          "checkpoint_format": "marlin"})",
          "",
-         "config.json: quantization_config: ModelOpt is not supported yet: what is missing is "
-         "NVFP4 and FP8 weights"},
-        {"modelopt_unnamed", R"("quantization_config": {"producer": {"name": "modelopt"}})", "",
-         "config.json: quantization_config: ModelOpt is not supported yet: what is missing is "
-         "NVFP4 and FP8 weights"},
-        {"fp8", R"("quantization_config": {"quant_method": "fp8"})", "",
-         "config.json: quantization_config: FP8 is not supported yet: what is missing is 8-bit "
-         "floating-point weights"},
+         "config.json: quantization_config: GPTQ in the marlin format is not supported: what is "
+         "missing is its layout (gptq and gptq_v2 are read)"},
+        {"modelopt", R"("quantization_config": {"quant_method": "modelopt_fp4",
+          "quant_algo": "NVFP4", "config_groups": {"group_0": {"weights": {"num_bits": 4}}},
+          "ignore": ["lm_head"]})",
+         "nvfp4 (ModelOpt)", ""},
+        {"modelopt_unnamed", R"("quantization_config": {"producer": {"name": "modelopt"},
+          "quantization": {"quant_algo": "fp8"}})",
+         "fp8 tensor (ModelOpt)", ""},
+        {"modelopt_mixed", R"("quantization_config": {"quant_method": "modelopt",
+          "quant_algo": "MIXED_PRECISION", "quantized_layers": {"a.q_proj": {"quant_algo": "FP8"},
+          "a.up_proj": {"quant_algo": "NVFP4", "group_size": 16}}})",
+         "fp8 tensor (ModelOpt), nvfp4 (ModelOpt)", ""},
+        {"modelopt_awq", R"("quantization_config": {"quant_method": "modelopt",
+          "quant_algo": "NVFP4_AWQ"})",
+         "",
+         "config.json: quantization_config: ModelOpt NVFP4_AWQ is not supported: what is missing "
+         "is scales on the activations"},
+        {"fp8_block", R"("quantization_config": {"quant_method": "fp8",
+          "activation_scheme": "dynamic", "weight_block_size": [128, 128]})",
+         "fp8 block 128x128", ""},
+        {"fp8_tensor", R"("quantization_config": {"quant_method": "fp8",
+          "activation_scheme": "static"})",
+         "fp8 tensor", ""},
         {"mlx", R"("quantization": {"group_size": 64, "bits": 4})", "",
-         "config.json: quantization: MLX is not supported yet: what is missing is its 32-bit "
+         "config.json: quantization: MLX is not supported: what is missing is its 32-bit "
          "packed layout with biases"},
         {"mlx_twice", R"("quantization": {"group_size": 64, "bits": 4},
           "quantization_config": {"group_size": 64, "bits": 4})",
          "",
-         "config.json: quantization_config: MLX is not supported yet: what is missing is its "
+         "config.json: quantization_config: MLX is not supported: what is missing is its "
          "32-bit packed layout with biases"},
         {"bitsandbytes", R"("quantization_config": {"quant_method": "bitsandbytes"})", "",
-         "config.json: quantization_config: bitsandbytes is not supported yet: what is missing is "
+         "config.json: quantization_config: bitsandbytes is not supported: what is missing is "
          "its code books and nested scales"},
         {"unknown", R"("quantization_config": {"quant_method": "magic"})", "",
-         "config.json: quantization_config: quant_method 'magic' is unknown to this program"},
+         "config.json: quantization_config: quant_method 'magic' is not supported: what is missing "
+         "is any knowledge of it"},
         {"unnamed", R"("quantization_config": {})", "",
-         "config.json: quantization_config: names no quant_method"},
+         "config.json: quantization_config: a quantization without quant_method is not supported: "
+         "what is missing is any knowledge of it"},
     }),
     [](const auto& test) { return test.param.name; });
 
 TEST(Quantization, LooksIntoTheSidecars) {
   fakes::TemporaryFolder folder;
-  fakes::write_file(
-      folder.path() / "hf_quant_config.json",
-      R"({"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4"}})");
-  const auto found = find_quantization("{}", std::move(files_in(folder.path())).value());
-  ASSERT_FALSE(found.ok());
-  EXPECT_EQ(found.error().message,
-            "hf_quant_config.json: ModelOpt is not supported yet: what is missing is NVFP4 and FP8 "
-            "weights" +
-                std::string(kSibling));
+  fakes::write_file(folder.path() / "hf_quant_config.json",
+                    R"({"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4",
+                        "group_size": 16, "exclude_modules": ["lm_head"]}})");
+  const auto files = std::move(files_in(folder.path())).value();
+  const auto found = find_quantization("{}", files);
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_EQ(found->label, "nvfp4 (ModelOpt)");
+  EXPECT_EQ(found->where, "hf_quant_config.json");
+  EXPECT_FALSE(found->scheme_of("lm_head").quantized);
+
+  // config.json comes first; the sidecar fills what it leaves out.
+  const auto merged = find_quantization(
+      R"({"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}})", files);
+  ASSERT_TRUE(merged.ok()) << merged.error().message;
+  EXPECT_EQ(merged->label, "fp8 tensor (ModelOpt)");
+  EXPECT_FALSE(merged->scheme_of("lm_head").quantized);
+}
+
+TEST(Quantization, NamesTheFieldOfTheWrongType) {
+  const auto message = [](const std::string& description) {
+    const auto found = find_quantization("{\"quantization_config\": " + description + "}", {});
+    return found.ok() ? "accepted: " + found->label : found.error().message;
+  };
+  EXPECT_EQ(message(R"({"quant_method": "awq", "bits": "four"})"),
+            "config.json: quantization_config: bits: got \"four\", wanted an integer from 1 to 16");
+  EXPECT_EQ(message(R"({"quant_method": "fp8", "weight_block_size": [128]})"),
+            "config.json: quantization_config: weight_block_size: got [128], wanted two numbers "
+            "such as [128, 128]");
+  EXPECT_EQ(message(R"({"quant_method": "compressed-tensors", "config_groups": {"a": 3}})"),
+            "config.json: quantization_config: config_groups: a: got 3, wanted an object");
+  EXPECT_EQ(
+      message(R"({"quant_method": "gptq", "dynamic": {"-:a(": {}}})"),
+      "config.json: quantization_config.dynamic: pattern 'a(': missing closing parenthesis at "
+      "offset 2");
+  EXPECT_EQ(
+      message(R"({"quant_method": "compressed-tensors", "config_groups": {}, "ignore": [1]})"),
+      "config.json: quantization_config: ignore: got [1], wanted a list of names");
+}
+
+// Which modules a list hits.
+TEST(ModulePattern, MatchesAsEachExporterDoes) {
+  const auto regex = [](const std::string& text) {
+    return std::move(ModulePattern::regex(text)).value();
+  };
+  EXPECT_TRUE(regex(".*self_attn.*").matches("model.layers.3.self_attn.q_a_proj"));
+  EXPECT_TRUE(regex("model.layers.[0-2]\\.").matches("model.layers.2.mlp.up_proj"));
+  EXPECT_FALSE(regex("model.layers.[0-2]\\.").matches("model.layers.12.mlp.up_proj"));
+  EXPECT_FALSE(regex("mlp").matches("model.layers.1.mlp.gate"));
+  EXPECT_TRUE(regex(".*mlp\\.gate").matches("model.layers.1.mlp.gate_proj"));
+  EXPECT_FALSE(regex(".*mlp\\.gate$").matches("model.layers.1.mlp.gate_proj"));
+  EXPECT_TRUE(ModulePattern::exactly("lm_head").matches("lm_head"));
+  EXPECT_FALSE(ModulePattern::exactly("lm_head").matches("model.lm_head"));
+  EXPECT_FALSE(ModulePattern::piece("mlp.gate.").matches("model.layers.1.mlp.gate_proj"));
+  EXPECT_TRUE(ModulePattern::piece("mlp.gate.").matches("model.layers.1.mlp.gate"));
+  const ModulePattern first = ModulePattern::wildcard("model.layers.0*");
+  EXPECT_TRUE(first.matches("model.layers.0.mlp.up_proj"));
+  for (const char* layer : {"1", "2", "9", "10"}) {
+    EXPECT_FALSE(first.matches(fmt::format("model.layers.{}.mlp.up_proj", layer)));
+  }
+  const ModulePattern forties = ModulePattern::wildcard("model.layers.4*");
+  EXPECT_TRUE(forties.matches("model.layers.4.mlp.up_proj"));
+  EXPECT_TRUE(forties.matches("model.layers.47.mlp.up_proj"));
+  EXPECT_TRUE(ModulePattern::wildcard("*.mlp.gate").matches("model.layers.1.mlp.gate"));
+  EXPECT_FALSE(ModulePattern::wildcard("*.mlp.gate").matches("model.layers.1.mlp.gate_proj"));
+  EXPECT_TRUE(ModulePattern::wildcard("layer?.[a-c]x").matches("layer7.bx"));
+  EXPECT_FALSE(ModulePattern::wildcard("layer?.[!a-c]x").matches("layer7.bx"));
+}
+
+TEST(ModulePattern, GivesUpOnExponentialPatterns) {
+  const auto pattern = std::move(ModulePattern::regex("(a+)+$")).value();
+  EXPECT_FALSE(pattern.matches(std::string(64, 'a') + "b"));
+}
+
+// Exact names before regular expressions before classes; ignore before all of them.
+TEST(Quantization, PicksTheGroupInTheOrderOfTheLibrary) {
+  const auto found = find_quantization(R"({"quantization_config": {
+      "quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {
+        "a": {"targets": ["Linear"], "weights": {"num_bits": 4, "group_size": 32}},
+        "b": {"targets": ["re:.*attn.*"], "weights": {"num_bits": 8, "group_size": 64}},
+        "c": {"targets": ["l.attn.q"], "weights": {"num_bits": 8, "group_size": 128}}},
+      "ignore": ["lm_head", "re:.*skip"]}})",
+                                       {});
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_EQ(found->scheme_of("l.mlp.up_proj").group, 32);
+  EXPECT_EQ(found->scheme_of("l.attn.k").group, 64);
+  EXPECT_EQ(found->scheme_of("l.attn.q").group, 128);
+  EXPECT_FALSE(found->scheme_of("lm_head").quantized);
+  EXPECT_FALSE(found->scheme_of("l.attn.skip").quantized);
+  EXPECT_FALSE(found->scheme_of("l.mlp.gate").quantized);
+  EXPECT_FALSE(found->scheme_of("model.embed_tokens").quantized);
 }
 
 }  // namespace

@@ -127,6 +127,16 @@ FakeTensor i64_tensor(const std::vector<std::int64_t>& shape,
   return tensor_of("I64", shape, values);
 }
 
+FakeTensor f16_tensor(const std::vector<std::int64_t>& shape, const std::vector<float>& values) {
+  std::vector<std::uint16_t> bits;
+  for (const float value : values) bits.push_back(kernels::f32_to_f16(value));
+  return tensor_of("F16", shape, bits);
+}
+FakeTensor byte_tensor(std::string dtype, const std::vector<std::int64_t>& shape,
+                       const std::vector<std::uint8_t>& values) {
+  return tensor_of(std::move(dtype), shape, values);
+}
+
 void write_file(const std::filesystem::path& path, const std::string& text) {
   std::ofstream stream(path, std::ios::binary);
   stream.write(text.data(), static_cast<std::streamsize>(text.size()));

@@ -39,6 +39,11 @@ FakeTensor i32_tensor(const std::vector<std::int64_t>& shape,
 FakeTensor i64_tensor(const std::vector<std::int64_t>& shape,
                       const std::vector<std::int64_t>& values);
 
+FakeTensor f16_tensor(const std::vector<std::int64_t>& shape, const std::vector<float>& values);
+// Bytes of any one-byte dtype: "U8", "I8", "F8_E4M3", …
+FakeTensor byte_tensor(std::string dtype, const std::vector<std::int64_t>& shape,
+                       const std::vector<std::uint8_t>& values);
+
 void write_file(const std::filesystem::path& path, const std::string& text);
 void write_safetensors(const std::filesystem::path& path, const FakeTensors& tensors);
 

@@ -377,8 +377,7 @@ TEST_F(CpuOps, MoeMlpMatchesTheFormula) {
     const auto stack = [&](const Floats& values, std::int64_t rows, std::int64_t cols) {
       return ExpertsView{.layout = {.format = WeightFormat::f32, .rows = rows, .cols = cols},
                          .experts = experts,
-                         .data = values.data(),
-                         .scales = nullptr};
+                         .parts = {values.data()}};
     };
     Floats out(static_cast<std::size_t>(tokens * hidden), NAN);
     ops_->moe_mlp({.out = out_view(out, {tokens, hidden}),

@@ -93,7 +93,7 @@ TEST(QuantizedWeights, AreTheRoundedProductForEveryShapeAndScale) {
         for (const std::int64_t group : {std::int64_t{32}, std::int64_t{5}, cols}) {
           const WeightLayout layout{
               .format = format, .rows = 3, .cols = cols, .group = group, .scale_dtype = dtype};
-          std::vector<std::uint8_t> data(static_cast<std::size_t>(layout.data_bytes()));
+          std::vector<std::uint8_t> data(static_cast<std::size_t>(layout.bytes(WeightPart::data)));
           for (auto& byte : data) byte = static_cast<std::uint8_t>(random());
           std::vector<std::uint16_t> halves;
           std::vector<float> floats;

@@ -1,18 +1,20 @@
-#include "runner/checkpoint/formats/plain.h"
-
+// Unquantized: M.weight [out, in] in bf16, f16 or f32, and nothing else that would change its
+// meaning.
 #include <array>
 
 #include "base/check.h"
+#include "runner/checkpoint/formats/parts.h"
+#include "runner/checkpoint/formats/rows.h"
 
-namespace glm::runner::plain {
+namespace glm::runner::formats {
 namespace {
 
 using kernels::Dtype;
 using kernels::WeightFormat;
 
 // A neighbour that says the weight is not to be taken at its face value.
-constexpr std::array<std::string_view, 5> kScaledBy = {"weight_scale", "weight_scale_inv",
-                                                       "weight_packed", "SCB", "weight.absmax"};
+constexpr std::array<std::string_view, 6> kScaledBy = {
+    "weight_scale", "weight_scale_inv", "weight_packed", "SCB", "weight.absmax", "pre_quant_scale"};
 
 std::optional<WeightFormat> format_of(Dtype dtype) {
   switch (dtype) {
@@ -29,14 +31,13 @@ std::optional<WeightFormat> format_of(Dtype dtype) {
 
 }  // namespace
 
-Result<std::optional<StoredWeight>> detect(const Checkpoint& checkpoint,
-                                           const std::string& module) {
-  const TensorInfo* weight = checkpoint.find(module + ".weight");
+Result<std::optional<StoredWeight>> detect_plain(const ModuleQuery& query) {
+  const TensorInfo* weight = find_part(query.checkpoint, query.module, "weight");
   const std::optional<WeightFormat> format =
       weight == nullptr ? std::nullopt : format_of(weight->dtype);
   if (!format || weight->shape.size() != 2) return std::optional<StoredWeight>();
   for (const std::string_view suffix : kScaledBy) {
-    if (checkpoint.find(fmt::format("{}.{}", module, suffix)) != nullptr) {
+    if (find_part(query.checkpoint, query.module, suffix) != nullptr) {
       return std::optional<StoredWeight>();
     }
   }
@@ -47,11 +48,10 @@ Result<std::optional<StoredWeight>> detect(const Checkpoint& checkpoint,
   return std::optional<StoredWeight>(std::move(stored));
 }
 
-Status read(const Checkpoint& checkpoint, const std::string& module,
-            const kernels::WeightLayout& /*layout*/, WeightMemory target) {
-  const TensorInfo* weight = checkpoint.find(module + ".weight");
+Status read_plain(const WeightRead& read) {
+  const TensorInfo* weight = find_part(read.checkpoint, read.module, "weight");
   GLM_CHECK(weight != nullptr);
-  return checkpoint.read(*weight, 0, target.data);
+  return read.checkpoint.read(*weight, 0, read.target[0]);
 }
 
-}  // namespace glm::runner::plain
+}  // namespace glm::runner::formats

@@ -1,0 +1,75 @@
+// GPTQ: {bits, group_size, desc_act, sym, checkpoint_format | format, dynamic, lm_head}.
+//
+// `dynamic` maps regular expressions to what differs there: "-:" in front means not quantized, "+:"
+// or nothing overrides fields. The first match wins.
+#include <string_view>
+
+#include "runner/checkpoint/quantization/methods.h"
+
+namespace glm::runner::quantization {
+namespace {
+
+// The fields that may stand at the top and in an entry of `dynamic`.
+Result<ModuleScheme> scheme_from(const JsonFields& fields, ModuleScheme scheme) {
+  scheme.bits = GLM_TRY(fields.integer("bits", {1, 16}, scheme.bits));
+  if (scheme.bits != 4 && scheme.bits != 8) {
+    return refuse(fields.prefix(), fmt::format("{}-bit GPTQ", scheme.bits),
+                  "a packing of other than 4 or 8 bits");
+  }
+  scheme.group = GLM_TRY(fields.integer("group_size", {-1, 1 << 20}, scheme.group));
+  scheme.symmetric = GLM_TRY(fields.boolean("sym", scheme.symmetric));
+  scheme.activation_order = GLM_TRY(fields.boolean("desc_act", scheme.activation_order));
+  return scheme;
+}
+
+std::string label_of_scheme(const ModuleScheme& scheme) {
+  const std::string type = fmt::format("int{}", scheme.bits);
+  return label_of({.type = type,
+                   .geometry = geometry_of(scheme.group),
+                   .method = QuantMethod::gptq,
+                   .asymmetric = !scheme.symmetric.value_or(true),
+                   .activation_order = scheme.activation_order});
+}
+
+}  // namespace
+
+Status read_gptq(const JsonFields& fields, Quantization& result) {
+  const char* format_name = fields.has("checkpoint_format") ? "checkpoint_format" : "format";
+  const std::string format = GLM_TRY(fields.text(format_name, "gptq"));
+  const bool marlin = GLM_TRY(fields.boolean("is_marlin_format", false));
+  if (marlin || (format != "gptq" && format != "gptq_v2")) {
+    return refuse(fields.prefix(), fmt::format("GPTQ in the {} format", marlin ? "marlin" : format),
+                  "its layout (gptq and gptq_v2 are read)");
+  }
+  const ModuleScheme base = GLM_TRY(scheme_from(fields, {.method = QuantMethod::gptq,
+                                                         .quantized = true,
+                                                         .bits = 4,
+                                                         .group = 128,
+                                                         .symmetric = true,
+                                                         .zeros_less_one = format == "gptq"}));
+  result.label = label_of_scheme(base);
+  if (const std::optional<JsonFields> dynamic = GLM_TRY(fields.object("dynamic"))) {
+    for (const auto& item : dynamic->json().items()) {
+      std::string_view text = item.key();
+      const bool without = text.starts_with("-:");
+      if (without || text.starts_with("+:")) text.remove_prefix(2);
+      const std::string where = fmt::format("{}.dynamic", fields.prefix());
+      ModulePattern pattern = GLM_TRY(ModulePattern::regex(std::string(text)).with(where));
+      ModuleScheme scheme{.method = QuantMethod::gptq};
+      if (!without) {
+        if (!item.value().is_object()) return dynamic->wrong(item.key(), "an object");
+        scheme = GLM_TRY(scheme_from(JsonFields(item.value(), where), base));
+        const std::string label = label_of_scheme(scheme);
+        if (result.label.find(label) == std::string::npos) result.label += ", " + label;
+      }
+      result.rules.push_back({std::move(pattern), scheme});
+    }
+  }
+  if (!GLM_TRY(fields.boolean("lm_head", false))) {
+    result.rules.push_back({ModulePattern::exactly("lm_head"), {.method = QuantMethod::gptq}});
+  }
+  result.rules.push_back({ModulePattern::linear_layers(), base});
+  return Ok{};
+}
+
+}  // namespace glm::runner::quantization
