@@ -16,6 +16,7 @@
 #include "kernels/buffer.h"
 #include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
+#include "kernels/ops/gqa_attention.h"
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/mla_attention.h"
@@ -42,6 +43,7 @@ class Ops {
 
   virtual void add(const Add& args) = 0;
   virtual void embedding(const Embedding& args) = 0;
+  virtual void gqa_attention(const GqaAttention& args) = 0;
   virtual void head_linear(const HeadLinear& args) = 0;
   virtual void linear(const Linear& args) = 0;
   virtual void mla_absorbed(const MlaAbsorbed& args) = 0;

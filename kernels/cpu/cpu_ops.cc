@@ -34,6 +34,7 @@ class CpuOps final : public Ops {
 
   void add(const Add& args) override { cpu::add(pool_, args); }
   void embedding(const Embedding& args) override { cpu::embedding(pool_, args); }
+  void gqa_attention(const GqaAttention& args) override { cpu::gqa_attention(pool_, args); }
   void head_linear(const HeadLinear& args) override { cpu::head_linear(pool_, args); }
   void linear(const Linear& args) override { cpu::linear(pool_, args); }
   void mla_absorbed(const MlaAbsorbed& args) override { cpu::mla_absorbed(pool_, args); }

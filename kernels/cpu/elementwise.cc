@@ -1,4 +1,5 @@
 // The operations that look at each row once: too cheap to share between threads.
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cpu/decode.h"
@@ -52,11 +53,17 @@ void rms_norm(ThreadPool& /*pool*/, const RmsNorm& a) {
 void rope(ThreadPool& /*pool*/, const Rope& a) {
   check(a);
   GLM_CHECK(a.x.dtype == Dtype::f32);
-  const std::int64_t half = a.x.size(2) / 2;
+  const std::int64_t half = a.inv_freq.size(0);
+  const std::int64_t dim = a.x.size(2);
   const bool interleaved = a.pairs == RopePairs::interleaved;
   const auto* positions = a.positions.as<std::int32_t>();
   const auto* inv_freq = a.inv_freq.as<float>();
   for (std::int64_t t = 0; t < a.x.size(0); ++t) {
+    for (std::int64_t h = 0; h < a.x.size(1); ++h) {
+      const float* x = a.x.as<float>() + t * a.x.stride(0) + h * a.x.stride(1);
+      float* out = a.out.as<float>() + t * a.out.stride(0) + h * a.out.stride(1);
+      if (out != x) std::copy(x + 2 * half, x + dim, out + 2 * half);
+    }
     for (std::int64_t k = 0; k < half; ++k) {
       const float angle = static_cast<float>(positions[t]) * inv_freq[k];
       const auto cosine = static_cast<float>(std::cos(static_cast<double>(angle)));

@@ -1,27 +1,14 @@
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/rows_linear.h"
+#include "kernels/cpu/softmax.h"
 #include "kernels/cpu/vector_loops.h"
 
 namespace glm::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kTokensAtOnce = 16;  // keys and values are read once for so many queries
-
-// scores := softmax(scale * scores), in place.
-void softmax(float* scores, std::int64_t count, float scale) {
-  float largest = scores[0];
-  for (std::int64_t j = 1; j < count; ++j) largest = std::max(largest, scores[j]);
-  double sum = 0;
-  for (std::int64_t j = 0; j < count; ++j) {
-    scores[j] = std::exp((scores[j] - largest) * scale);
-    sum += static_cast<double>(scores[j]);
-  }
-  const auto inverse = static_cast<float>(1.0 / sum);
-  for (std::int64_t j = 0; j < count; ++j) scores[j] *= inverse;
-}
 
 }  // namespace
 

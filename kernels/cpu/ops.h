@@ -8,6 +8,7 @@ namespace glm::kernels::cpu {
 
 void add(ThreadPool& pool, const Add& a);
 void embedding(ThreadPool& pool, const Embedding& a);
+void gqa_attention(ThreadPool& pool, const GqaAttention& a);
 void head_linear(ThreadPool& pool, const HeadLinear& a);
 void linear(ThreadPool& pool, const Linear& a);
 void mla_absorbed(ThreadPool& pool, const MlaAbsorbed& a);

@@ -1,14 +1,14 @@
 // Rotary position embedding: pair k of each vector is turned by the angle positions[t] *
-// inv_freq[k].
+// inv_freq[k]. Only the first `rotated` elements form pairs; the others pass through.
 //
 //   y[a] = x[a] * cos - x[b] * sin        interleaved: (a, b) = (2k, 2k + 1)
-//   y[b] = x[b] * cos + x[a] * sin        half_split:  (a, b) = (k, k + dim/2)
+//   y[b] = x[b] * cos + x[a] * sin        half_split:  (a, b) = (k, k + rotated/2)
 //
 //   x, out     [tokens, heads, dim]  f32 | bf16   last axis contiguous; out may be x itself
 //   positions  [tokens]              i32          contiguous, >= 0
-//   inv_freq   [dim / 2]             f32          contiguous
+//   inv_freq   [rotated / 2]         f32          contiguous
 //
-// Bounds   dim even.
+// Bounds   rotated <= dim.
 // Numerics the angle is an f32 product, as in the reference library; cosine and sine are correctly
 //          rounded to f32 from there, at any position. Rotation in f32.
 #pragma once
@@ -36,9 +36,9 @@ inline void check(const Rope& a) {
   match(a.x, "x").rows_contiguous();
   match(a.out, "out").shape({&tokens, &heads, &dim}).dtype({a.x.dtype}).rows_contiguous();
   match(a.positions, "positions").shape({&tokens}).dtype({Dtype::i32}).contiguous();
-  GLM_CHECK(dim.value() % 2 == 0);
-  Dim half("dim / 2", dim.value() / 2);
+  Dim half("rotated / 2");
   match(a.inv_freq, "inv_freq").shape({&half}).dtype({Dtype::f32}).contiguous();
+  GLM_CHECK(2 * half.value() <= dim.value());
 }
 
 }  // namespace glm::kernels

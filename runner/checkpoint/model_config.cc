@@ -46,29 +46,15 @@ Result<std::optional<JsonFields>> rope_object(const JsonFields& fields) {
   return fields.object("rope_scaling");
 }
 
-Status read_rope(const JsonFields& fields, ModelConfig& config) {
-  constexpr NumberRange kTheta = {1.0, 1e12};
-  const std::optional<JsonFields> rope = GLM_TRY(rope_object(fields));
-  if (rope) {
-    for (const char* name : {"rope_type", "type"}) {
-      if (GLM_TRY(rope->text(name, "default")) != "default") {
-        return not_yet(*rope, name, "\"default\"");
-      }
-    }
-    if (GLM_TRY(rope->number("partial_rotary_factor", {0, 1}, 1.0)) != 1.0) {
-      return not_yet(*rope, "partial_rotary_factor", "1");
-    }
-  }
-  if (GLM_TRY(fields.number("partial_rotary_factor", {0, 1}, 1.0)) != 1.0) {
-    return not_yet(fields, "partial_rotary_factor", "1");
-  }
-  const bool nested = !fields.has("rope_theta") && rope && rope->has("rope_theta");
-  config.rope_theta = GLM_TRY((nested ? *rope : fields).number("rope_theta", kTheta));
-  config.rope_interleaved = GLM_TRY(fields.boolean("rope_interleave", true));
-  return Ok{};
+// Inside that object or beside it: writers differ. The reference library believes the inside, and
+// writes both.
+const JsonFields& holder(const JsonFields& fields, const std::optional<JsonFields>& rope,
+                         const std::string& name) {
+  return rope && rope->has(name) ? *rope : fields;
 }
 
 // first_k_dense_replace, or how many entries of mlp_layer_types say "dense" before the first other.
+// Without both, the reference library makes the first layer dense.
 Result<std::int64_t> dense_layers(const JsonFields& fields, std::int64_t layers) {
   if (fields.has("first_k_dense_replace")) {
     return fields.integer("first_k_dense_replace", {0, layers});
@@ -76,10 +62,7 @@ Result<std::int64_t> dense_layers(const JsonFields& fields, std::int64_t layers)
   constexpr std::string_view kWanted =
       "\"dense\" entries followed by \"sparse\" ones, one for each layer";
   const nlohmann::json* types = fields.find("mlp_layer_types");
-  if (types == nullptr) {
-    return make_error(Errc::corrupt,
-                      "{}: neither first_k_dense_replace nor mlp_layer_types is there", kFile);
-  }
+  if (types == nullptr) return 1;
   if (!types->is_array() || static_cast<std::int64_t>(types->size()) < layers) {
     return fields.wrong("mlp_layer_types", kWanted);
   }
@@ -95,7 +78,8 @@ Result<std::int64_t> dense_layers(const JsonFields& fields, std::int64_t layers)
   return dense;
 }
 
-Status read_mla(const JsonFields& fields, MlaDims& mla) {
+Status read_mla(const JsonFields& fields, ModelConfig& config) {
+  MlaDims& mla = config.mla;
   mla.q_rank = GLM_TRY(fields.integer("q_lora_rank", kWidth));
   mla.kv_rank = GLM_TRY(fields.integer("kv_lora_rank", kWidth));
   mla.nope_dim = GLM_TRY(fields.integer("qk_nope_head_dim", kHeadDim));
@@ -107,16 +91,61 @@ Status read_mla(const JsonFields& fields, MlaDims& mla) {
                                                    "qk_rope_head_dim",
                                                    mla.qk_dim()));
   }
+  if (GLM_TRY(fields.boolean("attention_bias", false))) {
+    return not_yet(fields, "attention_bias", "false");
+  }
   return Ok{};
 }
 
-Status read_moe(const JsonFields& fields, MoeDims& moe) {
+Status read_gqa(const JsonFields& fields, ModelConfig& config) {
+  GqaDims& gqa = config.gqa;
+  gqa.kv_heads = GLM_TRY(fields.integer("num_key_value_heads", {1, config.heads}, config.heads));
+  if (config.heads % gqa.kv_heads != 0) {
+    return fields.wrong("num_key_value_heads",
+                        fmt::format("a divisor of {} attention heads", config.heads));
+  }
+  std::optional<std::int64_t> share = config.hidden_size / config.heads;
+  if (config.hidden_size % config.heads != 0 || *share > kHeadDim.max) share.reset();
+  gqa.head_dim = GLM_TRY(fields.integer("head_dim", kHeadDim, share));
+  gqa.bias = GLM_TRY(fields.boolean("attention_bias", false));
+  gqa.qk_norm = GLM_TRY(fields.boolean("use_qk_norm", false));
+  return Ok{};
+}
+
+Status read_rope(const JsonFields& fields, const ConfigDialect& dialect, ModelConfig& config) {
+  constexpr NumberRange kTheta = {1.0, 1e12};
+  const std::optional<JsonFields> rope = GLM_TRY(rope_object(fields));
+  if (rope) {
+    for (const char* name : {"rope_type", "type"}) {
+      if (GLM_TRY(rope->text(name, "default")) != "default") {
+        return not_yet(*rope, name, "\"default\"");
+      }
+    }
+  }
+  config.rope_theta = GLM_TRY(holder(fields, rope, "rope_theta").number("rope_theta", kTheta));
+  config.rope_interleaved = GLM_TRY(fields.boolean("rope_interleave", dialect.rope_interleave));
+
+  const std::string part = "partial_rotary_factor";
+  const JsonFields& where = holder(fields, rope, part);
+  const double factor = GLM_TRY(where.number(part, {0, 1}, dialect.partial_rotary_factor));
+  if (config.gqa.head_dim == 0) return factor == 1.0 ? Status(Ok{}) : not_yet(where, part, "1");
+  config.gqa.rope_dim =
+      static_cast<std::int64_t>(static_cast<double>(config.gqa.head_dim) * factor);
+  if (config.gqa.rope_dim < 2 || config.gqa.rope_dim % 2 != 0) {
+    return make_error(Errc::corrupt,
+                      "{}: {}: {} of a head of {} elements are {}, wanted an even number from 2",
+                      where.prefix(), part, factor, config.gqa.head_dim, config.gqa.rope_dim);
+  }
+  return Ok{};
+}
+
+Status read_moe(const JsonFields& fields, const ConfigDialect& dialect, MoeDims& moe) {
   const std::string experts_name =
       fields.has("n_routed_experts") ? "n_routed_experts" : "num_local_experts";
   moe.experts = GLM_TRY(fields.integer(experts_name, kExperts));
   moe.experts_per_token =
       GLM_TRY(fields.integer("num_experts_per_tok", {1, std::min<std::int64_t>(moe.experts, 256)}));
-  moe.shared_experts = GLM_TRY(fields.integer("n_shared_experts", {0, 64}, 0));
+  moe.shared_experts = GLM_TRY(fields.integer("n_shared_experts", {0, 64}, 1));
   moe.intermediate_size = GLM_TRY(fields.integer("moe_intermediate_size", kWidth));
   moe.groups = GLM_TRY(fields.integer("n_group", {1, moe.experts}, 1));
   moe.groups_kept = GLM_TRY(fields.integer("topk_group", {1, moe.groups}, 1));
@@ -128,8 +157,8 @@ Status read_moe(const JsonFields& fields, MoeDims& moe) {
         "topk_group", fmt::format("enough groups for {} experts per token", moe.experts_per_token));
   }
   moe.normalize_weights = GLM_TRY(fields.boolean("norm_topk_prob", true));
-  moe.routed_scale =
-      static_cast<float>(GLM_TRY(fields.number("routed_scaling_factor", {1e-6, 1e6}, 1.0)));
+  moe.routed_scale = static_cast<float>(
+      GLM_TRY(fields.number("routed_scaling_factor", {1e-6, 1e6}, dialect.routed_scaling_factor)));
   if (GLM_TRY(fields.text("scoring_func", "sigmoid")) != "sigmoid") {
     return not_yet(fields, "scoring_func", "\"sigmoid\"");
   }
@@ -152,13 +181,15 @@ Result<ModelConfig> parse_model_config(std::string_view config_json) {
   const JsonFields fields = GLM_TRY(JsonFields::parse(config_json, std::string(kFile)));
   ModelConfig config;
   config.architecture = GLM_TRY(architecture(fields));
-  GLM_TRY(require_architecture(config.architecture));
+  const ConfigDialect& dialect = GLM_TRY(require_architecture(config.architecture))->dialect;
 
   config.dtype = GLM_TRY(fields.text("torch_dtype", "bfloat16"));
   config.dtype = GLM_TRY(fields.text("dtype", config.dtype));
   config.hidden_size = GLM_TRY(fields.integer("hidden_size", kWidth));
   config.layers = GLM_TRY(fields.integer("num_hidden_layers", kLayers));
-  config.mtp_layers = GLM_TRY(fields.integer("num_nextn_predict_layers", {0, 64}, 0));
+  const std::string mtp_name =
+      fields.has("num_nextn_predict_layers") ? "num_nextn_predict_layers" : "num_mtp_layers";
+  config.mtp_layers = GLM_TRY(fields.integer(mtp_name, {0, 64}, 0));
   config.dense_layers = GLM_TRY(dense_layers(fields, config.layers));
   config.intermediate_size = GLM_TRY(fields.integer("intermediate_size", kWidth));
   config.vocab_size = GLM_TRY(fields.integer("vocab_size", kVocab));
@@ -167,15 +198,13 @@ Result<ModelConfig> parse_model_config(std::string_view config_json) {
   config.rms_norm_eps = static_cast<float>(GLM_TRY(fields.number("rms_norm_eps", {0, 1}, 1e-5)));
   config.tied_embeddings = GLM_TRY(fields.boolean("tie_word_embeddings", false));
   config.eos_ids = GLM_TRY(token_ids(fields, "eos_token_id"));
-  GLM_TRY(read_mla(fields, config.mla));
-  if (config.dense_layers < config.layers) GLM_TRY(read_moe(fields, config.moe));
-  GLM_TRY(read_rope(fields, config));
+  const bool latent = dialect.attention == AttentionKind::latent;
+  GLM_TRY(latent ? read_mla(fields, config) : read_gqa(fields, config));
+  if (config.dense_layers < config.layers) GLM_TRY(read_moe(fields, dialect, config.moe));
+  GLM_TRY(read_rope(fields, dialect, config));
 
   if (GLM_TRY(fields.text("hidden_act", "silu")) != "silu") {
     return not_yet(fields, "hidden_act", "\"silu\"");
-  }
-  if (GLM_TRY(fields.boolean("attention_bias", false))) {
-    return not_yet(fields, "attention_bias", "false");
   }
   return config;
 }

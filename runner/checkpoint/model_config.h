@@ -26,6 +26,17 @@ struct MlaDims {
   std::int64_t cache_dim() const { return kv_rank + rope_dim; }  // values kept per token and layer
 };
 
+// Grouped-query attention. All zero for architectures without it.
+struct GqaDims {
+  std::int64_t kv_heads = 0;  // num_key_value_heads
+  std::int64_t head_dim = 0;  // head_dim, else hidden_size / num_attention_heads
+  std::int64_t rope_dim = 0;  // of a head, rotated: head_dim * partial_rotary_factor
+  bool bias = false;          // attention_bias: of q, k and v, never of o
+  bool qk_norm = false;       // use_qk_norm: of each head's query and key, before rotation
+
+  std::int64_t cache_dim() const { return 2 * kv_heads * head_dim; }  // keys, then values
+};
+
 // Mixture of experts. All zero for dense architectures.
 struct MoeDims {
   std::int64_t experts = 0;            // n_routed_experts
@@ -49,13 +60,18 @@ struct ModelConfig {
   std::int64_t vocab_size = 0;  // rows of the embedding, padding included
   std::int64_t heads = 0;
   std::int64_t context_max = 0;  // max_position_embeddings
-  MlaDims mla;
+  MlaDims mla;                   // one of the two is there
+  GqaDims gqa;
   MoeDims moe;
   double rope_theta = 0;
   bool rope_interleaved = true;
   float rms_norm_eps = 0;
   bool tied_embeddings = false;
   std::vector<std::int32_t> eos_ids;
+
+  // Values kept per token and layer, and how many elements of a head are rotated.
+  std::int64_t cache_dim() const { return mla.cache_dim() + gqa.cache_dim(); }
+  std::int64_t rope_dim() const { return mla.rope_dim + gqa.rope_dim; }
 };
 
 // "glm4_moe_lite": model_type, or what the first of `architectures` stands for.

@@ -146,7 +146,11 @@ Status WeightLoader::claim_module(const std::string& module) {
   if (at == tensors.end() || !(*at)->name.starts_with(prefix)) {
     return make_error(Errc::corrupt, "module '{}' is missing from the checkpoint", module);
   }
-  for (; at != tensors.end() && (*at)->name.starts_with(prefix); ++at) use(**at);
+  // A bias is claimed by whoever adds it; one that nobody adds is worth a note.
+  const std::string bias = prefix + "bias";
+  for (; at != tensors.end() && (*at)->name.starts_with(prefix); ++at) {
+    if ((*at)->name != bias) use(**at);
+  }
   return Ok{};
 }
 
@@ -218,6 +222,29 @@ Result<HostWeight> WeightLoader::fused_experts(const Fused& fused) {
   }
   use(*tensor);
   return all;
+}
+
+Result<bool> WeightLoader::same_bytes(const std::string& a, const std::string& b) const {
+  const TensorInfo* first = checkpoint_.find(a);
+  const TensorInfo* second = checkpoint_.find(b);
+  if (first == nullptr || second == nullptr || first->dtype != second->dtype ||
+      first->shape != second->shape) {
+    return false;
+  }
+  constexpr std::uint64_t kPieceBytes = 1U << 20U;
+  std::vector<std::byte> left(std::min(kPieceBytes, first->size_bytes));
+  std::vector<std::byte> right(left.size());
+  for (std::uint64_t at = 0; at < first->size_bytes; at += left.size()) {
+    const auto count =
+        static_cast<std::size_t>(std::min<std::uint64_t>(left.size(), first->size_bytes - at));
+    GLM_TRY(checkpoint_.read(*first, at, std::span(left).first(count)));
+    GLM_TRY(checkpoint_.read(*second, at, std::span(right).first(count)));
+    if (!std::equal(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(count),
+                    right.begin())) {
+      return false;
+    }
+  }
+  return true;
 }
 
 std::vector<std::string> WeightLoader::notes() const {

@@ -48,6 +48,10 @@ class WeightLoader {
 
   bool has(std::string_view tensor) const { return checkpoint_.find(tensor) != nullptr; }
 
+  // Whether two tensors hold the same: exporters repeat the tables of embedding and head, which then
+  // need memory once. Reads no further than the first difference.
+  Result<bool> same_bytes(const std::string& a, const std::string& b) const;
+
   // A tensor of any plain float dtype, as f32.
   Result<std::vector<float>> floats(const std::string& tensor,
                                     std::initializer_list<std::int64_t> shape);

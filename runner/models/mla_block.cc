@@ -166,11 +166,12 @@ float MlaBlock::scale() const {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(config_->mla.qk_dim())));
 }
 
-void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const Step& step) const {
+void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+                       MlaForm form) const {
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
   const std::int64_t tokens = step.x.size(0);
-  const std::int64_t positions = step.cache.size(0);
+  const std::int64_t positions = step.rows.size(0);
   const TensorView cq = scratch.cq_.view({tokens, dims.q_rank});
   ops.linear({.out = cq, .x = step.x, .weight = q_a_.view()});
   ops.rms_norm(
@@ -179,21 +180,19 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const Step& step) const {
       {.out = scratch.q_.view({tokens, heads * dims.qk_dim()}), .x = cq, .weight = q_b_.view()});
 
   const TensorView ckv = scratch.ckv_.view({tokens, dims.cache_dim()});
-  const TensorView rows = step.cache.slice(0, positions - tokens, tokens);
   ops.linear({.out = ckv, .x = step.x, .weight = kv_a_.view()});
-  ops.rms_norm({.out = rows.slice(1, 0, dims.kv_rank),
+  ops.rms_norm({.out = step.new_rows.slice(1, 0, dims.kv_rank),
                 .x = ckv.slice(1, 0, dims.kv_rank),
                 .weight = kv_a_norm_.view({dims.kv_rank}),
                 .eps = latent_norm_eps_});
-  kernels::Rope rope{.out = as_heads(rows.slice(1, dims.kv_rank, dims.rope_dim)),
+  kernels::Rope rope{.out = as_heads(step.new_rows.slice(1, dims.kv_rank, dims.rope_dim)),
                      .x = as_heads(ckv.slice(1, dims.kv_rank, dims.rope_dim)),
-                     .positions = step.token_positions,
+                     .positions = step.positions,
                      .inv_freq = step.inv_freq,
                      .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
                                                         : kernels::RopePairs::half_split};
   ops.rope(rope);
 
-  MlaForm form = step.form;
   if (form == MlaForm::automatic) {
     form = cheaper_mla_form(dims, heads, {.tokens = tokens, .positions = positions});
   }
@@ -216,7 +215,7 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const Step& step) const {
               .weight = o_.view()});
 }
 
-void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const Step& step) const {
+void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const AttentionStep& step) const {
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
   const std::int64_t tokens = step.x.size(0);
@@ -225,18 +224,18 @@ void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const Step& step) 
                    .x = scratch.q_.view({tokens, heads, dims.qk_dim()}).slice(2, 0, dims.nope_dim),
                    .weight = w_uk_transposed_.view()});
   const TensorView u = scratch.u_.view({tokens, heads, dims.kv_rank});
-  ops.mla_absorbed({.out = u, .q = q, .cache = step.cache, .scale = scale()});
+  ops.mla_absorbed({.out = u, .q = q, .cache = step.rows, .scale = scale()});
   ops.head_linear({.out = scratch.heads_out_.view({tokens, heads, dims.v_dim}),
                    .x = u,
                    .weight = w_uv_.view()});
 }
 
-void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const Step& step) const {
+void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const AttentionStep& step) const {
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
   const std::int64_t tokens = step.x.size(0);
-  const std::int64_t positions = step.cache.size(0);
-  const ConstTensorView latents = step.cache.slice(1, 0, dims.kv_rank);
+  const std::int64_t positions = step.rows.size(0);
+  const ConstTensorView latents = step.rows.slice(1, 0, dims.kv_rank);
   ops.linear({.out = scratch.k_.view({positions, heads * dims.nope_dim}),
               .x = latents,
               .weight = w_uk_.view()});
@@ -246,7 +245,7 @@ void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const Step& step) 
   ops.mla_expanded({.out = scratch.heads_out_.view({tokens, heads, dims.v_dim}),
                     .q = scratch.q_.view({tokens, heads, dims.qk_dim()}),
                     .k = scratch.k_.view({positions, heads, dims.nope_dim}),
-                    .k_rope = step.cache.slice(1, dims.kv_rank, dims.rope_dim),
+                    .k_rope = step.rows.slice(1, dims.kv_rank, dims.rope_dim),
                     .v = scratch.v_.view({positions, heads, dims.v_dim}),
                     .scale = scale()});
 }
@@ -255,6 +254,28 @@ std::uint64_t MlaBlock::size_bytes() const {
   return q_a_.size_bytes() + q_a_norm_.size_bytes() + q_b_.size_bytes() + kv_a_.size_bytes() +
          kv_a_norm_.size_bytes() + w_uk_.size_bytes() + w_uk_transposed_.size_bytes() +
          w_uv_.size_bytes() + o_.size_bytes();
+}
+
+Status MlaLayers::load_layer(WeightLoader& loader, Ops& ops, const std::string& prefix,
+                             const ModelConfig& config) {
+  layers_.push_back(GLM_TRY(MlaBlock::load(loader, ops, prefix, config, latent_norm_eps_)));
+  return Ok{};
+}
+
+Status MlaLayers::allocate_activations(Ops& ops, const ModelConfig& config,
+                                       std::int64_t tokens_max) {
+  scratch_ = GLM_TRY(MlaScratch::allocate(ops, config, tokens_max));
+  return Ok{};
+}
+
+void MlaLayers::forward(Ops& ops, std::size_t layer, const AttentionStep& step) {
+  layers_[layer].forward(ops, scratch_, step, form_);
+}
+
+std::uint64_t MlaLayers::size_bytes() const {
+  std::uint64_t sum = 0;
+  for (const MlaBlock& layer : layers_) sum += layer.size_bytes();
+  return sum;
 }
 
 }  // namespace glm::runner

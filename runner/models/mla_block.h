@@ -17,11 +17,13 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "kernels/ops.h"
 #include "runner/checkpoint/model_config.h"
 #include "runner/checkpoint/weight_loader.h"
+#include "runner/models/attention.h"
 #include "runner/models/device_weight.h"
 #include "runner/models/registry.h"
 
@@ -61,22 +63,14 @@ class MlaBlock {
   static Result<MlaBlock> load(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
                                const ModelConfig& config, float latent_norm_eps);
 
-  struct Step {
-    kernels::ConstTensorView x;  // [tokens, hidden], normed
-    kernels::TensorView out;     // [tokens, hidden]
-    kernels::TensorView cache;   // [positions, kv_rank + rope]; the last rows are written
-    kernels::ConstTensorView token_positions;  // [tokens] i32
-    kernels::ConstTensorView inv_freq;
-    MlaForm form = MlaForm::automatic;
-  };
-  void forward(kernels::Ops& ops, MlaScratch& scratch, const Step& step) const;
-
+  void forward(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+               MlaForm form) const;
   std::uint64_t size_bytes() const;
 
  private:
   Status load_kv_b(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix);
-  void attend_absorbed(kernels::Ops& ops, MlaScratch& scratch, const Step& step) const;
-  void attend_expanded(kernels::Ops& ops, MlaScratch& scratch, const Step& step) const;
+  void attend_absorbed(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step) const;
+  void attend_expanded(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step) const;
   float scale() const;
 
   const ModelConfig* config_ = nullptr;
@@ -90,6 +84,24 @@ class MlaBlock {
   DeviceWeight w_uk_transposed_;  // heads*kv_rank x nope
   DeviceWeight w_uv_;             // heads*v x kv_rank
   DeviceWeight o_;
+};
+
+class MlaLayers final : public Attention {
+ public:
+  MlaLayers(MlaForm form, float latent_norm_eps) : form_(form), latent_norm_eps_(latent_norm_eps) {}
+
+  Status load_layer(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
+                    const ModelConfig& config) override;
+  Status allocate_activations(kernels::Ops& ops, const ModelConfig& config,
+                              std::int64_t tokens_max) override;
+  void forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) override;
+  std::uint64_t size_bytes() const override;
+
+ private:
+  MlaForm form_;
+  float latent_norm_eps_;
+  std::vector<MlaBlock> layers_;
+  MlaScratch scratch_;
 };
 
 }  // namespace glm::runner

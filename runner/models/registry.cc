@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "runner/checkpoint/checkpoint.h"
+#include "runner/models/glm4_moe.h"
 #include "runner/models/glm4_moe_lite.h"
 
 namespace glm::runner {
@@ -17,9 +18,20 @@ struct ArchitectureRow {
 };
 
 // What is known but does not run yet is in runner/checkpoint/architectures.cc.
-constexpr std::array<ArchitectureRow, 1> kArchitectures = {{
+constexpr std::array<ArchitectureRow, 2> kArchitectures = {{
     {"glm4_moe_lite", &load_glm4_moe_lite},
+    {"glm4_moe", &load_glm4_moe},
 }};
+
+Result<std::unique_ptr<kernels::Ops>> open_backend(const LoadOptions& options) {
+  if (options.device != "cpu") {
+    return make_error(Errc::unsupported, "device '{}': models run on the CPU only so far",
+                      options.device);
+  }
+  std::unique_ptr<kernels::Ops> ops = kernels::make_cpu_ops(options.threads);
+  if (options.wrap_ops) ops = options.wrap_ops(std::move(ops));
+  return ops;
+}
 
 }  // namespace
 
@@ -29,7 +41,7 @@ Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
   const Checkpoint checkpoint = GLM_TRY(Checkpoint::open(files));
   for (const ArchitectureRow& row : kArchitectures) {
     if (row.model_type != facts.architecture) continue;
-    return row.load(checkpoint, std::move(facts), kernels::make_cpu_ops(options.threads), options);
+    return row.load(checkpoint, std::move(facts), GLM_TRY(open_backend(options)), options);
   }
   return make_error(Errc::internal, "architecture '{}' passed inspection but has no loader",
                     facts.architecture);

@@ -10,9 +10,16 @@
 namespace glm::runner {
 namespace {
 
+fakes::TinyModelOptions grouped() {
+  fakes::TinyModelOptions options;
+  options.architecture = fakes::FakeArchitecture::glm4_moe;
+  return options;
+}
+
 // The tiny config with one piece of its text replaced.
-std::string edited(const std::string& from, const std::string& to) {
-  std::string config = fakes::tiny_config({});
+std::string edited(const std::string& from, const std::string& to,
+                   const fakes::TinyModelOptions& options = {}) {
+  std::string config = fakes::tiny_config(options);
   const auto at = config.find(from);
   EXPECT_NE(at, std::string::npos) << from;
   return config.replace(at, from.size(), to);
@@ -45,6 +52,52 @@ TEST(ModelConfig, ReadsEveryField) {
   EXPECT_EQ(config.eos_ids, (std::vector<std::int32_t>{3, 5}));
 }
 
+TEST(ModelConfig, ReadsGroupedQueryAttention) {
+  const ModelConfig config = parsed(fakes::tiny_config(grouped()));
+  EXPECT_EQ(config.architecture, "glm4_moe");
+  EXPECT_EQ(config.heads, 3);
+  EXPECT_EQ(config.gqa.kv_heads, 1);
+  EXPECT_EQ(config.gqa.head_dim, 36);
+  EXPECT_EQ(config.gqa.rope_dim, 18);  // half of the head where the file is silent
+  EXPECT_TRUE(config.gqa.bias);
+  EXPECT_TRUE(config.gqa.qk_norm);
+  EXPECT_FALSE(config.rope_interleaved);
+  EXPECT_EQ(config.cache_dim(), 72);
+  EXPECT_EQ(config.rope_dim(), 18);
+  EXPECT_EQ(config.mla.cache_dim(), 0);
+}
+
+TEST(ModelConfig, TakesTheDefaultsOfTheReferenceLibrary) {
+  EXPECT_EQ(parsed(edited(R"("first_k_dense_replace": 1,)", "")).dense_layers, 1);
+  EXPECT_EQ(parsed(edited(R"("n_shared_experts": 1,)", "")).moe.shared_experts, 1);
+  EXPECT_FLOAT_EQ(parsed(edited(R"("routed_scaling_factor": 1.8,)", "")).moe.routed_scale, 1.8F);
+  EXPECT_FLOAT_EQ(
+      parsed(edited(R"("routed_scaling_factor": 1.8,)", "", grouped())).moe.routed_scale, 1.0F);
+  EXPECT_FALSE(parsed(edited(R"("use_qk_norm": true)", R"("x": 1)", grouped())).gqa.qk_norm);
+  EXPECT_FALSE(parsed(edited(R"("attention_bias": true)", R"("x": 1)", grouped())).gqa.bias);
+  EXPECT_EQ(parsed(edited(R"("num_key_value_heads": 1)", R"("x": 1)", grouped())).gqa.kv_heads, 3);
+  EXPECT_EQ(parsed(edited(R"("head_dim": 36)", R"("head_dim": null)", grouped())).gqa.head_dim,
+            96 / 3);
+}
+
+TEST(ModelConfig, ReadsHowMuchOfAHeadIsRotatedFromEitherPlace) {
+  const auto rope_dim = [](const std::string& to) {
+    return parsed(edited(R"("rope_theta": 1000000,)", to, grouped())).gqa.rope_dim;
+  };
+  EXPECT_EQ(rope_dim(R"("rope_theta": 1000000, "partial_rotary_factor": 1.0,)"), 36);
+  EXPECT_EQ(rope_dim(R"("rope_theta": 1000000, "partial_rotary_factor": 0.4,)"), 14);
+  const std::string old_style =
+      edited("rope_parameters",
+             R"(partial_rotary_factor": 0.8, "rope_scaling": null, "rope_theta": 5e5, "ignored)",
+             grouped());
+  EXPECT_EQ(parsed(old_style).gqa.rope_dim, 28);
+  EXPECT_EQ(parsed(old_style).rope_theta, 5e5);
+  // transformers 5 writes both, and means the inner one.
+  EXPECT_EQ(rope_dim(R"("rope_theta": 1e6, "partial_rotary_factor": 0.4}, "partial_rotary_factor":
+      0.5, "ignored": {)"),
+            14);
+}
+
 TEST(ModelConfig, AcceptsTheSpellingsOfOtherWriters) {
   EXPECT_EQ(parsed(edited(R"("first_k_dense_replace": 1)",
                           R"("mlp_layer_types": ["dense", "dense", "sparse"])"))
@@ -57,6 +110,7 @@ TEST(ModelConfig, AcceptsTheSpellingsOfOtherWriters) {
                           R"("rope_theta": 5e5, "rope_scaling": null, "ignored")"))
                 .rope_theta,
             5e5);
+  EXPECT_EQ(parsed(edited("num_nextn_predict_layers", "num_mtp_layers")).mtp_layers, 1);
   EXPECT_EQ(parsed(edited("[3, 5]", "7")).eos_ids, (std::vector<std::int32_t>{7}));
   EXPECT_EQ(parsed(edited("[3, 5]", "null")).eos_ids, (std::vector<std::int32_t>{}));
   EXPECT_EQ(parsed(edited(R"("model_type": "glm4_moe_lite",)", "")).architecture, "glm4_moe_lite");
@@ -128,6 +182,40 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& test) { return test.param.name; });
 
+class GroupedConfigError : public testing::TestWithParam<ErrorCase> {};
+
+TEST_P(GroupedConfigError, NamesTheField) {
+  const auto config = parse_model_config(edited(GetParam().from, GetParam().to, grouped()));
+  ASSERT_FALSE(config.ok());
+  EXPECT_EQ(config.error().message, "config.json: " + GetParam().want);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, GroupedConfigError,
+    testing::ValuesIn(std::vector<ErrorCase>{
+        {"groups_do_not_divide", R"("num_key_value_heads": 1)", R"("num_key_value_heads": 2)",
+         "num_key_value_heads: got 2, wanted a divisor of 3 attention heads"},
+        {"more_kv_heads_than_heads", R"("num_key_value_heads": 1)", R"("num_key_value_heads": 6)",
+         "num_key_value_heads: got 6, wanted an integer from 1 to 3"},
+        {"no_head_dim_to_derive",
+         R"("num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 36)",
+         R"("num_attention_heads": 5)", "head_dim is missing"},
+        {"odd_rotation", R"("head_dim": 36)", R"("head_dim": 38)",
+         "partial_rotary_factor: 0.5 of a head of 38 elements are 19, wanted an even number from "
+         "2"},
+        {"odd_rotation_said_inside", R"("rope_theta": 1000000,)",
+         R"("rope_theta": 1000000, "partial_rotary_factor": 0.25,)",
+         "rope_parameters: partial_rotary_factor: 0.25 of a head of 36 elements are 9, wanted an "
+         "even number from 2"},
+        {"nothing_rotated", R"("head_dim": 36)", R"("head_dim": 36, "partial_rotary_factor": 0)",
+         "partial_rotary_factor: 0 of a head of 36 elements are 0, wanted an even number from 2"},
+        {"absurd_head", R"("head_dim": 36)", R"("head_dim": 4096)",
+         "head_dim: got 4096, wanted an integer from 1 to 1024"},
+        {"bias_in_words", R"("attention_bias": true)", R"("attention_bias": "yes")",
+         "attention_bias: got \"yes\", wanted true or false"},
+    }),
+    [](const auto& test) { return test.param.name; });
+
 TEST(ModelConfig, SaysWhatIsMissingForArchitecturesThatDoNotRunYet) {
   for (const Architecture& row : known_architectures()) {
     if (row.missing.empty()) continue;
@@ -137,14 +225,16 @@ TEST(ModelConfig, SaysWhatIsMissingForArchitecturesThatDoNotRunYet) {
     EXPECT_EQ(config.error().code, Errc::unsupported);
     EXPECT_EQ(config.error().message,
               fmt::format("architecture '{}' is not supported yet: what is missing is {}; this "
-                          "program runs glm4_moe_lite",
+                          "program runs glm4_moe_lite, glm4_moe",
                           row.model_type, row.missing));
   }
   EXPECT_EQ(parse_model_config(R"({"architectures": ["MambaForCausalLM"]})").error().message,
-            "architecture 'MambaForCausalLM' is unknown to this program; it runs glm4_moe_lite");
+            "architecture 'MambaForCausalLM' is unknown to this program; it runs glm4_moe_lite, "
+            "glm4_moe");
   EXPECT_EQ(parse_model_config(R"({"architectures": ["LlamaForCausalLM"]})").error().message,
-            "architecture 'llama' is not supported yet: what is missing is grouped-query "
-            "attention; this program runs glm4_moe_lite");
+            "architecture 'llama' is not supported yet: what is missing is the reading of configs "
+            "without a mixture of experts, and rotary scaling of the llama3 kind; this program "
+            "runs glm4_moe_lite, glm4_moe");
 }
 
 TEST(ModelConfig, RefusesTextThatIsNoConfig) {
@@ -159,13 +249,14 @@ TEST(ModelConfig, RefusesTextThatIsNoConfig) {
 
 // Every cut and many single-byte changes: an answer, never a crash.
 TEST(ModelConfig, AnswersToEveryDamage) {
-  const std::string good = fakes::tiny_config({});
-  for (std::size_t at = 0; at < good.size(); ++at) {
-    (void)parse_model_config(good.substr(0, at));
-    for (const int change : {1, 2, 4, 16}) {
-      std::string bad = good;
-      bad[at] = static_cast<char>(bad[at] ^ change);
-      (void)parse_model_config(bad);
+  for (const std::string& good : {fakes::tiny_config({}), fakes::tiny_config(grouped())}) {
+    for (std::size_t at = 0; at < good.size(); ++at) {
+      (void)parse_model_config(good.substr(0, at));
+      for (const int change : {1, 2, 4, 16}) {
+        std::string bad = good;
+        bad[at] = static_cast<char>(bad[at] ^ change);
+        (void)parse_model_config(bad);
+      }
     }
   }
 }

@@ -75,13 +75,11 @@ class Writer {
     const std::string attention = prefix + ".self_attn";
     norm(prefix + ".input_layernorm.weight", o.hidden);
     norm(prefix + ".post_attention_layernorm.weight", o.hidden);
-    linear(attention + ".q_a_proj", o.q_rank, o.hidden);
-    norm(attention + ".q_a_layernorm.weight", o.q_rank);
-    linear(attention + ".q_b_proj", o.heads * (o.nope + o.rope), o.q_rank);
-    linear(attention + ".kv_a_proj_with_mqa", o.kv_rank + o.rope, o.hidden);
-    norm(attention + ".kv_a_layernorm.weight", o.kv_rank);
-    linear(attention + ".kv_b_proj", o.heads * (o.nope + o.v), o.kv_rank);
-    linear(attention + ".o_proj", o.hidden, o.heads * o.v);
+    if (o.architecture == FakeArchitecture::glm4_moe) {
+      grouped_attention(attention);
+    } else {
+      latent_attention(attention);
+    }
     if (index < o.dense_layers) return mlp(prefix + ".mlp", o.intermediate);
     plain(prefix + ".mlp.gate", o.experts, o.hidden);
     tensors[prefix + ".mlp.gate.e_score_correction_bias"] =
@@ -93,6 +91,30 @@ class Writer {
   }
 
  private:
+  void latent_attention(const std::string& attention) {
+    const TinyModelOptions& o = options_;
+    linear(attention + ".q_a_proj", o.q_rank, o.hidden);
+    norm(attention + ".q_a_layernorm.weight", o.q_rank);
+    linear(attention + ".q_b_proj", o.heads * (o.nope + o.rope), o.q_rank);
+    linear(attention + ".kv_a_proj_with_mqa", o.kv_rank + o.rope, o.hidden);
+    norm(attention + ".kv_a_layernorm.weight", o.kv_rank);
+    linear(attention + ".kv_b_proj", o.heads * (o.nope + o.v), o.kv_rank);
+    linear(attention + ".o_proj", o.hidden, o.heads * o.v);
+  }
+  void grouped_attention(const std::string& attention) {
+    const TinyModelOptions& o = options_;
+    for (const char* name : {".q_proj", ".k_proj", ".v_proj"}) {
+      const std::int64_t rows = (name[1] == 'q' ? o.heads : o.kv_heads) * o.head_dim;
+      linear(attention + name, rows, o.hidden);
+      if (!o.attention_bias) continue;
+      tensors[attention + name + ".bias"] = bf16_tensor({rows}, numbers(rows, 0.5F));
+    }
+    linear(attention + ".o_proj", o.hidden, o.heads * o.head_dim);
+    if (!o.qk_norm) return;
+    norm(attention + ".q_norm.weight", o.head_dim);
+    norm(attention + ".k_norm.weight", o.head_dim);
+  }
+
   const TinyModelOptions& options_;
   std::mt19937 random_;
 };
@@ -170,21 +192,29 @@ std::string tiny_config(const TinyModelOptions& o) {
         o.weights == FakeWeights::int4_group32 ? R"("group_size": 32, "strategy": "group")"
                                                : R"("group_size": null, "strategy": "channel")");
   }
+  const bool grouped = o.architecture == FakeArchitecture::glm4_moe;
+  const std::string attention =
+      grouped ? fmt::format(R"("num_key_value_heads": {}, "head_dim": {}, "attention_bias": {},
+  "use_qk_norm": {})",
+                            o.kv_heads, o.head_dim, o.attention_bias, o.qk_norm)
+              : fmt::format(R"("num_key_value_heads": {}, "q_lora_rank": {}, "kv_lora_rank": {},
+  "qk_nope_head_dim": {}, "qk_rope_head_dim": {}, "v_head_dim": {}, "attention_bias": false)",
+                            o.heads, o.q_rank, o.kv_rank, o.nope, o.rope, o.v);
   return fmt::format(R"({{
-  "architectures": ["Glm4MoeLiteForCausalLM"], "model_type": "glm4_moe_lite", {}
+  "architectures": ["{}"], "model_type": "{}", {}
   "dtype": "bfloat16", "hidden_size": {}, "num_hidden_layers": {}, "first_k_dense_replace": {},
-  "num_attention_heads": {}, "num_key_value_heads": {}, "q_lora_rank": {}, "kv_lora_rank": {},
-  "qk_nope_head_dim": {}, "qk_rope_head_dim": {}, "v_head_dim": {}, "intermediate_size": {},
+  "num_attention_heads": {}, {}, "intermediate_size": {},
   "n_routed_experts": {}, "num_experts_per_tok": {}, "n_shared_experts": 1,
   "moe_intermediate_size": {}, "n_group": 1, "topk_group": 1, "norm_topk_prob": true,
   "routed_scaling_factor": 1.8, "rms_norm_eps": 1e-05, "rope_parameters": {{"rope_theta": 1000000,
   "rope_type": "default"}}, "vocab_size": {}, "max_position_embeddings": {}, "hidden_act": "silu",
-  "tie_word_embeddings": false, "attention_bias": false, "num_nextn_predict_layers": 1,
+  "tie_word_embeddings": false, "num_nextn_predict_layers": 1,
   "eos_token_id": [3, 5], "pad_token_id": 3
 }})",
-                     quantization, o.hidden, o.layers, o.dense_layers, o.heads, o.heads, o.q_rank,
-                     o.kv_rank, o.nope, o.rope, o.v, o.intermediate, o.experts, o.experts_per_token,
-                     o.moe_intermediate, o.vocab, o.context_max);
+                     grouped ? "Glm4MoeForCausalLM" : "Glm4MoeLiteForCausalLM",
+                     grouped ? "glm4_moe" : "glm4_moe_lite", quantization, o.hidden, o.layers,
+                     o.dense_layers, o.heads, attention, o.intermediate, o.experts,
+                     o.experts_per_token, o.moe_intermediate, o.vocab, o.context_max);
 }
 
 FakeTensors tiny_tensors(const TinyModelOptions& options) {

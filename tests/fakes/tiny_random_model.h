@@ -47,10 +47,12 @@ FakeTensor byte_tensor(std::string dtype, const std::vector<std::int64_t>& shape
 void write_file(const std::filesystem::path& path, const std::string& text);
 void write_safetensors(const std::filesystem::path& path, const FakeTensors& tensors);
 
+enum class FakeArchitecture { glm4_moe_lite, glm4_moe };
 enum class FakeWeights { bf16, int4_group32, int4_channel };
 
 struct TinyModelOptions {
   std::uint32_t seed = 1;
+  FakeArchitecture architecture = FakeArchitecture::glm4_moe_lite;
   FakeWeights weights = FakeWeights::bf16;
   std::int64_t hidden = 96;
   std::int64_t layers = 3;
@@ -61,6 +63,10 @@ struct TinyModelOptions {
   std::int64_t nope = 24;
   std::int64_t rope = 8;
   std::int64_t v = 20;
+  std::int64_t kv_heads = 1;  // this and the next three of glm4_moe only
+  std::int64_t head_dim = 36;
+  bool attention_bias = true;
+  bool qk_norm = true;
   std::int64_t intermediate = 160;
   std::int64_t experts = 5;
   std::int64_t experts_per_token = 2;
@@ -69,7 +75,7 @@ struct TinyModelOptions {
   std::int64_t context_max = 512;
 };
 
-// config.json of a glm4_moe_lite.
+// config.json.
 std::string tiny_config(const TinyModelOptions& options);
 
 // Every tensor it wants, and an MTP layer's eh_proj on top.

@@ -1,5 +1,6 @@
-// A checkpoint of random numbers in awkward shapes: every way through the model must give the same
-// logits, and a broken checkpoint must be named.
+// Checkpoints of random numbers in awkward shapes, of every architecture that runs: every way
+// through the model must give the same logits, and a broken checkpoint must be named. That the
+// logits are the right ones is reference_logits_test.cc's business.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,12 +8,14 @@
 #include <cstring>
 
 #include "kernels/dtype.h"
+#include "runner/checkpoint/architectures.h"
 #include "runner/models/registry.h"
 #include "tests/fakes/tiny_random_model.h"
 
 namespace glm::runner {
 namespace {
 
+using fakes::FakeArchitecture;
 using fakes::FakeTensors;
 using fakes::FakeWeights;
 using fakes::TemporaryFolder;
@@ -61,10 +64,17 @@ float largest(const std::vector<float>& a) {
   return found;
 }
 
-class TinyModel : public testing::TestWithParam<FakeWeights> {
+struct Kind {
+  const char* name;
+  FakeArchitecture architecture;
+  FakeWeights weights;
+};
+
+class TinyModel : public testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
-    options_.weights = GetParam();
+    options_.architecture = GetParam().architecture;
+    options_.weights = GetParam().weights;
     fakes::write_tiny_model(folder_.path(), options_);
   }
   TemporaryFolder folder_;
@@ -73,7 +83,11 @@ class TinyModel : public testing::TestWithParam<FakeWeights> {
 
 TEST_P(TinyModel, GivesTheSameLogitsHoweverThePromptIsSplit) {
   const auto tokens = prompt(70);
-  for (const MlaForm form : {MlaForm::automatic, MlaForm::absorbed, MlaForm::expanded}) {
+  std::vector<MlaForm> forms = {MlaForm::automatic};
+  if (GetParam().architecture == FakeArchitecture::glm4_moe_lite) {
+    forms.insert(forms.end(), {MlaForm::absorbed, MlaForm::expanded});
+  }
+  for (const MlaForm form : forms) {
     LoadOptions options;
     options.mla_form = form;
     options.threads = 2;
@@ -84,20 +98,6 @@ TEST_P(TinyModel, GivesTheSameLogitsHoweverThePromptIsSplit) {
       EXPECT_LT(largest_difference(whole, logits_of(*model, tokens, piece)), 2e-5F * largest(whole))
           << "pieces of " << piece;
     }
-  }
-}
-
-TEST_P(TinyModel, GivesTheSameLogitsAbsorbedAndExpanded) {
-  for (const std::size_t length : {1U, 2U, 33U, 129U}) {
-    const auto tokens = prompt(length);
-    LoadOptions options;
-    options.mla_form = MlaForm::absorbed;
-    const std::vector<float> absorbed =
-        logits_of(*load(folder_.path(), options), tokens, tokens.size());
-    options.mla_form = MlaForm::expanded;
-    const std::vector<float> expanded =
-        logits_of(*load(folder_.path(), options), tokens, tokens.size());
-    EXPECT_LT(largest_difference(absorbed, expanded), 2e-5F * largest(absorbed));
   }
 }
 
@@ -125,12 +125,39 @@ TEST_P(TinyModel, ForgetsWhatIsTruncated) {
   EXPECT_LT(largest_difference(first, again), 2e-5F * largest(first));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TinyModel,
-                         testing::Values(FakeWeights::bf16, FakeWeights::int4_group32,
-                                         FakeWeights::int4_channel));
+constexpr Kind kKinds[] = {
+    {"glm4_moe_lite_bf16", FakeArchitecture::glm4_moe_lite, FakeWeights::bf16},
+    {"glm4_moe_lite_int4_group32", FakeArchitecture::glm4_moe_lite, FakeWeights::int4_group32},
+    {"glm4_moe_lite_int4_channel", FakeArchitecture::glm4_moe_lite, FakeWeights::int4_channel},
+    {"glm4_moe_bf16", FakeArchitecture::glm4_moe, FakeWeights::bf16},
+    {"glm4_moe_int4_group32", FakeArchitecture::glm4_moe, FakeWeights::int4_group32},
+    {"glm4_moe_int4_channel", FakeArchitecture::glm4_moe, FakeWeights::int4_channel},
+};
+INSTANTIATE_TEST_SUITE_P(All, TinyModel, testing::ValuesIn(kKinds),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(Glm4MoeLite, GivesTheSameLogitsAbsorbedAndExpanded) {
+  for (const auto weights : {FakeWeights::bf16, FakeWeights::int4_group32}) {
+    TinyModelOptions tiny;
+    tiny.weights = weights;
+    TemporaryFolder folder;
+    fakes::write_tiny_model(folder.path(), tiny);
+    for (const std::size_t length : {1U, 2U, 33U, 129U}) {
+      const auto tokens = prompt(length);
+      LoadOptions options;
+      options.mla_form = MlaForm::absorbed;
+      const std::vector<float> absorbed =
+          logits_of(*load(folder.path(), options), tokens, tokens.size());
+      options.mla_form = MlaForm::expanded;
+      const std::vector<float> expanded =
+          logits_of(*load(folder.path(), options), tokens, tokens.size());
+      EXPECT_LT(largest_difference(absorbed, expanded), 2e-5F * largest(absorbed));
+    }
+  }
+}
 
 // The same weights decoded by hand into a plain checkpoint must give the same bits.
-TEST(Glm4MoeLite, ReadsQuantizedWeightsExactly) {
+TEST(Decoder, ReadsQuantizedWeightsExactly) {
   TinyModelOptions options;
   options.weights = FakeWeights::int4_group32;
   TemporaryFolder packed;
@@ -174,7 +201,25 @@ TEST(Glm4MoeLite, ReadsQuantizedWeightsExactly) {
             logits_of(*load(unpacked.path(), {}), tokens, 20));
 }
 
-TEST(Glm4MoeLite, ReadsFusedExperts) {
+TEST(Decoder, RunsWithoutAnyExperts) {
+  TinyModelOptions options;
+  options.dense_layers = options.layers;
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), options);
+  const auto model = load(folder.path(), {});
+  EXPECT_TRUE(model->facts().notes.empty());
+  EXPECT_GT(largest(logits_of(*model, prompt(3), 3)), 0.1F);
+}
+
+TEST(Decoder, LoadsEveryArchitectureThatMissesNothing) {
+  std::vector<std::string_view> complete;
+  for (const Architecture& row : known_architectures()) {
+    if (row.missing.empty()) complete.push_back(row.model_type);
+  }
+  EXPECT_EQ(supported_architectures(), complete);
+}
+
+TEST(Decoder, ReadsFusedExperts) {
   TinyModelOptions options;
   TemporaryFolder single;
   fakes::write_tiny_model(single.path(), options);
@@ -202,6 +247,45 @@ TEST(Glm4MoeLite, ReadsFusedExperts) {
   const auto tokens = prompt(9);
   EXPECT_EQ(logits_of(*load(single.path(), {}), tokens, 9),
             logits_of(*load(folder.path(), {}), tokens, 9));
+}
+
+// Absence and presence of biases and norms are said twice, by the config and by the tensors.
+TEST(Glm4Moe, RefusesTensorsTheConfigDenies) {
+  TinyModelOptions options;
+  options.architecture = FakeArchitecture::glm4_moe;
+  const FakeTensors tensors = fakes::tiny_tensors(options);
+  TemporaryFolder folder;
+  const auto message = [&](const TinyModelOptions& config) {
+    fakes::write_file(folder.path() / "config.json", fakes::tiny_config(config));
+    fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+    const auto model = load_model(std::move(files_in(folder.path())).value(), {});
+    return model.ok() ? "it loaded" : model.error().message;
+  };
+  EXPECT_EQ(message(options), "it loaded");
+  TinyModelOptions plain = options;
+  plain.attention_bias = false;
+  EXPECT_EQ(message(plain),
+            "tensor 'model.layers.0.self_attn.q_proj.bias' is there, but config.json says "
+            "attention_bias is false (or leaves it out): one of the two is wrong");
+  plain = options;
+  plain.qk_norm = false;
+  EXPECT_EQ(message(plain),
+            "tensor 'model.layers.0.self_attn.q_norm.weight' is there, but config.json says "
+            "use_qk_norm is false (or leaves it out): one of the two is wrong");
+}
+
+TEST(Glm4Moe, NamesTheNormThatIsMissing) {
+  TinyModelOptions options;
+  options.architecture = FakeArchitecture::glm4_moe;
+  FakeTensors tensors = fakes::tiny_tensors(options);
+  tensors.erase("model.layers.2.self_attn.k_norm.weight");
+  TemporaryFolder folder;
+  fakes::write_file(folder.path() / "config.json", fakes::tiny_config(options));
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  const auto model = load_model(std::move(files_in(folder.path())).value(), {});
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.error().message,
+            "tensor 'model.layers.2.self_attn.k_norm.weight' is missing from the checkpoint");
 }
 
 class BrokenModel : public testing::Test {
@@ -248,7 +332,7 @@ TEST_F(BrokenModel, IsNotNeededWhenTheStopComes) {
   EXPECT_EQ(error(fakes::tiny_tensors({}), options), "loading was cancelled");
 }
 
-TEST(Glm4MoeLite, NotesWhatItDidNotUse) {
+TEST(Decoder, NotesWhatItDidNotUse) {
   TemporaryFolder folder;
   FakeTensors tensors = fakes::tiny_tensors({});
   tensors["model.mystery.weight"] = fakes::bf16_tensor({1}, {1});
@@ -261,7 +345,54 @@ TEST(Glm4MoeLite, NotesWhatItDidNotUse) {
   EXPECT_TRUE(model->facts().has_mtp);
 }
 
-TEST(Glm4MoeLite, RefusesRequestsThatCannotBeRun) {
+TEST(Decoder, NotesABiasThatNobodyAdds) {
+  TemporaryFolder folder;
+  FakeTensors tensors = fakes::tiny_tensors({});
+  tensors["model.layers.0.self_attn.o_proj.bias"] =
+      fakes::bf16_tensor({96}, std::vector<float>(96, 1));
+  fakes::write_file(folder.path() / "config.json", fakes::tiny_config({}));
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  EXPECT_THAT(load(folder.path(), {})->facts().notes,
+              testing::ElementsAre("1 tensors of the checkpoint were not used: "
+                                   "model.layers.0.self_attn.o_proj.bias"));
+}
+
+TEST(Decoder, KeepsATableThatIsThereTwiceOnce) {
+  TemporaryFolder folder;
+  FakeTensors tensors = fakes::tiny_tensors({});
+  fakes::write_file(folder.path() / "config.json", fakes::tiny_config({}));
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  const std::uint64_t apart = load(folder.path(), {})->weight_bytes();
+  tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"];
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  const auto model = load(folder.path(), {});
+  EXPECT_EQ(model->weight_bytes(), apart - tensors["lm_head.weight"].bytes.size());
+  EXPECT_THAT(model->facts().notes, testing::IsEmpty());
+  // The same checkpoint with tied embeddings says the same.
+  const std::vector<float> logits = logits_of(*model, prompt(9), 9);
+  std::string config = fakes::tiny_config({});
+  const std::string untied = R"("tie_word_embeddings": false)";
+  config.replace(config.find(untied), untied.size(), R"("tie_word_embeddings": true)");
+  fakes::write_file(folder.path() / "config.json", config);
+  EXPECT_EQ(logits_of(*load(folder.path(), {}), prompt(9), 9), logits);
+}
+
+TEST(Decoder, KeepsOnlyWhatEachArchitectureNeedsOfAToken) {
+  TinyModelOptions options;
+  for (const auto architecture : {FakeArchitecture::glm4_moe_lite, FakeArchitecture::glm4_moe}) {
+    options.architecture = architecture;
+    TemporaryFolder folder;
+    fakes::write_tiny_model(folder.path(), options);
+    const auto model = load(folder.path(), {});
+    const auto cache = std::move(model->make_cache(7)).value();
+    // The facts count 16-bit values, the CPU keeps 32 bits.
+    EXPECT_EQ(cache->size_bytes(), 7 * 2 * model->facts().kv_bytes_per_token);
+    const std::int64_t values = architecture == FakeArchitecture::glm4_moe ? 2 * 36 : 64 + 8;
+    EXPECT_EQ(model->facts().kv_bytes_per_token, static_cast<std::uint64_t>(3 * values * 2));
+  }
+}
+
+TEST(Decoder, RefusesRequestsThatCannotBeRun) {
   TemporaryFolder folder;
   fakes::write_tiny_model(folder.path(), {});
   const auto model = load(folder.path(), {});

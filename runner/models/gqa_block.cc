@@ -1,0 +1,167 @@
+#include "runner/models/gqa_block.h"
+
+#include <cmath>
+
+namespace glm::runner {
+namespace {
+
+using kernels::ConstTensorView;
+using kernels::Dtype;
+using kernels::Ops;
+using kernels::TensorView;
+
+// The columns of a matrix as vectors of `heads` heads.
+template <typename View>
+View as_heads(const View& matrix, std::int64_t heads) {
+  View view = matrix;
+  view.rank = 3;
+  view.shape = {matrix.size(0), heads, matrix.size(1) / heads};
+  view.strides = {matrix.stride(0), matrix.size(1) / heads, matrix.stride(1)};
+  return view;
+}
+
+Status agree(const WeightLoader& loader, const std::string& tensor, const char* field,
+             bool wanted) {
+  if (wanted || !loader.has(tensor)) return Ok{};
+  return make_error(Errc::corrupt,
+                    "tensor '{}' is there, but config.json says {} is false (or leaves it out): "
+                    "one of the two is wrong",
+                    tensor, field);
+}
+
+}  // namespace
+
+Result<GqaScratch> GqaScratch::allocate(Ops& ops, const ModelConfig& config,
+                                        std::int64_t tokens_max) {
+  const std::int64_t head = tokens_max * config.gqa.head_dim;
+  const auto room = [&](std::int64_t capacity) {
+    return DeviceArray::allocate(ops, ops.activation_dtype(), capacity);
+  };
+  GqaScratch scratch;
+  scratch.q_ = GLM_TRY(room(config.heads * head));
+  scratch.k_ = GLM_TRY(room(config.gqa.kv_heads * head));
+  scratch.heads_out_ = GLM_TRY(room(config.heads * head));
+  return scratch;
+}
+
+Result<GqaBlock::Projection> GqaBlock::load_projection(WeightLoader& loader, Ops& ops,
+                                                       const std::string& module, WeightShape shape,
+                                                       bool has_bias) {
+  const std::string bias = module + ".bias";
+  GLM_TRY(agree(loader, bias, "attention_bias", has_bias));
+  Projection projection;
+  projection.outputs = shape.rows;
+  projection.weight = GLM_TRY(load_weight(loader, ops, module, shape));
+  if (!has_bias) return projection;
+  const std::vector<float> values = GLM_TRY(loader.floats(bias, {shape.rows}));
+  projection.bias = GLM_TRY(DeviceArray::allocate(ops, Dtype::f32, shape.rows));
+  ops.upload(projection.bias.view({shape.rows}).data, std::as_bytes(std::span(values)));
+  GLM_TRY(ops.sync());
+  return projection;
+}
+
+void GqaBlock::Projection::apply(Ops& ops, const ConstTensorView& x, const TensorView& out) const {
+  const bool has_bias = bias.capacity() > 0;
+  ops.linear({.out = out,
+              .x = x,
+              .weight = weight.view(),
+              .bias = has_bias ? ConstTensorView(bias.view({outputs})) : ConstTensorView()});
+}
+
+Result<GqaBlock> GqaBlock::load(WeightLoader& loader, Ops& ops, const std::string& prefix,
+                                const ModelConfig& config) {
+  const GqaDims& dims = config.gqa;
+  const std::int64_t wide = config.heads * dims.head_dim;
+  const std::int64_t narrow = dims.kv_heads * dims.head_dim;
+  const auto projection = [&](const char* name, std::int64_t outputs) {
+    return load_projection(loader, ops, prefix + name, {outputs, config.hidden_size}, dims.bias);
+  };
+  GqaBlock block;
+  block.config_ = &config;
+  block.q_ = GLM_TRY(projection(".q_proj", wide));
+  block.k_ = GLM_TRY(projection(".k_proj", narrow));
+  block.v_ = GLM_TRY(projection(".v_proj", narrow));
+  block.o_ = GLM_TRY(load_weight(loader, ops, prefix + ".o_proj", {config.hidden_size, wide}));
+  const std::string q_norm = prefix + ".q_norm.weight";
+  const std::string k_norm = prefix + ".k_norm.weight";
+  GLM_TRY(agree(loader, q_norm, "use_qk_norm", dims.qk_norm));
+  GLM_TRY(agree(loader, k_norm, "use_qk_norm", dims.qk_norm));
+  if (dims.qk_norm) {
+    block.q_norm_ = GLM_TRY(load_vector(loader, ops, q_norm, dims.head_dim));
+    block.k_norm_ = GLM_TRY(load_vector(loader, ops, k_norm, dims.head_dim));
+  }
+  return block;
+}
+
+void GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step) const {
+  const GqaDims& dims = config_->gqa;
+  const std::int64_t heads = config_->heads;
+  const std::int64_t tokens = step.x.size(0);
+  const std::int64_t narrow = dims.kv_heads * dims.head_dim;
+  const TensorView q = scratch.q_.view({tokens, heads * dims.head_dim});
+  const TensorView k = scratch.k_.view({tokens, narrow});
+  q_.apply(ops, step.x, q);
+  k_.apply(ops, step.x, k);
+  v_.apply(ops, step.x, step.new_rows.slice(1, narrow, narrow));
+
+  const auto norm = [&](const DeviceArray& array, std::int64_t count, const DeviceArray& weight) {
+    const TensorView rows = array.view({tokens * count, dims.head_dim});
+    ops.rms_norm({.out = rows,
+                  .x = rows,
+                  .weight = weight.view({dims.head_dim}),
+                  .eps = config_->rms_norm_eps});
+  };
+  if (dims.qk_norm) {
+    norm(scratch.q_, heads, q_norm_);
+    norm(scratch.k_, dims.kv_heads, k_norm_);
+  }
+
+  kernels::Rope rope{.out = as_heads(q, heads),
+                     .x = as_heads(q, heads),
+                     .positions = step.positions,
+                     .inv_freq = step.inv_freq,
+                     .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
+                                                        : kernels::RopePairs::half_split};
+  ops.rope(rope);
+  rope.out = as_heads(step.new_rows.slice(1, 0, narrow), dims.kv_heads);
+  rope.x = as_heads(k, dims.kv_heads);
+  ops.rope(rope);
+
+  const TensorView out = scratch.heads_out_.view({tokens, heads * dims.head_dim});
+  ops.gqa_attention(
+      {.out = as_heads(out, heads),
+       .q = as_heads(q, heads),
+       .k = as_heads(step.rows.slice(1, 0, narrow), dims.kv_heads),
+       .v = as_heads(step.rows.slice(1, narrow, narrow), dims.kv_heads),
+       .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(dims.head_dim)))});
+  ops.linear({.out = step.out, .x = out, .weight = o_.view()});
+}
+
+std::uint64_t GqaBlock::size_bytes() const {
+  return q_.size_bytes() + k_.size_bytes() + v_.size_bytes() + o_.size_bytes() +
+         q_norm_.size_bytes() + k_norm_.size_bytes();
+}
+
+Status GqaLayers::load_layer(WeightLoader& loader, Ops& ops, const std::string& prefix,
+                             const ModelConfig& config) {
+  layers_.push_back(GLM_TRY(GqaBlock::load(loader, ops, prefix, config)));
+  return Ok{};
+}
+
+Status GqaLayers::allocate_activations(Ops& ops, const ModelConfig& config,
+                                       std::int64_t tokens_max) {
+  scratch_ = GLM_TRY(GqaScratch::allocate(ops, config, tokens_max));
+  return Ok{};
+}
+
+void GqaLayers::forward(Ops& ops, std::size_t layer, const AttentionStep& step) {
+  layers_[layer].forward(ops, scratch_, step);
+}
+
+std::uint64_t GqaLayers::size_bytes() const {
+  std::uint64_t sum = 0;
+  for (const GqaBlock& layer : layers_) sum += layer.size_bytes();
+  return sum;
+}
+
+}  // namespace glm::runner
