@@ -58,9 +58,12 @@ TEST(ModelFacts, SumsUpFormatsByGroup) {
   ASSERT_TRUE(facts.ok()) << facts.error().message;
   EXPECT_EQ(facts->format_summary, "int4 g32 (compressed-tensors)");
   EXPECT_FALSE(facts->has_mtp);
-  EXPECT_EQ(facts->notes, std::vector<std::string>{
-                              "layer 3 is a part of an MTP layer only (without enorm, hnorm, "
-                              "self_attn, mlp) and is left aside"});
+  EXPECT_EQ(facts->notes,
+            (std::vector<std::string>{
+                "layer 3 is a part of an MTP layer only (without enorm, hnorm, self_attn, mlp) and "
+                "is left aside",
+                "2 modules (the first is 'lm_head') are stored unquantized although config.json: "
+                "quantization_config says otherwise"}));
   EXPECT_EQ(facts->eos_ids, (std::vector<std::int32_t>{3, 5, 7}));
   std::map<std::string, std::uint64_t> modules;
   for (const FormatGroup& row : facts->formats) modules[row.group] += row.modules;

@@ -2,13 +2,26 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <iterator>
 
 namespace glm::fakes {
 namespace {
 
+// Writers put tensors in this order, and then by name.
+std::size_t rank_of(std::string_view dtype) {
+  constexpr std::array<std::string_view, 8> kOrder = {"I64", "F32",     "I32", "BF16",
+                                                      "F16", "F8_E4M3", "I8",  "U8"};
+  return static_cast<std::size_t>(std::find(kOrder.begin(), kOrder.end(), dtype) - kOrder.begin());
+}
+
 // The JSON of a header as writers write it, padded to eight bytes.
-std::string header_of(std::span<const NamedTensor* const> tensors, std::uint64_t& data_bytes) {
+std::string header_of(std::vector<const NamedTensor*> tensors, std::uint64_t& data_bytes) {
+  std::sort(tensors.begin(), tensors.end(), [](const NamedTensor* a, const NamedTensor* b) {
+    const std::size_t x = rank_of(a->dtype), y = rank_of(b->dtype);
+    return x == y ? a->name < b->name : x < y;
+  });
   std::string json = R"({"__metadata__":{"format":"pt"})";
   data_bytes = 0;
   for (const NamedTensor* tensor : tensors) {

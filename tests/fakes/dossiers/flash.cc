@@ -194,11 +194,10 @@ Dossier quanttrio() {
     "group_size": 128, "version": "gemm", "zero_point": true,
     "modules_to_not_convert": ["self_attn", "mlp.gate.", "eh_proj", "lm_head"]})");
   Dossier dossier = named("QuantTrio/GLM-4.7-Flash-AWQ", config);
-  dossier.tensors =
-      tensors_of(glm_inventory(kFlash, Mtp::shares_tables, "F16"), [](const Module& m) {
-        const bool packed = m.linear && m.has(".mlp.");
-        return packed ? awq_gemm(128) : plain("F16");
-      });
+  dossier.tensors = tensors_of(glm_inventory(kFlash, Mtp::own_tables, "F16"), [](const Module& m) {
+    const bool packed = m.linear && m.has(".mlp.");
+    return packed ? awq_gemm(128) : plain("F16");
+  });
   shard(dossier, {.files = 4});
   return dossier;
 }

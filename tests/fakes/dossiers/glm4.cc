@@ -224,7 +224,7 @@ Dossier gptq_mix() {
     "dynamic": {"-:.*model\\.layers\\.92\\..*": {}, "-:.*mlp\\.gate$": {},
                 "-:.*self_attn.*": {}, "-:.*shared_experts.*": {},
                 "-:.*model\\.layers\\.[0-2]\\..*": {},
-                "+:.*experts\\.[0-9]+\\.down_proj$": {"bits": 8}}})json");
+                "+:model\\.layers\\.([0-9]|[1-8][0-9]|9[01])\\.mlp\\.experts\\.[0-9]+\\.down_proj$": {"bits": 8}}})json");
   Dossier dossier = named("QuantTrio/GLM-4.7-GPTQ-Int4-Int8Mix", config);
   dossier.tensors =
       tensors_of(glm_inventory(kGlm4, Mtp::shares_tables, "F16"), [](const Module& m) {
