@@ -138,7 +138,9 @@ TEST_F(ShowRemote, TellsWhatCannotRunAndWhy) {
 
 TEST_F(ShowRemote, SaysWhatIsNowhere) {
   const Ran nowhere = glm({"show", "org/nowhere"});
-  EXPECT_EQ(nowhere.exit_code, 8) << nowhere.err;  // the hub does not tell private from missing
+  EXPECT_EQ(nowhere.exit_code, 3);
+  EXPECT_THAT(nowhere.err,
+              HasSubstr("model \"org/nowhere\" not found: org/nowhere does not exist"));
   const Ran unknown = glm({"show", "no-such-model"});
   EXPECT_EQ(unknown.exit_code, 3);
   EXPECT_THAT(unknown.err, HasSubstr("model \"no-such-model\" not found"));

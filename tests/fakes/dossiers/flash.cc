@@ -192,7 +192,7 @@ Dossier quanttrio() {
   config["dtype"] = "float16";
   config["quantization_config"] = Json::parse(R"({"quant_method": "awq", "bits": 4,
     "group_size": 128, "version": "gemm", "zero_point": true,
-    "modules_to_not_convert": ["self_attn", "mlp.gate.", "eh_proj", "lm_head"]})");
+    "modules_to_not_convert": ["self_attn", "mlp.gate.", "eh_proj", "shared_head", "lm_head"]})");
   Dossier dossier = named("QuantTrio/GLM-4.7-Flash-AWQ", config);
   dossier.tensors = tensors_of(glm_inventory(kFlash, Mtp::own_tables, "F16"), [](const Module& m) {
     const bool packed = m.linear && m.has(".mlp.");
