@@ -28,10 +28,12 @@ class RoutingOps final : public Ops {
     inner_->download(target, source);
   }
   Status sync() override { return inner_->sync(); }
+  std::uint64_t memory_free() const override { return inner_->memory_free(); }
 
   void add(const Add& args) override { inner_->add(args); }
   void embedding(const Embedding& args) override { inner_->embedding(args); }
   void gqa_attention(const GqaAttention& args) override { inner_->gqa_attention(args); }
+  void gather_rows(const GatherRows& args) override { inner_->gather_rows(args); }
   void head_linear(const HeadLinear& args) override { inner_->head_linear(args); }
   void linear(const Linear& args) override { inner_->linear(args); }
   void mla_absorbed(const MlaAbsorbed& args) override { inner_->mla_absorbed(args); }
@@ -39,6 +41,7 @@ class RoutingOps final : public Ops {
   void moe_mlp(const MoeMlp& args) override { inner_->moe_mlp(args); }
   void rms_norm(const RmsNorm& args) override { inner_->rms_norm(args); }
   void rope(const Rope& args) override { inner_->rope(args); }
+  void store_rows(const StoreRows& args) override { inner_->store_rows(args); }
   void silu_mul(const SiluMul& args) override { inner_->silu_mul(args); }
   void router_topk(const RouterTopK& args) override {
     inner_->router_topk(args);

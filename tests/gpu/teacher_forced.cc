@@ -86,13 +86,15 @@ Status run(const Arguments& arguments) {
     };
   }
   const auto model = GLM_TRY(runner::load_model(files, options));
-  const auto cache = GLM_TRY(model->make_cache(static_cast<std::int64_t>(tokens.size())));
+  const auto length = static_cast<std::int64_t>(tokens.size());
+  const auto pool = GLM_TRY(model->make_pool(runner::pages_of(length)));
+  runner::KvCache cache(*pool);
   const auto vocab = static_cast<std::size_t>(facts.vocab_size);
   std::vector<float> all;
   std::vector<float> logits(vocab);
   for (std::size_t at = 0; at < tokens.size();) {
     const std::size_t count = at == 0 ? arguments.prefill : 1;
-    GLM_TRY(model->forward(std::span(tokens).subspan(at, count), *cache, logits));
+    GLM_TRY(runner::run_tokens(*model, cache, std::span(tokens).subspan(at, count), logits));
     all.insert(all.end(), logits.begin(), logits.end());
     at += count;
   }
