@@ -221,7 +221,8 @@ Status add_rules(const JsonFields& fields, std::vector<Target> targets,
 
 }  // namespace
 
-Status read_compressed_tensors(const JsonFields& fields, Quantization& result) {
+Status read_compressed_tensors(const Description& description, Quantization& result) {
+  const JsonFields& fields = description.fields;
   GLM_TRY(refuse_what_changes_weights(fields));
   const std::string format = GLM_TRY(fields.text("format", ""));
   const std::string status = GLM_TRY(fields.text("quantization_status", "compressed"));
