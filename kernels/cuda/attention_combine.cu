@@ -33,12 +33,16 @@ __global__ void __launch_bounds__(kThreads)
     highest = fmaxf(highest, __shfl_xor_sync(0xFFFFFFFFU, highest, offset));
   }
   float total = 0;
+  int used = 0;  // splits that saw something; the others come last
   for (int s = thread % 32; s < partial.splits; s += 32) {
-    total += exp2f(partial.log_sum(token, s, head) - highest);
+    const float log_sum = partial.log_sum(token, s, head);
+    total += device::exp2_approx(log_sum - highest);
+    if (log_sum != -INFINITY) used = s + 1;
   }
   total = device::warp_sum(total);
-  for (int s = thread; s < partial.splits; s += kThreads) {
-    weights[s] = exp2f(partial.log_sum(token, s, head) - highest) / total;
+  used = __reduce_max_sync(0xFFFFFFFFU, used);
+  for (int s = thread; s < used; s += kThreads) {
+    weights[s] = device::exp2_approx(partial.log_sum(token, s, head) - highest) / total;
   }
   __syncthreads();  // weights
 
@@ -46,7 +50,7 @@ __global__ void __launch_bounds__(kThreads)
   const float* values = partial.value(token, 0, head) + column;
   float4 sum = {};
 #pragma unroll 4
-  for (int s = group; s < partial.splits; s += groups) {
+  for (int s = group; s < used; s += groups) {
     const float4 part = *reinterpret_cast<const float4*>(values + s * stride);
     sum.x += weights[s] * part.x;
     sum.y += weights[s] * part.y;

@@ -125,6 +125,10 @@ __global__ void __launch_bounds__(kThreads)
                       .visible = visible,
                       .first = first,
                       .count = min(share, tiles - first)};
+  if (loader.count == 0) {
+    partial.store_nothing(token, split, first_head, head_count);
+    return;
+  }
   Stage(&stages)[kStages] = reinterpret_cast<Rings*>(shared_bytes)->stages[warp];
   for (int tile = 0; tile < kStages - 1; ++tile) {
     loader.start(stages[tile], tile, loader.place(tile));
@@ -196,13 +200,13 @@ __global__ void __launch_bounds__(kThreads)
     float sum = 0;
     float2 value = {};
     for (int w = 0; w < kWarps; ++w) {
-      const float weight = highest == -INFINITY ? 0.0F : exp2f(results.highest[w][row] - highest);
+      const float weight = device::exp2_approx(results.highest[w][row] - highest);
       const float2 part = *reinterpret_cast<const float2*>(&results.values[w][row][column]);
       sum += weight * results.sums[w][row];
       value.x += weight * part.x;
       value.y += weight * part.y;
     }
-    const float scale = sum > 0 ? 1.0F / sum : 0.0F;
+    const float scale = 1.0F / sum;
     partial.store(heads, token, split, first_head + row, column, value.x * scale, value.y * scale);
     if (column == 0 && partial.splits > 1) {
       partial.log_sum(token, split, first_head + row) = highest + log2f(sum);

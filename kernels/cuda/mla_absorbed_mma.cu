@@ -225,6 +225,10 @@ __global__ void __launch_bounds__(kThreads, 1)
                       .visible = visible,
                       .first = first,
                       .count = min(share, tiles - first)};
+  if (loader.count == 0) {
+    partial.store_nothing(token, split, first_head, min(kRows, heads.heads - first_head));
+    return;
+  }
   for (int tile = 0; tile < kStages - 1; ++tile) {
     loader.start(shared.tiles[tile], tile, loader.place(tile));
   }
@@ -255,8 +259,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (thread % 8 == 0) {
     shared.sums[own_head] = softmax.sum;
     if (partial.splits > 1 && first_head + own_head < heads.heads) {
-      partial.log_sum(token, split, first_head + own_head) =
-          softmax.highest + log2f(softmax.sum);  // -infinity if it saw nothing
+      partial.log_sum(token, split, first_head + own_head) = softmax.highest + log2f(softmax.sum);
     }
   }
   __syncthreads();  // sums
@@ -266,8 +269,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     for (int part = 0; part < 2; ++part) {
       const int row = m * 16 + part * 8 + lane / 4;
       if (first_head + row >= heads.heads) continue;
-      const float sum = shared.sums[row];
-      const float scale = sum > 0 ? 1.0F / sum : 0.0F;
+      const float scale = 1.0F / shared.sums[row];
 #pragma unroll
       for (int n = 0; n < 8; ++n) {
         partial.store(heads, token, split, first_head + row, warp * 64 + n * 8 + lane % 4 * 2,

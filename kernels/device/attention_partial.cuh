@@ -1,6 +1,7 @@
 // Results of the splits of one token, in the workspace: values [token, split, head, value_dim]
 // already divided by their own sums, and for each the base-2 logarithm of that sum
-// [token, split, head]. A split that saw nothing has -infinity there and zeros for values.
+// [token, split, head]. Splits that saw nothing come last: they have -infinity there, and their
+// values are not written.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,10 @@ struct AttentionPartial {
     } else {
       *reinterpret_cast<float2*>(value(token, split, head) + column) = {first, second};
     }
+  }
+  __device__ void store_nothing(int token, int split, int first_head, int head_count) const {
+    const int row = static_cast<int>(threadIdx.x);
+    if (row < head_count) log_sum(token, split, first_head + row) = -INFINITY;
   }
   __device__ std::int64_t index(int token, int split, int head) const {
     return (static_cast<std::int64_t>(token) * splits + split) * heads + head;

@@ -1,5 +1,6 @@
 // Attention operations: microseconds, bytes or operations by formula, and the part of what this
-// device can do at best (reading memory, or mma.sync), measured in this process.
+// device can do at best (reading memory, or mma.sync), measured in this process. An argument leaves
+// the operations whose names contain it.
 #include <cstdio>
 #include <functional>
 #include <string>
@@ -34,12 +35,16 @@ struct Row {
 
 class Table {
  public:
-  Table() : read_(bench::measured_read_bytes_per_s()), mma_(bench::measured_mma_flops_per_s()) {
+  explicit Table(std::string_view filter)
+      : filter_(filter),
+        read_(bench::measured_read_bytes_per_s()),
+        mma_(bench::measured_mma_flops_per_s()) {
     std::printf("read ceiling %.0f GB/s, mma.sync ceiling %.0f TFLOP/s\n", read_ * 1e-9,
                 mma_ * 1e-12);
     std::printf("%-30s %-30s %10s %9s %9s %7s\n", "operation", "shape", "us", "GB/s", "TFLOP/s",
                 "% peak");
   }
+  bool wants(std::string_view op) const { return op.find(filter_) != std::string_view::npos; }
   // % of the ceiling that is nearer.
   void add(const Row& row, const std::function<cudaError_t()>& launch) {
     const double seconds = timer_.median(15, [&] { cuda_ok(launch(), row.op.c_str()); });
@@ -52,6 +57,7 @@ class Table {
   }
 
  private:
+  std::string_view filter_;
   double read_;
   double mma_;
   bench::Timer timer_;
@@ -63,8 +69,9 @@ std::string name(const std::string& op, std::string_view variant) {
 
 struct Shape {
   int sequences;
-  int context;  // the last token's position + 1
-  int tokens;   // of each sequence
+  int context;            // the last token's position + 1
+  int tokens;             // of each sequence
+  int positions_max = 0;  // what a graph was made for; 0: context
 };
 
 // A cache of so many sequences without host copies of its pages.
@@ -94,7 +101,7 @@ struct Rows {
             .table = {ints[0].data(), Dtype::i32, {s.sequences, pages_of}}};
     tokens = {.sequence = {ints[1].data(), Dtype::i32, {tokens_all}},
               .position = {ints[2].data(), Dtype::i32, {tokens_all}},
-              .positions_max = s.context};
+              .positions_max = s.positions_max == 0 ? s.context : s.positions_max};
   }
   int pages_of;
   DeviceArray<std::uint16_t> memory;
@@ -105,7 +112,8 @@ struct Rows {
 
 std::string text(const Shape& s) {
   return std::to_string(s.sequences) + " x " + std::to_string(s.tokens) + " tokens at " +
-         std::to_string(s.context);
+         std::to_string(s.context) +
+         (s.positions_max == 0 ? "" : " of " + std::to_string(s.positions_max));
 }
 
 // Visible (token, position) pairs of one sequence.
@@ -115,6 +123,7 @@ double pairs(const Shape& s) {
 
 void mla_absorbed(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s,
                   std::string_view variant) {
+  if (!table.wants(name("mla_absorbed", variant))) return;
   constexpr std::int64_t kHeads = 20;
   Rows cache(s, 576);
   const std::int64_t tokens = static_cast<std::int64_t>(s.sequences) * s.tokens;
@@ -136,6 +145,7 @@ void mla_absorbed(Table& table, const cuda::AttentionWorkspace& workspace, const
 
 void gqa(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s,
          std::string_view variant) {
+  if (!table.wants(name("gqa_attention", variant))) return;
   constexpr std::int64_t kHeads = 96;
   constexpr std::int64_t kKvHeads = 8;
   Rows cache(s, kKvHeads * 256);
@@ -159,6 +169,7 @@ void gqa(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s
 
 void mla_expanded(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s,
                   std::string_view variant) {
+  if (!table.wants(name("mla_expanded", variant))) return;
   constexpr std::int64_t kHeads = 20;
   const auto q = random_array(s.tokens * kHeads * 256);
   const auto kv = random_array(s.context * kHeads * 448);
@@ -182,6 +193,7 @@ void mla_expanded(Table& table, const cuda::AttentionWorkspace& workspace, const
 }
 
 void rows_and_rope(Table& table, const Shape& s) {
+  if (!table.wants("rows and rope")) return;
   Rows cache(s, 576);
   const std::int64_t tokens = static_cast<std::int64_t>(s.sequences) * s.tokens;
   const auto x = random_array(tokens * 576);
@@ -219,16 +231,16 @@ void rows_and_rope(Table& table, const Shape& s) {
             });
 }
 
-void run() {
+void run(std::string_view filter) {
   cudaDeviceProp properties = {};
   cuda_ok(cudaGetDeviceProperties(&properties, 0), "read properties");
   std::printf("%s, %d multiprocessors\n", properties.name, properties.multiProcessorCount);
   Workspace memory;
   const cuda::AttentionWorkspace& workspace = memory.workspace;
-  Table table;
-  constexpr Shape kDecode[] = {{1, 512, 1},  {1, 1024, 1},  {1, 4096, 1},  {1, 65536, 1},
-                               {4, 1024, 1}, {16, 640, 1},  {64, 640, 1},  {64, 4096, 1},
-                               {1, 1024, 4}, {1, 4096, 64}, {1, 4096, 256}};
+  Table table(filter);
+  constexpr Shape kDecode[] = {{1, 512, 1},          {1, 1024, 1}, {1, 4096, 1},  {1, 65536, 1},
+                               {4, 1024, 1},         {16, 640, 1}, {64, 640, 1},  {64, 4096, 1},
+                               {1, 1024, 1, 131072}, {1, 1024, 4}, {1, 4096, 64}, {1, 4096, 256}};
   for (const Shape& s : kDecode) mla_absorbed(table, workspace, s, {});
   mla_absorbed(table, workspace, {1, 1024, 1}, "naive");
   constexpr Shape kPrompts[] = {{1, 512, 512}, {1, 2048, 2048}, {1, 8192, 512}, {1, 8192, 8192}};
@@ -251,11 +263,11 @@ void run() {
 }  // namespace
 }  // namespace glm::kernels
 
-int main() {
+int main(int argc, char** argv) {
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
     std::printf("no GPU\n");
     return 0;
   }
-  glm::kernels::run();
+  glm::kernels::run(argc > 1 ? argv[1] : "");
 }

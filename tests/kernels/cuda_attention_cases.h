@@ -78,6 +78,19 @@ class Workspace {
   std::unique_ptr<DeviceArray<float>> memory_;
 };
 
+// GLM_TEST_SEED repeats a run.
+inline unsigned seed() {
+  static const unsigned value = [] {
+    const char* given = std::getenv("GLM_TEST_SEED");  // NOLINT: one thread so far
+    const unsigned chosen = given != nullptr
+                                ? static_cast<unsigned>(std::strtoul(given, nullptr, 10))
+                                : std::random_device{}();
+    (void)std::printf("seed %u\n", chosen);
+    return chosen;
+  }();
+  return value;
+}
+
 inline Bits random_bits(std::mt19937& engine, std::int64_t count, float spread = 1.0F) {
   Bits values(static_cast<std::size_t>(count));
   for (std::uint16_t& value : values) {
