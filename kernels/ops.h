@@ -21,6 +21,7 @@
 #include "kernels/ops/linear.h"
 #include "kernels/ops/mla_attention.h"
 #include "kernels/ops/moe_mlp.h"
+#include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
 #include "kernels/ops/router_topk.h"
@@ -46,6 +47,8 @@ class Ops {
 
   // 64-byte aligned, contents undefined. Errc::exhausted.
   virtual Result<Buffer> allocate(std::uint64_t size_bytes) = 0;
+  // What allocate() could still give, in bytes; a guess where others use the memory as well.
+  virtual std::uint64_t memory_free() const = 0;
   virtual void upload(void* target, std::span<const std::byte> source) = 0;
   virtual void download(std::span<std::byte> target, const void* source) = 0;
   virtual Status sync() = 0;
@@ -55,6 +58,7 @@ class Ops {
 
   virtual void add(const Add& args) = 0;
   virtual void embedding(const Embedding& args) = 0;
+  virtual void gather_rows(const GatherRows& args) = 0;
   virtual void gqa_attention(const GqaAttention& args) = 0;
   virtual void head_linear(const HeadLinear& args) = 0;
   virtual void linear(const Linear& args) = 0;
@@ -65,6 +69,7 @@ class Ops {
   virtual void rope(const Rope& args) = 0;
   virtual void router_topk(const RouterTopK& args) = 0;
   virtual void silu_mul(const SiluMul& args) = 0;
+  virtual void store_rows(const StoreRows& args) = 0;
 };
 
 // The reference: f32 activations, plain loops. `threads` 0 means one per core.

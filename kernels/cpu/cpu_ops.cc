@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/cpu/memory.h"
 #include "kernels/cpu/ops.h"
 
 namespace glm::kernels {
@@ -24,6 +25,8 @@ class CpuOps final : public Ops {
     return Buffer(data, size_bytes, &std::free);
   }
 
+  std::uint64_t memory_free() const override { return cpu::memory_available(); }
+
   void upload(void* target, std::span<const std::byte> source) override {
     if (!source.empty()) std::memcpy(target, source.data(), source.size());
   }
@@ -35,6 +38,7 @@ class CpuOps final : public Ops {
 
   void add(const Add& args) override { cpu::add(pool_, args); }
   void embedding(const Embedding& args) override { cpu::embedding(pool_, args); }
+  void gather_rows(const GatherRows& args) override { cpu::gather_rows(pool_, args); }
   void gqa_attention(const GqaAttention& args) override { cpu::gqa_attention(pool_, args); }
   void head_linear(const HeadLinear& args) override { cpu::head_linear(pool_, args); }
   void linear(const Linear& args) override { cpu::linear(pool_, args); }
@@ -45,6 +49,7 @@ class CpuOps final : public Ops {
   void rope(const Rope& args) override { cpu::rope(pool_, args); }
   void router_topk(const RouterTopK& args) override { cpu::router_topk(pool_, args); }
   void silu_mul(const SiluMul& args) override { cpu::silu_mul(pool_, args); }
+  void store_rows(const StoreRows& args) override { cpu::store_rows(pool_, args); }
 
  private:
   cpu::ThreadPool pool_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/page_rows.h"
 #include "kernels/cpu/rows_linear.h"
 #include "kernels/cpu/softmax.h"
 #include "kernels/cpu/vector_loops.h"
@@ -18,37 +19,46 @@ void mla_absorbed(ThreadPool& pool, const MlaAbsorbed& a) {
   const std::int64_t tokens = a.q.size(0);
   const std::int64_t heads = a.q.size(1);
   const std::int64_t width = a.q.size(2);
-  const std::int64_t positions = a.cache.size(0);
   const std::int64_t latent = a.out.size(2);
-  const std::int64_t cost = tokens * heads * positions * (width + latent);
-  // One unit of work is one token with two heads: they share every cache row that is loaded.
+  const std::int64_t row_stride = a.rows.pages.stride(1);
+  const std::int64_t cost = tokens * heads * a.tokens.positions_max * (width + latent);
+  // One unit of work is one token with two heads: they share every cached row that is loaded.
   const std::int64_t pairs = (heads + 1) / 2;
   pool.for_ranges(tokens * pairs, 1, cost, [&](std::int64_t first, std::int64_t end) {
     for (std::int64_t unit = first; unit < end; ++unit) {
       const std::int64_t t = unit / pairs;
       const std::int64_t head = unit % pairs * 2;
       const std::int64_t count = std::min<std::int64_t>(2, heads - head);
-      const std::int64_t visible = positions - tokens + t + 1;
+      const std::int64_t sequence = a.tokens.sequence.as<std::int32_t>()[t];
+      const std::int64_t visible = a.tokens.position.as<std::int32_t>()[t] + 1;
       float* scores = scratch(Scratch::scores, count * visible);
-      dot_block({.w = a.cache.as<float>(),
-                 .w_stride = a.cache.stride(0),
-                 .rows = visible,
-                 .x = a.q.as<float>() + t * a.q.stride(0) + head * a.q.stride(1),
-                 .x_stride = a.q.stride(1),
-                 .tokens = count,
-                 .out = scores,
-                 .out_stride = visible,
-                 .dim = width});
+      for_pages(a.rows, sequence, visible,
+                [&](const float* rows, std::int64_t position, std::int64_t row_count) {
+                  dot_block({.w = rows,
+                             .w_stride = row_stride,
+                             .rows = row_count,
+                             .x = a.q.as<float>() + t * a.q.stride(0) + head * a.q.stride(1),
+                             .x_stride = a.q.stride(1),
+                             .tokens = count,
+                             .out = scores + position,
+                             .out_stride = visible,
+                             .dim = width});
+                });
       for (std::int64_t h = 0; h < count; ++h) softmax(scores + h * visible, visible, a.scale);
-      weighted_sum({.p = scores,
-                    .p_stride = visible,
-                    .v = a.cache.as<float>(),
-                    .v_stride = a.cache.stride(0),
-                    .out = a.out.as<float>() + t * a.out.stride(0) + head * a.out.stride(1),
-                    .out_stride = a.out.stride(1),
-                    .tokens = count,
-                    .count = visible,
-                    .dim = latent});
+      for_pages(
+          a.rows, sequence, visible,
+          [&](const float* rows, std::int64_t position, std::int64_t row_count) {
+            weighted_sum({.p = scores + position,
+                          .p_stride = visible,
+                          .v = rows,
+                          .v_stride = row_stride,
+                          .out = a.out.as<float>() + t * a.out.stride(0) + head * a.out.stride(1),
+                          .out_stride = a.out.stride(1),
+                          .tokens = count,
+                          .count = row_count,
+                          .dim = latent,
+                          .add = position > 0});
+          });
     }
   });
 }

@@ -96,6 +96,13 @@ GLM_INLINE void dot_block_body(const DotBlock& a) {
 template <int kTokens, int kVecs>
 GLM_INLINE void sum_tile(const WeightedSum& a, std::int64_t token, std::int64_t column) {
   Vec sum[kTokens][kVecs] = {};
+  if (a.add) {
+    for (int t = 0; t < kTokens; ++t) {
+      for (int c = 0; c < kVecs; ++c) {
+        load(sum[t][c], a.out + (token + t) * a.out_stride + column + c * kLanes);
+      }
+    }
+  }
   std::int64_t j = 0;
   const std::int64_t shared = a.count + token * a.count_step;
   for (; j < shared; ++j) {
@@ -129,11 +136,12 @@ GLM_INLINE void sum_tokens(const WeightedSum& a, std::int64_t token) {
   for (; column + kLanes <= a.dim; column += kLanes) sum_tile<kTokens, 1>(a, token, column);
   for (; column < a.dim; ++column) {
     for (int t = 0; t < kTokens; ++t) {
-      float sum = 0;
+      float& out = a.out[(token + t) * a.out_stride + column];
+      float sum = a.add ? out : 0.0F;
       for (std::int64_t j = 0; j < a.count + (token + t) * a.count_step; ++j) {
         sum += a.p[(token + t) * a.p_stride + j] * a.v[j * a.v_stride + column];
       }
-      a.out[(token + t) * a.out_stride + column] = sum;
+      out = sum;
     }
   }
 }

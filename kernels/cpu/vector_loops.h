@@ -26,7 +26,8 @@ struct DotBlock {
 };
 void dot_block(const DotBlock& a);
 
-// out[t, :] = sum over j < count + t * count_step of p[t, j] * v[j, :], in the order of j.
+// out[t, :] = sum over j < count + t * count_step of p[t, j] * v[j, :], in the order of j; or, when
+// adding, goes on with what is there: a sum cut into pieces gives the bits of the whole.
 struct WeightedSum {
   const float* p = nullptr;
   std::int64_t p_stride = 0;
@@ -38,6 +39,7 @@ struct WeightedSum {
   std::int64_t count = 0;
   std::int64_t count_step = 0;
   std::int64_t dim = 0;
+  bool add = false;
 };
 void weighted_sum(const WeightedSum& a);
 

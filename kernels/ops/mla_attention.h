@@ -1,16 +1,18 @@
-// Multi-head latent attention over a cache, in its two equivalent forms. Token t sits at position
-// first + t, where first = positions - tokens, and sees positions 0 .. first + t.
+// Multi-head latent attention over cached rows (latent, then rotated key), in its two equivalent
+// forms.
 //
-// Absorbed, for decoding: all heads share one key per position, the cache row itself (latent, then
-// rotated key), and the value is the latent part of that row.
-//     s_j    = scale * (q[t, h, :] . cache[j, :])
-//     out[t, h, :] = sum_j softmax(s)_j * cache[j, 0 .. latent)
+// Absorbed, for decoding and short stretches of a prompt: all heads share one key per position, the
+// row itself, and the value is the latent part of that row. Any mix of sequences.
+//     s_j    = scale * (q[t, h, :] . row_j)            j = 0 .. position of token t
+//     out[t, h, :] = sum_j softmax(s)_j * row_j[0 .. latent)
 //
-//   q      [tokens, heads, latent + rope]   f32 (cpu)   W_UK already applied to the first part
-//   cache  [positions, latent + rope]       f32 (cpu)
-//   out    [tokens, heads, latent]                      W_UV is still to be applied
+//   q     [tokens, heads, latent + rope]  f32 (cpu), bf16 (cuda)   W_UK applied to its front
+//   rows  pages of width latent + rope    dtype of q
+//   out   [tokens, heads, latent]         dtype of q               W_UV is still to be applied
 //
-// Expanded, for prompts: keys and values of each head have been computed from the latents.
+// Expanded, for long prompts: keys and values of each head have been computed from the gathered
+// latents of one sequence, whose last tokens these are. Token t sits at position first + t, where
+// first = positions - tokens.
 //     s_j    = scale * (q[t, h, 0 .. nope) . k[j, h, :] + q[t, h, nope ..) . k_rope[j, :])
 //     out[t, h, :] = sum_j softmax(s)_j * v[j, h, :]
 //
@@ -21,20 +23,23 @@
 //   out    [tokens, heads, v_dim]
 //
 // All: last axis contiguous, other strides free; out overlaps nothing.
-// Bounds   positions >= tokens.
-// Numerics softmax in f32 with the sum in f64; against f64: absolute 1e-5 for values of size one.
-//          A token's result does not depend on the tokens after it.
+// Bounds   expanded: positions >= tokens.
+// Numerics cpu: softmax in f32 with the sum in f64; against f64: absolute 1e-5 for values of size
+//          one. cuda: scores and sums in f32, probabilities rounded to bf16 before they meet the
+//          values; relative L2 error 5e-3. A token's result does not depend on the other tokens.
 #pragma once
 
 #include "base/check.h"
 #include "kernels/match.h"
+#include "kernels/ops/paged_rows.h"
 
 namespace glm::kernels {
 
 struct MlaAbsorbed {
   TensorView out;
   ConstTensorView q;
-  ConstTensorView cache;
+  PagedRows rows;
+  StepTokens tokens;
   float scale = 0;
 };
 
@@ -51,13 +56,12 @@ inline void check(const MlaAbsorbed& a) {
   Dim tokens("tokens");
   Dim heads("heads");
   Dim width("latent + rope");
-  Dim positions("positions");
   Dim latent("latent");
-  match(a.q, "q").shape({&tokens, &heads, &width}).dtype({Dtype::f32, Dtype::bf16});
-  match(a.q, "q").rows_contiguous();
-  match(a.cache, "cache").shape({&positions, &width}).dtype({a.q.dtype}).rows_contiguous();
+  check(a.rows, width);
+  check(a.tokens, tokens);
+  match(a.q, "q").shape({&tokens, &heads, &width}).dtype({a.rows.pages.dtype}).rows_contiguous();
   match(a.out, "out").shape({&tokens, &heads, &latent}).dtype({a.q.dtype}).rows_contiguous();
-  GLM_CHECK(positions.value() >= tokens.value() && latent.value() <= width.value());
+  GLM_CHECK(latent.value() <= width.value());
 }
 
 inline void check(const MlaExpanded& a) {

@@ -1,12 +1,13 @@
 // The part of a decoder that differs between architectures: attention, and with it what a layer
 // keeps of a token.
 //
-// Where cached rows lie, and which of them a sequence may see, is the decoder's business alone: a
-// block writes the rows it is given and reads the rows it is given.
+// A step has tokens of any number of sequences. Where their rows are cached is said by page tables,
+// the same for all layers; a block writes the rows of the new tokens and reads what they see.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -16,15 +17,28 @@
 
 namespace glm::runner {
 
-// New tokens of one sequence on their way through one layer. A row of the cache holds
-// ModelConfig::cache_dim() values.
+// The tokens of one sequence in a step; they lie next to each other.
+struct Stretch {
+  std::int64_t sequence = 0;  // its row of the page table
+  std::int64_t first_token = 0;
+  std::int64_t tokens = 0;
+  std::int64_t positions = 0;  // cached, these tokens included
+  bool one_by_one = false;     // SequenceStep::one_by_one
+};
+
+// New tokens on their way through one layer. A cached row holds ModelConfig::cache_dim() values.
 struct AttentionStep {
-  kernels::ConstTensorView x;          // [tokens, hidden], normed
-  kernels::TensorView out;             // [tokens, hidden]
-  kernels::ConstTensorView positions;  // [tokens] i32, in the sequence
-  kernels::ConstTensorView inv_freq;   // [ModelConfig::rope_dim() / 2]
-  kernels::TensorView new_rows;        // [tokens, cache_dim], of these tokens; to be written
-  kernels::ConstTensorView rows;       // [positions, cache_dim], of the sequence, new ones last
+  kernels::ConstTensorView x;         // [tokens, hidden], normed
+  kernels::TensorView out;            // [tokens, hidden]
+  kernels::ConstTensorView inv_freq;  // [ModelConfig::rope_dim() / 2]
+  kernels::PagedRows rows;            // of this layer
+  kernels::StepTokens tokens;
+  std::span<const Stretch> stretches;  // all tokens, in their order
+};
+
+struct AttentionLimits {
+  std::int64_t tokens_max = 0;     // of a step
+  std::int64_t positions_max = 0;  // of a sequence
 };
 
 // The attention of all layers, with the activations they share.
@@ -36,7 +50,7 @@ class Attention {
   virtual Status load_layer(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
                             const ModelConfig& config) = 0;
   virtual Status allocate_activations(kernels::Ops& ops, const ModelConfig& config,
-                                      std::int64_t tokens_max) = 0;
+                                      const AttentionLimits& limits) = 0;
   virtual void forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) = 0;
   virtual std::uint64_t size_bytes() const = 0;  // of the weights
 };

@@ -2,22 +2,26 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <functional>
+#include <limits>
 #include <vector>
 
 #include "base/check.h"
 #include "runner/models/device_weight.h"
 #include "runner/models/mlp_block.h"
+#include "runner/models/step_inputs.h"
 
 namespace glm::runner {
 namespace {
 
+using kernels::ConstTensorView;
 using kernels::Dtype;
 using kernels::Ops;
 using kernels::TensorView;
+using kernels::WeightFormat;
 
-// A prompt is worked off in pieces of so many tokens; activations are sized for one piece.
-constexpr std::int64_t kPieceTokens = 512;
+// Activations are sized for one such batch.
+constexpr BatchLimits kBatch{.tokens_max = 512, .sequences_max = 256};
 
 struct Layer {
   DeviceArray input_norm;
@@ -26,37 +30,27 @@ struct Layer {
   MoeBlock moe;    // in the others
 };
 
-// What every layer keeps of the tokens of one sequence: [layers, tokens_max, cache_dim].
-class SequenceCache final : public KvCache {
+// What every layer keeps of the tokens of all sequences: [layers, pages, kPageTokens, cache_dim].
+class DecoderPool final : public KvPool {
  public:
-  SequenceCache(const Model* owner, DeviceArray memory, TensorView view)
-      : owner_(owner), memory_(std::move(memory)), view_(view) {}
-
-  std::int64_t length() const override { return length_; }
-  std::int64_t tokens_max() const override { return view_.size(1); }
-  std::uint64_t size_bytes() const override { return memory_.size_bytes(); }
-  void truncate(std::int64_t length) override {
-    GLM_CHECK(length >= 0 && length <= length_);
-    length_ = length;
-  }
+  DecoderPool(const Model* owner, DeviceArray memory, TensorView view)
+      : KvPool(view.size(1)), owner_(owner), memory_(std::move(memory)), view_(view) {}
 
   bool belongs_to(const Model* model) const { return owner_ == model; }
-  void grow(std::int64_t tokens) { length_ += tokens; }
 
-  // Tokens [first, first + count) of one layer.
-  TensorView rows(std::size_t layer, std::int64_t first, std::int64_t count) const {
-    TensorView rows = view_.slice(0, static_cast<std::int64_t>(layer), 1).slice(1, first, count);
-    rows.rank = 2;
-    rows.shape = {count, view_.size(2)};
-    rows.strides = {view_.stride(1), view_.stride(2)};
-    return rows;
+  // The pages of one layer.
+  TensorView layer(std::size_t index) const {
+    TensorView pages = view_.slice(0, static_cast<std::int64_t>(index), 1);
+    pages.rank = 3;
+    pages.shape = {view_.size(1), view_.size(2), view_.size(3)};
+    pages.strides = {view_.stride(1), view_.stride(2), view_.stride(3)};
+    return pages;
   }
 
  private:
   const Model* owner_;
   DeviceArray memory_;
   TensorView view_;
-  std::int64_t length_ = 0;
 };
 
 class Decoder final : public Model {
@@ -69,19 +63,23 @@ class Decoder final : public Model {
 
   const ModelFacts& facts() const override { return facts_; }
   std::uint64_t weight_bytes() const override;
-  Result<std::unique_ptr<KvCache>> make_cache(std::int64_t tokens_max) const override;
-  Status forward(std::span<const std::int32_t> tokens, KvCache& cache,
-                 std::span<float> logits) override;
+  BatchLimits batch_limits() const override { return kBatch; }
+  std::uint64_t page_bytes() const override;
+  std::uint64_t memory_free_bytes() const override { return ops_->memory_free(); }
+  Result<std::unique_ptr<KvPool>> make_pool(std::int64_t pages) override;
+  Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override;
 
  private:
   const ModelConfig& config() const { return facts_.config; }
   Status load_ends(WeightLoader& loader);
   Result<Layer> load_layer(WeightLoader& loader, std::int64_t index);
   Status allocate_activations();
-  Status check_request(std::span<const std::int32_t> tokens, const SequenceCache& cache,
-                       std::span<const float> logits) const;
-  void run_piece(std::span<const std::int32_t> tokens, const SequenceCache& cache);
-  void run_head(std::int64_t row);
+  Status check_step(const SequenceStep& step) const;
+  Result<const DecoderPool*> check_batch(std::span<const SequenceStep> batch,
+                                         std::span<const float> logits);
+  void run_layers(const DecoderPool& pool);
+  void gather_wanted(const DeviceArray& from, const TensorView& to);
+  void run_head();
 
   ModelFacts facts_;
   std::unique_ptr<Ops> ops_;
@@ -93,11 +91,12 @@ class Decoder final : public Model {
   DeviceArray inv_freq_;
   std::vector<Layer> layers_;
 
-  DeviceArray ids_;
-  DeviceArray positions_;
-  DeviceArray x_;  // the residual stream
+  StepInputs inputs_;
+  std::vector<const KvCache*> caches_;  // of a batch, to see that each occurs once
+  DeviceArray x_;                       // the residual stream
   DeviceArray normed_;
-  DeviceArray delta_;  // what the last block adds to it
+  DeviceArray delta_;     // what the last block adds to it
+  DeviceArray wanted_x_;  // the rows of x_ that logits follow
   DeviceArray logits_;
   MlpScratch mlp_scratch_;
 };
@@ -149,16 +148,21 @@ Result<Layer> Decoder::load_layer(WeightLoader& loader, std::int64_t index) {
 }
 
 Status Decoder::allocate_activations() {
-  const Dtype dtype = ops_->activation_dtype();
-  const std::int64_t stream = kPieceTokens * config().hidden_size;
-  ids_ = GLM_TRY(DeviceArray::allocate(*ops_, Dtype::i32, kPieceTokens));
-  positions_ = GLM_TRY(DeviceArray::allocate(*ops_, Dtype::i32, kPieceTokens));
-  x_ = GLM_TRY(DeviceArray::allocate(*ops_, dtype, stream));
-  normed_ = GLM_TRY(DeviceArray::allocate(*ops_, dtype, stream));
-  delta_ = GLM_TRY(DeviceArray::allocate(*ops_, dtype, stream));
-  logits_ = GLM_TRY(DeviceArray::allocate(*ops_, Dtype::f32, config().vocab_size));
-  mlp_scratch_ = GLM_TRY(MlpScratch::allocate(*ops_, config(), kPieceTokens));
-  return attention_->allocate_activations(*ops_, config(), kPieceTokens);
+  const std::int64_t hidden = config().hidden_size;
+  const auto room = [&](std::int64_t capacity) {
+    return DeviceArray::allocate(*ops_, ops_->activation_dtype(), capacity);
+  };
+  inputs_ = GLM_TRY(StepInputs::allocate(*ops_, kBatch, facts_.context_max));
+  caches_.reserve(static_cast<std::size_t>(kBatch.sequences_max));
+  x_ = GLM_TRY(room(kBatch.tokens_max * hidden));
+  normed_ = GLM_TRY(room(kBatch.tokens_max * hidden));
+  delta_ = GLM_TRY(room(kBatch.tokens_max * hidden));
+  wanted_x_ = GLM_TRY(room(kBatch.sequences_max * hidden));
+  logits_ =
+      GLM_TRY(DeviceArray::allocate(*ops_, Dtype::f32, kBatch.sequences_max * config().vocab_size));
+  mlp_scratch_ = GLM_TRY(MlpScratch::allocate(*ops_, config(), kBatch.tokens_max));
+  return attention_->allocate_activations(
+      *ops_, config(), {.tokens_max = kBatch.tokens_max, .positions_max = facts_.context_max});
 }
 
 std::uint64_t Decoder::weight_bytes() const {
@@ -171,70 +175,102 @@ std::uint64_t Decoder::weight_bytes() const {
   return sum;
 }
 
-Result<std::unique_ptr<KvCache>> Decoder::make_cache(std::int64_t tokens_max) const {
-  if (tokens_max < 1 || tokens_max > facts_.context_max) {
-    return make_error(Errc::invalid_argument,
-                      "a cache of {} tokens: the model's context is 1 to {} tokens", tokens_max,
-                      facts_.context_max);
-  }
-  DeviceArray memory =
-      GLM_TRY(DeviceArray::allocate(*ops_, ops_->activation_dtype(),
-                                    config().layers * tokens_max * config().cache_dim())
-                  .with(fmt::format("a cache of {} tokens", tokens_max)));
-  const TensorView view = memory.view({config().layers, tokens_max, config().cache_dim()});
-  return std::unique_ptr<KvCache>(std::make_unique<SequenceCache>(this, std::move(memory), view));
+std::uint64_t Decoder::page_bytes() const {
+  return static_cast<std::uint64_t>(config().layers * kPageTokens * config().cache_dim() *
+                                    kernels::size_bytes(ops_->activation_dtype()));
 }
 
-Status Decoder::check_request(std::span<const std::int32_t> tokens, const SequenceCache& cache,
-                              std::span<const float> logits) const {
-  if (tokens.empty()) return make_error(Errc::invalid_argument, "no tokens to run");
-  for (const std::int32_t token : tokens) {
+Result<std::unique_ptr<KvPool>> Decoder::make_pool(std::int64_t pages) {
+  if (pages < 1 || pages > std::numeric_limits<std::int32_t>::max()) {
+    return make_error(Errc::invalid_argument, "a pool of {} pages: wanted 1 to {}", pages,
+                      std::numeric_limits<std::int32_t>::max());
+  }
+  const ModelConfig& c = config();
+  DeviceArray memory =
+      GLM_TRY(DeviceArray::allocate(*ops_, ops_->activation_dtype(),
+                                    c.layers * pages * kPageTokens * c.cache_dim())
+                  .with(fmt::format("a pool of {} pages of {} tokens", pages, kPageTokens)));
+  const TensorView view = memory.view({c.layers, pages, kPageTokens, c.cache_dim()});
+  return std::unique_ptr<KvPool>(std::make_unique<DecoderPool>(this, std::move(memory), view));
+}
+
+Status Decoder::check_step(const SequenceStep& step) const {
+  if (step.tokens.empty()) return make_error(Errc::invalid_argument, "no tokens to run");
+  for (const std::int32_t token : step.tokens) {
     if (token >= 0 && token < facts_.vocab_size) continue;
     return make_error(Errc::invalid_argument, "token {} is outside the vocabulary of {}", token,
                       facts_.vocab_size);
   }
-  if (!logits.empty() && static_cast<std::int64_t>(logits.size()) != facts_.vocab_size) {
-    return make_error(Errc::invalid_argument, "room for {} logits, wanted {}", logits.size(),
-                      facts_.vocab_size);
-  }
-  const auto count = static_cast<std::int64_t>(tokens.size());
-  if (count > cache.tokens_max() - cache.length()) {
-    return make_error(Errc::exhausted, "{} tokens do not fit: the cache holds {} of {}", count,
-                      cache.length(), cache.tokens_max());
+  const auto count = static_cast<std::int64_t>(step.tokens.size());
+  if (count > facts_.context_max - step.cache->length()) {
+    return make_error(Errc::invalid_argument, "{} tokens do not fit: the context holds {} of {}",
+                      count, step.cache->length(), facts_.context_max);
   }
   return Ok{};
 }
 
-Status Decoder::forward(std::span<const std::int32_t> tokens, KvCache& cache,
-                        std::span<float> logits) {
-  auto* own = dynamic_cast<SequenceCache*>(&cache);
-  GLM_CHECK(own != nullptr && own->belongs_to(this));
-  GLM_TRY(check_request(tokens, *own, logits));
-  while (!tokens.empty()) {
-    const std::size_t count = std::min(tokens.size(), static_cast<std::size_t>(kPieceTokens));
-    run_piece(tokens.first(count), *own);
-    tokens = tokens.subspan(count);
-    if (tokens.empty() && !logits.empty()) run_head(static_cast<std::int64_t>(count) - 1);
-    GLM_TRY(ops_->sync());
-    own->grow(static_cast<std::int64_t>(count));
+// The pool all caches are of. Takes the pages they need, once nothing can fail any more.
+Result<const DecoderPool*> Decoder::check_batch(std::span<const SequenceStep> batch,
+                                                std::span<const float> logits) {
+  const auto sequences = static_cast<std::int64_t>(batch.size());
+  if (sequences < 1 || sequences > kBatch.sequences_max) {
+    return make_error(Errc::invalid_argument, "a batch of {} sequences, wanted 1 to {}", sequences,
+                      kBatch.sequences_max);
   }
-  if (!logits.empty()) {
-    ops_->download(std::as_writable_bytes(logits), logits_.view({facts_.vocab_size}).data);
+  const auto* pool = dynamic_cast<const DecoderPool*>(&batch.front().cache->pool());
+  GLM_CHECK(pool != nullptr && pool->belongs_to(this));
+  std::int64_t tokens = 0;
+  std::int64_t wanted = 0;
+  std::int64_t pages = 0;
+  caches_.clear();
+  for (const SequenceStep& step : batch) {
+    GLM_CHECK(&step.cache->pool() == pool);
+    GLM_TRY(check_step(step));
+    const auto count = static_cast<std::int64_t>(step.tokens.size());
+    tokens += count;
+    wanted += step.wants_logits ? 1 : 0;
+    pages += step.cache->pages_missing(count);
+    caches_.push_back(step.cache);
   }
-  return ops_->sync();
+  std::sort(caches_.begin(), caches_.end(), std::less<>());
+  GLM_CHECK(std::adjacent_find(caches_.begin(), caches_.end()) == caches_.end());
+  if (tokens > kBatch.tokens_max) {
+    return make_error(Errc::invalid_argument, "a batch of {} tokens, wanted at most {}", tokens,
+                      kBatch.tokens_max);
+  }
+  if (static_cast<std::int64_t>(logits.size()) != wanted * facts_.vocab_size) {
+    return make_error(Errc::invalid_argument, "room for {} logits, wanted {}", logits.size(),
+                      wanted * facts_.vocab_size);
+  }
+  if (pages > pool->pages_free()) {
+    return make_error(Errc::exhausted, "the batch wants {} pages, {} of {} are free", pages,
+                      pool->pages_free(), pool->pages());
+  }
+  for (const SequenceStep& step : batch) {
+    GLM_TRY(step.cache->reserve(static_cast<std::int64_t>(step.tokens.size())));
+  }
+  return pool;
+}
+
+Status Decoder::forward(std::span<const SequenceStep> batch, std::span<float> logits) {
+  const DecoderPool* pool = GLM_TRY(check_batch(batch, logits));
+  inputs_.upload(*ops_, batch);
+  run_layers(*pool);
+  if (inputs_.wanted() > 0) {
+    run_head();
+    ops_->download(std::as_writable_bytes(logits), logits_.view({logits_.capacity()}).data);
+  }
+  GLM_TRY(ops_->sync());
+  for (const SequenceStep& step : batch) {
+    step.cache->append(static_cast<std::int64_t>(step.tokens.size()));
+  }
+  return Ok{};
 }
 
 // Leaves the residual stream in x_ and the last block's contribution, not yet added, in delta_.
-void Decoder::run_piece(std::span<const std::int32_t> tokens, const SequenceCache& cache) {
-  const auto count = static_cast<std::int64_t>(tokens.size());
+void Decoder::run_layers(const DecoderPool& pool) {
+  const std::int64_t count = inputs_.tokens();
   const std::int64_t hidden = config().hidden_size;
-  std::vector<std::int32_t> places(tokens.size());
-  std::iota(places.begin(), places.end(), static_cast<std::int32_t>(cache.length()));
-  const TensorView ids = ids_.view({count});
-  const TensorView positions = positions_.view({count});
-  ops_->upload(ids.data, std::as_bytes(tokens));
-  ops_->upload(positions.data, std::as_bytes(std::span<const std::int32_t>(places)));
-
   const TensorView x = x_.view({count, hidden});
   const TensorView normed = normed_.view({count, hidden});
   const TensorView delta = delta_.view({count, hidden});
@@ -245,7 +281,7 @@ void Decoder::run_piece(std::span<const std::int32_t> tokens, const SequenceCach
                     .residual = x,
                     .eps = config().rms_norm_eps});
   };
-  ops_->embedding({.out = x, .ids = ids, .table = embedding_.view()});
+  ops_->embedding({.out = x, .ids = inputs_.ids(), .table = embedding_.view()});
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     const Layer& layer = layers_[index];
     if (index == 0) {
@@ -259,10 +295,10 @@ void Decoder::run_piece(std::span<const std::int32_t> tokens, const SequenceCach
     attention_->forward(*ops_, index,
                         {.x = normed,
                          .out = delta,
-                         .positions = positions,
                          .inv_freq = inv_freq_.view({config().rope_dim() / 2}),
-                         .new_rows = cache.rows(index, cache.length(), count),
-                         .rows = cache.rows(index, 0, cache.length() + count)});
+                         .rows = {.pages = pool.layer(index), .table = inputs_.table()},
+                         .tokens = inputs_.places(),
+                         .stretches = inputs_.stretches()});
     norm(layer.post_attention_norm);
     const MlpStep step{.x = normed, .out = delta};
     if (static_cast<std::int64_t>(index) < config().dense_layers) {
@@ -273,16 +309,38 @@ void Decoder::run_piece(std::span<const std::int32_t> tokens, const SequenceCach
   }
 }
 
-// Logits of one row of the piece that just ran.
-void Decoder::run_head(std::int64_t row) {
+// The rows of an activation that logits follow; reading rows of a table by their numbers is what
+// the embedding does.
+void Decoder::gather_wanted(const DeviceArray& from, const TensorView& to) {
+  const bool f32 = ops_->activation_dtype() == Dtype::f32;
   const std::int64_t hidden = config().hidden_size;
-  const TensorView normed = normed_.view({1, hidden});
+  ops_->embedding({.out = to,
+                   .ids = inputs_.wanted_rows(),
+                   .table = {.layout = {.format = f32 ? WeightFormat::f32 : WeightFormat::bf16,
+                                        .rows = inputs_.tokens(),
+                                        .cols = hidden},
+                             .data = from.view({inputs_.tokens(), hidden}).data}});
+}
+
+// Logits of the batch that just ran: one pass over the head's weights for all that want some.
+void Decoder::run_head() {
+  const std::int64_t hidden = config().hidden_size;
+  const std::int64_t wanted = inputs_.wanted();
+  const TensorView normed = normed_.view({wanted, hidden});
+  TensorView x = x_.view({wanted, hidden});
+  ConstTensorView delta = delta_.view({wanted, hidden});
+  if (wanted < inputs_.tokens()) {
+    x = wanted_x_.view({wanted, hidden});
+    delta = normed;
+    gather_wanted(x_, x);
+    gather_wanted(delta_, normed);
+  }
   ops_->rms_norm({.out = normed,
-                  .x = delta_.view({row + 1, hidden}).slice(0, row, 1),
+                  .x = delta,
                   .weight = final_norm_.view({hidden}),
-                  .residual = x_.view({row + 1, hidden}).slice(0, row, 1),
+                  .residual = x,
                   .eps = config().rms_norm_eps});
-  ops_->linear({.out = logits_.view({1, config().vocab_size}),
+  ops_->linear({.out = logits_.view({wanted, config().vocab_size}),
                 .x = normed,
                 .weight = config().tied_embeddings ? embedding_.view() : head_.view()});
 }

@@ -11,9 +11,8 @@ using kernels::Ops;
 using kernels::TensorView;
 
 // The columns of a matrix as vectors of `heads` heads.
-template <typename View>
-View as_heads(const View& matrix, std::int64_t heads) {
-  View view = matrix;
+TensorView as_heads(const TensorView& matrix, std::int64_t heads) {
+  TensorView view = matrix;
   view.rank = 3;
   view.shape = {matrix.size(0), heads, matrix.size(1) / heads};
   view.strides = {matrix.stride(0), matrix.size(1) / heads, matrix.stride(1)};
@@ -40,6 +39,7 @@ Result<GqaScratch> GqaScratch::allocate(Ops& ops, const ModelConfig& config,
   GqaScratch scratch;
   scratch.q_ = GLM_TRY(room(config.heads * head));
   scratch.k_ = GLM_TRY(room(config.gqa.kv_heads * head));
+  scratch.rows_ = GLM_TRY(room(tokens_max * config.cache_dim()));
   scratch.heads_out_ = GLM_TRY(room(config.heads * head));
   return scratch;
 }
@@ -100,9 +100,10 @@ void GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step)
   const std::int64_t narrow = dims.kv_heads * dims.head_dim;
   const TensorView q = scratch.q_.view({tokens, heads * dims.head_dim});
   const TensorView k = scratch.k_.view({tokens, narrow});
+  const TensorView new_rows = scratch.rows_.view({tokens, 2 * narrow});
   q_.apply(ops, step.x, q);
   k_.apply(ops, step.x, k);
-  v_.apply(ops, step.x, step.new_rows.slice(1, narrow, narrow));
+  v_.apply(ops, step.x, new_rows.slice(1, narrow, narrow));
 
   const auto norm = [&](const DeviceArray& array, std::int64_t count, const DeviceArray& weight) {
     const TensorView rows = array.view({tokens * count, dims.head_dim});
@@ -118,21 +119,24 @@ void GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step)
 
   kernels::Rope rope{.out = as_heads(q, heads),
                      .x = as_heads(q, heads),
-                     .positions = step.positions,
+                     .positions = step.tokens.position,
                      .inv_freq = step.inv_freq,
                      .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
                                                         : kernels::RopePairs::half_split};
   ops.rope(rope);
-  rope.out = as_heads(step.new_rows.slice(1, 0, narrow), dims.kv_heads);
+  rope.out = as_heads(new_rows.slice(1, 0, narrow), dims.kv_heads);
   rope.x = as_heads(k, dims.kv_heads);
   ops.rope(rope);
+
+  ops.store_rows({.rows = step.rows, .tokens = step.tokens, .x = new_rows});
 
   const TensorView out = scratch.heads_out_.view({tokens, heads * dims.head_dim});
   ops.gqa_attention(
       {.out = as_heads(out, heads),
        .q = as_heads(q, heads),
-       .k = as_heads(step.rows.slice(1, 0, narrow), dims.kv_heads),
-       .v = as_heads(step.rows.slice(1, narrow, narrow), dims.kv_heads),
+       .rows = step.rows,
+       .tokens = step.tokens,
+       .kv_heads = dims.kv_heads,
        .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(dims.head_dim)))});
   ops.linear({.out = step.out, .x = out, .weight = o_.view()});
 }
@@ -149,8 +153,8 @@ Status GqaLayers::load_layer(WeightLoader& loader, Ops& ops, const std::string& 
 }
 
 Status GqaLayers::allocate_activations(Ops& ops, const ModelConfig& config,
-                                       std::int64_t tokens_max) {
-  scratch_ = GLM_TRY(GqaScratch::allocate(ops, config, tokens_max));
+                                       const AttentionLimits& limits) {
+  scratch_ = GLM_TRY(GqaScratch::allocate(ops, config, limits.tokens_max));
   return Ok{};
 }
 

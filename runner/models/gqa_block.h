@@ -32,6 +32,7 @@ class GqaScratch {
   friend class GqaBlock;
   DeviceArray q_;
   DeviceArray k_;
+  DeviceArray rows_;  // for the cache
   DeviceArray heads_out_;
 };
 
@@ -73,7 +74,7 @@ class GqaLayers final : public Attention {
   Status load_layer(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
                     const ModelConfig& config) override;
   Status allocate_activations(kernels::Ops& ops, const ModelConfig& config,
-                              std::int64_t tokens_max) override;
+                              const AttentionLimits& limits) override;
   void forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) override;
   std::uint64_t size_bytes() const override;
 

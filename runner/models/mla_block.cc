@@ -1,5 +1,6 @@
 #include "runner/models/mla_block.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -14,7 +15,7 @@ using kernels::Ops;
 using kernels::TensorView;
 using kernels::WeightFormat;
 
-// Expanded keys and values beyond this are not worth their memory.
+// Expanded keys and values beyond this are not worth their memory; it is set aside at load.
 constexpr std::int64_t kExpandedMaxElements = 1LL << 27;
 
 // A part of kv_b as a weight of its own; `transposed` swaps rows and columns within each head.
@@ -70,20 +71,19 @@ TensorView as_heads(const TensorView& matrix) {
 
 }  // namespace
 
-MlaForm cheaper_mla_form(const MlaDims& dims, std::int64_t heads, const MlaWork& work) {
+MlaForm cheaper_mla_form(const MlaDims& dims, const MlaWork& work) {
   const std::int64_t unfold = (dims.nope_dim + dims.v_dim) * dims.kv_rank;  // of one token and head
   const std::int64_t pairs =
       work.tokens * (work.positions - work.tokens) + work.tokens * (work.tokens + 1) / 2;
   const std::int64_t absorbed = work.tokens * unfold + pairs * (dims.cache_dim() + dims.kv_rank);
   const std::int64_t expanded = work.positions * unfold + pairs * (dims.qk_dim() + dims.v_dim);
-  const std::int64_t room = work.positions * heads * (dims.nope_dim + dims.v_dim);
-  return expanded < absorbed && room <= kExpandedMaxElements ? MlaForm::expanded
-                                                             : MlaForm::absorbed;
+  return expanded < absorbed ? MlaForm::expanded : MlaForm::absorbed;
 }
 
 Result<MlaScratch> MlaScratch::allocate(Ops& ops, const ModelConfig& config,
-                                        std::int64_t tokens_max) {
+                                        const AttentionLimits& limits) {
   const MlaDims& dims = config.mla;
+  const std::int64_t tokens_max = limits.tokens_max;
   const std::int64_t per_head = tokens_max * config.heads;
   const auto room = [&](std::int64_t capacity) {
     return DeviceArray::allocate(ops, ops.activation_dtype(), capacity);
@@ -95,22 +95,23 @@ Result<MlaScratch> MlaScratch::allocate(Ops& ops, const ModelConfig& config,
   scratch.q_absorbed_ = GLM_TRY(room(per_head * dims.cache_dim()));
   scratch.u_ = GLM_TRY(room(per_head * dims.kv_rank));
   scratch.heads_out_ = GLM_TRY(room(per_head * dims.v_dim));
+  const std::int64_t position = config.heads * (dims.nope_dim + dims.v_dim);
+  const std::int64_t positions = std::min(limits.positions_max, kExpandedMaxElements / position);
+  // Without the memory for one form there is still the other.
+  const Status expanded = scratch.allocate_expanded(ops, config, positions);
+  if (!expanded.ok() && expanded.error().code != Errc::exhausted) return expanded.error();
+  scratch.expanded_positions_max_ = expanded.ok() ? positions : 0;
   return scratch;
 }
 
-Status MlaScratch::reserve_expanded(Ops& ops, const ModelConfig& config, std::int64_t positions) {
+Status MlaScratch::allocate_expanded(Ops& ops, const ModelConfig& config, std::int64_t positions) {
   const MlaDims& dims = config.mla;
-  if (k_.capacity() >= positions * config.heads * dims.nope_dim &&
-      v_.capacity() >= positions * config.heads * dims.v_dim) {
-    return Ok{};
-  }
-  const std::int64_t rows = positions + positions / 2;  // so that growing stays rare
-  k_ = DeviceArray();
-  v_ = DeviceArray();
-  k_ = GLM_TRY(
-      DeviceArray::allocate(ops, ops.activation_dtype(), rows * config.heads * dims.nope_dim));
-  v_ =
-      GLM_TRY(DeviceArray::allocate(ops, ops.activation_dtype(), rows * config.heads * dims.v_dim));
+  const auto room = [&](std::int64_t width) {
+    return DeviceArray::allocate(ops, ops.activation_dtype(), positions * width);
+  };
+  rows_ = GLM_TRY(room(dims.cache_dim()));
+  k_ = GLM_TRY(room(config.heads * dims.nope_dim));
+  v_ = GLM_TRY(room(config.heads * dims.v_dim));
   return Ok{};
 }
 
@@ -171,7 +172,6 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
   const std::int64_t tokens = step.x.size(0);
-  const std::int64_t positions = step.rows.size(0);
   const TensorView cq = scratch.cq_.view({tokens, dims.q_rank});
   ops.linear({.out = cq, .x = step.x, .weight = q_a_.view()});
   ops.rms_norm(
@@ -180,74 +180,105 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
       {.out = scratch.q_.view({tokens, heads * dims.qk_dim()}), .x = cq, .weight = q_b_.view()});
 
   const TensorView ckv = scratch.ckv_.view({tokens, dims.cache_dim()});
+  const TensorView latent = ckv.slice(1, 0, dims.kv_rank);
+  const TensorView shared_key = as_heads(ckv.slice(1, dims.kv_rank, dims.rope_dim));
   ops.linear({.out = ckv, .x = step.x, .weight = kv_a_.view()});
-  ops.rms_norm({.out = step.new_rows.slice(1, 0, dims.kv_rank),
-                .x = ckv.slice(1, 0, dims.kv_rank),
+  ops.rms_norm({.out = latent,
+                .x = latent,
                 .weight = kv_a_norm_.view({dims.kv_rank}),
                 .eps = latent_norm_eps_});
-  kernels::Rope rope{.out = as_heads(step.new_rows.slice(1, dims.kv_rank, dims.rope_dim)),
-                     .x = as_heads(ckv.slice(1, dims.kv_rank, dims.rope_dim)),
-                     .positions = step.positions,
-                     .inv_freq = step.inv_freq,
-                     .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
-                                                        : kernels::RopePairs::half_split};
-  ops.rope(rope);
+  rope(ops, step, {.first = 0, .count = tokens}, shared_key, shared_key);
+  ops.store_rows({.rows = step.rows, .tokens = step.tokens, .x = ckv});
 
-  if (form == MlaForm::automatic) {
-    form = cheaper_mla_form(dims, heads, {.tokens = tokens, .positions = positions});
+  const auto is_expanded = [&](const Stretch& stretch) {
+    if (stretch.one_by_one || stretch.positions > scratch.expanded_positions_max_) return false;
+    const MlaWork work{.tokens = stretch.tokens, .positions = stretch.positions};
+    return (form == MlaForm::automatic ? cheaper_mla_form(dims, work) : form) == MlaForm::expanded;
+  };
+  // Absorbed stretches next to each other run as one.
+  Range absorbed;
+  const auto flush = [&] {
+    if (absorbed.count > 0) attend_absorbed(ops, scratch, step, absorbed);
+  };
+  for (const Stretch& stretch : step.stretches) {
+    if (is_expanded(stretch)) {
+      flush();
+      attend_expanded(ops, scratch, step, stretch);
+      absorbed = {.first = stretch.first_token + stretch.tokens, .count = 0};
+    } else {
+      absorbed.count += stretch.tokens;
+    }
   }
-  // Without the memory for one form there is still the other.
-  const bool expanded =
-      form == MlaForm::expanded && scratch.reserve_expanded(ops, *config_, positions).ok();
-  const TensorView q = scratch.q_.view({tokens, heads, dims.qk_dim()});
-  rope.x = q.slice(2, dims.nope_dim, dims.rope_dim);
-  rope.out = expanded ? q.slice(2, dims.nope_dim, dims.rope_dim)
-                      : scratch.q_absorbed_.view({tokens, heads, dims.cache_dim()})
-                            .slice(2, dims.kv_rank, dims.rope_dim);
-  ops.rope(rope);
-  if (expanded) {
-    attend_expanded(ops, scratch, step);
-  } else {
-    attend_absorbed(ops, scratch, step);
-  }
+  flush();
   ops.linear({.out = step.out,
               .x = scratch.heads_out_.view({tokens, heads * dims.v_dim}),
               .weight = o_.view()});
 }
 
-void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const AttentionStep& step) const {
-  const MlaDims& dims = config_->mla;
-  const std::int64_t heads = config_->heads;
-  const std::int64_t tokens = step.x.size(0);
-  const TensorView q = scratch.q_absorbed_.view({tokens, heads, dims.cache_dim()});
-  ops.head_linear({.out = q.slice(2, 0, dims.kv_rank),
-                   .x = scratch.q_.view({tokens, heads, dims.qk_dim()}).slice(2, 0, dims.nope_dim),
-                   .weight = w_uk_transposed_.view()});
-  const TensorView u = scratch.u_.view({tokens, heads, dims.kv_rank});
-  ops.mla_absorbed({.out = u, .q = q, .cache = step.rows, .scale = scale()});
-  ops.head_linear({.out = scratch.heads_out_.view({tokens, heads, dims.v_dim}),
-                   .x = u,
-                   .weight = w_uv_.view()});
+void MlaBlock::rope(Ops& ops, const AttentionStep& step, const Range& range, const TensorView& out,
+                    const ConstTensorView& x) const {
+  ops.rope({.out = out,
+            .x = x,
+            .positions = step.tokens.position.slice(0, range.first, range.count),
+            .inv_freq = step.inv_freq,
+            .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
+                                               : kernels::RopePairs::half_split});
 }
 
-void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const AttentionStep& step) const {
+void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+                               const Range& range) const {
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
   const std::int64_t tokens = step.x.size(0);
-  const std::int64_t positions = step.rows.size(0);
-  const ConstTensorView latents = step.rows.slice(1, 0, dims.kv_rank);
+  const auto mine = [&](const DeviceArray& array, std::int64_t width) {
+    return array.view({tokens, heads, width}).slice(0, range.first, range.count);
+  };
+  const TensorView q = mine(scratch.q_, dims.qk_dim());
+  const TensorView q_absorbed = mine(scratch.q_absorbed_, dims.cache_dim());
+  const TensorView u = mine(scratch.u_, dims.kv_rank);
+  rope(ops, step, range, q_absorbed.slice(2, dims.kv_rank, dims.rope_dim),
+       q.slice(2, dims.nope_dim, dims.rope_dim));
+  ops.head_linear({.out = q_absorbed.slice(2, 0, dims.kv_rank),
+                   .x = q.slice(2, 0, dims.nope_dim),
+                   .weight = w_uk_transposed_.view()});
+  ops.mla_absorbed({.out = u,
+                    .q = q_absorbed,
+                    .rows = step.rows,
+                    .tokens = {.sequence = step.tokens.sequence.slice(0, range.first, range.count),
+                               .position = step.tokens.position.slice(0, range.first, range.count),
+                               .positions_max = step.tokens.positions_max},
+                    .scale = scale()});
+  ops.head_linear({.out = mine(scratch.heads_out_, dims.v_dim), .x = u, .weight = w_uv_.view()});
+}
+
+void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+                               const Stretch& stretch) const {
+  const MlaDims& dims = config_->mla;
+  const std::int64_t heads = config_->heads;
+  const std::int64_t tokens = step.x.size(0);
+  const std::int64_t positions = stretch.positions;
+  const Range range{.first = stretch.first_token, .count = stretch.tokens};
+  const TensorView q =
+      scratch.q_.view({tokens, heads, dims.qk_dim()}).slice(0, range.first, range.count);
+  const TensorView q_rope = q.slice(2, dims.nope_dim, dims.rope_dim);
+  rope(ops, step, range, q_rope, q_rope);
+  const TensorView rows = scratch.rows_.view({positions, dims.cache_dim()});
+  ops.gather_rows({.out = rows, .rows = step.rows, .sequence = stretch.sequence});
+  const ConstTensorView latents = rows.slice(1, 0, dims.kv_rank);
   ops.linear({.out = scratch.k_.view({positions, heads * dims.nope_dim}),
               .x = latents,
               .weight = w_uk_.view()});
   ops.linear({.out = scratch.v_.view({positions, heads * dims.v_dim}),
               .x = latents,
               .weight = w_uv_.view()});
-  ops.mla_expanded({.out = scratch.heads_out_.view({tokens, heads, dims.v_dim}),
-                    .q = scratch.q_.view({tokens, heads, dims.qk_dim()}),
-                    .k = scratch.k_.view({positions, heads, dims.nope_dim}),
-                    .k_rope = step.rows.slice(1, dims.kv_rank, dims.rope_dim),
-                    .v = scratch.v_.view({positions, heads, dims.v_dim}),
-                    .scale = scale()});
+  ops.mla_expanded(
+      {.out =
+           scratch.heads_out_.view({tokens, heads, dims.v_dim}).slice(0, range.first, range.count),
+       .q = q,
+       .k = scratch.k_.view({positions, heads, dims.nope_dim}),
+       .k_rope = rows.slice(1, dims.kv_rank, dims.rope_dim),
+       .v = scratch.v_.view({positions, heads, dims.v_dim}),
+       .scale = scale()});
 }
 
 std::uint64_t MlaBlock::size_bytes() const {
@@ -263,8 +294,8 @@ Status MlaLayers::load_layer(WeightLoader& loader, Ops& ops, const std::string& 
 }
 
 Status MlaLayers::allocate_activations(Ops& ops, const ModelConfig& config,
-                                       std::int64_t tokens_max) {
-  scratch_ = GLM_TRY(MlaScratch::allocate(ops, config, tokens_max));
+                                       const AttentionLimits& limits) {
+  scratch_ = GLM_TRY(MlaScratch::allocate(ops, config, limits));
   return Ok{};
 }
 

@@ -29,23 +29,22 @@
 
 namespace glm::runner {
 
-// Multiply-adds decide; the expanded form also wants memory for every cached token's keys and
-// values.
+// Of a stretch of one sequence. Multiply-adds decide.
 struct MlaWork {
   std::int64_t tokens = 0;
   std::int64_t positions = 0;  // cached, these tokens included
 };
-MlaForm cheaper_mla_form(const MlaDims& dims, std::int64_t heads, const MlaWork& work);
+MlaForm cheaper_mla_form(const MlaDims& dims, const MlaWork& work);
 
 // Activations of one step; shared by all layers.
 class MlaScratch {
  public:
   static Result<MlaScratch> allocate(kernels::Ops& ops, const ModelConfig& config,
-                                     std::int64_t tokens_max);
+                                     const AttentionLimits& limits);
 
  private:
   friend class MlaBlock;
-  Status reserve_expanded(kernels::Ops& ops, const ModelConfig& config, std::int64_t positions);
+  Status allocate_expanded(kernels::Ops& ops, const ModelConfig& config, std::int64_t positions);
 
   DeviceArray cq_;
   DeviceArray q_;
@@ -53,7 +52,10 @@ class MlaScratch {
   DeviceArray q_absorbed_;
   DeviceArray u_;
   DeviceArray heads_out_;
-  DeviceArray k_;  // of all positions; grows
+  // The expanded form's view of one sequence, for so many positions; longer ones are absorbed.
+  std::int64_t expanded_positions_max_ = 0;
+  DeviceArray rows_;
+  DeviceArray k_;
   DeviceArray v_;
 };
 
@@ -68,9 +70,18 @@ class MlaBlock {
   std::uint64_t size_bytes() const;
 
  private:
+  // Tokens of a step.
+  struct Range {
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+  };
   Status load_kv_b(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix);
-  void attend_absorbed(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step) const;
-  void attend_expanded(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step) const;
+  void attend_absorbed(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+                       const Range& range) const;
+  void attend_expanded(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+                       const Stretch& stretch) const;
+  void rope(kernels::Ops& ops, const AttentionStep& step, const Range& range,
+            const kernels::TensorView& out, const kernels::ConstTensorView& x) const;
   float scale() const;
 
   const ModelConfig* config_ = nullptr;
@@ -93,7 +104,7 @@ class MlaLayers final : public Attention {
   Status load_layer(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
                     const ModelConfig& config) override;
   Status allocate_activations(kernels::Ops& ops, const ModelConfig& config,
-                              std::int64_t tokens_max) override;
+                              const AttentionLimits& limits) override;
   void forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) override;
   std::uint64_t size_bytes() const override;
 

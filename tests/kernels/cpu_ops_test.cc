@@ -267,38 +267,6 @@ struct AttentionShape {
 constexpr AttentionShape kAttentionShapes[] = {{1, 1, 1},  {1, 33, 3},   {2, 2, 2},
                                                {7, 31, 5}, {33, 129, 3}, {16, 16, 1}};
 
-TEST_F(CpuOps, MlaAbsorbedMatchesTheFormula) {
-  const std::int64_t latent = 40;
-  const std::int64_t width = 49;
-  for (const AttentionShape& s : kAttentionShapes) {
-    const Floats q = random(s.tokens * s.heads * width);
-    const Floats cache = random(s.positions * width);
-    Floats out(static_cast<std::size_t>(s.tokens * s.heads * latent));
-    ops_->mla_absorbed({.out = out_view(out, {s.tokens, s.heads, latent}),
-                        .q = in_view(q, {s.tokens, s.heads, width}),
-                        .cache = in_view(cache, {s.positions, width}),
-                        .scale = 0.25F});
-    for (std::int64_t t = 0; t < s.tokens; ++t) {
-      for (std::int64_t h = 0; h < s.heads; ++h) {
-        const auto want = attend(
-            s.positions - s.tokens + t + 1, 0.25, latent,
-            [&](std::int64_t j) {
-              double sum = 0;
-              for (std::int64_t i = 0; i < width; ++i) {
-                sum += at(q, (t * s.heads + h) * width + i) * at(cache, j * width + i);
-              }
-              return sum;
-            },
-            [&](std::int64_t j, std::int64_t c) { return at(cache, j * width + c); });
-        for (std::int64_t c = 0; c < latent; ++c) {
-          ASSERT_NEAR(at(out, (t * s.heads + h) * latent + c), want[static_cast<std::size_t>(c)],
-                      1e-5);
-        }
-      }
-    }
-  }
-}
-
 TEST_F(CpuOps, MlaExpandedMatchesTheFormula) {
   const std::int64_t nope = 19;
   const std::int64_t rope = 6;
@@ -338,23 +306,6 @@ TEST_F(CpuOps, MlaExpandedMatchesTheFormula) {
       }
     }
   }
-}
-
-TEST_F(CpuOps, AttentionDoesNotSeeTheFuture) {
-  const Floats q = random(3 * 2 * 8);
-  Floats cache = random(3 * 8);
-  Floats before(3 * 2 * 6);
-  const auto run = [&](Floats& out) {
-    ops_->mla_absorbed({.out = out_view(out, {3, 2, 6}),
-                        .q = in_view(q, {3, 2, 8}),
-                        .cache = in_view(cache, {3, 8}),
-                        .scale = 1});
-  };
-  run(before);
-  for (std::size_t i = 16; i < 24; ++i) cache[i] = std::numeric_limits<float>::quiet_NaN();
-  Floats after(before.size());
-  run(after);
-  EXPECT_TRUE(std::equal(before.begin(), before.begin() + 24, after.begin()));
 }
 
 TEST_F(CpuOps, MoeMlpMatchesTheFormula) {

@@ -1,6 +1,5 @@
 // Grouped-query attention and partial rotary embedding of the CPU backend against their formulas in
-// double precision. Keys and values lie as a model's cache has them: one row per position, the keys
-// of all heads before the values.
+// double precision. Several sequences at once: paged_attention_test.cc.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "kernels/ops.h"
+#include "tests/kernels/paged_cache.h"
 
 namespace glm::kernels {
 namespace {
@@ -42,15 +42,14 @@ class GqaAttentionOp : public testing::Test {
 
   Floats run(const Shape& s, const Floats& q, const Floats& cache, float scale) {
     Floats out(static_cast<std::size_t>(s.tokens * s.heads() * s.v_dim), NAN);
-    ConstTensorView k(cache.data(), Dtype::f32, {s.positions, s.kv_heads, s.dim});
-    k.strides = {s.row(), s.dim, 1};
-    ConstTensorView v(cache.data() + s.kv_heads * s.dim, Dtype::f32,
-                      {s.positions, s.kv_heads, s.v_dim});
-    v.strides = {s.row(), s.v_dim, 1};
+    PagedCache pages(engine_, s.row(), {s.positions});
+    pages.fill(0, cache);
+    const StepList list = last_tokens(s.tokens, s.positions);
     ops_->gqa_attention({.out = {out.data(), Dtype::f32, {s.tokens, s.heads(), s.v_dim}},
                          .q = {q.data(), Dtype::f32, {s.tokens, s.heads(), s.dim}},
-                         .k = k,
-                         .v = v,
+                         .rows = pages.rows(),
+                         .tokens = list.tokens(),
+                         .kv_heads = s.kv_heads,
                          .scale = scale});
     return out;
   }
@@ -102,7 +101,7 @@ TEST_F(GqaAttentionOp, MatchesTheFormulaAtAnyHeadWidth) {
 }
 
 TEST_F(GqaAttentionOp, MatchesTheFormulaAtAnyLength) {
-  for (const std::int64_t positions : {1, 2, 7, 31, 32, 33, 127, 128, 129}) {
+  for (const std::int64_t positions : {1, 2, 31, 33, 63, 64, 65, 127, 128, 129, 200}) {
     for (const std::int64_t tokens : {std::int64_t{1}, (positions + 1) / 2, positions}) {
       expect_formula({.tokens = tokens,
                       .positions = positions,
@@ -142,7 +141,8 @@ TEST_F(GqaAttentionOp, GivesATokenTheSameBitsInAnyCompanyAndDoesNotSeeTheFuture)
     one.positions = all.positions - all.tokens + t + 1;
     const std::int64_t width = all.heads() * all.dim;
     const Floats own(q.begin() + t * width, q.begin() + (t + 1) * width);
-    const Floats alone = run(one, own, cache, 0.25F);
+    const Floats alone =
+        run(one, own, Floats(cache.begin(), cache.begin() + one.positions * all.row()), 0.25F);
     EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + t * width));
     // The last token of what is left is gone for those before it.
     std::fill_n(cache.begin() + (one.positions - 1) * all.row(), all.row(),
@@ -163,13 +163,14 @@ using GqaAttentionOpDeathTest = GqaAttentionOp;
 TEST_F(GqaAttentionOpDeathTest, RefusesHeadsThatFormNoGroups) {
   Floats out(3);
   const Floats q(3);
-  const Floats kv(2);
+  PagedCache pages(engine_, 4, {1});
   EXPECT_DEATH(ops_->gqa_attention({.out = {out.data(), Dtype::f32, {1, 3, 1}},
                                     .q = {q.data(), Dtype::f32, {1, 3, 1}},
-                                    .k = {kv.data(), Dtype::f32, {1, 2, 1}},
-                                    .v = {kv.data(), Dtype::f32, {1, 2, 1}},
+                                    .rows = pages.rows(),
+                                    .tokens = last_tokens(1, 1).tokens(),
+                                    .kv_heads = 2,
                                     .scale = 1}),
-               "heads.value\\(\\) % kv_heads.value\\(\\) == 0");
+               "heads.value\\(\\) % a.kv_heads == 0");
 }
 
 // Half-split and interleaved pairs on the first part of a head; the rest is copied as it is.
