@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/handle.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/workspace.h"
@@ -50,11 +51,13 @@ class Device final : public Ops {
  public:
   Device(CudaOptions options, Stream stream, Buffer pinned)
       : options_(std::move(options)), stream_(std::move(stream)), staging_(std::move(pinned)) {}
+  Status prepare_attention();
 
   std::string_view backend() const override { return "cuda"; }
   Dtype activation_dtype() const override { return Dtype::bf16; }
 
   Result<Buffer> allocate(std::uint64_t size_bytes) override;
+  std::uint64_t memory_free() const override;
   void upload(void* target, std::span<const std::byte> source) override;
   void download(std::span<std::byte> target, const void* source) override;
   Status sync() override;
@@ -90,23 +93,40 @@ class Device final : public Ops {
     remember("silu_mul", launch_silu_mul(args, stream_.get()));
   }
 
-  void gqa_attention(const GqaAttention& /*args*/) override { not_there("gqa_attention"); }
-  void mla_absorbed(const MlaAbsorbed& /*args*/) override { not_there("mla_absorbed"); }
-  void mla_expanded(const MlaExpanded& /*args*/) override { not_there("mla_expanded"); }
-  void rope(const Rope& /*args*/) override { not_there("rope"); }
+  void gather_rows(const GatherRows& args) override {
+    check(args);
+    remember("gather_rows", launch_gather_rows(args, stream_.get()));
+  }
+  void gqa_attention(const GqaAttention& args) override {
+    check(args);
+    remember("gqa_attention", launch_gqa_attention(args, attention_, stream_.get()));
+  }
+  void mla_absorbed(const MlaAbsorbed& args) override {
+    check(args);
+    remember("mla_absorbed", launch_mla_absorbed(args, attention_, stream_.get()));
+  }
+  void mla_expanded(const MlaExpanded& args) override {
+    check(args);
+    remember("mla_expanded", launch_mla_expanded(args, attention_, stream_.get()));
+  }
+  void rope(const Rope& args) override {
+    check(args);
+    remember("rope", launch_rope(args, stream_.get()));
+  }
+  void store_rows(const StoreRows& args) override {
+    check(args);
+    remember("store_rows", launch_store_rows(args, stream_.get()));
+  }
 
  private:
   void remember(std::string_view op, cudaError_t code) {
     if (code != cudaSuccess && !failure_) failure_ = cuda_error(op, code);
   }
-  void not_there(std::string_view op) {
-    if (failure_) return;
-    failure_ = make_error(Errc::unsupported, "{}: the CUDA backend does not have it yet", op);
-  }
-
   CudaOptions options_;
   Stream stream_;
   Staging staging_;
+  AttentionWorkspace attention_;
+  Buffer attention_memory_;
   Workspace workspace_;
   std::optional<Error> failure_;  // the first since the last sync
 };
@@ -124,6 +144,25 @@ Result<Buffer> Device::allocate(std::uint64_t size_bytes) {
   return cuda_error(fmt::format("allocate {} bytes on GPU {}, where {} of {} are free", size_bytes,
                                 options_.device_index, free_bytes, total_bytes),
                     code);
+}
+
+std::uint64_t Device::memory_free() const {
+  std::size_t free_bytes = 0;
+  std::size_t total_bytes = 0;
+  if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) return 0;
+  return free_bytes;
+}
+
+Status Device::prepare_attention() {
+  const std::string attempt = fmt::format("open GPU {}", options_.device_index);
+  if (const cudaError_t code = describe_device(options_.device_index, attention_);
+      code != cudaSuccess) {
+    return cuda_error(attempt, code);
+  }
+  attention_memory_ =
+      GLM_TRY(allocate(attention_workspace_bytes(attention_.multiprocessors)).with(attempt));
+  attention_.partial = static_cast<float*>(attention_memory_.data());
+  return Ok{};
 }
 
 void Device::upload(void* target, std::span<const std::byte> source) {
@@ -197,8 +236,9 @@ Result<std::unique_ptr<Ops>> open_device(CudaOptions options) {
     return cuda_error(attempt + ": pinned memory", code);
   }
   Buffer staging(pinned, Staging::kBytes, [](void* memory) { (void)cudaFreeHost(memory); });
-  return std::unique_ptr<Ops>(
-      std::make_unique<Device>(std::move(options), std::move(stream), std::move(staging)));
+  auto device = std::make_unique<Device>(std::move(options), std::move(stream), std::move(staging));
+  GLM_TRY(device->prepare_attention());
+  return std::unique_ptr<Ops>(std::move(device));
 }
 
 }  // namespace glm::kernels::cuda

@@ -1,9 +1,9 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/cuda/cuda_error.h"
-#include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/device_info.h"
+#include "kernels/ops.h"
 
 namespace glm::kernels {
 namespace {

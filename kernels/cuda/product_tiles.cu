@@ -103,7 +103,8 @@ __global__ void __launch_bounds__(kThreads) tiles_kernel(Product a) {
     const std::int64_t c = static_cast<std::int64_t>(step) * kDepth + x_column;
     const bool valid = step < steps && x_there && c < a.inputs;
     if (step < steps) {
-      device::copy_async_16(&slices[step % kSlices].x[x_place][x_column], valid ? x + c : x, valid);
+      const std::uint32_t to = device::shared_address(&slices[step % kSlices].x[x_place][x_column]);
+      device::copy_async_16(to, valid ? x + c : x, valid);
       piece.read(weight, weight_row, static_cast<std::uint32_t>(step * kDepth + weight_column));
     }
     device::copy_async_commit();
@@ -131,12 +132,12 @@ __global__ void __launch_bounds__(kThreads) tiles_kernel(Product a) {
       std::uint32_t right[2][4];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        device::load_matrices(left[i],
-                              &slice.x[warp_row + 16 * i + lane % 16][depth + lane / 16 * 8]);
+        const auto* x_at = &slice.x[warp_row + 16 * i + lane % 16][depth + lane / 16 * 8];
+        device::load_matrices(left[i], device::shared_address(x_at));
         // Of sixteen weight rows: the first eight at both depths, then the others.
-        device::load_matrices(
-            right[i],
-            &slice.w[warp_column + 16 * i + lane / 16 * 8 + lane % 8][depth + lane / 8 % 2 * 8]);
+        const int column = warp_column + 16 * i + lane / 16 * 8 + lane % 8;
+        const auto* w_at = &slice.w[column][depth + lane / 8 % 2 * 8];
+        device::load_matrices(right[i], device::shared_address(w_at));
       }
 #pragma unroll
       for (int i = 0; i < 2; ++i) {

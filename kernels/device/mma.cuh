@@ -22,24 +22,24 @@ __device__ inline std::uint32_t shared_address(const void* shared) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
 }
 
-// Four 8x8 matrices; lane l passes the address of row l%8 of matrix l/8 (16 bytes each).
-__device__ inline void load_matrices(std::uint32_t (&out)[4], const void* row) {
+// Four 8x8 matrices; lane l passes the shared address of row l%8 of matrix l/8 (16 bytes each).
+__device__ inline void load_matrices(std::uint32_t (&out)[4], std::uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
 }
-__device__ inline void load_matrices_transposed(std::uint32_t (&out)[4], const void* row) {
+__device__ inline void load_matrices_transposed(std::uint32_t (&out)[4], std::uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];\n"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
 }
 
 // 16 bytes to shared memory; zeros if not `valid`, and then nothing is read.
-__device__ inline void copy_async_16(void* shared, const void* global, bool valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)),
-               "l"(global), "r"(valid ? 16 : 0)
+__device__ inline void copy_async_16(std::uint32_t shared, const void* global, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared), "l"(global),
+               "r"(valid ? 16 : 0)
                : "memory");
 }
 __device__ inline void copy_async_commit() {
@@ -57,13 +57,21 @@ __device__ inline std::uint32_t bf16_pair(float low, float high) {
   return *reinterpret_cast<const std::uint32_t*>(&pair);
 }
 
+// 2^x to 2 ulp, by the hardware alone: 0 for -infinity, and where the result would be subnormal.
+__device__ inline float exp2_approx(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 // Where the 8-element chunk `chunk` of a row lies in a tile of shared memory whose rows hold a
-// multiple of 8 chunks: chunks are permuted inside each 128 bytes, so that the same chunk of eight
-// neighbouring rows lies in different banks.
+// multiple of 8 chunks, in bytes: chunks are permuted inside each 128 bytes, so that the same chunk
+// of eight neighbouring rows lies in different banks.
 template <int kColumns>
-__device__ inline int swizzled(int row, int chunk) {
+__device__ inline std::uint32_t swizzled(int row, int chunk) {
   static_assert(kColumns % 64 == 0);
-  return row * kColumns + (chunk ^ (row & 7)) * 8;
+  return static_cast<std::uint32_t>(row * kColumns * 2 + (chunk & ~7) * 16 +
+                                    ((chunk & 7) ^ (row & 7)) * 16);
 }
 
 }  // namespace glm::kernels::device

@@ -1,6 +1,7 @@
 #include "runner/models/registry.h"
 
 #include <array>
+#include <charconv>
 
 #include "base/check.h"
 #include "kernels/ops.h"
@@ -23,6 +24,22 @@ constexpr std::array<ArchitectureRow, 2> kArchitectures = {{
     {"glm4_moe", &load_glm4_moe},
 }};
 
+Result<std::unique_ptr<kernels::Ops>> open_device(const LoadOptions& options) {
+  if (options.device == "cpu") return kernels::make_cpu_ops(options.threads);
+  constexpr std::string_view kCuda = "cuda:";
+  const std::string_view device = options.device;
+  if (device.starts_with(kCuda)) {
+    const std::string_view number = device.substr(kCuda.size());
+    int index = -1;
+    const auto [end, code] = std::from_chars(number.data(), number.data() + number.size(), index);
+    if (code == std::errc() && end == number.data() + number.size() && index >= 0) {
+      return kernels::make_cuda_ops(index);
+    }
+  }
+  return make_error(Errc::invalid_argument, "device '{}': wanted cpu or cuda:N, such as cuda:0",
+                    device);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
@@ -31,7 +48,8 @@ Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
   const Checkpoint checkpoint = GLM_TRY(Checkpoint::open(files));
   for (const ArchitectureRow& row : kArchitectures) {
     if (row.model_type != facts.architecture) continue;
-    return row.load(checkpoint, std::move(facts), kernels::make_cpu_ops(options.threads), options);
+    auto ops = GLM_TRY(open_device(options));
+    return row.load(checkpoint, std::move(facts), std::move(ops), options);
   }
   return make_error(Errc::internal, "architecture '{}' passed inspection but has no loader",
                     facts.architecture);

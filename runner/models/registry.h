@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,13 +27,15 @@ enum class MlaForm { automatic, absorbed, expanded };
 
 struct LoadOptions {
   std::optional<float> latent_norm_eps;  // see ModelFacts::latent_norm_eps
-  int threads = 0;                       // 0: one per core
+  std::string device = "cpu";            // or "cuda:0", "cuda:1", …
+  int threads = 0;                       // of the CPU; 0: one per core
   MlaForm mla_form = MlaForm::automatic;
   std::function<void(const LoadProgress&)> progress;  // called on the loading thread
   std::stop_token stop;                               // Errc::cancelled
 };
 
-// Errc::unsupported, corrupt and not_found as inspect(); Errc::exhausted when memory is short.
+// Errc::unsupported, corrupt and not_found as inspect(); Errc::exhausted when memory is short;
+// Errc::invalid_argument for a device of no known kind, Errc::device where it cannot be used.
 Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files, const LoadOptions& options);
 
 // "glm4_moe_lite", …

@@ -1,0 +1,324 @@
+// Absorbed latent attention on tensor cores, for few tokens: a block takes one token, up to 32
+// heads and a share of the positions, and reads every cached row once for all its heads, as key and
+// as value. Contract: kernels/ops/mla_attention.h; 512 + 64 columns.
+//
+// Eight warps. For the scores, warp w owns a quarter of the columns (w % 4) of half of a tile's
+// positions (w / 4): its part of the queries stays in registers for good, and each key is read from
+// shared memory once. The quarters meet in shared memory. For the values, warp w owns columns
+// 64 w .. 64 w + 63 of all heads. Between the two, eight threads a head keep its softmax.
+#include "kernels/cuda/attention_args.h"
+#include "kernels/cuda/attention_combine.h"
+#include "kernels/cuda/attention_variants.h"
+#include "kernels/device/mma.cuh"
+
+namespace glm::kernels::cuda {
+namespace {
+
+constexpr int kWidth = 576;
+constexpr int kLatent = 512;
+constexpr int kRows = 32;  // heads of a block
+constexpr int kTile = 32;  // positions; divides a page
+constexpr int kThreads = 256;
+constexpr int kQuarters = 4;
+constexpr int kSteps = kWidth / 16 / kQuarters;  // products of 16 columns in a quarter
+constexpr int kScoreStride = kTile + 8;          // padded: rows start in different banks
+
+template <int kStages>
+struct Shared {
+  __nv_bfloat16 tiles[kStages][kTile * kWidth];
+  float scores[kQuarters][kRows][kScoreStride];
+  __nv_bfloat16 weights[kRows][kScoreStride];
+  float shrink[kRows];
+  float sums[kRows];
+};
+
+// Where this block's rows lie and how they come.
+struct Loader {
+  const device::PagedSource& source;
+  int sequence;
+  int visible;
+  int first;  // tile
+  int count;
+
+  __device__ const __nv_bfloat16* place(int tile) const {
+    return tile < count ? source.place(sequence, (first + tile) * kTile) : nullptr;
+  }
+  // Always commits a group, so that groups count tiles.
+  __device__ void start(__nv_bfloat16* to, int tile, const __nv_bfloat16* from) const {
+    constexpr int kChunks = kWidth / 8;
+    if (tile < count) {
+      const int rows = visible - (first + tile) * kTile;
+#pragma unroll
+      for (int i = 0; i < kTile * kChunks / kThreads; ++i) {
+        const int index = static_cast<int>(threadIdx.x) + i * kThreads;
+        const int row = index / kChunks;
+        const int chunk = index % kChunks;
+        // Rows nobody sees may hold anything, and 0 * NaN would be seen: they are zeros here.
+        device::copy_async_16(device::shared_address(to) + device::swizzled<kWidth>(row, chunk),
+                              source.key(from, 0, chunk * 8) + row * source.key_stride(0),
+                              row < rows);
+      }
+    }
+    device::copy_async_commit();
+  }
+};
+
+// This warp's quarter of the queries as left operands.
+__device__ void load_queries(std::uint32_t (&q)[kSteps][2][4], const device::AttentionHeads& heads,
+                             int token, int first_head, int first_column) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+#pragma unroll
+    for (int part = 0; part < 2; ++part) {
+      const int head = first_head + m * 16 + part * 8 + lane / 4;
+      const bool valid = head < heads.heads;
+      const __nv_bfloat16* from =
+          heads.query(token, valid ? head : 0) + first_column + lane % 4 * 2;
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        const auto* pair = reinterpret_cast<const std::uint32_t*>(from + step * 16);
+        q[step][m][part] = valid ? pair[0] : 0;
+        q[step][m][part + 2] = valid ? pair[4] : 0;
+      }
+    }
+  }
+}
+
+// scores[quarter] of this warp's half of the tile.
+template <int kStages>
+__device__ void score(Shared<kStages>& shared, const __nv_bfloat16* tile,
+                      const std::uint32_t (&q)[kSteps][2][4]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int quarter = warp % kQuarters;
+  const int half = warp / kQuarters;
+  const int row = half * 16 + lane / 16 * 8 + lane % 8;
+  float s[2][2][4] = {};
+#pragma unroll
+  for (int step = 0; step < kSteps; ++step) {
+    std::uint32_t keys[4];
+    const int chunk = (quarter * kSteps + step) * 2 + lane / 8 % 2;
+    device::load_matrices(keys,
+                          device::shared_address(tile) + device::swizzled<kWidth>(row, chunk));
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+      device::mma_16x8x16(s[m][0], q[step][m], keys[0], keys[1]);
+      device::mma_16x8x16(s[m][1], q[step][m], keys[2], keys[3]);
+    }
+  }
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+#pragma unroll
+    for (int n = 0; n < 2; ++n) {
+      const int column = half * 16 + n * 8 + lane % 4 * 2;
+      float* to = &shared.scores[quarter][m * 16 + lane / 4][column];
+      *reinterpret_cast<float2*>(to) = {s[m][n][0], s[m][n][1]};
+      *reinterpret_cast<float2*>(to + 8 * kScoreStride) = {s[m][n][2], s[m][n][3]};
+    }
+  }
+}
+
+// Of one head, the same in its eight threads.
+struct Softmax {
+  float highest = -INFINITY;
+  float sum = 0;  // of this thread's columns
+};
+
+// Four scores of one head from their quarters; leaves weights and how much earlier sums shrink.
+template <int kStages>
+__device__ void weigh(Shared<kStages>& shared, Softmax& state, float scale_log2, int rows) {
+  const int head = static_cast<int>(threadIdx.x) / 8;
+  const int column = static_cast<int>(threadIdx.x) % 8 * 4;
+  float s[4] = {};
+#pragma unroll
+  for (int quarter = 0; quarter < kQuarters; ++quarter) {
+    const float4 part = *reinterpret_cast<const float4*>(&shared.scores[quarter][head][column]);
+    s[0] += part.x;
+    s[1] += part.y;
+    s[2] += part.z;
+    s[3] += part.w;
+  }
+  float highest = state.highest;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    s[i] = column + i < rows ? s[i] * scale_log2 : -INFINITY;
+    highest = fmaxf(highest, s[i]);
+  }
+#pragma unroll
+  for (int offset = 1; offset < 8; offset *= 2) {
+    highest = fmaxf(highest, __shfl_xor_sync(0xFFFFFFFFU, highest, offset));
+  }
+  // The first position of a tile is visible: highest is finite.
+  const float shrink = device::exp2_approx(state.highest - highest);
+  state.highest = highest;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) s[i] = device::exp2_approx(s[i] - highest);
+  state.sum = state.sum * shrink + ((s[0] + s[1]) + (s[2] + s[3]));
+  *reinterpret_cast<uint2*>(&shared.weights[head][column]) = {device::bf16_pair(s[0], s[1]),
+                                                              device::bf16_pair(s[2], s[3])};
+  if (column == 0) shared.shrink[head] = shrink;
+}
+
+// values[m][n] += weights * tile, this warp's 64 columns.
+template <int kStages>
+__device__ void accumulate(float (&values)[2][8][4], const Shared<kStages>& shared,
+                           const __nv_bfloat16* tile) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+    const float upper = shared.shrink[m * 16 + lane / 4];
+    const float lower = shared.shrink[m * 16 + 8 + lane / 4];
+#pragma unroll
+    for (int n = 0; n < 8; ++n) {
+      values[m][n][0] *= upper;
+      values[m][n][1] *= upper;
+      values[m][n][2] *= lower;
+      values[m][n][3] *= lower;
+    }
+  }
+#pragma unroll
+  for (int step = 0; step < kTile / 16; ++step) {
+    std::uint32_t weights[2][4];
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+      device::load_matrices(
+          weights[m],
+          device::shared_address(&shared.weights[m * 16 + lane % 16][step * 16 + lane / 16 * 8]));
+    }
+    const int row = step * 16 + lane % 16;
+#pragma unroll
+    for (int n = 0; n < 8; n += 2) {
+      std::uint32_t rows[4];
+      device::load_matrices_transposed(
+          rows,
+          device::shared_address(tile) + device::swizzled<kWidth>(row, warp * 8 + n + lane / 16));
+#pragma unroll
+      for (int m = 0; m < 2; ++m) {
+        device::mma_16x8x16(values[m][n], weights[m], rows[0], rows[1]);
+        device::mma_16x8x16(values[m][n + 1], weights[m], rows[2], rows[3]);
+      }
+    }
+  }
+}
+
+template <int kStages>
+__global__ void __launch_bounds__(kThreads, 1)
+    mla_decode_kernel(device::PagedSource source, device::AttentionHeads heads,
+                      device::AttentionPartial partial) {
+  extern __shared__ __align__(128) unsigned char shared_bytes[];
+  auto& shared = *reinterpret_cast<Shared<kStages>*>(shared_bytes);
+  const int split = static_cast<int>(blockIdx.x);
+  const int first_head = static_cast<int>(blockIdx.y) * kRows;
+  const int token = static_cast<int>(blockIdx.z);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int lane = thread % 32;
+  const int warp = thread / 32;
+
+  const int visible = source.visible(token);
+  const int tiles = (visible + kTile - 1) / kTile;
+  const int share = (tiles + partial.splits - 1) / partial.splits;
+  const int first = min(split * share, tiles);
+  const Loader loader{.source = source,
+                      .sequence = source.sequence(token),
+                      .visible = visible,
+                      .first = first,
+                      .count = min(share, tiles - first)};
+  if (loader.count == 0) {
+    partial.store_nothing(token, split, first_head, min(kRows, heads.heads - first_head));
+    return;
+  }
+  for (int tile = 0; tile < kStages - 1; ++tile) {
+    loader.start(shared.tiles[tile], tile, loader.place(tile));
+  }
+  const __nv_bfloat16* next = loader.place(kStages - 1);  // looked up one tile ahead
+
+  std::uint32_t q[kSteps][2][4];
+  load_queries(q, heads, token, first_head, warp % kQuarters * kSteps * 16);
+  Softmax softmax;
+  float values[2][8][4] = {};
+  for (int tile = 0; tile < loader.count; ++tile) {
+    device::copy_async_wait<kStages - 2>();
+    __syncthreads();  // the tile is here for all, and the one before it has been used
+    const int ahead = tile + kStages - 1;
+    loader.start(shared.tiles[ahead % kStages], ahead, next);
+    next = loader.place(ahead + 1);
+    const __nv_bfloat16* rows = shared.tiles[tile % kStages];
+    score(shared, rows, q);
+    __syncthreads();  // all quarters of the scores
+    weigh(shared, softmax, heads.scale_log2, visible - (first + tile) * kTile);
+    __syncthreads();  // weights
+    accumulate(values, shared, rows);
+  }
+
+  const int own_head = thread / 8;
+  for (int offset = 1; offset < 8; offset *= 2) {
+    softmax.sum += __shfl_xor_sync(0xFFFFFFFFU, softmax.sum, offset);
+  }
+  if (thread % 8 == 0) {
+    shared.sums[own_head] = softmax.sum;
+    if (partial.splits > 1 && first_head + own_head < heads.heads) {
+      partial.log_sum(token, split, first_head + own_head) = softmax.highest + log2f(softmax.sum);
+    }
+  }
+  __syncthreads();  // sums
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+#pragma unroll
+    for (int part = 0; part < 2; ++part) {
+      const int row = m * 16 + part * 8 + lane / 4;
+      if (first_head + row >= heads.heads) continue;
+      const float scale = 1.0F / shared.sums[row];
+#pragma unroll
+      for (int n = 0; n < 8; ++n) {
+        partial.store(heads, token, split, first_head + row, warp * 64 + n * 8 + lane % 4 * 2,
+                      values[m][n][part * 2] * scale, values[m][n][part * 2 + 1] * scale);
+      }
+    }
+  }
+}
+
+template <int kStages>
+cudaError_t launch(const MlaAbsorbed& a, const AttentionWorkspace& workspace, cudaStream_t stream) {
+  const device::AttentionHeads heads = device_heads(a.out, a.q, 1, a.scale);
+  const std::int64_t blocks = (heads.heads + kRows - 1) / kRows;
+  const std::int64_t splits = choose_splits({.units = heads.tokens * blocks,
+                                             .tiles = (a.tokens.positions_max + kTile - 1) / kTile,
+                                             .places = workspace.multiprocessors,
+                                             .splits_max = splits_max(workspace, heads, kLatent)});
+  const device::AttentionPartial partial = attention_partial(workspace, heads, splits, kLatent);
+  constexpr int kBytes = sizeof(Shared<kStages>);
+  const cudaError_t code = cudaFuncSetAttribute(
+      mla_decode_kernel<kStages>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
+  if (code != cudaSuccess) return code;
+  const dim3 grid(static_cast<unsigned>(splits), static_cast<unsigned>(blocks),
+                  static_cast<unsigned>(heads.tokens));
+  mla_decode_kernel<kStages><<<grid, kThreads, kBytes, stream>>>(device_source(a), heads, partial);
+  if (splits > 1) return launch_attention_combine(partial, heads, stream);
+  return cudaGetLastError();
+}
+
+constexpr int kStagesMany = 3;
+constexpr int kStagesFew = 2;  // fits 99 KB
+
+}  // namespace
+
+bool mla_absorbed_mma_decode_supports(const MlaAbsorbed& a, const AttentionWorkspace& workspace) {
+  constexpr std::int64_t kGridMax = 65535;
+  return workspace.compute_major >= 8 &&
+         workspace.shared_bytes_max >= static_cast<std::int64_t>(sizeof(Shared<kStagesFew>)) &&
+         a.q.dtype == Dtype::bf16 && a.q.size(2) == kWidth && a.out.size(2) == kLatent &&
+         a.q.size(0) <= kGridMax && vector_rows(a.q) && vector_rows(a.out) &&
+         vector_rows(a.rows.pages);
+}
+
+cudaError_t mla_absorbed_mma_decode(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
+                                    cudaStream_t stream) {
+  const bool many =
+      workspace.shared_bytes_max >= static_cast<std::int64_t>(sizeof(Shared<kStagesMany>));
+  return many ? launch<kStagesMany>(a, workspace, stream)
+              : launch<kStagesFew>(a, workspace, stream);
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,273 @@
+// Attention operations: microseconds, bytes or operations by formula, and the part of what this
+// device can do at best (reading memory, or mma.sync), measured in this process. An argument leaves
+// the operations whose names contain it.
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "tests/bench/device_ceilings.h"
+#include "tests/kernels/cuda_attention_cases.h"
+
+namespace glm::kernels {
+namespace {
+
+using namespace cases;  // NOLINT: they belong to this program
+
+// Random numbers; a block of them over and over where there are many.
+DeviceArray<std::uint16_t> random_array(std::int64_t count) {
+  static std::mt19937 engine{7};  // NOLINT: the same numbers every time
+  static const Bits block = random_bits(engine, 1 << 20U);
+  DeviceArray<std::uint16_t> array(static_cast<std::size_t>(count));
+  for (std::int64_t at = 0; at < count; at += static_cast<std::int64_t>(block.size())) {
+    const auto part = std::min<std::size_t>(block.size(), static_cast<std::size_t>(count - at));
+    cuda_ok(cudaMemcpy(array.data() + at, block.data(), part * 2, cudaMemcpyHostToDevice), "fill");
+  }
+  return array;
+}
+
+struct Row {
+  std::string op;
+  std::string shape;
+  double bytes = 0;
+  double flops = 0;
+};
+
+class Table {
+ public:
+  explicit Table(std::string_view filter)
+      : filter_(filter),
+        read_(bench::measured_read_bytes_per_s()),
+        mma_(bench::measured_mma_flops_per_s()) {
+    std::printf("read ceiling %.0f GB/s, mma.sync ceiling %.0f TFLOP/s\n", read_ * 1e-9,
+                mma_ * 1e-12);
+    std::printf("%-30s %-30s %10s %9s %9s %7s\n", "operation", "shape", "us", "GB/s", "TFLOP/s",
+                "% peak");
+  }
+  bool wants(std::string_view op) const { return op.find(filter_) != std::string_view::npos; }
+  // % of the ceiling that is nearer.
+  void add(const Row& row, const std::function<cudaError_t()>& launch) {
+    const double seconds = timer_.median(15, [&] { cuda_ok(launch(), row.op.c_str()); });
+    const double bytes = row.bytes / seconds;
+    const double flops = row.flops / seconds;
+    std::printf("%-30s %-30s %10.1f %9.0f %9.1f %6.1f%%\n", row.op.c_str(), row.shape.c_str(),
+                seconds * 1e6, bytes * 1e-9, flops * 1e-12,
+                100 * std::max(bytes / read_, flops / mma_));
+    (void)std::fflush(stdout);
+  }
+
+ private:
+  std::string_view filter_;
+  double read_;
+  double mma_;
+  bench::Timer timer_;
+};
+
+std::string name(const std::string& op, std::string_view variant) {
+  return variant.empty() ? op : op + " " + std::string(variant);
+}
+
+struct Shape {
+  int sequences;
+  int context;            // the last token's position + 1
+  int tokens;             // of each sequence
+  int positions_max = 0;  // what a graph was made for; 0: context
+};
+
+// A cache of so many sequences without host copies of its pages.
+struct Rows {
+  Rows(const Shape& s, std::int64_t width)
+      : pages_of(static_cast<int>((s.context + kPageTokens - 1) / kPageTokens)),
+        memory(
+            random_array(static_cast<std::int64_t>(s.sequences) * pages_of * kPageTokens * width)) {
+    std::vector<std::int32_t> order(static_cast<std::size_t>(s.sequences * pages_of));
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int32_t>(i);
+    std::shuffle(order.begin(), order.end(), std::mt19937{3});
+    std::vector<std::int32_t> sequence;
+    std::vector<std::int32_t> position;
+    for (int i = 0; i < s.sequences; ++i) {
+      for (int t = 0; t < s.tokens; ++t) {
+        sequence.push_back(i);
+        position.push_back(s.context - s.tokens + t);
+      }
+    }
+    ints.emplace_back(order);
+    ints.emplace_back(sequence);
+    ints.emplace_back(position);
+    const auto tokens_all = static_cast<std::int64_t>(sequence.size());
+    rows = {.pages = {memory.data(),
+                      Dtype::bf16,
+                      {static_cast<std::int64_t>(order.size()), kPageTokens, width}},
+            .table = {ints[0].data(), Dtype::i32, {s.sequences, pages_of}}};
+    tokens = {.sequence = {ints[1].data(), Dtype::i32, {tokens_all}},
+              .position = {ints[2].data(), Dtype::i32, {tokens_all}},
+              .positions_max = s.positions_max == 0 ? s.context : s.positions_max};
+  }
+  int pages_of;
+  DeviceArray<std::uint16_t> memory;
+  std::vector<DeviceArray<std::int32_t>> ints;
+  PagedRows rows;
+  StepTokens tokens;
+};
+
+std::string text(const Shape& s) {
+  return std::to_string(s.sequences) + " x " + std::to_string(s.tokens) + " tokens at " +
+         std::to_string(s.context) +
+         (s.positions_max == 0 ? "" : " of " + std::to_string(s.positions_max));
+}
+
+// Visible (token, position) pairs of one sequence.
+double pairs(const Shape& s) {
+  return static_cast<double>(s.tokens) * (s.context - s.tokens + (s.tokens + 1) / 2.0);
+}
+
+void mla_absorbed(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s,
+                  std::string_view variant) {
+  if (!table.wants(name("mla_absorbed", variant))) return;
+  constexpr std::int64_t kHeads = 20;
+  Rows cache(s, 576);
+  const std::int64_t tokens = static_cast<std::int64_t>(s.sequences) * s.tokens;
+  const auto q = random_array(tokens * kHeads * 576);
+  const auto out = random_array(tokens * kHeads * 512);
+  const MlaAbsorbed a{.out = {out.data(), Dtype::bf16, {tokens, kHeads, 512}},
+                      .q = {q.data(), Dtype::bf16, {tokens, kHeads, 576}},
+                      .rows = cache.rows,
+                      .tokens = cache.tokens,
+                      .scale = 0.0625F};
+  check(a);
+  const double rows = static_cast<double>(s.sequences) * s.context;
+  table.add({.op = name("mla_absorbed", variant),
+             .shape = text(s),
+             .bytes = rows * 576 * 2 + static_cast<double>(tokens) * kHeads * 1088 * 2,
+             .flops = s.sequences * pairs(s) * kHeads * 2 * 1088},
+            [&] { return cuda::launch_mla_absorbed(a, workspace, nullptr, variant); });
+}
+
+void gqa(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s,
+         std::string_view variant) {
+  if (!table.wants(name("gqa_attention", variant))) return;
+  constexpr std::int64_t kHeads = 96;
+  constexpr std::int64_t kKvHeads = 8;
+  Rows cache(s, kKvHeads * 256);
+  const std::int64_t tokens = static_cast<std::int64_t>(s.sequences) * s.tokens;
+  const auto q = random_array(tokens * kHeads * 128);
+  const auto out = random_array(tokens * kHeads * 128);
+  const GqaAttention a{.out = {out.data(), Dtype::bf16, {tokens, kHeads, 128}},
+                       .q = {q.data(), Dtype::bf16, {tokens, kHeads, 128}},
+                       .rows = cache.rows,
+                       .tokens = cache.tokens,
+                       .kv_heads = kKvHeads,
+                       .scale = 0.088F};
+  check(a);
+  const double rows = static_cast<double>(s.sequences) * s.context;
+  table.add({.op = name("gqa_attention", variant),
+             .shape = text(s),
+             .bytes = rows * kKvHeads * 256 * 2 + static_cast<double>(tokens) * kHeads * 256 * 2,
+             .flops = s.sequences * pairs(s) * kHeads * 2 * 256},
+            [&] { return cuda::launch_gqa_attention(a, workspace, nullptr, variant); });
+}
+
+void mla_expanded(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s,
+                  std::string_view variant) {
+  if (!table.wants(name("mla_expanded", variant))) return;
+  constexpr std::int64_t kHeads = 20;
+  const auto q = random_array(s.tokens * kHeads * 256);
+  const auto kv = random_array(s.context * kHeads * 448);
+  const auto rope = random_array(static_cast<std::int64_t>(s.context) * 64);
+  const auto out = random_array(s.tokens * kHeads * 256);
+  const ConstTensorView both(kv.data(), Dtype::bf16, {s.context, kHeads, 448});
+  const MlaExpanded a{.out = {out.data(), Dtype::bf16, {s.tokens, kHeads, 256}},
+                      .q = {q.data(), Dtype::bf16, {s.tokens, kHeads, 256}},
+                      .k = both.slice(2, 0, 192),
+                      .k_rope = {rope.data(), Dtype::bf16, {s.context, 64}},
+                      .v = both.slice(2, 192, 256),
+                      .scale = 0.0625F};
+  check(a);
+  table.add({.op = name("mla_expanded", variant),
+             .shape = text(s),
+             .bytes = (static_cast<double>(s.context) * (kHeads * 448 + 64) +
+                       static_cast<double>(s.tokens) * kHeads * 512) *
+                      2,
+             .flops = pairs(s) * kHeads * 2 * 512},
+            [&] { return cuda::launch_mla_expanded(a, workspace, nullptr, variant); });
+}
+
+void rows_and_rope(Table& table, const Shape& s) {
+  if (!table.wants("rows and rope")) return;
+  Rows cache(s, 576);
+  const std::int64_t tokens = static_cast<std::int64_t>(s.sequences) * s.tokens;
+  const auto x = random_array(tokens * 576);
+  const double bytes = static_cast<double>(tokens) * 576 * 2 * 2;
+  table.add({.op = "store_rows", .shape = text(s), .bytes = bytes}, [&] {
+    return cuda::launch_store_rows(
+        {.rows = cache.rows, .tokens = cache.tokens, .x = {x.data(), Dtype::bf16, {tokens, 576}}},
+        nullptr);
+  });
+  const auto gathered = random_array(static_cast<std::int64_t>(s.context) * 576);
+  table.add({.op = "gather_rows",
+             .shape = text(s),
+             .bytes = static_cast<double>(s.context) * 576 * 2 * 2},
+            [&] {
+              return cuda::launch_gather_rows(
+                  {.out = {gathered.data(), Dtype::bf16, {s.context, 576}}, .rows = cache.rows},
+                  nullptr);
+            });
+  const auto q = random_array(tokens * 20 * 64);
+  std::vector<float> freq(32);
+  for (std::size_t k = 0; k < freq.size(); ++k) {
+    freq[k] = std::pow(1e6F, -static_cast<float>(k) / 32.0F);
+  }
+  const DeviceArray<float> inv_freq(freq);
+  const TensorView heads(q.data(), Dtype::bf16, {tokens, 20, 64});
+  table.add({.op = "rope",
+             .shape = text(s) + ", 20 x 64",
+             .bytes = static_cast<double>(tokens) * 20 * 64 * 2 * 2},
+            [&] {
+              return cuda::launch_rope({.out = heads,
+                                        .x = heads,
+                                        .positions = cache.tokens.position,
+                                        .inv_freq = {inv_freq.data(), Dtype::f32, {32}}},
+                                       nullptr);
+            });
+}
+
+void run(std::string_view filter) {
+  cudaDeviceProp properties = {};
+  cuda_ok(cudaGetDeviceProperties(&properties, 0), "read properties");
+  std::printf("%s, %d multiprocessors\n", properties.name, properties.multiProcessorCount);
+  Workspace memory;
+  const cuda::AttentionWorkspace& workspace = memory.workspace;
+  Table table(filter);
+  constexpr Shape kDecode[] = {{1, 512, 1},          {1, 1024, 1}, {1, 4096, 1},  {1, 65536, 1},
+                               {4, 1024, 1},         {16, 640, 1}, {64, 640, 1},  {64, 4096, 1},
+                               {1, 1024, 1, 131072}, {1, 1024, 4}, {1, 4096, 64}, {1, 4096, 256}};
+  for (const Shape& s : kDecode) mla_absorbed(table, workspace, s, {});
+  mla_absorbed(table, workspace, {1, 1024, 1}, "naive");
+  constexpr Shape kPrompts[] = {{1, 512, 512}, {1, 2048, 2048}, {1, 8192, 512}, {1, 8192, 8192}};
+  for (const Shape& s : kPrompts) mla_expanded(table, workspace, s, {});
+  mla_expanded(table, workspace, {1, 512, 512}, "naive");
+  for (const Shape& s : kDecode) gqa(table, workspace, s, {});
+  for (const Shape& s : kPrompts) gqa(table, workspace, s, {});
+  gqa(table, workspace, {1, 1024, 1}, "naive");
+  for (const int tokens : {4, 16, 64}) {
+    gqa(table, workspace, {1, 4096, tokens}, "mma_decode");
+    gqa(table, workspace, {1, 4096, tokens}, "mma_prefill");
+  }
+  for (const std::string_view variant : {"mma_decode", "mma_prefill"}) {
+    gqa(table, workspace, {64, 640, 1}, variant);
+  }
+  rows_and_rope(table, {1, 2048, 1});
+  rows_and_rope(table, {1, 2048, 2048});
+}
+
+}  // namespace
+}  // namespace glm::kernels
+
+int main(int argc, char** argv) {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::printf("no GPU\n");
+    return 0;
+  }
+  glm::kernels::run(argc > 1 ? argv[1] : "");
+}
