@@ -1,5 +1,6 @@
 // Stands in for kernels/cuda where no CUDA toolkit was there to build it, so that no caller asks.
 #include "kernels/device_info.h"
+#include "kernels/ops.h"
 
 namespace glm::kernels {
 
@@ -15,6 +16,11 @@ Status self_test(int device_index) {
   return make_error(Errc::unsupported,
                     "self-test of device {}: this program was built without the CUDA backend",
                     device_index);
+}
+
+Result<std::unique_ptr<Ops>> make_cuda_ops(int device_index) {
+  return make_error(Errc::unsupported,
+                    "open GPU {}: this program was built without the CUDA backend", device_index);
 }
 
 }  // namespace glm::kernels

@@ -29,6 +29,15 @@
 
 namespace glm::kernels {
 
+// The largest step a model will ask for. A backend that needs memory of its own gets it by these.
+struct WorkspaceBounds {
+  std::int64_t tokens = 0;
+  std::int64_t chosen = 0;   // experts of a token
+  std::int64_t experts = 0;  // of a layer
+  std::int64_t hidden = 0;
+  std::int64_t inner = 0;  // of an expert
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -43,6 +52,9 @@ class Ops {
   virtual void upload(void* target, std::span<const std::byte> source) = 0;
   virtual void download(std::span<std::byte> target, const void* source) = 0;
   virtual Status sync() = 0;
+
+  // Before the first moe_mlp; once, for the largest. Errc::exhausted.
+  virtual Status reserve(const WorkspaceBounds& bounds) = 0;
 
   virtual void add(const Add& args) = 0;
   virtual void embedding(const Embedding& args) = 0;
@@ -62,5 +74,9 @@ class Ops {
 
 // The reference: f32 activations, plain loops. `threads` 0 means one per core.
 std::unique_ptr<Ops> make_cpu_ops(int threads);
+
+// An NVIDIA GPU: bf16 activations. Errc::unsupported if the backend is not built in, Errc::device
+// if the device cannot be used.
+Result<std::unique_ptr<Ops>> make_cuda_ops(int device_index);
 
 }  // namespace glm::kernels

@@ -34,6 +34,7 @@ class CpuOps final : public Ops {
     if (!target.empty()) std::memcpy(target.data(), source, target.size());
   }
   Status sync() override { return Ok{}; }
+  Status reserve(const WorkspaceBounds& /*bounds*/) override { return Ok{}; }
 
   void add(const Add& args) override { cpu::add(pool_, args); }
   void embedding(const Embedding& args) override { cpu::embedding(pool_, args); }

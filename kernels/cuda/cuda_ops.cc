@@ -2,12 +2,15 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstring>
 #include <optional>
 
 #include "base/check.h"
 #include "base/handle.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/workspace.h"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -19,57 +22,197 @@ struct StreamTraits {
 };
 using Stream = Handle<StreamTraits>;
 
-class Device final : public CudaOps {
+// Pinned memory through which small uploads pass: they are in order with the stream and wait for
+// nothing. What has been handed out is free again after a sync.
+class Staging {
  public:
-  explicit Device(Stream stream) : stream_(std::move(stream)) {}
+  static constexpr std::size_t kBytes = 1U << 20U;
+  static constexpr std::size_t kLargestBytes = kBytes / 8;
 
-  Result<Buffer> allocate(std::uint64_t size_bytes) override {
-    void* data = nullptr;
-    const cudaError_t code = cudaMalloc(&data, size_bytes == 0 ? 1 : size_bytes);
-    if (code != cudaSuccess) {
-      return cuda_error(fmt::format("allocate {} bytes on the device", size_bytes), code);
-    }
-    return Buffer(data, size_bytes, [](void* memory) { (void)cudaFree(memory); });
-  }
-  void upload(void* target, std::span<const std::byte> source) override {
-    remember("upload", cudaMemcpyAsync(target, source.data(), source.size(), cudaMemcpyHostToDevice,
-                                       stream_.get()));
-  }
-  void download(std::span<std::byte> target, const void* source) override {
-    remember("download", cudaMemcpyAsync(target.data(), source, target.size(),
-                                         cudaMemcpyDeviceToHost, stream_.get()));
-  }
-  Status sync() override {
-    remember("sync", cudaStreamSynchronize(stream_.get()));
-    if (!failure_) return Ok{};
-    Error failure = *std::move(failure_);
-    failure_.reset();
-    return failure;
-  }
+  explicit Staging(Buffer pinned) : pinned_(std::move(pinned)) {}
 
+  // Null where there is no room before the next sync.
+  std::byte* copy_of(std::span<const std::byte> source) {
+    const std::size_t padded = (source.size() + 63) / 64 * 64;
+    if (source.size() > kLargestBytes || padded > kBytes - used_) return nullptr;
+    std::byte* copy = static_cast<std::byte*>(pinned_.data()) + used_;
+    used_ += padded;
+    std::memcpy(copy, source.data(), source.size());
+    return copy;
+  }
+  void synced() { used_ = 0; }
+
+ private:
+  Buffer pinned_;
+  std::size_t used_ = 0;
+};
+
+class Device final : public Ops {
+ public:
+  Device(CudaOptions options, Stream stream, Buffer pinned)
+      : options_(std::move(options)), stream_(std::move(stream)), staging_(std::move(pinned)) {}
+  Status prepare_attention();
+
+  std::string_view backend() const override { return "cuda"; }
+  Dtype activation_dtype() const override { return Dtype::bf16; }
+
+  Result<Buffer> allocate(std::uint64_t size_bytes) override;
+  std::uint64_t memory_free() const override;
+  void upload(void* target, std::span<const std::byte> source) override;
+  void download(std::span<std::byte> target, const void* source) override;
+  Status sync() override;
+  Status reserve(const WorkspaceBounds& bounds) override;
+
+  void add(const Add& args) override {
+    check(args);
+    remember("add", launch_add(args, stream_.get()));
+  }
   void embedding(const Embedding& args) override {
     check(args);
-    GLM_CHECK(args.out.dtype == Dtype::bf16 && args.table.layout.format == WeightFormat::bf16);
     remember("embedding", launch_embedding(args, stream_.get()));
+  }
+  void head_linear(const HeadLinear& args) override {
+    check(args);
+    remember("head_linear", launch_head_linear(args, options_.variant, stream_.get()));
   }
   void linear(const Linear& args) override {
     check(args);
-    GLM_CHECK(args.x.dtype == Dtype::bf16 && args.weight.layout.format == WeightFormat::bf16);
-    remember("linear", launch_linear(args, stream_.get()));
+    remember("linear", launch_linear(args, options_.variant, stream_.get()));
   }
+  void moe_mlp(const MoeMlp& args) override;
   void rms_norm(const RmsNorm& args) override {
     check(args);
     remember("rms_norm", launch_rms_norm(args, stream_.get()));
+  }
+  void router_topk(const RouterTopK& args) override {
+    check(args);
+    remember("router_topk", launch_router_topk(args, stream_.get()));
+  }
+  void silu_mul(const SiluMul& args) override {
+    check(args);
+    remember("silu_mul", launch_silu_mul(args, stream_.get()));
+  }
+
+  void gather_rows(const GatherRows& args) override {
+    check(args);
+    remember("gather_rows", launch_gather_rows(args, stream_.get()));
+  }
+  void gqa_attention(const GqaAttention& args) override {
+    check(args);
+    remember("gqa_attention", launch_gqa_attention(args, attention_, stream_.get()));
+  }
+  void mla_absorbed(const MlaAbsorbed& args) override {
+    check(args);
+    remember("mla_absorbed", launch_mla_absorbed(args, attention_, stream_.get()));
+  }
+  void mla_expanded(const MlaExpanded& args) override {
+    check(args);
+    remember("mla_expanded", launch_mla_expanded(args, attention_, stream_.get()));
+  }
+  void rope(const Rope& args) override {
+    check(args);
+    remember("rope", launch_rope(args, stream_.get()));
+  }
+  void store_rows(const StoreRows& args) override {
+    check(args);
+    remember("store_rows", launch_store_rows(args, stream_.get()));
   }
 
  private:
   void remember(std::string_view op, cudaError_t code) {
     if (code != cudaSuccess && !failure_) failure_ = cuda_error(op, code);
   }
-
+  CudaOptions options_;
   Stream stream_;
-  std::optional<Error> failure_;
+  Staging staging_;
+  AttentionWorkspace attention_;
+  Buffer attention_memory_;
+  Workspace workspace_;
+  std::optional<Error> failure_;  // the first since the last sync
 };
+
+Result<Buffer> Device::allocate(std::uint64_t size_bytes) {
+  void* data = nullptr;
+  const cudaError_t code = cudaMalloc(&data, size_bytes == 0 ? 1 : size_bytes);
+  if (code == cudaSuccess) {
+    return Buffer(data, size_bytes, [](void* memory) { (void)cudaFree(memory); });
+  }
+  std::size_t free_bytes = 0;
+  std::size_t total_bytes = 0;
+  (void)cudaGetLastError();  // a failed allocation is no failure of what comes next
+  (void)cudaMemGetInfo(&free_bytes, &total_bytes);
+  return cuda_error(fmt::format("allocate {} bytes on GPU {}, where {} of {} are free", size_bytes,
+                                options_.device_index, free_bytes, total_bytes),
+                    code);
+}
+
+std::uint64_t Device::memory_free() const {
+  std::size_t free_bytes = 0;
+  std::size_t total_bytes = 0;
+  if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) return 0;
+  return free_bytes;
+}
+
+Status Device::prepare_attention() {
+  const std::string attempt = fmt::format("open GPU {}", options_.device_index);
+  if (const cudaError_t code = describe_device(options_.device_index, attention_);
+      code != cudaSuccess) {
+    return cuda_error(attempt, code);
+  }
+  attention_memory_ =
+      GLM_TRY(allocate(attention_workspace_bytes(attention_.multiprocessors)).with(attempt));
+  attention_.partial = static_cast<float*>(attention_memory_.data());
+  return Ok{};
+}
+
+void Device::upload(void* target, std::span<const std::byte> source) {
+  if (source.empty()) return;
+  // From memory that is not pinned the copy returns when the source has been read.
+  const std::byte* staged = staging_.copy_of(source);
+  remember("upload", cudaMemcpyAsync(target, staged == nullptr ? source.data() : staged,
+                                     source.size(), cudaMemcpyHostToDevice, stream_.get()));
+}
+
+void Device::download(std::span<std::byte> target, const void* source) {
+  if (target.empty()) return;
+  remember("download", cudaMemcpyAsync(target.data(), source, target.size(), cudaMemcpyDeviceToHost,
+                                       stream_.get()));
+}
+
+Status Device::sync() {
+  remember("sync", cudaStreamSynchronize(stream_.get()));
+  staging_.synced();
+  if (!failure_) return Ok{};
+  Error failure = *std::move(failure_);
+  failure_.reset();
+  return failure;
+}
+
+Status Device::reserve(const WorkspaceBounds& bounds) {
+  GLM_TRY(sync());  // nobody still uses the old one
+  workspace_ = Workspace();
+  Buffer memory = GLM_TRY(allocate(Workspace::size_bytes(bounds))
+                              .with(fmt::format("workspace for {} tokens of {} experts",
+                                                bounds.tokens, bounds.chosen)));
+  workspace_ = Workspace(bounds, std::move(memory));
+  return Ok{};
+}
+
+void Device::moe_mlp(const MoeMlp& args) {
+  check(args);
+  if (workspace_.holds(args)) {
+    return remember("moe_mlp",
+                    launch_moe_mlp(args, workspace_.moe(), options_.variant, stream_.get()));
+  }
+  if (failure_) return;
+  const WorkspaceBounds& bounds = workspace_.bounds();
+  failure_ = make_error(
+      Errc::exhausted,
+      "moe_mlp of {} tokens, {} of {} experts, {} to {}: the workspace was reserved for {} tokens, "
+      "{} of {} experts, {} to {}",
+      args.x.size(0), args.ids.size(1), args.gate.experts, args.x.size(1), args.gate.layout.rows,
+      bounds.tokens, bounds.chosen, bounds.experts, bounds.hidden, bounds.inner);
+}
 
 }  // namespace
 
@@ -78,15 +221,32 @@ Error cuda_error(std::string_view attempt, cudaError_t code) {
                     "{}: {} ({})", attempt, cudaGetErrorString(code), cudaGetErrorName(code));
 }
 
-Result<std::unique_ptr<CudaOps>> CudaOps::open(int device_index) {
-  const std::string attempt = fmt::format("open GPU {}", device_index);
-  if (const cudaError_t code = cudaSetDevice(device_index); code != cudaSuccess) {
+Result<std::unique_ptr<Ops>> open_device(CudaOptions options) {
+  const std::string attempt = fmt::format("open GPU {}", options.device_index);
+  if (const cudaError_t code = cudaSetDevice(options.device_index); code != cudaSuccess) {
     return cuda_error(attempt, code);
   }
   Stream stream;
-  const cudaError_t code = cudaStreamCreateWithFlags(stream.out(), cudaStreamNonBlocking);
-  if (code != cudaSuccess) return cuda_error(attempt, code);
-  return std::unique_ptr<CudaOps>(std::make_unique<Device>(std::move(stream)));
+  if (const cudaError_t code = cudaStreamCreateWithFlags(stream.out(), cudaStreamNonBlocking);
+      code != cudaSuccess) {
+    return cuda_error(attempt, code);
+  }
+  void* pinned = nullptr;
+  if (const cudaError_t code = cudaMallocHost(&pinned, Staging::kBytes); code != cudaSuccess) {
+    return cuda_error(attempt + ": pinned memory", code);
+  }
+  Buffer staging(pinned, Staging::kBytes, [](void* memory) { (void)cudaFreeHost(memory); });
+  auto device = std::make_unique<Device>(std::move(options), std::move(stream), std::move(staging));
+  GLM_TRY(device->prepare_attention());
+  return std::unique_ptr<Ops>(std::move(device));
 }
 
 }  // namespace glm::kernels::cuda
+
+namespace glm::kernels {
+
+Result<std::unique_ptr<Ops>> make_cuda_ops(int device_index) {
+  return cuda::open_device({.device_index = device_index});
+}
+
+}  // namespace glm::kernels

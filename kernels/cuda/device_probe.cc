@@ -1,9 +1,9 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/cuda/cuda_error.h"
-#include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/device_info.h"
+#include "kernels/ops.h"
 
 namespace glm::kernels {
 namespace {
@@ -83,7 +83,7 @@ Status self_test(int device_index) {
   if (device_index < 0 || device_index >= count) {
     return make_error(Errc::device, "{}: there are {} GPUs", attempt, count);
   }
-  const auto ops = GLM_TRY(cuda::CudaOps::open(device_index).with(attempt));
+  const auto ops = GLM_TRY(make_cuda_ops(device_index).with(attempt));
   constexpr std::uint32_t kCount = 1'000'003;  // no multiple of any block
   constexpr std::uint32_t kSalt = 0x5EED;
   std::vector<std::uint32_t> numbers(kCount);

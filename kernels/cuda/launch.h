@@ -1,20 +1,35 @@
 // Host entries of the CUDA kernels: grid and launch, nothing else. Arguments have been checked and
 // lie in device memory. What they return is the error of the launch; later ones come with the sync.
+//
+// `variant` forces one by name (product.h); empty: the best that fits.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <string_view>
 
+#include "kernels/cuda/moe_workspace.h"
+#include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
+#include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
+#include "kernels/ops/moe_mlp.h"
 #include "kernels/ops/rms_norm.h"
+#include "kernels/ops/router_topk.h"
+#include "kernels/ops/silu_mul.h"
 
 namespace glm::kernels::cuda {
 
+cudaError_t launch_add(const Add& a, cudaStream_t stream);
 cudaError_t launch_embedding(const Embedding& a, cudaStream_t stream);
-cudaError_t launch_linear(const Linear& a, cudaStream_t stream);
+cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream);
+cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream);
+cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
+                           cudaStream_t stream);
 cudaError_t launch_rms_norm(const RmsNorm& a, cudaStream_t stream);
+cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream);
+cudaError_t launch_silu_mul(const SiluMul& a, cudaStream_t stream);
 
 // numbers[i] = i * 2654435761 + salt, modulo 2^32.
 struct SelfTestNumbers {

@@ -168,6 +168,11 @@ Status Decoder::allocate_activations() {
   logits_ =
       GLM_TRY(DeviceArray::allocate(*ops_, Dtype::f32, kBatch.sequences_max * config().vocab_size));
   mlp_scratch_ = GLM_TRY(MlpScratch::allocate(*ops_, config(), kBatch.tokens_max));
+  GLM_TRY(ops_->reserve({.tokens = kBatch.tokens_max,
+                         .chosen = config().moe.experts_per_token,
+                         .experts = config().moe.experts,
+                         .hidden = config().hidden_size,
+                         .inner = config().moe.intermediate_size}));
   return attention_->allocate_activations(
       *ops_, config(), {.tokens_max = kBatch.tokens_max, .positions_max = facts_.context_max});
 }

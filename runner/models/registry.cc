@@ -1,6 +1,7 @@
 #include "runner/models/registry.h"
 
 #include <array>
+#include <charconv>
 
 #include "base/check.h"
 #include "kernels/ops.h"
@@ -23,12 +24,24 @@ constexpr std::array<ArchitectureRow, 2> kArchitectures = {{
     {"glm4_moe", &load_glm4_moe},
 }};
 
-Result<std::unique_ptr<kernels::Ops>> open_backend(const LoadOptions& options) {
-  if (options.device != "cpu") {
-    return make_error(Errc::unsupported, "device '{}': models run on the CPU only so far",
-                      options.device);
+Result<std::unique_ptr<kernels::Ops>> open_device(const LoadOptions& options) {
+  if (options.device == "cpu") return kernels::make_cpu_ops(options.threads);
+  constexpr std::string_view kCuda = "cuda:";
+  const std::string_view device = options.device;
+  if (device.starts_with(kCuda)) {
+    const std::string_view number = device.substr(kCuda.size());
+    int index = -1;
+    const auto [end, code] = std::from_chars(number.data(), number.data() + number.size(), index);
+    if (code == std::errc() && end == number.data() + number.size() && index >= 0) {
+      return kernels::make_cuda_ops(index);
+    }
   }
-  std::unique_ptr<kernels::Ops> ops = kernels::make_cpu_ops(options.threads);
+  return make_error(Errc::invalid_argument, "device '{}': wanted cpu or cuda:N, such as cuda:0",
+                    device);
+}
+
+Result<std::unique_ptr<kernels::Ops>> open_backend(const LoadOptions& options) {
+  std::unique_ptr<kernels::Ops> ops = GLM_TRY(open_device(options));
   if (options.wrap_ops) ops = options.wrap_ops(std::move(ops));
   return ops;
 }

@@ -27,9 +27,9 @@ struct LoadProgress {
 enum class MlaForm { automatic, absorbed, expanded };
 
 struct LoadOptions {
-  std::string device = "cpu";            // "cpu" or "cuda:0"
+  std::string device = "cpu";            // or "cuda:0", "cuda:1", …
   std::optional<float> latent_norm_eps;  // see ModelFacts::latent_norm_eps
-  int threads = 0;                       // 0: one per core
+  int threads = 0;                       // of the CPU; 0: one per core
   MlaForm mla_form = MlaForm::automatic;
   std::function<void(const LoadProgress&)> progress;  // called on the loading thread
   std::stop_token stop;                               // Errc::cancelled
@@ -38,7 +38,8 @@ struct LoadOptions {
   std::function<std::unique_ptr<kernels::Ops>(std::unique_ptr<kernels::Ops>)> wrap_ops;
 };
 
-// Errc::unsupported, corrupt and not_found as inspect(); Errc::exhausted when memory is short.
+// Errc::unsupported, corrupt and not_found as inspect(); Errc::exhausted when memory is short;
+// Errc::invalid_argument for a device of no known kind, Errc::device where it cannot be used.
 Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files, const LoadOptions& options);
 
 // "glm4_moe_lite", …

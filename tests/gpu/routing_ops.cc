@@ -28,6 +28,7 @@ class RoutingOps final : public Ops {
     inner_->download(target, source);
   }
   Status sync() override { return inner_->sync(); }
+  Status reserve(const WorkspaceBounds& bounds) override { return inner_->reserve(bounds); }
   std::uint64_t memory_free() const override { return inner_->memory_free(); }
 
   void add(const Add& args) override { inner_->add(args); }

@@ -1,67 +1,18 @@
-// CUDA operations against the CPU reference on the same numbers, bf16 as they are in memory.
-#include "kernels/cuda/cuda_ops.h"
-
-#include <gtest/gtest.h>
-
+// The operations of a GPU without matrices, against the CPU reference on the same numbers, bf16 as
+// they are in memory.
 #include <algorithm>
 #include <cmath>
-#include <random>
-#include <vector>
+#include <limits>
 
-#include "kernels/device_info.h"
-#include "kernels/ops.h"
+#include "tests/kernels/cuda_fixture.h"
+#include "tests/kernels/random_weight.h"
 
 namespace glm::kernels {
 namespace {
 
-using Bits = std::vector<std::uint16_t>;
-
-class CudaOpsTest : public testing::Test {
+class CudaOpsTest : public CudaTest {
  protected:
-  void SetUp() override {
-    const auto devices = probe_devices();
-    ASSERT_TRUE(devices.ok()) << devices.error().message;
-    if (devices->empty()) GTEST_SKIP() << "no GPU";
-    auto opened = cuda::CudaOps::open(0);
-    ASSERT_TRUE(opened.ok()) << opened.error().message;
-    gpu_ = std::move(opened).value();
-  }
-
-  // Memory of the device with these values in it; lives as long as the test.
-  template <typename T>
-  void* device(const std::vector<T>& values) {
-    auto buffer = gpu_->allocate(values.size() * sizeof(T));
-    EXPECT_TRUE(buffer.ok()) << buffer.error().message;
-    gpu_->upload(buffer->data(), std::as_bytes(std::span(values)));
-    buffers_.push_back(std::move(buffer).value());
-    return buffers_.back().data();
-  }
-  template <typename T>
-  std::vector<T> back(const void* memory, std::size_t count) {
-    std::vector<T> values(count);
-    gpu_->download(std::as_writable_bytes(std::span(values)), memory);
-    const Status status = gpu_->sync();
-    EXPECT_TRUE(status.ok()) << status.error().message;
-    return values;
-  }
-  Bits random(std::int64_t count, float spread = 1.0F) {
-    Bits values;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const float unit = static_cast<float>(engine_() >> 8U) * 0x1p-23F - 1.0F;
-      values.push_back(f32_to_bf16(unit * spread));
-    }
-    return values;
-  }
-  static std::vector<float> floats(const Bits& bits) {
-    std::vector<float> values;
-    for (const std::uint16_t b : bits) values.push_back(bf16_to_f32(b));
-    return values;
-  }
-
-  std::mt19937 engine_{20260102};  // NOLINT: the seed belongs to the test
   std::unique_ptr<Ops> cpu_ = make_cpu_ops(1);
-  std::unique_ptr<cuda::CudaOps> gpu_;
-  std::vector<Buffer> buffers_;
 };
 
 constexpr std::int64_t kDims[] = {1, 2, 7, 31, 32, 33, 127, 128, 129, 2048, 5120};
@@ -110,67 +61,138 @@ TEST_F(CudaOpsTest, RmsNormAgreesWithTheReference) {
   }
 }
 
-TEST_F(CudaOpsTest, LinearAgreesWithTheReference) {
-  for (const std::int64_t inputs : kDims) {
-    for (const std::int64_t outputs : {1, 7, 33, 129}) {
-      for (const std::int64_t tokens : {0, 1, 2, 33}) {
-        const Bits x = random(tokens * inputs);
-        const Bits w = random(outputs * inputs);
-        const WeightLayout layout{.format = WeightFormat::bf16, .rows = outputs, .cols = inputs};
-        const auto count = static_cast<std::size_t>(tokens * outputs);
-        void* out = device(std::vector<float>(count));
-        gpu_->linear({.out = {out, Dtype::f32, {tokens, outputs}},
-                      .x = {device(x), Dtype::bf16, {tokens, inputs}},
-                      .weight = {.layout = layout, .data = device(w)}});
-        const std::vector<float> x_floats = floats(x);
-        std::vector<float> want(count);
-        cpu_->linear({.out = view(std::span<float>(want), {tokens, outputs}),
-                      .x = view(std::span<const float>(x_floats), {tokens, inputs}),
-                      .weight = {.layout = layout, .data = w.data()}});
-        const std::vector<float> got = back<float>(out, count);
-        const float tolerance = 1e-6F * static_cast<float>(inputs);
-        for (std::size_t i = 0; i < count; ++i) ASSERT_NEAR(got[i], want[i], tolerance);
+TEST_F(CudaOpsTest, EmbeddingDecodesRowsOfEveryFormat) {
+  for (const FormatCase& format : all_formats()) {
+    for (const std::int64_t dim : {1, 7, 33, 129, 256}) {
+      const RandomWeight table(format, 11, dim, engine_);
+      const std::vector<std::int32_t> ids = {10, 0, 3, 10};
+      ExpertsView view = table.host();
+      for (const WeightPart part : kAllWeightParts) {
+        const void*& at = view.parts[static_cast<std::size_t>(part)];
+        if (at != nullptr) at = device(table.part(part));
+      }
+      const std::int64_t width = dim + 3;
+      const auto count = static_cast<std::size_t>(4 * width);
+      void* out = poisoned(count * 2);
+      gpu_->embedding({.out = TensorView(out, Dtype::bf16, {4, width}).slice(1, 0, dim),
+                       .ids = {device(ids), Dtype::i32, {4}},
+                       .table = view.expert(0)});
+      const Floats want = table.decoded(0);
+      const Bits got = back<std::uint16_t>(out, count);
+      for (std::int64_t t = 0; t < 4; ++t) {
+        for (std::int64_t c = 0; c < width; ++c) {
+          const std::uint16_t bits = got[static_cast<std::size_t>(t * width + c)];
+          const auto at = static_cast<std::size_t>(ids[static_cast<std::size_t>(t)] * dim + c);
+          ASSERT_EQ(bits, c < dim ? f32_to_bf16(want[at]) : 0xFFFF) << format.name << " " << dim;
+        }
+      }
+      forget();
+    }
+  }
+}
+
+TEST_F(CudaOpsTest, AddRoundsTheSumOnce) {
+  for (const std::int64_t dim : kDims) {
+    const Bits x = random(3 * dim);
+    const Bits before = random(3 * dim);
+    void* out = device(before);
+    gpu_->add({.out = {out, Dtype::bf16, {3, dim}}, .x = {device(x), Dtype::bf16, {3, dim}}});
+    const Bits got = back<std::uint16_t>(out, x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      ASSERT_EQ(got[i], f32_to_bf16(bf16_to_f32(before[i]) + bf16_to_f32(x[i])));
+    }
+    forget();
+  }
+}
+
+TEST_F(CudaOpsTest, SiluMulAgreesWithTheReference) {
+  for (const std::int64_t dim : kDims) {
+    Bits gate = random(3 * dim, 30);
+    const Bits up = random(3 * dim);
+    if (dim > 2) {
+      gate[0] = f32_to_bf16(-1000);
+      gate[1] = f32_to_bf16(1000);
+    }
+    void* out = poisoned(gate.size() * 2);
+    gpu_->silu_mul({.out = {out, Dtype::bf16, {3, dim}},
+                    .gate = {device(gate), Dtype::bf16, {3, dim}},
+                    .up = {device(up), Dtype::bf16, {3, dim}}});
+    const Floats g = floats(gate);
+    const Floats u = floats(up);
+    const Floats got = floats(back<std::uint16_t>(out, gate.size()));
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      const double want = g[i] / (1.0 + std::exp(-static_cast<double>(g[i]))) * u[i];
+      ASSERT_NEAR(got[i], want, std::abs(want) * (0x1p-8 + 1e-5) + 1e-30);
+    }
+    forget();
+  }
+}
+
+struct RouterCase {
+  std::int64_t experts;
+  std::int64_t chosen;
+  std::int64_t groups = 1;
+  std::int64_t groups_kept = 1;
+};
+
+// Logits in steps of a quarter: many ties. Sigmoids of equal logits are equal whoever computes
+// them.
+TEST_F(CudaOpsTest, RouterChoosesAsTheReferenceAmongTiesAndNaNs) {
+  const RouterCase cases[] = {{1, 1},         {2, 2},        {7, 3},        {33, 8},
+                              {64, 4},        {160, 8},      {64, 4, 8, 3}, {8, 2, 8, 2},
+                              {256, 8, 8, 4}, {30, 5, 3, 1}, {128, 8, 4, 4}};
+  for (const RouterCase& c : cases) {
+    for (const bool biased : {false, true}) {
+      for (const RouterWeights weighting : {RouterWeights::normalized, RouterWeights::as_scored}) {
+        const std::int64_t tokens = 37;
+        Floats logits;
+        for (std::int64_t i = 0; i < tokens * c.experts; ++i) {
+          logits.push_back(std::round(unit() * 12) / 4);
+          if (engine_() % 16 == 0) logits.back() = std::numeric_limits<float>::quiet_NaN();
+          if (engine_() % 16 == 0) logits.back() = unit() * 1e30F;
+        }
+        std::fill_n(logits.begin(), c.experts, std::numeric_limits<float>::quiet_NaN());
+        Floats bias;
+        for (std::int64_t i = 0; i < c.experts; ++i) bias.push_back(std::round(unit() * 4) / 4);
+        const auto count = static_cast<std::size_t>(tokens * c.chosen);
+        std::vector<std::int32_t> ids(count);
+        Floats weights(count);
+        const ConstTensorView absent;
+        RouterTopK args{.ids = view(std::span<std::int32_t>(ids), {tokens, c.chosen}),
+                        .weights = view(std::span<float>(weights), {tokens, c.chosen}),
+                        .logits = view(std::span<const float>(logits), {tokens, c.experts}),
+                        .bias = biased ? view(std::span<const float>(bias), {c.experts}) : absent,
+                        .groups = c.groups,
+                        .groups_kept = c.groups_kept,
+                        .weighting = weighting,
+                        .scale = 1.8F};
+        cpu_->router_topk(args);
+        args.ids.data = poisoned(count * 4);
+        args.weights.data = poisoned(count * 4);
+        args.logits.data = device(logits);
+        if (biased) args.bias.data = device(bias);
+        gpu_->router_topk(args);
+        ASSERT_EQ(back<std::int32_t>(args.ids.data, count), ids)
+            << c.chosen << " of " << c.experts << " in " << c.groups_kept << " of " << c.groups;
+        const Floats got = back<float>(args.weights.data, count);
+        for (std::size_t i = 0; i < count; ++i) {
+          ASSERT_NEAR(got[i], weights[i], 1e-5F * std::abs(weights[i]) + 1e-30F);
+        }
+        forget();
       }
     }
   }
 }
 
-TEST_F(CudaOpsTest, LinearRoundsToBf16AndAddsTheBias) {
-  const Bits x = random(3 * 40);
-  const Bits w = random(5 * 40);
-  const std::vector<float> bias = {1, 2, 3, 4, 5};
-  const WeightLayout layout{.format = WeightFormat::bf16, .rows = 5, .cols = 40};
-  void* out = device(Bits(15));
-  gpu_->linear({.out = {out, Dtype::bf16, {3, 5}},
-                .x = {device(x), Dtype::bf16, {3, 40}},
-                .weight = {.layout = layout, .data = device(w)},
-                .bias = {device(bias), Dtype::f32, {5}}});
-  const std::vector<float> x_floats = floats(x);
-  std::vector<float> want(15);
-  cpu_->linear({.out = view(std::span<float>(want), {3, 5}),
-                .x = view(std::span<const float>(x_floats), {3, 40}),
-                .weight = {.layout = layout, .data = w.data()},
-                .bias = view(std::span<const float>(bias), {5})});
-  const std::vector<float> got = floats(back<std::uint16_t>(out, 15));
-  for (std::size_t i = 0; i < 15; ++i) {
-    EXPECT_NEAR(got[i], want[i], std::abs(want[i]) * 0x1p-8F + 1e-5F);
+TEST_F(CudaOpsTest, SmallUploadsKeepTheirOrderWithoutWaiting) {
+  std::vector<std::int32_t> numbers(1000);
+  const Buffer memory = std::move(gpu_->allocate(4000)).value();
+  for (std::int32_t round = 0; round < 400; ++round) {  // more than the staging memory holds
+    std::fill(numbers.begin(), numbers.end(), round);
+    gpu_->upload(memory.data(), std::as_bytes(std::span<const std::int32_t>(numbers)));
   }
-}
-
-TEST_F(CudaOpsTest, EmbeddingCopiesRows) {
-  const Bits table = random(11 * 129);
-  const std::vector<std::int32_t> ids = {10, 0, 3, 10};
-  void* out = device(Bits(4 * 129));
-  gpu_->embedding({.out = {out, Dtype::bf16, {4, 129}},
-                   .ids = {device(ids), Dtype::i32, {4}},
-                   .table = {.layout = {.format = WeightFormat::bf16, .rows = 11, .cols = 129},
-                             .data = device(table)}});
-  const Bits got = back<std::uint16_t>(out, 4 * 129);
-  for (std::size_t t = 0; t < 4; ++t) {
-    EXPECT_TRUE(std::equal(got.begin() + static_cast<std::ptrdiff_t>(t * 129),
-                           got.begin() + static_cast<std::ptrdiff_t>((t + 1) * 129),
-                           table.begin() + ids[t] * 129));
-  }
+  std::fill(numbers.begin(), numbers.end(), -1);
+  EXPECT_EQ(back<std::int32_t>(memory.data(), 1000), std::vector<std::int32_t>(1000, 399));
 }
 
 TEST_F(CudaOpsTest, SaysWhenMemoryIsShort) {

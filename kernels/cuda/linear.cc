@@ -1,0 +1,43 @@
+// linear and head_linear as products. Contracts: kernels/ops/linear.h, kernels/ops/head_linear.h.
+#include "base/check.h"
+#include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/product.h"
+
+namespace glm::kernels::cuda {
+
+cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream) {
+  GLM_CHECK(a.x.dtype == Dtype::bf16);
+  if (a.x.size(0) == 0 || a.out.size(1) == 0) return cudaSuccess;
+  const Product product{.out = a.out.data,
+                        .x = a.x.data,
+                        .weight = device_weights(a.weight),
+                        .bias = a.bias.as<float>(),
+                        .out_stride = a.out.stride(0),
+                        .x_stride = a.x.stride(0),
+                        .rows = a.x.size(0),
+                        .outputs = a.out.size(1),
+                        .inputs = a.x.size(1),
+                        .out_f32 = a.out.dtype == Dtype::f32};
+  return choose_variant(product, variant).launch(product, stream);
+}
+
+cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream) {
+  GLM_CHECK(a.x.dtype == Dtype::bf16);
+  if (a.x.size(0) == 0 || a.x.size(1) == 0 || a.out.size(2) == 0) return cudaSuccess;
+  const Product product{.out = a.out.data,
+                        .x = a.x.data,
+                        .weight = device_weights(a.weight),
+                        .out_stride = a.out.stride(0),
+                        .x_stride = a.x.stride(0),
+                        .out_group_stride = a.out.stride(1),
+                        .x_group_stride = a.x.stride(1),
+                        .weight_rows_per_group = a.out.size(2),
+                        .rows = a.x.size(0),
+                        .outputs = a.out.size(2),
+                        .inputs = a.x.size(2),
+                        .groups = a.x.size(1)};
+  return choose_variant(product, variant).launch(product, stream);
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,180 @@
+// Two products over (token, expert) pairs, then each token adds its pairs in the order of experts:
+// no atomics, so a token's bits do not depend on the others. Contract: kernels/ops/moe_mlp.h.
+#include "base/check.h"
+#include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/product.h"
+#include "kernels/device/numbers.cuh"
+#include "kernels/device/reduce.cuh"
+
+namespace glm::kernels::cuda {
+namespace {
+
+constexpr unsigned kListThreads = 1024;
+constexpr unsigned kFullWarp = 0xFFFFFFFFU;
+
+struct Lists {
+  const std::int32_t* ids;
+  MoeWorkspace space;
+  std::int32_t pairs;
+  std::int32_t experts;
+  std::int32_t tile_rows;
+};
+
+// Each warp looks for its experts among all pairs, so the order within an expert is that of pairs.
+// One block: the list is short.
+__global__ void list_kernel(Lists a) {
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  constexpr int kWarps = kListThreads / device::kWarpThreads;
+  const auto mine = [&](int i, int expert) { return i < a.pairs && a.ids[i] == expert; };
+
+  for (int expert = warp; expert < a.experts; expert += kWarps) {
+    int count = 0;
+    for (int i = lane; i - lane < a.pairs; i += device::kWarpThreads) {
+      count += __popc(__ballot_sync(kFullWarp, mine(i, expert)));
+    }
+    if (lane == 0) a.space.offsets[expert + 1] = count;
+  }
+  __syncthreads();  // all counts are there
+  if (threadIdx.x == 0) {
+    int end = 0;
+    int tiles = 0;
+    a.space.offsets[0] = 0;
+    for (int expert = 0; expert < a.experts; ++expert) {
+      const int first = end;
+      end += a.space.offsets[expert + 1];
+      a.space.offsets[expert + 1] = end;
+      for (int at = first; a.tile_rows > 0 && at < end; at += a.tile_rows) {
+        a.space.tiles[tiles++] = {expert, at, min(a.tile_rows, end - at)};
+      }
+    }
+    *a.space.tile_count = tiles;
+  }
+  __syncthreads();  // all offsets are there
+  for (int expert = warp; expert < a.experts; expert += kWarps) {
+    int at = a.space.offsets[expert];
+    if (at == a.space.offsets[expert + 1]) continue;
+    for (int i = lane; i - lane < a.pairs; i += device::kWarpThreads) {
+      const unsigned all = __ballot_sync(kFullWarp, mine(i, expert));
+      const unsigned before = all & ((1U << lane) - 1U);
+      if (mine(i, expert)) a.space.sorted[at + __popc(before)] = i;
+      at += __popc(all);
+    }
+  }
+}
+
+struct Sums {
+  __nv_bfloat16* out;
+  const float* pairs;
+  const std::int32_t* ids;
+  std::int64_t out_stride;
+  std::int64_t hidden;
+  std::int32_t chosen;
+};
+
+__global__ void sum_kernel(Sums a) {
+  const std::int64_t token = blockIdx.x;
+  const std::int32_t* ids = a.ids + token * a.chosen;
+  for (std::int64_t c = threadIdx.x; c < a.hidden; c += blockDim.x) {
+    float sum = 0;
+    std::int32_t last = -1;
+    for (int step = 0; step < a.chosen; ++step) {
+      int next = -1;
+      for (int j = 0; j < a.chosen; ++j) {
+        if (ids[j] > last && (next < 0 || ids[j] < ids[next])) next = j;
+      }
+      if (next < 0) break;
+      last = ids[next];
+      sum += a.pairs[(token * a.chosen + next) * a.hidden + c];
+    }
+    device::store(a.out + token * a.out_stride + c, sum);
+  }
+}
+
+// gate and up of every pair, then silu(gate) * up.
+Product inner_product(const MoeMlp& a, const MoeWorkspace& space) {
+  return {.out = space.inner,
+          .x = a.x.data,
+          .weight = device_weights(a.gate),
+          .up = device_weights(a.up),
+          .out_stride = a.gate.layout.rows,
+          .x_stride = a.x.stride(0),
+          .rows = a.ids.size(0) * a.ids.size(1),
+          .outputs = a.gate.layout.rows,
+          .inputs = a.x.size(1),
+          .groups = a.gate.experts,
+          .x_divisor = a.ids.size(1),
+          .gated = true,
+          .row_group = a.ids.as<std::int32_t>(),
+          .sorted = space.sorted,
+          .tiles = space.tiles,
+          .tile_count = space.tile_count};
+}
+
+Product outer_product(const MoeMlp& a, const MoeWorkspace& space) {
+  return {.out = space.outer,
+          .x = space.inner,
+          .weight = device_weights(a.down),
+          .factor = a.weights.as<float>(),
+          .out_stride = a.x.size(1),
+          .x_stride = a.gate.layout.rows,
+          .rows = a.ids.size(0) * a.ids.size(1),
+          .outputs = a.x.size(1),
+          .inputs = a.gate.layout.rows,
+          .groups = a.gate.experts,
+          .out_f32 = true,
+          .row_group = a.ids.as<std::int32_t>(),
+          .sorted = space.sorted,
+          .tiles = space.tiles,
+          .tile_count = space.tile_count};
+}
+
+cudaError_t run(Product product, const MoeMlp& a, const MoeWorkspace& space,
+                std::string_view variant, std::int64_t& listed_rows, cudaStream_t stream) {
+  const ProductVariant& chosen = choose_variant(product, variant);
+  const std::int64_t tile_rows = chosen.tile_rows(product);
+  if (tile_rows > 0 && tile_rows != listed_rows) {
+    list_kernel<<<1, kListThreads, 0, stream>>>(
+        {.ids = a.ids.as<std::int32_t>(),
+         .space = space,
+         .pairs = static_cast<std::int32_t>(product.rows),
+         .experts = static_cast<std::int32_t>(product.groups),
+         .tile_rows = static_cast<std::int32_t>(tile_rows)});
+    listed_rows = tile_rows;
+  }
+  if (tile_rows > 0) {
+    // Every group may end in a tile that is not full.
+    const std::int64_t full = product.rows / tile_rows;
+    product.tiles_max = min(product.rows, full + product.groups);
+  }
+  return chosen.launch(product, stream);
+}
+
+}  // namespace
+
+cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
+                           cudaStream_t stream) {
+  GLM_CHECK(a.x.dtype == Dtype::bf16);
+  if (a.x.size(0) == 0 || a.x.size(1) == 0) return cudaSuccess;
+  std::int64_t listed_rows = 0;
+  if (const cudaError_t code = run(inner_product(a, space), a, space, variant, listed_rows, stream);
+      code != cudaSuccess) {
+    return code;
+  }
+  if (const cudaError_t code = run(outer_product(a, space), a, space, variant, listed_rows, stream);
+      code != cudaSuccess) {
+    return code;
+  }
+  constexpr unsigned kThreads = 256;
+  sum_kernel<<<static_cast<unsigned>(a.x.size(0)), kThreads, 0, stream>>>(
+      {.out = static_cast<__nv_bfloat16*>(a.out.data),
+       .pairs = space.outer,
+       .ids = a.ids.as<std::int32_t>(),
+       .out_stride = a.out.stride(0),
+       .hidden = a.x.size(1),
+       .chosen = static_cast<std::int32_t>(a.ids.size(1))});
+  return cudaGetLastError();
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,69 @@
+#include "kernels/cuda/product.h"
+
+#include <array>
+
+namespace glm::kernels::cuda {
+namespace {
+
+using device::Coding;
+
+// Up to so many rows it is the weights that take the time; beyond, the arithmetic.
+constexpr std::int64_t kStreamRows = 32;
+constexpr std::int64_t kStreamRowsPerGroup = 16;
+
+bool aligned(const void* address) {
+  return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
+}
+
+bool fits(const device::Weight& w) {
+  return w.cols % 8 == 0 && w.group % 8 == 0 && w.order == nullptr && aligned(w.data);
+}
+
+bool fast_int4(const device::Weight& w) {
+  return w.coding == Coding::int4 && w.scale_type == device::ScaleType::bf16 && w.group % 32 == 0 &&
+         w.cols % 32 == 0;
+}
+
+bool few_rows(const Product& a) {
+  if (a.row_group != nullptr) return a.rows <= kStreamRowsPerGroup * a.groups;
+  return a.rows <= kStreamRows;
+}
+bool always(const Product& /*a*/) {
+  return true;
+}
+std::int64_t no_tiles(const Product& /*a*/) {
+  return 0;
+}
+
+constexpr std::array<ProductVariant, 3> kVariants = {{
+    {"stream", &stream_tile_rows, &fits_tensor_cores, &few_rows, &launch_stream},
+    {"tiles", &tiles_tile_rows, &fits_tensor_cores, &always, &launch_tiles},
+    {"naive", &no_tiles, &always, &always, &launch_naive},
+}};
+
+}  // namespace
+
+bool fits_tensor_cores(const Product& a) {
+  // Whoever wants f32 results of f32 weights, a router say, wants no rounding to bf16.
+  if (a.out_f32 && a.weight.first.coding == Coding::f32) return false;
+  return a.inputs % 8 == 0 && aligned(a.x) && a.x_stride % 8 == 0 && a.x_group_stride % 8 == 0 &&
+         fits(a.weight.first) && (!a.gated || fits(a.up.first));
+}
+
+bool is_fast_int4(const Product& a) {
+  return fast_int4(a.weight.first) && (!a.gated || fast_int4(a.up.first));
+}
+
+std::span<const ProductVariant> product_variants() {
+  return kVariants;
+}
+
+const ProductVariant& choose_variant(const Product& a, std::string_view forced) {
+  for (const ProductVariant& variant : kVariants) {
+    const bool wanted = forced.empty() ? variant.prefers(a) : forced == variant.name;
+    if (wanted && variant.supports(a)) return variant;
+  }
+  return kVariants.back();
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,84 @@
+// The matrix product that linear, head_linear and both halves of moe_mlp are made of, and the
+// variants that compute it.
+//
+//   y[r, o]   = sum over i of x[r / x_divisor, i] * weight_g[o, i],  g the group of row r
+//   out[r, o] = factor[r] * y[r, o] + bias[o], or silu(y[r, o]) * (the same with `up`) when gated
+//
+// Groups are the heads of head_linear, where every group has all rows, or the experts of moe_mlp,
+// where a row belongs to one group.
+//
+// The result of a row depends on the variant that computes it, never on the other rows.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "kernels/device/weight.h"
+
+namespace glm::kernels::cuda {
+
+// Consecutive entries of Product::sorted that belong to one group.
+struct RowTile {
+  std::int32_t group = 0;
+  std::int32_t first = 0;
+  std::int32_t count = 0;
+};
+
+struct Product {
+  void* out = nullptr;      // bf16 or f32
+  const void* x = nullptr;  // bf16
+  device::Weights weight = {};
+  device::Weights up = {};
+  const float* bias = nullptr;
+  const float* factor = nullptr;
+  std::int64_t out_stride = 0;  // elements from row to row
+  std::int64_t x_stride = 0;
+  std::int64_t out_group_stride = 0;
+  std::int64_t x_group_stride = 0;
+  std::int64_t weight_rows_per_group = 0;  // heads share one weight, experts have their own
+  std::int64_t rows = 0;
+  std::int64_t outputs = 0;
+  std::int64_t inputs = 0;
+  std::int64_t groups = 1;
+  std::int64_t x_divisor = 1;
+  bool out_f32 = false;
+  bool gated = false;
+
+  // Rows with groups of their own.
+  const std::int32_t* row_group = nullptr;  // [rows]
+  const std::int32_t* sorted = nullptr;     // [rows] rows in the order of groups
+  const RowTile* tiles = nullptr;           // [tiles_max], of which *tile_count are real
+  const std::int32_t* tile_count = nullptr;
+  std::int64_t tiles_max = 0;
+};
+
+// Rows a tile may have in a variant; 0 where a variant wants no tiles.
+struct ProductVariant {
+  std::string_view name;
+  std::int64_t (*tile_rows)(const Product& a);
+  bool (*supports)(const Product& a);
+  bool (*prefers)(const Product& a);  // among those that support it; the first that does is taken
+  cudaError_t (*launch)(const Product& a, cudaStream_t stream);
+};
+
+std::span<const ProductVariant> product_variants();
+
+// `forced` names a variant; one that does not support the product gives way to the naive one.
+const ProductVariant& choose_variant(const Product& a, std::string_view forced);
+
+// Tensor cores read x and weights sixteen bytes at a time.
+bool fits_tensor_cores(const Product& a);
+// int4 with bf16 scales and groups of whole thirty-twos, dequantized in registers.
+bool is_fast_int4(const Product& a);
+
+bool supports_naive(const Product& a);
+cudaError_t launch_naive(const Product& a, cudaStream_t stream);
+cudaError_t launch_stream(const Product& a, cudaStream_t stream);
+std::int64_t stream_tile_rows(const Product& a);
+cudaError_t launch_tiles(const Product& a, cudaStream_t stream);
+std::int64_t tiles_tile_rows(const Product& a);
+
+}  // namespace glm::kernels::cuda

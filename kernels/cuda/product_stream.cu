@@ -1,0 +1,170 @@
+// For few rows: the time is that of the weights, which pass once, straight from memory into the
+// registers of tensor cores. A block has sixteen outputs; its warps share out the columns and add
+// their sums in a fixed order. Outputs are the rows of the tensor-core tile, activations its
+// columns.
+//
+// Which columns a lane reads is free, as long as weights and activations agree: sixteen bytes in a
+// row of either.
+#include "kernels/cuda/product_rows.cuh"
+#include "kernels/device/mma.cuh"
+#include "kernels/device/reduce.cuh"
+#include "kernels/device/weight_fetch.cuh"
+
+namespace glm::kernels::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kOutputs = 16;
+constexpr int kTileRows = 8;  // columns of a tensor-core tile
+constexpr int kManyTiles = 4;
+
+template <class Fetch>
+using Raw = typename Fetch::Raw;
+
+// sums += 16 weights rows * 8 * kTiles activations, over the columns this lane has read.
+template <class Fetch, int kTiles>
+__device__ void multiply(const Raw<Fetch> (&weights)[2],
+                         const uint4 (&x)[kTiles][Fetch::kColumns / 8], float (&sums)[kTiles][4]) {
+#pragma unroll
+  for (int step = 0; step < Fetch::kColumns / 4; ++step) {
+    const std::uint32_t a[4] = {Fetch::pair(weights[0], step, 0), Fetch::pair(weights[1], step, 0),
+                                Fetch::pair(weights[0], step, 1), Fetch::pair(weights[1], step, 1)};
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const uint4& eight = x[tile][step / 2];
+      device::mma_16x8x16(sums[tile], a, device::word_of(eight, 2 * (step % 2)),
+                          device::word_of(eight, 2 * (step % 2) + 1));
+    }
+  }
+}
+
+template <class Fetch, int kTiles, bool kGated>
+__global__ void __launch_bounds__(kWarps* device::kWarpThreads) stream_kernel(Product a) {
+  constexpr int kMatrices = kGated ? 2 : 1;
+  constexpr int kOctets = Fetch::kColumns / 8;
+  constexpr int kInFlight = kGated ? (Fetch::kInFlight + 1) / 2 : Fetch::kInFlight;
+  constexpr unsigned kStep = 4 * Fetch::kColumns;  // columns a warp takes at a time
+  __shared__ float partial[kWarps][kMatrices][kTiles * kTileRows][kOutputs + 1];
+
+  const RowTile rows = block_tile(a, kTiles * kTileRows);
+  if (rows.count <= 0) return;
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  const std::int64_t first_output = static_cast<std::int64_t>(blockIdx.x) * kOutputs;
+  const std::int64_t expert = a.row_group != nullptr ? rows.group : 0;
+  const device::Weight weights[2] = {device::weight_at(a.weight, expert),
+                                     kGated ? device::weight_at(a.up, expert) : device::Weight{}};
+  std::int64_t weight_rows[2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const std::int64_t output = first_output + lane / 4 + 8 * half;
+    // Outputs beyond the last compute that one again, and nobody stores it.
+    weight_rows[half] =
+        rows.group * a.weight_rows_per_group + (output < a.outputs ? output : a.outputs - 1);
+  }
+  const __nv_bfloat16* x[kTiles];
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+    const int n = tile * kTileRows + lane / 4;
+    x[tile] = n < rows.count ? x_row(a, tile_row(a, rows, n), rows.group) : nullptr;
+  }
+
+  float sums[kMatrices][kTiles][4] = {};
+  const auto inputs = static_cast<unsigned>(a.inputs);
+  const unsigned lane_column = static_cast<unsigned>(lane % 4) * Fetch::kColumns;
+  for (unsigned column = static_cast<unsigned>(warp) * kStep; column < inputs;
+       column += kInFlight * kWarps * kStep) {
+    Raw<Fetch> raw[kInFlight][kMatrices][2];
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      const unsigned c = column + i * kWarps * kStep + lane_column;
+#pragma unroll
+      for (int m = 0; m < kMatrices; ++m) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          raw[i][m][half] =
+              c < inputs ? Fetch::read(weights[m], weight_rows[half], c) : Raw<Fetch>{};
+        }
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      const unsigned c = column + i * kWarps * kStep + lane_column;
+      if (c - lane_column >= inputs) break;  // the same for the whole warp
+      uint4 eights[kTiles][kOctets];
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+        for (int j = 0; j < kOctets; ++j) {
+          const bool there = x[tile] != nullptr && c < inputs;
+          eights[tile][j] =
+              there ? Fetch::arrange(__ldg(reinterpret_cast<const uint4*>(x[tile] + c) + j))
+                    : uint4{};
+        }
+      }
+#pragma unroll
+      for (int m = 0; m < kMatrices; ++m) multiply<Fetch, kTiles>(raw[i][m], eights, sums[m]);
+    }
+  }
+
+#pragma unroll
+  for (int m = 0; m < kMatrices; ++m) {
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int n = tile * kTileRows + 2 * (lane % 4) + i % 2;
+        partial[warp][m][n][lane / 4 + 8 * (i / 2)] = sums[m][tile][i];
+      }
+    }
+  }
+  __syncthreads();  // the sums of all warps are there
+  for (int at = static_cast<int>(threadIdx.x); at < rows.count * kOutputs; at += blockDim.x) {
+    const int n = at / kOutputs;
+    const int o = at % kOutputs;
+    if (first_output + o >= a.outputs) continue;
+    float total[kMatrices] = {};
+#pragma unroll
+    for (int m = 0; m < kMatrices; ++m) {
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) total[m] += partial[w][m][n][o];
+    }
+    const float value = kGated ? silu(total[0]) * total[kMatrices - 1] : total[0];
+    put(a, tile_row(a, rows, n), rows.group, first_output + o, value);
+  }
+}
+
+template <class Fetch, int kTiles>
+cudaError_t launch(const Product& a, cudaStream_t stream) {
+  const dim3 grid = product_grid(a, kOutputs, kTiles * kTileRows);
+  constexpr unsigned kThreads = kWarps * device::kWarpThreads;
+  if (a.gated) {
+    stream_kernel<Fetch, kTiles, true><<<grid, kThreads, 0, stream>>>(a);
+  } else {
+    stream_kernel<Fetch, kTiles, false><<<grid, kThreads, 0, stream>>>(a);
+  }
+  return cudaGetLastError();
+}
+
+template <class Fetch>
+cudaError_t launch(const Product& a, cudaStream_t stream) {
+  return stream_tile_rows(a) == kTileRows ? launch<Fetch, 1>(a, stream)
+                                          : launch<Fetch, kManyTiles>(a, stream);
+}
+
+}  // namespace
+
+// Most experts of a few tokens have but a few of them.
+std::int64_t stream_tile_rows(const Product& a) {
+  const bool few = a.row_group != nullptr ? a.rows <= 4 * a.groups : a.rows <= kTileRows;
+  return few ? kTileRows : kManyTiles * kTileRows;
+}
+
+cudaError_t launch_stream(const Product& a, cudaStream_t stream) {
+  if (is_fast_int4(a)) return launch<device::FetchInt4>(a, stream);
+  const bool plain = a.weight.first.coding == device::Coding::bf16 &&
+                     (!a.gated || a.up.first.coding == device::Coding::bf16);
+  return plain ? launch<device::FetchBf16>(a, stream) : launch<device::FetchAny>(a, stream);
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,59 @@
+#include "kernels/cuda/workspace.h"
+
+#include "base/check.h"
+
+namespace glm::kernels::cuda {
+namespace {
+
+// Deals out consecutive pieces, each at a multiple of 256 bytes.
+class Pieces {
+ public:
+  explicit Pieces(void* first) : first_(static_cast<std::byte*>(first)) {}
+
+  template <typename T>
+  T* take(std::int64_t count) {
+    std::byte* piece = first_ == nullptr ? nullptr : first_ + used_;
+    used_ += (static_cast<std::uint64_t>(count) * sizeof(T) + 255) / 256 * 256;
+    return reinterpret_cast<T*>(piece);
+  }
+  std::uint64_t used() const { return used_; }
+
+ private:
+  std::byte* first_;
+  std::uint64_t used_ = 0;
+};
+
+MoeWorkspace lay_out(const WorkspaceBounds& bounds, Pieces& pieces) {
+  const std::int64_t pairs = bounds.tokens * bounds.chosen;
+  MoeWorkspace moe;
+  moe.inner = pieces.take<std::uint16_t>(pairs * bounds.inner);
+  moe.outer = pieces.take<float>(pairs * bounds.hidden);
+  moe.sorted = pieces.take<std::int32_t>(pairs);
+  moe.offsets = pieces.take<std::int32_t>(bounds.experts + 1);
+  moe.tiles = pieces.take<RowTile>(pairs);
+  moe.tile_count = pieces.take<std::int32_t>(1);
+  return moe;
+}
+
+}  // namespace
+
+std::uint64_t Workspace::size_bytes(const WorkspaceBounds& bounds) {
+  Pieces pieces(nullptr);
+  lay_out(bounds, pieces);
+  return pieces.used();
+}
+
+Workspace::Workspace(const WorkspaceBounds& bounds, Buffer memory)
+    : bounds_(bounds), memory_(std::move(memory)) {
+  Pieces pieces(memory_.data());
+  moe_ = lay_out(bounds, pieces);
+  GLM_CHECK(pieces.used() <= memory_.size_bytes());
+}
+
+bool Workspace::holds(const MoeMlp& a) const {
+  return a.x.size(0) <= bounds_.tokens && a.ids.size(1) <= bounds_.chosen &&
+         a.gate.experts <= bounds_.experts && a.x.size(1) <= bounds_.hidden &&
+         a.gate.layout.rows <= bounds_.inner;
+}
+
+}  // namespace glm::kernels::cuda

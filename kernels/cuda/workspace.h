@@ -1,0 +1,28 @@
+// Device memory that operations use while they run, allocated once.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/buffer.h"
+#include "kernels/cuda/moe_workspace.h"
+#include "kernels/ops.h"
+
+namespace glm::kernels::cuda {
+
+class Workspace {
+ public:
+  static std::uint64_t size_bytes(const WorkspaceBounds& bounds);
+  Workspace() = default;
+  Workspace(const WorkspaceBounds& bounds, Buffer memory);
+
+  const WorkspaceBounds& bounds() const { return bounds_; }
+  bool holds(const MoeMlp& a) const;
+  MoeWorkspace moe() const { return moe_; }
+
+ private:
+  WorkspaceBounds bounds_;
+  Buffer memory_;
+  MoeWorkspace moe_;
+};
+
+}  // namespace glm::kernels::cuda

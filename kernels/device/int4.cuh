@@ -1,0 +1,50 @@
+// int4 with bf16 scales, dequantized in registers: one logical operation sets two fields into the
+// mantissa of 128, exactly, and subtraction and product round as the reference does.
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include "kernels/device/weight.cuh"
+
+namespace glm::kernels::device {
+
+// Of one group of one row.
+struct Int4Group {
+  __nv_bfloat162 scale;
+  __nv_bfloat162 zero;  // 128 + zero point
+};
+
+__device__ inline Int4Group int4_group(const Weight& w, std::int64_t row, std::uint32_t c) {
+  const std::int64_t at = row * w.groups + c / w.group;
+  const float zero = w.zeros == nullptr ? 8.0F : static_cast<float>(w.zeros[at]);
+  return {__bfloat162bfloat162(static_cast<const __nv_bfloat16*>(w.scales)[at]),
+          __float2bfloat162_rn(128.0F + zero)};
+}
+
+// Columns i and i + 4 of the eight in a word, for i = 0 .. 3.
+__device__ inline std::uint32_t int4_pair(std::uint32_t word, int i, const Int4Group& group) {
+  std::uint32_t fields = 0;
+  // (word >> 4i) & 0x000F000F | 0x43004300 as one operation; the compiler makes two of it.
+  asm("lop3.b32 %0, %1, 0x000F000F, 0x43004300, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
+  const __nv_bfloat162 code = *reinterpret_cast<const __nv_bfloat162*>(&fields);
+  const __nv_bfloat162 value = __hmul2(__hsub2(code, group.zero), group.scale);
+  return *reinterpret_cast<const std::uint32_t*>(&value);
+}
+
+// All eight in their order.
+__device__ inline uint4 int4_word(std::uint32_t word, const Int4Group& group) {
+  const std::uint32_t p0 = int4_pair(word, 0, group);
+  const std::uint32_t p1 = int4_pair(word, 1, group);
+  const std::uint32_t p2 = int4_pair(word, 2, group);
+  const std::uint32_t p3 = int4_pair(word, 3, group);
+  return {__byte_perm(p0, p1, 0x5410), __byte_perm(p2, p3, 0x5410), __byte_perm(p0, p1, 0x7632),
+          __byte_perm(p2, p3, 0x7632)};
+}
+
+// Eight activations in the order in which int4_pair gives weights.
+__device__ inline uint4 int4_order(const uint4& x) {
+  return {__byte_perm(x.x, x.z, 0x5410), __byte_perm(x.x, x.z, 0x7632),
+          __byte_perm(x.y, x.w, 0x5410), __byte_perm(x.y, x.w, 0x7632)};
+}
+
+}  // namespace glm::kernels::device

@@ -1,0 +1,159 @@
+// The one decoder of every memory format: weights as f32, rounded exactly as the reference rounds
+// them, or eight at a time as bf16 for tensor cores.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "kernels/device/mma.cuh"
+#include "kernels/device/weight.h"
+
+namespace glm::kernels::device {
+
+__device__ inline float e4m3(std::uint8_t bits) {
+  if ((bits & 0x7FU) == 0x7FU) return __int_as_float(0x7FC00000);
+  // The same bits as an f16 have an exponent too small by eight.
+  const std::uint16_t half_bits =
+      static_cast<std::uint16_t>((bits & 0x80U) << 8U | (bits & 0x7FU) << 7U);
+  return __half2float(__ushort_as_half(half_bits)) * 256.0F;
+}
+
+__device__ inline float e8m0(std::uint8_t bits) {
+  if (bits == 255) return __int_as_float(0x7FC00000);
+  return __uint_as_float(bits == 0 ? 0x00400000U : static_cast<std::uint32_t>(bits) << 23U);
+}
+
+__device__ inline float e2m1(std::uint32_t code) {
+  const std::uint16_t half_bits =
+      static_cast<std::uint16_t>((code & 8U) << 12U | (code & 7U) << 9U);
+  return __half2float(__ushort_as_half(half_bits)) * 16384.0F;
+}
+
+template <typename T>
+__device__ T* advanced(T* from, std::int64_t bytes) {
+  if (from == nullptr) return nullptr;
+  return reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(from) +
+                              static_cast<std::uintptr_t>(bytes));
+}
+
+__device__ inline Weight weight_at(const Weights& all, std::int64_t index) {
+  Weight one = all.first;
+  one.data = advanced(one.data, index * all.data_bytes);
+  one.scales = advanced(one.scales, index * all.scales_bytes);
+  one.zeros = advanced(one.zeros, index * all.zeros_bytes);
+  one.order = advanced(one.order, index * all.order_bytes);
+  one.global = advanced(one.global, index * all.global_bytes);
+  return one;
+}
+
+__device__ inline float stored_scale(const Weight& w, std::int64_t index) {
+  switch (w.scale_type) {
+    case ScaleType::f16:
+      return __half2float(static_cast<const __half*>(w.scales)[index]);
+    case ScaleType::bf16:
+      return __bfloat162float(static_cast<const __nv_bfloat16*>(w.scales)[index]);
+    case ScaleType::e4m3:
+      return e4m3(static_cast<const std::uint8_t*>(w.scales)[index]);
+    case ScaleType::e8m0:
+      return e8m0(static_cast<const std::uint8_t*>(w.scales)[index]);
+    default:
+      return static_cast<const float*>(w.scales)[index];
+  }
+}
+
+// What the columns of one group have in common.
+struct Group {
+  float scale = 1;
+  float zero = 0;
+};
+
+__device__ inline Group group_of(const Weight& w, std::int64_t row, std::uint32_t c) {
+  Group group;
+  if (w.group == 0) return group;
+  const std::int64_t scale_row = w.row_block == 1 ? row : (w.row_offset + row) / w.row_block;
+  const std::uint32_t index = c / w.group;
+  group.scale = stored_scale(w, scale_row * w.groups + index);
+  if (w.global_scale == Global::multiplies) group.scale = __fmul_rn(group.scale, *w.global);
+  if (w.global_scale == Global::divides) group.scale = __fdiv_rn(group.scale, *w.global);
+  if (w.coding == Coding::int4 || w.coding == Coding::int8) {
+    group.zero = w.zeros != nullptr ? static_cast<float>(w.zeros[row * w.groups + index])
+                                    : (w.coding == Coding::int4 ? 8.0F : 128.0F);
+  }
+  return group;
+}
+
+// (code - zero) * scale in the dtype of the scales.
+__device__ inline float integer_value(const Weight& w, const Group& group, std::uint32_t code) {
+  const float product = __fmul_rn(static_cast<float>(code) - group.zero, group.scale);
+  if (w.scale_type == ScaleType::bf16) return __bfloat162float(__float2bfloat16_rn(product));
+  if (w.scale_type == ScaleType::f16) return __half2float(__float2half_rn(product));
+  return product;
+}
+
+// The weight in stored column c of a row, exactly.
+__device__ inline float stored_weight(const Weight& w, std::int64_t row, std::uint32_t c) {
+  const std::uint8_t* data = w.data + row * w.row_bytes;
+  switch (w.coding) {
+    case Coding::f32:
+      return reinterpret_cast<const float*>(data)[c];
+    case Coding::f16:
+      return __half2float(reinterpret_cast<const __half*>(data)[c]);
+    case Coding::bf16:
+      return __bfloat162float(reinterpret_cast<const __nv_bfloat16*>(data)[c]);
+    case Coding::int4:
+      return integer_value(w, group_of(w, row, c), data[c / 2] >> (4 * (c % 2)) & 15U);
+    case Coding::int8:
+      return integer_value(w, group_of(w, row, c), data[c]);
+    case Coding::e4m3:
+      return __fmul_rn(e4m3(data[c]), group_of(w, row, c).scale);
+    default:
+      return __fmul_rn(e2m1(data[c / 2] >> (4 * (c % 2))), group_of(w, row, c).scale);
+  }
+}
+
+// Which column of the weight lies in stored column c.
+__device__ inline std::uint32_t column_of(const Weight& w, std::uint32_t c) {
+  return w.order == nullptr ? c : static_cast<std::uint32_t>(w.order[c]);
+}
+
+// Stored columns [c, c + 8), rounded to bf16. c, cols and the group are multiples of eight.
+__device__ inline uint4 bf16x8(const Weight& w, std::int64_t row, std::uint32_t c) {
+  const std::uint8_t* data = w.data + row * w.row_bytes;
+  if (w.coding == Coding::bf16) return *reinterpret_cast<const uint4*>(data + 2 * c);
+  float values[8];
+  if (w.coding == Coding::f32) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) values[i] = reinterpret_cast<const float*>(data)[c + i];
+  } else if (w.coding == Coding::f16) {
+    const uint4 raw = *reinterpret_cast<const uint4*>(data + 2 * c);
+    const std::uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      values[i] = __half2float(
+          __ushort_as_half(static_cast<std::uint16_t>(words[i / 2] >> (16 * (i % 2)))));
+    }
+  } else if (w.coding == Coding::int8 || w.coding == Coding::e4m3) {
+    const Group group = group_of(w, row, c);
+    const uint2 raw = *reinterpret_cast<const uint2*>(data + c);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const std::uint32_t code = (i < 4 ? raw.x : raw.y) >> (8 * (i % 4)) & 255U;
+      values[i] = w.coding == Coding::int8
+                      ? integer_value(w, group, code)
+                      : __fmul_rn(e4m3(static_cast<std::uint8_t>(code)), group.scale);
+    }
+  } else {
+    const Group group = group_of(w, row, c);
+    const std::uint32_t raw = *reinterpret_cast<const std::uint32_t*>(data + c / 2);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const std::uint32_t code = raw >> (4 * i) & 15U;
+      values[i] = w.coding == Coding::int4 ? integer_value(w, group, code)
+                                           : __fmul_rn(e2m1(code), group.scale);
+    }
+  }
+  return {bf16_pair(values[0], values[1]), bf16_pair(values[2], values[3]),
+          bf16_pair(values[4], values[5]), bf16_pair(values[6], values[7])};
+}
+
+}  // namespace glm::kernels::device

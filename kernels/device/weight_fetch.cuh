@@ -1,0 +1,62 @@
+// How tensor-core kernels get at weights: a raw piece is read early, so that its latency passes
+// during other work, and turned into bf16 when it is needed. One struct per way of storing.
+//
+// A lane reads kColumns consecutive columns of a row. pair(raw, s, i), i = 0 and 1, are its two
+// registers of step s of kColumns / 4 steps; the order of columns within eight is the one in which
+// arrange() puts activations. octet(raw, j) are columns [8j, 8j + 8) in their order.
+#pragma once
+
+#include "kernels/device/int4.cuh"
+#include "kernels/device/weight.cuh"
+
+namespace glm::kernels::device {
+
+__device__ inline std::uint32_t word_of(const uint4& four, int i) {
+  return i == 0 ? four.x : i == 1 ? four.y : i == 2 ? four.z : four.w;
+}
+
+// Weights that are bf16 in memory.
+struct FetchBf16 {
+  static constexpr int kColumns = 8;
+  static constexpr int kInFlight = 4;  // pieces a lane reads before it uses the first
+  using Raw = uint4;
+  __device__ static Raw read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    return __ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + 2 * c));
+  }
+  __device__ static std::uint32_t pair(const Raw& raw, int step, int i) {
+    return word_of(raw, 2 * step + i);
+  }
+  __device__ static uint4 octet(const Raw& raw, int /*j*/) { return raw; }
+  __device__ static uint4 arrange(const uint4& x) { return x; }
+};
+
+// Any format, decoded while it is read.
+struct FetchAny : FetchBf16 {
+  static constexpr int kInFlight = 2;
+  __device__ static Raw read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    return bf16x8(w, row, c);
+  }
+};
+
+// int4 with bf16 scales and groups of whole thirty-twos.
+struct FetchInt4 {
+  static constexpr int kColumns = 32;
+  static constexpr int kInFlight = 2;
+  struct Raw {
+    uint4 words;
+    Int4Group group;
+  };
+  __device__ static Raw read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    return {__ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + c / 2)),
+            int4_group(w, row, c)};
+  }
+  __device__ static std::uint32_t pair(const Raw& raw, int step, int i) {
+    return int4_pair(word_of(raw.words, step / 2), 2 * (step % 2) + i, raw.group);
+  }
+  __device__ static uint4 octet(const Raw& raw, int j) {
+    return int4_word(word_of(raw.words, j), raw.group);
+  }
+  __device__ static uint4 arrange(const uint4& x) { return int4_order(x); }
+};
+
+}  // namespace glm::kernels::device

@@ -1,0 +1,433 @@
+// linear, head_linear and moe_mlp on a GPU: every variant, every memory format, against the formula
+// in double precision on the weights as the reference decodes them.
+//
+// Tolerances, per element, with size = sum |x| |w|: accumulation 4e-6 * size; where tensor cores
+// round weights that are no bf16 numbers, 2^-8 * size more; one rounding of the result to bf16. And
+// the relative L2 error of each matrix stays under 4e-3 (mixture of experts, whose inner
+// activations are bf16: 8e-3 per token).
+#include <cmath>
+#include <numeric>
+
+#include "tests/kernels/cuda_fixture.h"
+#include "tests/kernels/random_weight.h"
+
+namespace glm::kernels {
+namespace {
+
+constexpr const char* kVariants[] = {"naive", "stream", "tiles"};
+constexpr std::int64_t kGuard = 3;  // columns beyond a row that nobody may touch
+
+struct Shape {
+  std::int64_t tokens;
+  std::int64_t inputs;
+  std::int64_t outputs;
+};
+
+// What tells the variants apart: tails of all three, and sizes no vector divides.
+const std::vector<Shape> kFewShapes = {{1, 1, 1},    {2, 7, 7},     {3, 33, 17},
+                                       {9, 96, 129}, {33, 264, 33}, {65, 128, 130}};
+
+std::vector<Shape> many_shapes() {
+  std::vector<Shape> shapes = kFewShapes;
+  for (const std::int64_t inputs : {2, 31, 32, 40, 64, 127, 128, 129, 160, 512, 2048}) {
+    shapes.push_back({1, inputs, 129});
+    shapes.push_back({7, inputs, 32});
+    shapes.push_back({33, inputs, 31});
+    shapes.push_back({129, inputs, 127});
+  }
+  for (const std::int64_t tokens : {8, 16, 31, 32, 63, 64, 128}) shapes.push_back({tokens, 96, 65});
+  return shapes;
+}
+
+class CudaProducts : public CudaTest {
+ protected:
+  void SetUp() override {
+    CudaTest::SetUp();
+    if (gpu_ == nullptr) return;
+    for (const char* variant : kVariants) variants_.push_back(open(variant));
+  }
+
+  WeightView on_device(const RandomWeight& weight) { return experts_on_device(weight).expert(0); }
+  ExpertsView experts_on_device(const RandomWeight& weight) {
+    ExpertsView view = weight.host();
+    for (const WeightPart part : kAllWeightParts) {
+      const auto i = static_cast<std::size_t>(part);
+      if (view.parts[i] != nullptr) view.parts[i] = device(weight.part(part));
+    }
+    return view;
+  }
+
+  void check_linear(const FormatCase& format, const Shape& shape);
+  void check_head_linear(const FormatCase& format, const Shape& shape, std::int64_t heads);
+  void check_moe(const FormatCase& format, const Shape& shape, std::int64_t experts,
+                 std::int64_t chosen);
+
+  std::vector<std::unique_ptr<Ops>> variants_;
+};
+
+struct Wanted {
+  std::vector<double> value;
+  std::vector<double> size;
+};
+
+// x [tokens, inputs] with a stride, w [outputs, inputs].
+Wanted product(const Floats& x, std::int64_t x_stride, const Floats& w, const Shape& shape,
+               const Floats& bias) {
+  Wanted wanted;
+  for (std::int64_t t = 0; t < shape.tokens; ++t) {
+    for (std::int64_t o = 0; o < shape.outputs; ++o) {
+      double sum = bias.empty() ? 0.0 : bias[static_cast<std::size_t>(o)];
+      double size = std::abs(sum);
+      for (std::int64_t i = 0; i < shape.inputs; ++i) {
+        const double term = static_cast<double>(x[static_cast<std::size_t>(t * x_stride + i)]) *
+                            static_cast<double>(w[static_cast<std::size_t>(o * shape.inputs + i)]);
+        sum += term;
+        size += std::abs(term);
+      }
+      wanted.value.push_back(sum);
+      wanted.size.push_back(size);
+    }
+  }
+  return wanted;
+}
+
+struct Compared {
+  bool weights_rounded = false;
+  bool out_f32 = false;
+};
+
+void expect_close(const Floats& got, std::int64_t stride, const Wanted& wanted, const Shape& shape,
+                  const Compared& how) {
+  double error = 0;
+  double norm = 0;
+  double size_norm = 0;
+  for (std::int64_t t = 0; t < shape.tokens; ++t) {
+    for (std::int64_t o = 0; o < stride; ++o) {
+      const double value = got[static_cast<std::size_t>(t * stride + o)];
+      if (o >= shape.outputs) {
+        ASSERT_TRUE(std::isnan(value)) << "wrote beyond the row of token " << t;
+        continue;
+      }
+      const auto at = static_cast<std::size_t>(t * shape.outputs + o);
+      double tolerance = (how.weights_rounded ? 0x1p-8 + 4e-6 : 4e-6) * wanted.size[at] + 1e-30;
+      if (!how.out_f32) tolerance += std::abs(wanted.value[at]) * 0x1p-8;
+      ASSERT_NEAR(value, wanted.value[at], tolerance) << "token " << t << " output " << o;
+      error += (value - wanted.value[at]) * (value - wanted.value[at]);
+      norm += wanted.value[at] * wanted.value[at];
+      size_norm += wanted.size[at] * wanted.size[at] / static_cast<double>(shape.inputs);
+    }
+  }
+  // Of sums that cancel, the terms say how large an error may be.
+  EXPECT_LE(error, 5e-3 * 5e-3 * std::max(norm, size_norm));
+}
+
+void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
+  const RandomWeight weight(format, shape.outputs, shape.inputs, engine_);
+  const std::int64_t x_stride = (shape.inputs + 7) / 8 * 8 + 8;
+  const Bits x = random(shape.tokens * x_stride);
+  const Floats bias = random_floats(shape.outputs);
+  const Wanted wanted = product(floats(x), x_stride, weight.decoded(0), shape, bias);
+  const void* x_memory = device(x);
+  const void* bias_memory = device(bias);
+  const WeightView view = on_device(weight);
+  const std::int64_t stride = shape.outputs + kGuard;
+  const auto count = static_cast<std::size_t>(shape.tokens * stride);
+  for (std::size_t v = 0; v < variants_.size(); ++v) {
+    for (const Dtype dtype : {Dtype::bf16, Dtype::f32}) {
+      SCOPED_TRACE(testing::Message() << kVariants[v] << " " << format.name << " " << shape.tokens
+                                      << " x " << shape.inputs << " -> " << shape.outputs);
+      void* out = poisoned(count * 4);
+      variants_[v]->linear(
+          {.out = TensorView(out, dtype, {shape.tokens, stride}).slice(1, 0, shape.outputs),
+           .x = ConstTensorView(x_memory, Dtype::bf16, {shape.tokens, x_stride})
+                    .slice(1, 0, shape.inputs),
+           .weight = view,
+           .bias = {bias_memory, Dtype::f32, {shape.outputs}}});
+      const Floats got = dtype == Dtype::f32
+                             ? back<float>(*variants_[v], out, count)
+                             : floats(back<std::uint16_t>(*variants_[v], out, count));
+      expect_close(got, stride, wanted, shape,
+                   {.weights_rounded = v > 0 && !weight.layout().exact_in_bf16(),
+                    .out_f32 = dtype == Dtype::f32});
+      if (HasFailure()) return;
+    }
+  }
+  forget();
+}
+
+void CudaProducts::check_head_linear(const FormatCase& format, const Shape& shape,
+                                     std::int64_t heads) {
+  const RandomWeight weight(format, heads * shape.outputs, shape.inputs, engine_);
+  const std::int64_t x_width = (shape.inputs + 7) / 8 * 8 + 8;
+  const Bits x = random(shape.tokens * heads * x_width);
+  const Floats x_floats = floats(x);
+  const Floats w = weight.decoded(0);
+  const std::int64_t width = shape.outputs + kGuard;
+  const auto count = static_cast<std::size_t>(shape.tokens * heads * width);
+  const void* x_memory = device(x);
+  const WeightView view = on_device(weight);
+  for (std::size_t v = 0; v < variants_.size(); ++v) {
+    SCOPED_TRACE(testing::Message()
+                 << kVariants[v] << " " << format.name << " " << shape.tokens << " x " << heads
+                 << " x " << shape.inputs << " -> " << shape.outputs);
+    void* out = poisoned(count * 2);
+    variants_[v]->head_linear(
+        {.out =
+             TensorView(out, Dtype::bf16, {shape.tokens, heads, width}).slice(2, 0, shape.outputs),
+         .x = ConstTensorView(x_memory, Dtype::bf16, {shape.tokens, heads, x_width})
+                  .slice(2, 0, shape.inputs),
+         .weight = view});
+    const Floats got = floats(back<std::uint16_t>(*variants_[v], out, count));
+    for (std::int64_t h = 0; h < heads; ++h) {
+      Floats own_x;
+      Floats own;
+      for (std::int64_t t = 0; t < shape.tokens; ++t) {
+        const std::int64_t from = t * heads + h;
+        own_x.insert(own_x.end(), x_floats.begin() + from * x_width,
+                     x_floats.begin() + (from + 1) * x_width);
+        own.insert(own.end(), got.begin() + from * width, got.begin() + (from + 1) * width);
+      }
+      const std::int64_t matrix = shape.outputs * shape.inputs;
+      const Floats own_w(w.begin() + h * matrix, w.begin() + (h + 1) * matrix);
+      expect_close(own, width, product(own_x, x_width, own_w, shape, {}), shape,
+                   {.weights_rounded = v > 0 && !weight.layout().exact_in_bf16()});
+    }
+    if (HasFailure()) return;
+  }
+  forget();
+}
+
+TEST_F(CudaProducts, SmallLinearsMatchTheFormulaInEveryFormat) {
+  for (const FormatCase& format : all_formats()) {
+    for (const Shape& shape : kFewShapes) {
+      check_linear(format, shape);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(CudaProducts, LinearMatchesTheFormulaForEveryShape) {
+  for (const FormatCase& format : all_formats()) {
+    const bool hot = format.name == "bf16" || format.name == "int4_g32" ||
+                     format.name == "int4_g32_zeros" || format.name == "fp8_block" ||
+                     format.name == "nvfp4_divides";
+    if (!hot) continue;
+    for (const Shape& shape : many_shapes()) {
+      check_linear(format, shape);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(CudaProducts, LinearDoesNothingForNoTokens) {
+  const RandomWeight weight(all_formats()[2], 5, 8, engine_);
+  gpu_->linear({.out = {poisoned(16), Dtype::bf16, {0, 5}},
+                .x = {poisoned(16), Dtype::bf16, {0, 8}},
+                .weight = on_device(weight)});
+  EXPECT_TRUE(gpu_->sync().ok());
+}
+
+TEST_F(CudaProducts, RowsOfBlockScaledWeightsMayBeCutAnywhere) {
+  for (const FormatCase& format : all_formats()) {
+    if (format.name != "fp8_block_small" && format.name != "fp8_tensor") continue;
+    const std::int64_t rows = 31;
+    const std::int64_t cols = 72;
+    const RandomWeight weight(format, rows, cols, engine_);
+    const Floats all = weight.decoded(0);
+    const Bits x = random(2 * cols);
+    const void* x_memory = device(x);
+    const WeightView view = on_device(weight);
+    for (const std::int64_t first : {0, 1, 4, 5, 13}) {
+      const Shape shape{2, cols, rows - first};
+      const Floats part(all.begin() + first * cols, all.end());
+      const Wanted wanted = product(floats(x), cols, part, shape, {});
+      for (std::size_t v = 0; v < variants_.size(); ++v) {
+        void* out = poisoned(static_cast<std::size_t>(2 * shape.outputs) * 4);
+        variants_[v]->linear({.out = {out, Dtype::f32, {2, shape.outputs}},
+                              .x = {x_memory, Dtype::bf16, {2, cols}},
+                              .weight = view.row_slice(first, shape.outputs)});
+        expect_close(back<float>(*variants_[v], out, static_cast<std::size_t>(2 * shape.outputs)),
+                     shape.outputs, wanted, shape, {.weights_rounded = v > 0, .out_f32 = true});
+      }
+    }
+  }
+}
+
+TEST_F(CudaProducts, SmallHeadLinearsMatchTheFormulaInEveryFormat) {
+  for (const FormatCase& format : all_formats()) {
+    for (const Shape& shape :
+         {Shape{1, 24, 16}, Shape{3, 33, 17}, Shape{40, 64, 33}, Shape{5, 192, 40}}) {
+      check_head_linear(format, shape, 3);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(CudaProducts, GiveATokenTheSameBitsInAnyCompany) {
+  const FormatCase format = all_formats()[3];
+  const std::int64_t inputs = 160;
+  const std::int64_t outputs = 37;
+  const RandomWeight weight(format, outputs, inputs, engine_);
+  const Bits x = random(70 * inputs);
+  const void* x_memory = device(x);
+  const WeightView view = on_device(weight);
+  for (std::size_t v = 0; v < variants_.size(); ++v) {
+    void* all = poisoned(70 * 37 * 2);
+    void* one = poisoned(37 * 2);
+    const ConstTensorView tokens(x_memory, Dtype::bf16, {70, inputs});
+    variants_[v]->linear({.out = {all, Dtype::bf16, {70, outputs}}, .x = tokens, .weight = view});
+    const Bits together = back<std::uint16_t>(*variants_[v], all, 70 * 37);
+    for (const std::int64_t t : {0, 31, 69}) {
+      variants_[v]->linear(
+          {.out = {one, Dtype::bf16, {1, outputs}}, .x = tokens.slice(0, t, 1), .weight = view});
+      const Bits alone = back<std::uint16_t>(*variants_[v], one, 37);
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + t * outputs))
+          << kVariants[v] << " token " << t;
+    }
+  }
+}
+
+double silu(double x) {
+  return x / (1.0 + std::exp(-x));
+}
+
+// shape: tokens, hidden, inner.
+void CudaProducts::check_moe(const FormatCase& format, const Shape& shape, std::int64_t experts,
+                             std::int64_t chosen) {
+  const std::int64_t tokens = shape.tokens;
+  const std::int64_t hidden = shape.inputs;
+  const std::int64_t inner = shape.outputs;
+  const RandomWeight gate(format, inner, hidden, engine_, experts);
+  const RandomWeight up(format, inner, hidden, engine_, experts);
+  const RandomWeight down(format, hidden, inner, engine_, experts);
+  const Bits x = random(tokens * hidden);
+  std::vector<std::int32_t> ids;
+  Floats weights;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    std::vector<std::int32_t> all(static_cast<std::size_t>(experts));
+    std::iota(all.begin(), all.end(), 0);
+    std::shuffle(all.begin(), all.end(), engine_);
+    for (std::int64_t j = 0; j < chosen; ++j) {
+      ids.push_back(all[static_cast<std::size_t>(j)]);
+      weights.push_back(std::abs(unit()));
+    }
+  }
+  std::vector<double> wanted(static_cast<std::size_t>(tokens * hidden));
+  const Floats x_floats = floats(x);
+  for (std::int64_t e = 0; e < experts; ++e) {
+    const Floats g = gate.decoded(e);
+    const Floats u = up.decoded(e);
+    const Floats d = down.decoded(e);
+    for (std::size_t pair = 0; pair < ids.size(); ++pair) {
+      if (ids[pair] != e) continue;
+      const auto t = static_cast<std::int64_t>(pair) / chosen;
+      const Floats own(x_floats.begin() + t * hidden, x_floats.begin() + (t + 1) * hidden);
+      const Wanted a = product(own, hidden, g, {1, hidden, inner}, {});
+      const Wanted b = product(own, hidden, u, {1, hidden, inner}, {});
+      Floats h;
+      for (std::size_t i = 0; i < a.value.size(); ++i) {
+        h.push_back(static_cast<float>(silu(a.value[i]) * b.value[i]));
+      }
+      const Wanted y = product(h, inner, d, {1, inner, hidden}, {});
+      for (std::int64_t c = 0; c < hidden; ++c) {
+        wanted[static_cast<std::size_t>(t * hidden + c)] +=
+            static_cast<double>(weights[pair]) * y.value[static_cast<std::size_t>(c)];
+      }
+    }
+  }
+  const void* x_memory = device(x);
+  const void* ids_memory = device(ids);
+  const void* weights_memory = device(weights);
+  const ExpertsView gates = experts_on_device(gate);
+  const ExpertsView ups = experts_on_device(up);
+  const ExpertsView downs = experts_on_device(down);
+  const auto count = static_cast<std::size_t>(tokens * hidden);
+  for (std::size_t v = 0; v < variants_.size(); ++v) {
+    SCOPED_TRACE(testing::Message()
+                 << kVariants[v] << " " << format.name << " " << tokens << " x " << hidden << " -> "
+                 << inner << ", " << chosen << " of " << experts);
+    Ops& ops = *variants_[v];
+    ASSERT_TRUE(ops.reserve({.tokens = tokens,
+                             .chosen = chosen,
+                             .experts = experts,
+                             .hidden = hidden,
+                             .inner = inner})
+                    .ok());
+    void* out = poisoned(count * 2);
+    const auto run = [&](std::int64_t first, std::int64_t some) {
+      ops.moe_mlp(
+          {.out = TensorView(out, Dtype::bf16, {tokens, hidden}).slice(0, first, some),
+           .x = ConstTensorView(x_memory, Dtype::bf16, {tokens, hidden}).slice(0, first, some),
+           .ids = ConstTensorView(ids_memory, Dtype::i32, {tokens, chosen}).slice(0, first, some),
+           .weights =
+               ConstTensorView(weights_memory, Dtype::f32, {tokens, chosen}).slice(0, first, some),
+           .gate = gates,
+           .up = ups,
+           .down = downs});
+      return back<std::uint16_t>(ops, out, count);
+    };
+    const Bits bits = run(0, tokens);
+    const Floats got = floats(bits);
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      double error = 0;
+      double norm = 0;
+      for (std::int64_t c = 0; c < hidden; ++c) {
+        const auto at = static_cast<std::size_t>(t * hidden + c);
+        ASSERT_TRUE(std::isfinite(got[at])) << "token " << t << " column " << c;
+        error += std::pow(got[at] - wanted[at], 2);
+        norm += std::pow(wanted[at], 2);
+      }
+      // A single column has no others to make up for its rounding.
+      const bool rounded = v > 0 && !gate.layout().exact_in_bf16();
+      const double tolerance = rounded || hidden < 8 ? 3e-2 : 8e-3;
+      ASSERT_LE(std::sqrt(error), tolerance * std::sqrt(norm) + 1e-6) << "token " << t;
+    }
+    EXPECT_EQ(run(tokens / 2, 1), bits) << "a token alone";
+    if (HasFailure()) return;
+  }
+  forget();
+}
+
+TEST_F(CudaProducts, SmallMoeMlpsMatchTheFormulaInEveryFormat) {
+  for (const FormatCase& format : all_formats()) {
+    for (const Shape& shape : {Shape{1, 64, 32}, Shape{5, 33, 17}, Shape{19, 96, 72}}) {
+      check_moe(format, shape, 6, 2);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(CudaProducts, MoeMlpMatchesTheFormulaForEveryShape) {
+  for (const FormatCase& format : all_formats()) {
+    if (format.name != "bf16" && format.name != "int4_g32") continue;
+    for (const std::int64_t tokens : {1, 2, 7, 33, 129}) {
+      check_moe(format, {tokens, 128, 96}, 8, 4);
+      check_moe(format, {tokens, 136, 40}, 64, 4);
+      check_moe(format, {tokens, 32, 160}, 1, 1);
+      check_moe(format, {tokens, 160, 64}, 33, 8);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(CudaProducts, MoeMlpSaysWhenNothingWasReserved) {
+  const FormatCase format = all_formats()[2];
+  const RandomWeight weight(format, 8, 8, engine_, 2);
+  const ExpertsView view = experts_on_device(weight);
+  gpu_->moe_mlp({.out = {poisoned(16), Dtype::bf16, {1, 8}},
+                 .x = {device(random(8)), Dtype::bf16, {1, 8}},
+                 .ids = {device(std::vector<std::int32_t>{1}), Dtype::i32, {1, 1}},
+                 .weights = {device(Floats{1}), Dtype::f32, {1, 1}},
+                 .gate = view,
+                 .up = view,
+                 .down = view});
+  const Status status = gpu_->sync();
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Errc::exhausted);
+  EXPECT_EQ(status.error().message,
+            "moe_mlp of 1 tokens, 1 of 2 experts, 8 to 8: the workspace was reserved for 0 tokens, "
+            "0 of 0 experts, 0 to 0");
+}
+
+}  // namespace
+}  // namespace glm::kernels
