@@ -81,6 +81,11 @@ Status normalise(Json& message) {
     if (message.contains("reasoning_content")) break;
     message["reasoning_content"] = std::string(thought->get_ref<const std::string&>());
   }
+  // Ollama's clients say tool_name where templates read name.
+  const auto tool_name = message.find("tool_name");
+  if (tool_name != message.end() && tool_name->is_string() && !message.contains("name")) {
+    message["name"] = std::string(tool_name->get_ref<const std::string&>());
+  }
   return normalise_calls(message);
 }
 
