@@ -1,4 +1,5 @@
 #include "runner/text/json_call.h"
+#include "runner/text/bounded_json.h"
 
 #include <nlohmann/json.hpp>
 
@@ -7,7 +8,7 @@ namespace glm::runner {
 using Json = nlohmann::ordered_json;
 
 std::optional<std::pair<std::string, std::string>> parse_json_call(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_bounded_json(text);
   if (!json.is_object() || !json.contains("name") || !json["name"].is_string()) return std::nullopt;
   Json arguments = Json::object();
   for (const char* key : {"arguments", "parameters"}) {
@@ -15,7 +16,7 @@ std::optional<std::pair<std::string, std::string>> parse_json_call(std::string_v
     arguments = json[key];
     if (!arguments.is_string()) continue;
     const std::string inner = arguments.get<std::string>();
-    arguments = Json::parse(inner, nullptr, false);
+    arguments = parse_bounded_json(inner);
   }
   std::string name = json["name"].get<std::string>();
   if (name.empty() || !arguments.is_object()) return std::nullopt;

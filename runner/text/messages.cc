@@ -1,4 +1,5 @@
 #include "runner/text/messages.h"
+#include "runner/text/bounded_json.h"
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -27,7 +28,7 @@ Status normalise_arguments(Json& call) {
   if (arguments.is_string()) {
     const std::string text = arguments.get<std::string>();
     const bool blank = text.find_first_not_of(" \t\r\n") == std::string::npos;
-    arguments = blank ? Json::object() : Json::parse(text, nullptr, false);
+    arguments = blank ? Json::object() : parse_bounded_json(text);
     if (arguments.is_discarded()) {
       return make_error(Errc::invalid_argument, "the arguments of '{}' are not JSON: {:.80}",
                         function["name"].get<std::string>(), text);
