@@ -14,6 +14,7 @@
 #include "cmd/cli/standard_input.h"
 #include "cmd/cli/terminal.h"
 #include "cmd/daemon/prompt_files.h"
+#include "runner/text/bounded_json.h"
 #include "runner/text/chat_template.h"
 
 namespace glm {
@@ -35,7 +36,7 @@ struct Args {
 
 Result<OrderedJson> parse_json(const std::string& text, const std::string& what) {
   GLM_TRY(check_utf8(text, what));
-  OrderedJson json = OrderedJson::parse(text, nullptr, false);
+  OrderedJson json = runner::parse_bounded_json(text);
   if (json.is_discarded()) return make_error(Errc::invalid_argument, "{}: not JSON", what);
   return json;
 }

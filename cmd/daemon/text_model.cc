@@ -95,7 +95,12 @@ Result<std::string> TextModel::render(const Json& messages, const Json& tools, c
   context["messages"] = GLM_TRY(runner::normalise_messages(std::move(all)));
   context["tools"] = tools.is_array() && !tools.empty() ? tools : Json();
   context["add_generation_prompt"] = true;
-  return used->render(context);
+  Result<std::string> prompt = used->render(context);
+  // A template that never ends will not end next time either: no reason to try again.
+  if (!prompt.ok() && prompt.error().code == Errc::exhausted) {
+    return Error{Errc::unsupported, prompt.error().message};
+  }
+  return prompt;
 }
 
 }  // namespace glm::daemon

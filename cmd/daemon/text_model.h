@@ -41,7 +41,8 @@ class TextModel {
 
   // The prompt text for `messages` (an array as clients send it, with the Modelfile's SYSTEM and
   // MESSAGEs put before it). `extras` are further variables of the template.
-  // Errc::unsupported when there is no chat template.
+  // Errc::unsupported when there is no chat template, or it takes too much; invalid_argument names
+  // the place in it.
   Result<std::string> render(const nlohmann::ordered_json& messages,
                              const nlohmann::ordered_json& tools,
                              const nlohmann::ordered_json& extras,

@@ -4,10 +4,10 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <span>
 #include <utility>
 
+#include "runner/text/json_call.h"
 #include "runner/text/json_schema.h"
 #include "runner/text/tag_text.h"
 
@@ -382,28 +382,17 @@ class ToolParser::Machine {
     }
   }
 
-  // {"name": …, "arguments": {…}}. False: it is no such thing.
+  // False: it is no call.
   bool finish_payload(const std::string& payload) {
-    const Json json = Json::parse(payload, nullptr, false);
-    const auto text = [&](const char* key) -> std::optional<std::string> {
-      if (!json.is_object() || !json.contains(key) || !json[key].is_string()) return std::nullopt;
-      return json[key].get<std::string>();
-    };
-    const auto name = text("name");
-    Json arguments = Json::object();
-    for (const char* key : {"arguments", "parameters"}) {
-      if (json.is_object() && json.contains(key)) arguments = json[key];
-      if (const auto inner = text(key)) arguments = Json::parse(*inner, nullptr, false);
-    }
-    if (!name || name->empty() || !accepts(*name) || !arguments.is_object()) {
+    auto call = parse_json_call(payload);
+    if (!call || !accepts(call->first)) {
       give_up(payload);
       return false;
     }
-    begin_call(*name);
-    if (!arguments.empty()) {
-      std::string dumped = arguments.dump();
-      dumped.pop_back();  // end_call() closes it
-      append_arguments(dumped);
+    begin_call(call->first);
+    if (call->second != "{}") {
+      call->second.pop_back();  // end_call() closes it
+      append_arguments(call->second);
     }
     end_call();
     return true;

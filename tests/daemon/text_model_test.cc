@@ -58,5 +58,14 @@ TEST(TextModel, NamesThePlaceInATemplate) {
             "chat template: line 2, column 13: unsupported operand types for +: 'list' and 'int'");
 }
 
+TEST(TextModel, SaysThatATemplateTakesTooMuch) {
+  const TextModel model = tiny(
+      "FROM tiny\nTEMPLATE {% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}"
+      "{% endfor %}\n");
+  const auto rendered = model.render(kHello, nullptr, {});
+  ASSERT_FALSE(rendered.ok());
+  EXPECT_EQ(rendered.error().code, Errc::unsupported);
+}
+
 }  // namespace
 }  // namespace glm::daemon

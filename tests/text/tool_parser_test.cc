@@ -322,6 +322,20 @@ TEST(ToolParser, FindsNothingInALayoutWithoutCalls) {
             text);
 }
 
+TEST(ToolParser, TakesDeeplyNestedValuesAsText) {
+  const std::string deep(200'000, '[');
+  const std::string closed = deep + std::string(200'000, ']');
+  EXPECT_EQ(
+      parse("<tool_call>f<arg_key>a</arg_key><arg_value>" + closed + "</arg_value></tool_call>",
+            [] { return 9999; }),
+      "[f {\"a\":\"" + closed + "\"}]");
+  const std::string call =
+      R"(<tool_call>{"name": "f", "arguments": {"a": )" + closed + "}}</tool_call>";
+  EXPECT_EQ(parse(
+                call, [] { return 9999; }, Unknown::as_text, tools(), CallLayout::json),
+            call);
+}
+
 TEST(ToolParser, TakesALongAnswerInLinearTime) {
   std::string text;
   for (int i = 0; i < 50'000; ++i) text += "<tool_call>{";
