@@ -20,6 +20,7 @@
 #include "runner/engine.h"
 #include "runner/frames.h"
 #include "runner/models/registry.h"
+#include "runner/schedule/pool_size.h"
 
 namespace glm::runner {
 namespace {
@@ -81,9 +82,7 @@ Result<std::unique_ptr<Model>> load(const LoadFrame& request, int fd) {
   options.progress = [fd](const LoadProgress& progress) {
     (void)send_frame(fd, LoadProgressFrame{progress.completed_bytes, progress.total_bytes});
   };
-  auto model = GLM_TRY(load_model(files, options));
-  GLM_TRY(smoke_test(*model));
-  return model;
+  return load_model(files, options);
 }
 
 Result<LoadFrame> receive_load(int fd) {
@@ -96,24 +95,42 @@ Result<LoadFrame> receive_load(int fd) {
   return std::move(*request);
 }
 
+// The pool goes before its model.
+struct Loaded {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<KvPool> pool;
+  EngineLimits limits;
+};
+
 // Loads as asked and answers ready.
-Result<std::unique_ptr<Model>> start(const LoadFrame& request, int fd, EngineLimits& limits) {
+Result<Loaded> start(const LoadFrame& request, int fd) {
   const Clock::Steady begun = system_clock().now();
   const Device device = GLM_TRY(choose_device(request.device));
-  auto model = GLM_TRY(load(request, fd));
-  limits.context_max = model->facts().context_max;
+  Loaded loaded;
+  loaded.model = GLM_TRY(load(request, fd));
+  Model& model = *loaded.model;
+  EngineLimits& limits = loaded.limits;
+  limits.context_max = model.facts().context_max;
   if (request.context_max > 0) {
     limits.context_max = std::min(limits.context_max, request.context_max);
   }
+  const std::int64_t pages =
+      GLM_TRY(pool_pages({.context_max = limits.context_max,
+                          .running_max = static_cast<std::int64_t>(limits.running_max),
+                          .page_bytes = model.page_bytes(),
+                          .memory_free_bytes = model.memory_free_bytes()}));
+  loaded.pool = GLM_TRY(model.make_pool(pages));
+  limits.context_max = std::min(limits.context_max, pages * kPageTokens);
+  GLM_TRY(smoke_test(model, *loaded.pool));
   ReadyFrame ready;
   ready.device = device.name;
   ready.note = device.note;
   ready.context_max = limits.context_max;
-  ready.memory_bytes = model->weight_bytes();
+  ready.memory_bytes = model.weight_bytes();
   ready.load_ns = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(system_clock().now() - begun).count());
   GLM_TRY(send_frame(fd, ready));
-  return model;
+  return loaded;
 }
 
 // Ends the process when the daemon does: nobody is left to answer to.
@@ -133,14 +150,13 @@ int serve(int fd) {
   }
   Inbox inbox;
   std::thread reader([&] { read_frames(fd, inbox); });  // from now on the daemon's end is ours
-  EngineLimits limits;
-  Result<std::unique_ptr<Model>> model = start(*request, fd, limits);
-  if (!model.ok()) {
-    (void)send_frame(fd, LoadFailedFrame{model.error()});
+  Result<Loaded> loaded = start(*request, fd);
+  if (!loaded.ok()) {
+    (void)send_frame(fd, LoadFailedFrame{loaded.error()});
     std::fflush(nullptr);
     ::_exit(1);
   }
-  Engine engine(**model, limits, system_clock());
+  Engine engine(*loaded->model, *loaded->pool, loaded->limits, system_clock());
   while (true) {
     for (Frame& frame : inbox.take(engine.idle())) {
       if (auto* generate = std::get_if<GenerateFrame>(&frame)) {

@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <random>
 
 #include "kernels/dtype.h"
 #include "runner/checkpoint/architectures.h"
@@ -40,12 +42,13 @@ std::vector<std::int32_t> prompt(std::size_t length) {
 // Logits after `tokens`, run in pieces of `piece`.
 std::vector<float> logits_of(Model& model, std::span<const std::int32_t> tokens,
                              std::size_t piece) {
-  auto cache = model.make_cache(static_cast<std::int64_t>(tokens.size()));
-  EXPECT_TRUE(cache.ok());
+  auto pool = model.make_pool(pages_of(static_cast<std::int64_t>(tokens.size())));
+  EXPECT_TRUE(pool.ok());
+  KvCache cache(**pool);
   std::vector<float> logits(static_cast<std::size_t>(model.facts().vocab_size));
   while (!tokens.empty()) {
     const std::size_t count = std::min(piece, tokens.size());
-    const Status status = model.forward(tokens.first(count), **cache, logits);
+    const Status status = run_tokens(model, cache, tokens.first(count), logits);
     EXPECT_TRUE(status.ok()) << status.error().message;
     tokens = tokens.subspan(count);
   }
@@ -114,14 +117,15 @@ TEST_P(TinyModel, DoesNotDependOnTheNumberOfThreads) {
 TEST_P(TinyModel, ForgetsWhatIsTruncated) {
   const auto model = load(folder_.path(), {});
   const auto tokens = prompt(12);
-  auto cache = std::move(model->make_cache(32)).value();
+  const auto pool = std::move(model->make_pool(1)).value();
+  KvCache cache(*pool);
   std::vector<float> first(101);
-  ASSERT_TRUE(model->forward(tokens, *cache, first).ok());
-  ASSERT_TRUE(model->forward(prompt(5), *cache, {}).ok());
-  EXPECT_EQ(cache->length(), 17);
-  cache->truncate(11);
+  ASSERT_TRUE(run_tokens(*model, cache, tokens, first).ok());
+  ASSERT_TRUE(run_tokens(*model, cache, prompt(5), {}).ok());
+  EXPECT_EQ(cache.length(), 17);
+  cache.truncate(11);
   std::vector<float> again(101);
-  ASSERT_TRUE(model->forward(std::span(tokens).last(1), *cache, again).ok());
+  ASSERT_TRUE(run_tokens(*model, cache, std::span(tokens).last(1), again).ok());
   EXPECT_LT(largest_difference(first, again), 2e-5F * largest(first));
 }
 
@@ -352,9 +356,8 @@ TEST(Decoder, KeepsOnlyWhatEachArchitectureNeedsOfAToken) {
     TemporaryFolder folder;
     fakes::write_tiny_model(folder.path(), options);
     const auto model = load(folder.path(), {});
-    const auto cache = std::move(model->make_cache(7)).value();
     // The facts count 16-bit values, the CPU keeps 32 bits.
-    EXPECT_EQ(cache->size_bytes(), 7 * 2 * model->facts().kv_bytes_per_token);
+    EXPECT_EQ(model->page_bytes(), 64 * 2 * model->facts().kv_bytes_per_token);
     const std::int64_t values = architecture == FakeArchitecture::glm4_moe ? 2 * 36 : 64 + 8;
     EXPECT_EQ(model->facts().kv_bytes_per_token, static_cast<std::uint64_t>(3 * values * 2));
   }
@@ -364,22 +367,137 @@ TEST(Decoder, RefusesRequestsThatCannotBeRun) {
   TemporaryFolder folder;
   fakes::write_tiny_model(folder.path(), {});
   const auto model = load(folder.path(), {});
-  EXPECT_EQ(model->make_cache(0).error().message,
-            "a cache of 0 tokens: the model's context is 1 to 512 tokens");
-  EXPECT_EQ(model->make_cache(513).error().code, Errc::invalid_argument);
-  auto cache = std::move(model->make_cache(4)).value();
-  const auto message = [&](std::vector<std::int32_t> tokens, std::size_t logits_size) {
+  EXPECT_EQ(model->make_pool(0).error().message, "a pool of 0 pages: wanted 1 to 2147483647");
+  EXPECT_EQ(model->make_pool(1'000'000'000'000).error().code, Errc::invalid_argument);
+  const auto pool = std::move(model->make_pool(3)).value();
+  KvCache cache(*pool);
+  const auto error = [&](std::vector<std::int32_t> tokens, std::size_t logits_size) {
     std::vector<float> logits(logits_size);
-    const Status status = model->forward(tokens, *cache, logits);
+    const SequenceStep step{.tokens = tokens, .cache = &cache, .wants_logits = true};
+    const Status status = model->forward({&step, 1}, logits);
     EXPECT_FALSE(status.ok());
-    return status.error().message;
+    return status.error();
   };
-  EXPECT_EQ(message({}, 101), "no tokens to run");
-  EXPECT_EQ(message({101}, 101), "token 101 is outside the vocabulary of 101");
-  EXPECT_EQ(message({-1}, 101), "token -1 is outside the vocabulary of 101");
-  EXPECT_EQ(message({1}, 100), "room for 100 logits, wanted 101");
-  EXPECT_EQ(message({1, 2, 3, 4, 5}, 101), "5 tokens do not fit: the cache holds 0 of 4");
-  EXPECT_EQ(cache->length(), 0);
+  EXPECT_EQ(error({}, 101).message, "no tokens to run");
+  EXPECT_EQ(error({101}, 101).message, "token 101 is outside the vocabulary of 101");
+  EXPECT_EQ(error({-1}, 101).message, "token -1 is outside the vocabulary of 101");
+  EXPECT_EQ(error({1}, 100).message, "room for 100 logits, wanted 101");
+  EXPECT_EQ(error(prompt(513), 101).message, "513 tokens do not fit: the context holds 0 of 512");
+  EXPECT_EQ(error(prompt(193), 101).message, "the batch wants 4 pages, 3 of 3 are free");
+  EXPECT_EQ(error(prompt(193), 101).code, Errc::exhausted);
+  EXPECT_EQ(model->forward({}, {}).error().message, "a batch of 0 sequences, wanted 1 to 256");
+  EXPECT_EQ(cache.length(), 0);
+  EXPECT_EQ(pool->pages_free(), 3);
+}
+
+TEST(Decoder, TakesNoPageForABatchThatIsRefused) {
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), {});
+  const auto model = load(folder.path(), {});
+  const auto pool = std::move(model->make_pool(4)).value();
+  KvCache first(*pool);
+  KvCache second(*pool);
+  const auto tokens = prompt(512);
+  const std::vector<SequenceStep> too_many_pages = {
+      {.tokens = std::span(tokens).first(129), .cache = &first},
+      {.tokens = std::span(tokens).first(70), .cache = &second}};
+  EXPECT_EQ(model->forward(too_many_pages, {}).error().message,
+            "the batch wants 5 pages, 4 of 4 are free");
+  const std::vector<SequenceStep> too_many_tokens = {
+      {.tokens = std::span(tokens).first(512), .cache = &first},
+      {.tokens = std::span(tokens).first(1), .cache = &second}};
+  EXPECT_EQ(model->forward(too_many_tokens, {}).error().message,
+            "a batch of 513 tokens, wanted at most 512");
+  EXPECT_EQ(pool->pages_free(), 4);
+}
+
+// Sequences that grow at their own pace, in batches of any mixture, with pages that lie anywhere.
+TEST_P(TinyModel, GivesASequenceTheSameBitsInAnyCompany) {
+  const unsigned seed = std::random_device{}();
+  std::printf("seed %u\n", seed);
+  std::mt19937 random(seed);
+  struct Sequence {
+    std::vector<std::int32_t> tokens;
+    std::vector<std::size_t> stretches;
+    std::vector<std::vector<float>> alone;  // logits after each stretch
+    std::size_t ran = 0;
+    std::size_t done = 0;
+  };
+  constexpr std::size_t kVocab = 101;
+  const auto model = load(folder_.path(), {});
+  const auto pool = std::move(model->make_pool(40)).value();
+  std::vector<Sequence> sequences(7);
+  for (Sequence& s : sequences) {
+    KvCache cache(*pool);
+    for (std::size_t i = 0; i < 6; ++i) {
+      const std::size_t count = random() % 3 == 0 ? 1 + random() % 50 : 1;
+      for (std::size_t t = 0; t < count; ++t) {
+        s.tokens.push_back(static_cast<std::int32_t>(random() % kVocab));
+      }
+      s.stretches.push_back(count);
+      s.alone.emplace_back(kVocab);
+      ASSERT_TRUE(run_tokens(*model, cache, std::span(s.tokens).last(count), s.alone.back()).ok());
+    }
+  }
+  std::vector<std::int32_t> held;  // so that pages do not come in order
+  for (int i = 0; i < 12; ++i) held.push_back(std::move(pool->take()).value());
+  std::shuffle(held.begin(), held.end(), random);
+  for (const std::int32_t page : held) pool->give_back(page);
+  std::vector<KvCache> caches;
+  for (std::size_t i = 0; i < sequences.size(); ++i) caches.emplace_back(*pool);
+  while (true) {
+    std::vector<SequenceStep> batch;
+    std::vector<std::size_t> members;
+    std::vector<std::size_t> wanting;
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      Sequence& s = sequences[i];
+      if (s.ran == s.stretches.size() || random() % 4 == 0) continue;
+      batch.push_back({.tokens = std::span(s.tokens).subspan(s.done, s.stretches[s.ran]),
+                       .cache = &caches[i],
+                       .wants_logits = random() % 4 != 0});
+      members.push_back(i);
+      if (batch.back().wants_logits) wanting.push_back(i);
+    }
+    const bool finished = std::all_of(sequences.begin(), sequences.end(), [](const Sequence& s) {
+      return s.ran == s.stretches.size();
+    });
+    if (finished) break;
+    if (batch.empty()) continue;
+    std::vector<float> logits(wanting.size() * kVocab);
+    ASSERT_TRUE(model->forward(batch, logits).ok());
+    for (std::size_t w = 0; w < wanting.size(); ++w) {
+      const Sequence& s = sequences[wanting[w]];
+      EXPECT_TRUE(
+          std::equal(s.alone[s.ran].begin(), s.alone[s.ran].end(), logits.data() + w * kVocab))
+          << "sequence " << wanting[w] << " after stretch " << s.ran;
+    }
+    for (const std::size_t i : members)
+      sequences[i].done += sequences[i].stretches[sequences[i].ran++];
+  }
+  caches.clear();
+  EXPECT_EQ(pool->pages_free(), pool->pages());
+}
+
+// What came token by token is the same when it is worked off again in one stretch.
+TEST_P(TinyModel, RepeatsAnAnswerInOneStretchBitForBit) {
+  const auto model = load(folder_.path(), {});
+  const auto pool = std::move(model->make_pool(10)).value();
+  const auto tokens = prompt(150);
+  KvCache single(*pool);
+  std::vector<float> want(101);
+  ASSERT_TRUE(run_tokens(*model, single, std::span(tokens).first(3), want).ok());
+  for (std::size_t t = 3; t < tokens.size(); ++t) {
+    ASSERT_TRUE(run_tokens(*model, single, std::span(tokens).subspan(t, 1), want).ok());
+  }
+  KvCache again(*pool);
+  std::vector<float> logits(101);
+  ASSERT_TRUE(run_tokens(*model, again, std::span(tokens).first(3), {}).ok());
+  const SequenceStep step{.tokens = std::span(tokens).subspan(3),
+                          .cache = &again,
+                          .wants_logits = true,
+                          .one_by_one = true};
+  ASSERT_TRUE(model->forward({&step, 1}, logits).ok());
+  EXPECT_EQ(logits, want);
 }
 
 }  // namespace

@@ -42,11 +42,13 @@ std::vector<Golden> golden() {
 }
 
 std::vector<float> run(Model& model, const std::vector<std::int32_t>& prompt, std::size_t piece) {
-  const auto cache = std::move(model.make_cache(static_cast<std::int64_t>(prompt.size()))).value();
+  const auto pool =
+      std::move(model.make_pool(pages_of(static_cast<std::int64_t>(prompt.size())))).value();
+  KvCache cache(*pool);
   std::vector<float> logits(static_cast<std::size_t>(model.facts().vocab_size));
   for (std::span<const std::int32_t> rest = prompt; !rest.empty();) {
     const std::size_t count = std::min(piece, rest.size());
-    const Status status = model.forward(rest.first(count), *cache, logits);
+    const Status status = run_tokens(model, cache, rest.first(count), logits);
     EXPECT_TRUE(status.ok()) << status.error().message;
     rest = rest.subspan(count);
   }

@@ -165,11 +165,13 @@ class ReferenceLogits : public testing::TestWithParam<const char*> {
   // `want` holds the logits of the last positions.
   static void expect_prompt(Model& model, std::span<const std::int32_t> ids,
                             const std::vector<std::vector<float>>& want, std::size_t piece) {
-    const auto cache = std::move(model.make_cache(static_cast<std::int64_t>(ids.size()))).value();
+    const auto pool =
+        std::move(model.make_pool(pages_of(static_cast<std::int64_t>(ids.size())))).value();
+    KvCache cache(*pool);
     std::vector<float> logits(static_cast<std::size_t>(model.facts().vocab_size));
     for (std::size_t done = 0; done < ids.size();) {
       const std::size_t count = std::min(piece, ids.size() - done);
-      const Status status = model.forward(ids.subspan(done, count), *cache, logits);
+      const Status status = run_tokens(model, cache, ids.subspan(done, count), logits);
       ASSERT_TRUE(status.ok()) << status.error().message;
       done += count;
       if (done + want.size() <= ids.size()) continue;

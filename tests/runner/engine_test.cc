@@ -4,9 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <random>
+#include <utility>
+
+#include "runner/models/registry.h"
+#include "tests/fakes/tiny_random_model.h"
 
 namespace glm::runner {
 namespace {
@@ -14,25 +20,28 @@ namespace {
 constexpr std::int32_t kVocab = 17;
 constexpr std::int32_t kStop = 16;
 
-// Counts tokens and their sum: enough to notice a token that was skipped, repeated or reordered.
-class SumCache final : public KvCache {
- public:
-  explicit SumCache(std::int64_t tokens_max) : tokens_max_(tokens_max) {}
-  std::int64_t length() const override { return length_; }
-  std::int64_t tokens_max() const override { return tokens_max_; }
-  std::uint64_t size_bytes() const override { return 0; }
-  void truncate(std::int64_t) override {}
+std::int64_t mix(std::int64_t hash, std::int32_t token) {
+  return (hash * 31 + token + 7) % 1009;
+}
 
-  std::int64_t length_ = 0;
-  std::int64_t hash_ = 1;
+std::int32_t next_token(std::int64_t hash) {
+  return static_cast<std::int32_t>(hash % kVocab);
+}
+
+// What a page holds of a token is the token itself.
+class SumPool final : public KvPool {
+ public:
+  explicit SumPool(std::int64_t pages)
+      : KvPool(pages), tokens_(static_cast<std::size_t>(pages * kPageTokens), -1) {}
+
+  std::int32_t& at(const KvCache& cache, std::int64_t position) {
+    const std::int32_t page = cache.pages()[static_cast<std::size_t>(position / kPageTokens)];
+    return tokens_[static_cast<std::size_t>(page * kPageTokens + position % kPageTokens)];
+  }
 
  private:
-  std::int64_t tokens_max_;
+  std::vector<std::int32_t> tokens_;
 };
-
-std::int64_t mix(std::int64_t hash, std::int32_t token) { return (hash * 31 + token + 7) % 1009; }
-
-std::int32_t next_token(std::int64_t hash) { return static_cast<std::int32_t>(hash % kVocab); }
 
 class SumModel final : public Model {
  public:
@@ -42,29 +51,45 @@ class SumModel final : public Model {
   }
   const ModelFacts& facts() const override { return facts_; }
   std::uint64_t weight_bytes() const override { return 0; }
-  Result<std::unique_ptr<KvCache>> make_cache(std::int64_t tokens_max) const override {
-    if (caches_left_ == 0) return make_error(Errc::exhausted, "no memory for the cache");
-    return std::unique_ptr<KvCache>(std::make_unique<SumCache>(tokens_max));
+  BatchLimits batch_limits() const override { return {.tokens_max = 32, .sequences_max = 8}; }
+  std::uint64_t page_bytes() const override { return 1; }
+  std::uint64_t memory_free_bytes() const override { return 0; }
+  Result<std::unique_ptr<KvPool>> make_pool(std::int64_t pages) override {
+    return std::unique_ptr<KvPool>(std::make_unique<SumPool>(pages));
   }
-  Status forward(std::span<const std::int32_t> tokens, KvCache& cache,
-                 std::span<float> logits) override {
-    auto& sum = static_cast<SumCache&>(cache);
-    for (const std::int32_t token : tokens) {
-      sum.hash_ = mix(sum.hash_, token);
-      ++sum.length_;
-    }
-    EXPECT_LE(sum.length(), sum.tokens_max());
-    longest_call_ = std::max(longest_call_, tokens.size());
-    if (logits.empty()) return Ok{};
+  // The token that follows is a function of all rows the page table leads to.
+  Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override {
     std::fill(logits.begin(), logits.end(), 0.0F);
-    logits[static_cast<std::size_t>(next_token(sum.hash_))] = spoil_ ? NAN : 1.0F;
+    std::int64_t tokens = 0;
+    for (const SequenceStep& step : batch) {
+      auto& pool = static_cast<SumPool&>(step.cache->pool());
+      longest_step_ = std::max(longest_step_, step.tokens.size());
+      tokens += static_cast<std::int64_t>(step.tokens.size());
+      GLM_TRY(step.cache->reserve(static_cast<std::int64_t>(step.tokens.size())));
+      for (const std::int32_t token : step.tokens) {
+        pool.at(*step.cache, step.cache->length()) = token;
+        step.cache->append(1);
+      }
+      if (!step.wants_logits) continue;
+      std::int64_t hash = 1;
+      for (std::int64_t p = 0; p < step.cache->length(); ++p) {
+        hash = mix(hash, pool.at(*step.cache, p));
+      }
+      EXPECT_GE(logits.size(), static_cast<std::size_t>(kVocab));
+      logits[static_cast<std::size_t>(next_token(hash))] = spoil_ ? NAN : 1.0F;
+      logits = logits.subspan(kVocab);
+    }
+    EXPECT_TRUE(logits.empty());
+    EXPECT_LE(tokens, batch_limits().tokens_max);
+    EXPECT_LE(batch.size(), 8u);
+    tokens_ran_ += tokens;
     return Ok{};
   }
 
   ModelFacts facts_;
-  std::size_t longest_call_ = 0;
+  std::size_t longest_step_ = 0;
+  std::int64_t tokens_ran_ = 0;
   bool spoil_ = false;
-  int caches_left_ = -1;
 };
 
 struct Outcome {
@@ -90,7 +115,7 @@ Outcome expected(const GenerateRequest& r) {
   Outcome outcome;
   while (true) {
     const std::int32_t token = next_token(hash);
-    if (token == kStop) {
+    if (token == kStop && !r.stop_ids.empty()) {
       outcome.finish = FinishReason::stop;
       return outcome;
     }
@@ -117,12 +142,31 @@ EngineLimits limits() {
   return {.running_max = 3, .waiting_max = 64, .prompt_chunk_tokens = 5, .context_max = 200};
 }
 
+// A model, a pool and the engine over them.
+struct Machine {
+  explicit Machine(std::int64_t pages = 100, EngineLimits with = limits())
+      : pool(pages), engine(model, pool, with, system_clock()) {}
+
+  void run(std::map<std::uint64_t, Outcome>& outcomes) {
+    while (!engine.idle()) {
+      collect(engine.step(), outcomes);
+      const Status integrity = pool.check_integrity();
+      EXPECT_TRUE(integrity.ok()) << integrity.error().message;
+    }
+    EXPECT_EQ(pool.pages_free(), pool.pages());
+  }
+
+  SumModel model;
+  SumPool pool;
+  Engine engine;
+};
+
 TEST(Engine, AnswersEveryRequestAsIfItWereAlone) {
   const unsigned seed = std::random_device{}();
   std::printf("seed %u\n", seed);
   std::mt19937 random(seed);
-  SumModel model;
-  Engine engine(model, limits(), system_clock());
+  Machine machine;
+  Engine& engine = machine.engine;
   std::map<std::uint64_t, GenerateRequest> requests;
   std::map<std::uint64_t, Outcome> outcomes;
   for (std::uint64_t id = 1; id <= 60; ++id) {
@@ -130,27 +174,27 @@ TEST(Engine, AnswersEveryRequestAsIfItWereAlone) {
     for (auto& token : prompt) token = static_cast<std::int32_t>(random() % kVocab);
     requests[id] = request(id, prompt, 1 + static_cast<std::int64_t>(random() % 40));
     engine.submit(requests[id]);
-    for (unsigned steps = random() % 4; steps > 0; --steps) collect(engine.step(), outcomes);
+    for (auto steps = random() % 4; steps > 0; --steps) collect(engine.step(), outcomes);
   }
-  while (!engine.idle()) collect(engine.step(), outcomes);
+  machine.run(outcomes);
   for (const auto& [id, r] : requests) {
     const Outcome want = expected(r);
     EXPECT_EQ(outcomes[id].tokens, want.tokens) << "request " << id;
     EXPECT_EQ(outcomes[id].finish, want.finish) << "request " << id;
   }
-  EXPECT_LE(model.longest_call_, 5u) << "a prompt went in larger pieces than the chunk";
+  EXPECT_LE(machine.model.longest_step_, 5u) << "a prompt went in larger pieces than the chunk";
 }
 
 TEST(Engine, ForgetsCancelledRequestsAndGoesOnWithTheOthers) {
-  SumModel model;
-  Engine engine(model, limits(), system_clock());
+  Machine machine;
+  Engine& engine = machine.engine;
   std::map<std::uint64_t, Outcome> outcomes;
   for (std::uint64_t id = 1; id <= 6; ++id) engine.submit(request(id, {1, 2, 3}, 100));
   collect(engine.step(), outcomes);
   engine.cancel(1);   // running
   engine.cancel(6);   // waiting
   engine.cancel(99);  // unknown
-  while (!engine.idle()) collect(engine.step(), outcomes);
+  machine.run(outcomes);
   EXPECT_EQ(outcomes[1].finish, FinishReason::cancelled);
   EXPECT_EQ(outcomes[6].finish, FinishReason::cancelled);
   EXPECT_EQ(outcomes.count(99), 0u);
@@ -158,8 +202,8 @@ TEST(Engine, ForgetsCancelledRequestsAndGoesOnWithTheOthers) {
 }
 
 TEST(Engine, RefusesAPromptThatDoesNotFit) {
-  SumModel model;
-  Engine engine(model, limits(), system_clock());
+  Machine machine;
+  Engine& engine = machine.engine;
   engine.submit(request(1, std::vector<std::int32_t>(200, 1), 5));
   engine.submit(request(2, {}, 5));
   std::map<std::uint64_t, Outcome> outcomes;
@@ -172,50 +216,199 @@ TEST(Engine, RefusesAPromptThatDoesNotFit) {
 }
 
 TEST(Engine, StopsAtTheEndOfTheContext) {
-  SumModel model;
-  Engine engine(model, limits(), system_clock());
+  Machine machine;
+  Engine& engine = machine.engine;
   GenerateRequest r = request(1, std::vector<std::int32_t>(190, 1), 1'000'000);
   r.stop_ids = {};
   engine.submit(r);
   std::map<std::uint64_t, Outcome> outcomes;
-  while (!engine.idle()) collect(engine.step(), outcomes);
+  machine.run(outcomes);
   EXPECT_EQ(outcomes[1].finish, FinishReason::length);
   EXPECT_EQ(outcomes[1].tokens.size(), 10u);
 }
 
 TEST(Engine, BoundsItsQueue) {
-  SumModel model;
   EngineLimits small = limits();
   small.waiting_max = 2;
-  Engine engine(model, small, system_clock());
+  Machine machine(100, small);
+  Engine& engine = machine.engine;
   for (std::uint64_t id = 1; id <= 3; ++id) engine.submit(request(id, {1}, 1));
   std::map<std::uint64_t, Outcome> outcomes;
-  while (!engine.idle()) collect(engine.step(), outcomes);
+  machine.run(outcomes);
   EXPECT_EQ(outcomes[1].finish, FinishReason::length);
   EXPECT_EQ(outcomes[3].message, "2 requests are waiting already; try again later");
 }
 
 TEST(Engine, SaysSoWhenLogitsAreNotFinite) {
-  SumModel model;
-  model.spoil_ = true;
-  Engine engine(model, limits(), system_clock());
+  Machine machine;
+  Engine& engine = machine.engine;
+  machine.model.spoil_ = true;
   engine.submit(request(1, {1, 2}, 5));
   std::map<std::uint64_t, Outcome> outcomes;
-  while (!engine.idle()) collect(engine.step(), outcomes);
+  machine.run(outcomes);
   EXPECT_EQ(outcomes[1].message, "the model computed logits that are not finite");
-  EXPECT_EQ(smoke_test(model).error().message,
+  EXPECT_EQ(smoke_test(machine.model, machine.pool).error().message,
             "smoke test: the model computed logits that are not finite");
 }
 
-TEST(Engine, FailsARequestThatMemoryWillNeverHold) {
-  SumModel model;
-  model.caches_left_ = 0;
-  Engine engine(model, limits(), system_clock());
-  engine.submit(request(1, {1, 2}, 5));
+TEST(Engine, RefusesAnIdTheModelDoesNotKnowWithoutDisturbingOthers) {
+  Machine machine;
+  machine.engine.submit(request(1, {1, kVocab}, 5));
+  machine.engine.submit(request(2, {1, 2}, 5));
   std::map<std::uint64_t, Outcome> outcomes;
-  while (!engine.idle()) collect(engine.step(), outcomes);
-  EXPECT_EQ(outcomes[1].message, "no memory for the cache");
+  machine.run(outcomes);
+  EXPECT_EQ(outcomes[1].message, "token 17 is outside the vocabulary of 17");
+  EXPECT_EQ(outcomes[2].tokens, expected(request(2, {1, 2}, 5)).tokens);
 }
+
+TEST(Engine, LimitsTheContextToWhatMemoryHolds) {
+  Machine machine(2);
+  machine.engine.submit(request(1, std::vector<std::int32_t>(128, 1), 5));
+  GenerateRequest longest = request(2, std::vector<std::int32_t>(120, 1), 1000);
+  longest.stop_ids = {};
+  machine.engine.submit(longest);
+  std::map<std::uint64_t, Outcome> outcomes;
+  machine.run(outcomes);
+  EXPECT_EQ(outcomes[1].message,
+            "the prompt has 128 tokens, the context holds 128 with at least one for the answer");
+  EXPECT_EQ(outcomes[2].tokens.size(), 8u);
+  EXPECT_EQ(outcomes[2].finish, FinishReason::length);
+}
+
+// Memory for hardly more than the longest one, arrivals and cancellations at any time.
+TEST(Engine, FinishesEveryRequestWithLittleMemoryAndGivesAllOfItBack) {
+  const unsigned seed = std::random_device{}();
+  std::printf("seed %u\n", seed);
+  std::mt19937 random(seed);
+  EngineLimits many = limits();
+  many.running_max = 8;
+  many.waiting_max = 5000;
+  many.prompt_chunk_tokens = 20;
+  many.context_max = 320;
+  Machine machine(5, many);
+  std::map<std::uint64_t, GenerateRequest> requests;
+  std::map<std::uint64_t, Outcome> outcomes;
+  for (std::uint64_t id = 1; id <= 1500; ++id) {
+    std::vector<std::int32_t> prompt(1 + random() % 60);
+    for (auto& token : prompt) token = static_cast<std::int32_t>(random() % kVocab);
+    GenerateRequest r = request(id, prompt, 1 + static_cast<std::int64_t>(random() % 250));
+    if (random() % 2 == 0) r.stop_ids = {};
+    machine.engine.submit(r);
+    requests[id] = std::move(r);
+    for (auto steps = random() % 8; steps > 0; --steps) {
+      collect(machine.engine.step(), outcomes);
+      ASSERT_TRUE(machine.pool.check_integrity().ok());
+    }
+    if (random() % 8 == 0) machine.engine.cancel(1 + random() % id);
+  }
+  machine.run(outcomes);
+  std::size_t cancelled = 0;
+  std::int64_t needed = 0;
+  for (const auto& [id, r] : requests) {
+    Outcome want = expected(r);
+    needed += static_cast<std::int64_t>(r.prompt.size() + outcomes[id].tokens.size());
+    if (outcomes[id].finish == FinishReason::cancelled) {
+      ++cancelled;
+      want.tokens.resize(outcomes[id].tokens.size());
+      EXPECT_EQ(outcomes[id].tokens, want.tokens) << "request " << id;
+      continue;
+    }
+    EXPECT_EQ(outcomes[id].tokens, want.tokens) << "request " << id;
+    EXPECT_EQ(outcomes[id].finish, want.finish) << "request " << id;
+  }
+  EXPECT_LT(cancelled, requests.size() / 2);
+  EXPECT_GT(machine.model.tokens_ran_, needed) << "nobody was ever put back: test with less memory";
+}
+
+// A model, and how many tokens went through it.
+class CountedModel final : public Model {
+ public:
+  explicit CountedModel(std::unique_ptr<Model> model) : model_(std::move(model)) {}
+  const ModelFacts& facts() const override { return model_->facts(); }
+  std::uint64_t weight_bytes() const override { return model_->weight_bytes(); }
+  BatchLimits batch_limits() const override { return model_->batch_limits(); }
+  std::uint64_t page_bytes() const override { return model_->page_bytes(); }
+  std::uint64_t memory_free_bytes() const override { return model_->memory_free_bytes(); }
+  Result<std::unique_ptr<KvPool>> make_pool(std::int64_t pages) override {
+    return model_->make_pool(pages);
+  }
+  Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override {
+    for (const SequenceStep& step : batch) tokens_ran_ += step.tokens.size();
+    return model_->forward(batch, logits);
+  }
+
+  std::size_t tokens_ran_ = 0;
+
+ private:
+  std::unique_ptr<Model> model_;
+};
+
+// Real models: sampled text hangs on every bit of the logits.
+class EngineOverModel : public testing::TestWithParam<fakes::FakeArchitecture> {};
+
+TEST_P(EngineOverModel, GivesTheTextEachRequestGivesAlone) {
+  const unsigned seed = std::random_device{}();
+  std::printf("seed %u\n", seed);
+  std::mt19937 random(seed);
+  fakes::TemporaryFolder folder;
+  fakes::TinyModelOptions options;
+  options.architecture = GetParam();
+  fakes::write_tiny_model(folder.path(), options);
+  CountedModel counted(
+      std::move(load_model(std::move(files_in(folder.path())).value(), {})).value());
+  Model* const model = &counted;
+  const auto pool = std::move(model->make_pool(8)).value();
+  const EngineLimits some{.running_max = 6,
+                          .waiting_max = 64,
+                          .prompt_chunk_tokens = 50,
+                          .context_max = model->facts().context_max};
+  std::vector<GenerateRequest> requests;
+  for (std::uint64_t id = 0; id < 64; ++id) {
+    std::vector<std::int32_t> prompt(1 + random() % (id % 8 == 0 ? 250 : 60));
+    for (auto& token : prompt) token = static_cast<std::int32_t>(random() % 101);
+    requests.push_back(
+        request(id, std::move(prompt), 1 + static_cast<std::int64_t>(random() % 250)));
+    requests.back().stop_ids =
+        id % 4 == 0 ? std::vector<std::int32_t>{5} : std::vector<std::int32_t>{};
+    requests.back().sampling.temperature = 1;
+    requests.back().sampling.seed = random();
+  }
+  std::map<std::uint64_t, Outcome> alone;
+  {
+    Engine engine(*model, *pool, some, system_clock());
+    for (const GenerateRequest& r : requests) {
+      engine.submit(r);
+      while (!engine.idle()) collect(engine.step(), alone);
+    }
+  }
+  EXPECT_EQ(pool->pages_free(), 8);
+  const std::size_t tokens_alone = std::exchange(counted.tokens_ran_, 0);
+  std::map<std::uint64_t, Outcome> together;
+  {
+    Engine engine(*model, *pool, some, system_clock());
+    for (const GenerateRequest& r : requests) {
+      engine.submit(r);
+      for (auto steps = random() % 5; steps > 0; --steps) collect(engine.step(), together);
+    }
+    while (!engine.idle()) collect(engine.step(), together);
+  }
+  EXPECT_EQ(pool->pages_free(), 8);
+  EXPECT_TRUE(pool->check_integrity().ok());
+  EXPECT_GT(counted.tokens_ran_, tokens_alone) << "nobody was ever put back";
+  for (const GenerateRequest& r : requests) {
+    EXPECT_EQ(together[r.id].tokens, alone[r.id].tokens) << "request " << r.id;
+    EXPECT_EQ(together[r.id].finish, alone[r.id].finish) << "request " << r.id;
+    EXPECT_FALSE(alone[r.id].finish == FinishReason::failed) << alone[r.id].message;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EngineOverModel,
+                         testing::Values(fakes::FakeArchitecture::glm4_moe_lite,
+                                         fakes::FakeArchitecture::glm4_moe),
+                         [](const auto& test) {
+                           return test.param == fakes::FakeArchitecture::glm4_moe ? "glm4_moe"
+                                                                                  : "glm4_moe_lite";
+                         });
 
 }  // namespace
 }  // namespace glm::runner
