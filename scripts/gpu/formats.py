@@ -1,7 +1,8 @@
 """Random weights in every stored format, made where torch computes, and what each of them means in float32.
 
 A format is a pair of functions: one makes the tensors of a module [rows, cols], the other decodes them by the
-definition of the format (docs of the exporters), independently of the program. Codes are drawn uniformly; scales are
+definition of the format (docs of the exporters), independently of the program. Codes are drawn uniformly and around
+zero, since weights with a mean of their own make outputs that are nearly equal, and a badly conditioned model; scales are
 chosen so that weights have the standard deviation asked for. Integers are rounded to the dtype of their scales, as the
 formats say; libraries round the floating formats to bf16 in the end, which is left out here.
 """
@@ -17,9 +18,11 @@ Parts = dict[str, torch.Tensor]
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
+SEQUENTIAL_SHIFTS = (0, 4, 8, 12, 16, 20, 24, 28)
 AWQ_SHIFTS = (0, 16, 4, 20, 8, 24, 12, 28)
 E2M1 = (0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6)
-UNIFORM_INT4 = 4.6  # standard deviation of -8 .. 7
+UNIFORM_INT4 = 4.4  # standard deviation of -7 .. 7
+UNIFORM_AROUND_ZERO = 3.8  # of -6 .. 6
 UNIFORM_E2M1 = 3.0
 
 
@@ -30,6 +33,28 @@ class Shape(NamedTuple):
 
 def random_bytes(*shape: int) -> torch.Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, device=DEVICE)
+
+
+def signed_nibbles(*shape: int) -> torch.Tensor:
+    """Two codes a byte, of 1 .. 15: eight stands for zero."""
+    low, high = (torch.randint(1, 16, shape, dtype=torch.uint8, device=DEVICE) for _ in range(2))
+    return low | high << 4
+
+
+def pack_words(codes: torch.Tensor, shifts: tuple[int, ...]) -> torch.Tensor:
+    """Eight codes along the last dimension to an int32."""
+    lanes = codes.to(torch.int64).unflatten(-1, (-1, 8))
+    return sum(lanes[..., n] << shifts[n] for n in range(8)).to(torch.int32).contiguous()
+
+
+def codes_around(zeros: torch.Tensor, group: int) -> torch.Tensor:
+    """[groups, n] zero points of 6 .. 9 to codes [groups * group, n]."""
+    spread = torch.randint(-6, 7, (zeros.shape[0] * group, zeros.shape[1]), device=DEVICE)
+    return zeros.repeat_interleave(group, 0) + spread
+
+
+def zero_points(*shape: int) -> torch.Tensor:
+    return torch.randint(6, 10, shape, device=DEVICE)
 
 
 def scales_around(value: float, *shape: int) -> torch.Tensor:
@@ -63,7 +88,7 @@ def decode_plain(parts: Parts, shape: Shape) -> torch.Tensor:
 
 def make_ct_int4(group: int) -> Callable[[Shape, float], Parts]:
     def make(shape: Shape, std: float) -> Parts:
-        return {"weight_packed": random_bytes(shape.rows, shape.cols // 2).view(torch.int32),
+        return {"weight_packed": signed_nibbles(shape.rows, shape.cols // 2).view(torch.int32),
                 "weight_scale": scales_around(std / UNIFORM_INT4, shape.rows, shape.cols // group).to(torch.bfloat16),
                 "weight_shape": shape_tensor(shape)}
     return make
@@ -79,10 +104,10 @@ def decode_ct_int4(parts: Parts, shape: Shape) -> torch.Tensor:
 
 
 def make_ct_int4_asym(shape: Shape, std: float) -> Parts:
-    parts = make_ct_int4(32)(shape, std)
-    words = torch.randint(6, 11, (shape.rows // 8, 8, shape.cols // 32), dtype=torch.int64, device=DEVICE)
-    packed = sum(words[:, n] << (4 * n) for n in range(8))
-    parts["weight_zero_point"] = packed.to(torch.int32)
+    zeros = zero_points(shape.cols // 32, shape.rows)
+    parts = make_ct_int4(32)(shape, std * UNIFORM_INT4 / UNIFORM_AROUND_ZERO)
+    parts["weight_packed"] = pack_words(codes_around(zeros, 32).T, SEQUENTIAL_SHIFTS)
+    parts["weight_zero_point"] = pack_words(zeros, SEQUENTIAL_SHIFTS).T.contiguous()
     return parts
 
 
@@ -99,11 +124,9 @@ def decode_ct_int8(parts: Parts, shape: Shape) -> torch.Tensor:
 # ---- transposed integers --------------------------------------------------------------------------------------------------
 
 def make_awq(shape: Shape, std: float) -> Parts:
-    groups = shape.cols // 128
-    zeros = torch.randint(6, 11, (groups, shape.rows // 8, 8), dtype=torch.int64, device=DEVICE)
-    return {"qweight": random_bytes(shape.cols, shape.rows // 2).view(torch.int32),
-            "qzeros": sum(zeros[..., n] << AWQ_SHIFTS[n] for n in range(8)).to(torch.int32),
-            "scales": scales_around(std / UNIFORM_INT4, groups, shape.rows).to(torch.float16)}
+    zeros = zero_points(shape.cols // 128, shape.rows)
+    return {"qweight": pack_words(codes_around(zeros, 128), AWQ_SHIFTS), "qzeros": pack_words(zeros, AWQ_SHIFTS),
+            "scales": scales_around(std / UNIFORM_AROUND_ZERO, *zeros.shape).to(torch.float16)}
 
 
 def decode_awq(parts: Parts, shape: Shape) -> torch.Tensor:
@@ -117,7 +140,7 @@ def make_gptq(shape: Shape, std: float) -> Parts:
     """Symmetric, version 1, groups of 32 in a random order of columns."""
     groups = shape.cols // 32
     order = torch.randperm(shape.cols, device=DEVICE)
-    return {"qweight": random_bytes(shape.cols // 8, shape.rows * 4).view(torch.int32),
+    return {"qweight": signed_nibbles(shape.cols // 8, shape.rows * 4).view(torch.int32),
             "qzeros": torch.full((groups, shape.rows // 8), 0x77777777, dtype=torch.int32, device=DEVICE),
             "scales": scales_around(std / UNIFORM_INT4, groups, shape.rows).to(torch.float16),
             "g_idx": (order // 32).to(torch.int32)}
@@ -161,7 +184,7 @@ def decode_ct_nvfp4(parts: Parts, shape: Shape) -> torch.Tensor:
 def make_mxfp4(shape: Shape, std: float) -> Parts:
     exponent = 127 + round(torch.log2(torch.tensor(std / UNIFORM_E2M1)).item())
     return {"weight_packed": random_bytes(shape.rows, shape.cols // 2),
-            "weight_scale": torch.randint(exponent - 1, exponent + 2, (shape.rows, shape.cols // 32), dtype=torch.uint8,
+            "weight_scale": torch.randint(exponent - 1, exponent + 1, (shape.rows, shape.cols // 32), dtype=torch.uint8,
                                           device=DEVICE)}
 
 

@@ -50,17 +50,16 @@ class RoutingOps final : public Ops {
     routing_.chosen = args.ids.size(1);
     routing_.ids.resize(
         static_cast<std::size_t>(routing_.layers * routing_.tokens * routing_.chosen));
+    routing_.would.resize(routing_.ids.size());
     GLM_CHECK(first_ + tokens <= routing_.tokens);
-    const std::span<std::int32_t> ids =
-        std::span(routing_.ids)
-            .subspan(
-                static_cast<std::size_t>((layer_ * routing_.tokens + first_) * routing_.chosen),
-                static_cast<std::size_t>(tokens * routing_.chosen));
-    if (impose_) {
-      impose(args, ids);
-    } else {
-      inner_->download(std::as_writable_bytes(ids), args.ids.data);
-    }
+    const auto part = [&](std::vector<std::int32_t>& all) {
+      return std::span(all).subspan(
+          static_cast<std::size_t>((layer_ * routing_.tokens + first_) * routing_.chosen),
+          static_cast<std::size_t>(tokens * routing_.chosen));
+    };
+    inner_->download(std::as_writable_bytes(part(impose_ ? routing_.would : routing_.ids)),
+                     args.ids.data);
+    if (impose_) impose(args, part(routing_.ids));
     GLM_CHECK(inner_->sync().ok());
     layer_ = (layer_ + 1) % routing_.layers;
     if (layer_ == 0) first_ += tokens;

@@ -16,6 +16,7 @@ struct Routing {
   std::int64_t tokens = 0;
   std::int64_t chosen = 0;
   std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> would;  // when imposing: what the backend had chosen by itself
 };
 
 // `routing` outlives the backend; `routing.layers` and `.tokens` are set. With `impose` its ids are

@@ -1,5 +1,5 @@
 // teacher_forced FOLDER --tokens FILE --out FILE [--device cpu|cuda:N] [--prefill N]
-//                [--impose FILE | --record FILE]
+//                [--impose FILE] [--record FILE]
 //
 // Runs the given tokens through a checkpoint: the first N at once, the others one by one, and
 // writes the logits after token N and after each of the others: f32 [count, vocab]. Files of tokens
@@ -75,7 +75,8 @@ Status run(const Arguments& arguments) {
   fakes::Routing routing{.layers = facts.config.layers - facts.config.dense_layers,
                          .tokens = static_cast<std::int64_t>(tokens.size()),
                          .chosen = facts.config.moe.experts_per_token,
-                         .ids = {}};
+                         .ids = {},
+                         .would = {}};
   const bool impose = !arguments.impose.empty();
   if (impose) routing.ids = read_all<std::int32_t>(arguments.impose);
   runner::LoadOptions options;
@@ -99,7 +100,7 @@ Status run(const Arguments& arguments) {
     at += count;
   }
   write_all(arguments.out, all);
-  if (!arguments.record.empty()) write_all(arguments.record, routing.ids);
+  if (!arguments.record.empty()) write_all(arguments.record, impose ? routing.would : routing.ids);
   return Ok{};
 }
 
