@@ -30,6 +30,7 @@ std::uint64_t ns_between(std::chrono::steady_clock::time_point from,
 Generation::Generation(LoadedModel& model, GenerationRequest request, std::string_view prompt)
     : model_(model),
       request_(std::move(request)),
+      detokenizer_(model.text.tokenizer()),
       reasoning_(request_.plain_text ? runner::ReasoningStart::content
                                      : runner::reasoning_start(prompt),
                  request_.tools.empty() ? runner::ReasoningParser::ToolCalls::ignore
@@ -109,7 +110,7 @@ Delta Generation::take(const std::vector<std::int32_t>& tokens) {
   for (const std::int32_t id : tokens) {
     ++stats_.tokens;
     ++delta.tokens;
-    if (visible(tokenizer, id)) accept_text(utf8_.push(tokenizer.bytes_of(id)), delta);
+    if (visible(tokenizer, id)) accept_text(detokenizer_.push(id), delta);
   }
   return delta;
 }
@@ -146,7 +147,7 @@ void Generation::accept_tools(std::vector<runner::ToolEvent> events, Delta& delt
 
 Delta Generation::finish(const runner::RequestEvent& event) {
   Delta delta;
-  accept_text(utf8_.finish(), delta);
+  accept_text(detokenizer_.finish(), delta);
   const bool thinking_to_the_end = !request_.plain_text && reasoning_.reasoning();
   if (!request_.plain_text) accept_pieces(reasoning_.finish(), delta);
   if (tools_) accept_tools(tools_->finish(), delta);
