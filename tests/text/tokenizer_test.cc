@@ -243,6 +243,63 @@ TEST(Tokenizer, SurvivesAnExponentialPattern) {
   EXPECT_EQ(tokenizer.encode(text).back(), 8);
 }
 
+TEST(Tokenizer, OrdersAMillionMarksInTime) {
+  Json json = small();
+  json["normalizer"] = {{"type", "NFD"}};
+  const Tokenizer tokenizer = parsed(json);
+  std::string marks = "a";
+  for (int i = 0; i < 500'000; ++i) marks += "\u0301\u0316";  // each pair is out of order
+  EXPECT_LT(seconds(tokenizer, marks, 1), 20);
+}
+
+Json decoder_of(Json stages) {
+  Json json = small();
+  json["decoder"] = {{"type", "Sequence"}, {"decoders", std::move(stages)}};
+  json["model"]["vocab"] = {{"\u2581", 0}, {"\u2581a", 1}, {"<0xE4>", 2},
+                            {"<0xB8>", 3}, {"<0xAD>", 4},  {"b\u2581", 5}};
+  json["model"]["merges"] = Json::array();
+  json["added_tokens"] = Json::array();
+  return json;
+}
+
+const Json kByteFallback = {{"type", "ByteFallback"}};
+const Json kFuse = {{"type", "Fuse"}};
+const Json kSpaces = {{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}};
+
+Json strip_spaces(int start, int stop) {
+  return {{"type", "Strip"}, {"content", " "}, {"start", start}, {"stop", stop}};
+}
+
+TEST(Detokenizer, HoldsByteTokensUntilTheirRunIsOver) {
+  const Tokenizer tokenizer =
+      parsed(decoder_of({kSpaces, kByteFallback, kFuse, strip_spaces(1, 0)}));
+  Detokenizer detokenizer(tokenizer);
+  EXPECT_EQ(detokenizer.push(1), "a");  // the space before the text goes
+  EXPECT_EQ(detokenizer.push(2), "");
+  EXPECT_EQ(detokenizer.push(3), "");
+  EXPECT_EQ(detokenizer.push(4), "");  // a character, but the run may yet prove to be none
+  EXPECT_EQ(detokenizer.push(1), "中 a");
+  EXPECT_EQ(detokenizer.push(2), "");
+  EXPECT_EQ(detokenizer.push(2), "\uFFFD\uFFFD");  // cannot become text any more
+  EXPECT_EQ(detokenizer.push(3), "\uFFFD");
+  EXPECT_EQ(detokenizer.push(1), " a");
+  EXPECT_EQ(detokenizer.push(2), "");
+  EXPECT_EQ(detokenizer.finish(), "\uFFFD");
+  EXPECT_EQ(detokenizer.push(1), "a");  // another text
+}
+
+TEST(Detokenizer, StripsTheEndOnlyWhereItIsTheEnd) {
+  const Tokenizer tokenizer = parsed(decoder_of({kSpaces, kFuse, strip_spaces(2, 2)}));
+  Detokenizer detokenizer(tokenizer);
+  EXPECT_EQ(detokenizer.push(0), "");
+  EXPECT_EQ(detokenizer.push(1), "a");
+  EXPECT_EQ(detokenizer.push(0), "");
+  EXPECT_EQ(detokenizer.push(0), "");
+  EXPECT_EQ(detokenizer.push(0), " ");  // at most two can go
+  EXPECT_EQ(detokenizer.push(5), "  b");
+  EXPECT_EQ(detokenizer.finish(), "");
+}
+
 TEST(Tokenizer, TakesAnyBytes) {
   const Tokenizer tokenizer = parsed(small());
   const unsigned seed = 7;

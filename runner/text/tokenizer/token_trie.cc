@@ -20,8 +20,11 @@ TokenTrie::TokenTrie(const Vocabulary& vocabulary) : nodes_(1) {
   };
   std::deque<Task> tasks{{0, 0, tokens.size(), 0}};
   for (; !tasks.empty(); tasks.pop_front()) {
-    const auto [node, first, end, depth] = tasks.front();
-    std::size_t at = first;
+    const Task task = tasks.front();
+    const std::uint32_t node = task.node;
+    const std::size_t end = task.end;
+    const std::size_t depth = task.depth;
+    std::size_t at = task.first;
     if (at < end && tokens[at].size() == depth) nodes_[node].id = *vocabulary.id_of(tokens[at++]);
     nodes_[node].first = static_cast<std::uint32_t>(nodes_.size());
     while (at < end) {
