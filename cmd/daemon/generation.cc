@@ -39,6 +39,7 @@ void Delta::append(Delta later) {
 Generation::Generation(LoadedModel& model, GenerationRequest request, std::string_view prompt)
     : model_(model),
       request_(std::move(request)),
+      detokenizer_(model.text.tokenizer()),
       reasoning_(
           request_.plain_text ? runner::ReasoningStart::content : runner::reasoning_start(prompt),
           parses_calls() ? runner::ReasoningParser::ToolCalls::watch
@@ -121,7 +122,7 @@ Delta Generation::take(const std::vector<std::int32_t>& tokens) {
   for (const std::int32_t id : tokens) {
     ++stats_.tokens;
     ++delta.tokens;
-    if (visible(tokenizer, id)) accept_text(utf8_.push(tokenizer.bytes_of(id)), delta);
+    if (visible(tokenizer, id)) accept_text(detokenizer_.push(id), delta);
   }
   return delta;
 }
@@ -170,7 +171,7 @@ void Generation::accept_tools(std::vector<runner::ToolEvent> events, Delta& delt
 
 Delta Generation::finish(const runner::RequestEvent& event) {
   Delta delta;
-  accept_text(utf8_.finish(), delta);
+  accept_text(detokenizer_.finish(), delta);
   const bool thinking_to_the_end = !request_.plain_text && reasoning_.reasoning();
   if (!request_.plain_text) accept_pieces(reasoning_.finish(), delta);
   if (tools_) accept_tools(tools_->finish(), delta);

@@ -1,7 +1,7 @@
 // One answer, from token ids to what a client reads: text without half characters, thinking apart
 // from content, tool calls as calls, nothing after a stop string.
 //
-//   runner ─ids─► bytes ─Utf8Stream─► text ─ReasoningParser─► thinking
+//   runner ─ids─► Detokenizer ─► text ─ReasoningParser─► thinking
 //                                              └─ content ─ToolParser─► tool calls
 //                                                            └─StopStrings─► content
 //
@@ -22,8 +22,8 @@
 #include "runner/sample/sampler.h"
 #include "runner/text/reasoning_parser.h"
 #include "runner/text/stop_strings.h"
+#include "runner/text/tokenizer.h"
 #include "runner/text/tool_parser.h"
-#include "runner/text/utf8_stream.h"
 
 namespace glm::daemon {
 
@@ -101,7 +101,7 @@ class Generation {
   LoadedModel& model_;
   GenerationRequest request_;
   std::shared_ptr<TokenStream> stream_;
-  runner::Utf8Stream utf8_;
+  runner::Detokenizer detokenizer_;
   runner::ReasoningParser reasoning_;
   std::optional<runner::ToolParser> tools_;
   runner::StopStrings stops_;
