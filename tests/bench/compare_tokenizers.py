@@ -1,6 +1,6 @@
 """Encodes the same texts with Hugging Face `tokenizers` and with ours, one thread each, in one run.
 
-    python tests/bench/compare_tokenizers.py build/cpu/bench/bench_tokenizer TOKENIZER.json TEXT...
+    python tests/bench/compare_tokenizers.py build/cpu/bench/tokenizer_bench TOKENIZER.json TEXT...
 
 Prints MB/s of both and the ratio, and fails where it is below 1. The ids must be the same in number.
 Ours and theirs take turns, so that a busy machine is busy for both; the best of each counts.

@@ -122,6 +122,10 @@ Result<std::string> float_label(const JsonFields& weights, const ModuleScheme& s
     return refuse(weights.prefix(), fmt::format("compressed-tensors float{}", scheme.bits),
                   fmt::format("{}-bit floats", scheme.bits));
   }
+  // Scales that are bytes are powers of two.
+  if (scheme.group == 32 && GLM_TRY(weights.text("scale_dtype", "")) == "torch.uint8") {
+    return label_of({.type = "mxfp8", .method = kMethod});
+  }
   std::string geometry = geometry_of(scheme.group);
   if (strategy == "tensor") geometry = "tensor";
   if (strategy == "block") {
