@@ -52,6 +52,7 @@ TEST(ModelFacts, SumsUpFormatsByGroup) {
   TemporaryFolder folder;
   fakes::TinyModelOptions options;
   options.weights = FakeWeights::int4_group32;
+  options.part_of_mtp = true;
   fakes::write_tiny_model(folder.path(), options);
   const auto files = files_in(folder.path());
   const auto facts = inspect(*files);

@@ -223,8 +223,10 @@ FakeTensors tiny_tensors(const TinyModelOptions& options) {
   writer.plain("lm_head", options.vocab, options.hidden);
   writer.norm("model.norm.weight", options.hidden);
   for (std::int64_t index = 0; index < options.layers; ++index) writer.layer(index);
-  writer.plain(fmt::format("model.layers.{}.eh_proj", options.layers), options.hidden,
-               2 * options.hidden);
+  if (options.part_of_mtp) {
+    writer.plain(fmt::format("model.layers.{}.eh_proj", options.layers), options.hidden,
+                 2 * options.hidden);
+  }
   return std::move(writer.tensors);
 }
 

@@ -51,6 +51,7 @@ enum class FakeArchitecture { glm4_moe_lite, glm4_moe };
 enum class FakeWeights { bf16, int4_group32, int4_channel };
 
 struct TinyModelOptions {
+  bool part_of_mtp = false;
   std::uint32_t seed = 1;
   FakeArchitecture architecture = FakeArchitecture::glm4_moe_lite;
   FakeWeights weights = FakeWeights::bf16;
@@ -78,7 +79,7 @@ struct TinyModelOptions {
 // config.json.
 std::string tiny_config(const TinyModelOptions& options);
 
-// Every tensor it wants, and an MTP layer's eh_proj on top.
+// Every tensor it wants, and an MTP layer's eh_proj on top where that is asked for.
 FakeTensors tiny_tensors(const TinyModelOptions& options);
 
 // Both, as files of `folder`.

@@ -346,7 +346,6 @@ TEST(Decoder, NotesWhatItDidNotUse) {
   EXPECT_THAT(model->facts().notes,
               testing::ElementsAre("1 tensors of the checkpoint were not used: "
                                    "model.mystery.weight"));
-  EXPECT_TRUE(model->facts().has_mtp);
 }
 
 TEST(Decoder, NotesABiasThatNobodyAdds) {
