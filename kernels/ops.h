@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -38,6 +39,12 @@ struct WorkspaceBounds {
   std::int64_t inner = 0;  // of an expert
 };
 
+// Operations that were written down, to be run again with the same shapes and addresses.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -55,6 +62,13 @@ class Ops {
 
   // Before the first moe_mlp; once, for the largest. Errc::exhausted.
   virtual Status reserve(const WorkspaceBounds& bounds) = 0;
+
+  // Writes down what `enqueue` asks for instead of running it; `enqueue` calls operations only. Null
+  // where a backend gains nothing by it: then `enqueue` was not called. What the numbers in memory
+  // say (ids, positions, page tables) is read when it runs; shapes and positions_max are fixed.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& enqueue) = 0;
+  // `recording` is one of this backend's and must live until the next sync.
+  virtual void replay(const Recording& recording) = 0;
 
   virtual void add(const Add& args) = 0;
   virtual void embedding(const Embedding& args) = 0;

@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/check.h"
 #include "kernels/cpu/memory.h"
 #include "kernels/cpu/ops.h"
 
@@ -35,6 +36,10 @@ class CpuOps final : public Ops {
   }
   Status sync() override { return Ok{}; }
   Status reserve(const WorkspaceBounds& /*bounds*/) override { return Ok{}; }
+  std::unique_ptr<Recording> record(const std::function<void()>& /*enqueue*/) override {
+    return nullptr;
+  }
+  void replay(const Recording& /*recording*/) override { GLM_CHECK(false); }
 
   void add(const Add& args) override { cpu::add(pool_, args); }
   void embedding(const Embedding& args) override { cpu::embedding(pool_, args); }

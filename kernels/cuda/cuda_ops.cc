@@ -47,6 +47,22 @@ class Staging {
   std::size_t used_ = 0;
 };
 
+struct GraphTraits {
+  using Raw = cudaGraph_t;
+  static constexpr Raw kEmpty = nullptr;
+  static void close(Raw graph) { (void)cudaGraphDestroy(graph); }
+};
+struct GraphExecTraits {
+  using Raw = cudaGraphExec_t;
+  static constexpr Raw kEmpty = nullptr;
+  static void close(Raw exec) { (void)cudaGraphExecDestroy(exec); }
+};
+
+class GraphRecording final : public Recording {
+ public:
+  Handle<GraphExecTraits> exec;
+};
+
 class Device final : public Ops {
  public:
   Device(CudaOptions options, Stream stream, Buffer pinned)
@@ -62,6 +78,8 @@ class Device final : public Ops {
   void download(std::span<std::byte> target, const void* source) override;
   Status sync() override;
   Status reserve(const WorkspaceBounds& bounds) override;
+  std::unique_ptr<Recording> record(const std::function<void()>& enqueue) override;
+  void replay(const Recording& recording) override;
 
   void add(const Add& args) override {
     check(args);
@@ -130,6 +148,31 @@ class Device final : public Ops {
   Workspace workspace_;
   std::optional<Error> failure_;  // the first since the last sync
 };
+
+// A step that cannot be captured still runs, launch by launch: what goes wrong here is not
+// remembered, and the stream is as it was.
+std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) {
+  if (failure_) return nullptr;
+  if (cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return nullptr;
+  }
+  enqueue();
+  Handle<GraphTraits> graph;
+  auto recording = std::make_unique<GraphRecording>();
+  const bool captured = cudaStreamEndCapture(stream_.get(), graph.out()) == cudaSuccess &&
+                        !failure_ &&
+                        cudaGraphInstantiate(recording->exec.out(), graph.get(), 0) == cudaSuccess;
+  if (captured) return recording;
+  failure_.reset();
+  (void)cudaGetLastError();
+  return nullptr;
+}
+
+void Device::replay(const Recording& recording) {
+  const auto& graph = dynamic_cast<const GraphRecording&>(recording);
+  remember("step", cudaGraphLaunch(graph.exec.get(), stream_.get()));
+}
 
 Result<Buffer> Device::allocate(std::uint64_t size_bytes) {
   void* data = nullptr;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "runner/models/decode_graphs.h"
 #include "runner/models/device_weight.h"
 #include "runner/models/mlp_block.h"
 #include "runner/models/step_inputs.h"
@@ -33,8 +34,14 @@ struct Layer {
 // What every layer keeps of the tokens of all sequences: [layers, pages, kPageTokens, cache_dim].
 class DecoderPool final : public KvPool {
  public:
-  DecoderPool(const Model* owner, DeviceArray memory, TensorView view)
-      : KvPool(view.size(1)), owner_(owner), memory_(std::move(memory)), view_(view) {}
+  DecoderPool(const Model* owner, std::int64_t number, DeviceArray memory, TensorView view)
+      : KvPool(view.size(1)),
+        owner_(owner),
+        number_(number),
+        memory_(std::move(memory)),
+        view_(view) {}
+
+  std::int64_t number() const { return number_; }  // no two pools of a model have the same
 
   bool belongs_to(const Model* model) const { return owner_ == model; }
 
@@ -49,6 +56,7 @@ class DecoderPool final : public KvPool {
 
  private:
   const Model* owner_;
+  std::int64_t number_;
   DeviceArray memory_;
   TensorView view_;
 };
@@ -93,6 +101,8 @@ class Decoder final : public Model {
   std::vector<Layer> layers_;
 
   StepInputs inputs_;
+  DecodeGraphs graphs_;
+  std::int64_t pools_made_ = 0;
   std::vector<const KvCache*> caches_;  // of a batch, to see that each occurs once
   DeviceArray x_;                       // the residual stream
   DeviceArray normed_;
@@ -203,7 +213,8 @@ Result<std::unique_ptr<KvPool>> Decoder::make_pool(std::int64_t pages) {
                                     c.layers * pages * kPageTokens * c.cache_dim())
                   .with(fmt::format("a pool of {} pages of {} tokens", pages, kPageTokens)));
   const TensorView view = memory.view({c.layers, pages, kPageTokens, c.cache_dim()});
-  return std::unique_ptr<KvPool>(std::make_unique<DecoderPool>(this, std::move(memory), view));
+  return std::unique_ptr<KvPool>(
+      std::make_unique<DecoderPool>(this, ++pools_made_, std::move(memory), view));
 }
 
 Status Decoder::check_step(const SequenceStep& step) const {
@@ -267,9 +278,20 @@ Result<const DecoderPool*> Decoder::check_batch(std::span<const SequenceStep> ba
 Status Decoder::forward(std::span<const SequenceStep> batch, std::span<float> logits) {
   const DecoderPool* pool = GLM_TRY(check_batch(batch, logits));
   inputs_.upload(*ops_, batch);
-  run_layers(*pool);
+  const auto enqueue = [&] {
+    run_layers(*pool);
+    if (inputs_.wanted() > 0) run_head();
+  };
+  const auto sequences = static_cast<std::int64_t>(batch.size());
+  if (inputs_.tokens() == sequences && inputs_.wanted() == sequences) {
+    graphs_.run(
+        *ops_,
+        {.pool = pool->number(), .sequences = sequences, .table_width = inputs_.table().size(1)},
+        enqueue);
+  } else {
+    enqueue();
+  }
   if (inputs_.wanted() > 0) {
-    run_head();
     ops_->download(std::as_writable_bytes(logits), logits_.view({logits_.capacity()}).data);
   }
   GLM_TRY(ops_->sync());

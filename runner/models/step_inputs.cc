@@ -26,7 +26,7 @@ void StepInputs::upload(Ops& ops, std::span<const SequenceStep> batch) {
   stretches_.clear();
   tokens_ = 0;
   wanted_ = 0;
-  positions_max_ = 0;
+  std::int64_t positions_max = 0;
   for (const SequenceStep& step : batch) {
     const auto count = static_cast<std::int64_t>(step.tokens.size());
     stretches_.push_back({.sequence = static_cast<std::int64_t>(stretches_.size()),
@@ -34,7 +34,7 @@ void StepInputs::upload(Ops& ops, std::span<const SequenceStep> batch) {
                           .tokens = count,
                           .positions = step.cache->length() + count,
                           .one_by_one = step.one_by_one});
-    positions_max_ = std::max(positions_max_, stretches_.back().positions);
+    positions_max = std::max(positions_max, stretches_.back().positions);
     tokens_ += count;
     host_.insert(host_.end(), step.tokens.begin(), step.tokens.end());
   }
@@ -54,7 +54,7 @@ void StepInputs::upload(Ops& ops, std::span<const SequenceStep> batch) {
         static_cast<std::int32_t>(stretches_[s].first_token + stretches_[s].tokens - 1));
   }
   // Few different widths, so that whoever prepares launches by shape need not prepare many.
-  const auto pages_max = static_cast<std::uint64_t>(pages_of(positions_max_));
+  const auto pages_max = static_cast<std::uint64_t>(pages_of(positions_max));
   table_width_ = std::min(static_cast<std::int64_t>(std::bit_ceil(pages_max)), table_width_max_);
   for (const SequenceStep& step : batch) {
     const std::span<const std::int32_t> pages = step.cache->pages();
@@ -71,7 +71,7 @@ kernels::StepTokens StepInputs::places() const {
   const ConstTensorView block = block_.view({block_.capacity()});
   return {.sequence = block.slice(0, tokens_, tokens_),
           .position = block.slice(0, 2 * tokens_, tokens_),
-          .positions_max = positions_max_};
+          .positions_max = table_width_ * kPageTokens};
 }
 
 ConstTensorView StepInputs::wanted_rows() const {

@@ -41,7 +41,6 @@ class StepInputs {
   std::int64_t table_width_ = 0;
   std::int64_t tokens_ = 0;
   std::int64_t wanted_ = 0;
-  std::int64_t positions_max_ = 0;
 };
 
 }  // namespace glm::runner

@@ -1,0 +1,54 @@
+// A backend that computes nothing and notes what is recorded and replayed.
+#pragma once
+
+#include <string>
+
+#include "kernels/ops.h"
+
+namespace glm::fakes {
+
+class NotingOps final : public kernels::Ops {
+ public:
+  const std::string& notes() const { return notes_; }
+  void clear() { notes_.clear(); }
+  void refuse() { refuses_ = true; }
+
+  std::string_view backend() const override { return "noting"; }
+  kernels::Dtype activation_dtype() const override { return kernels::Dtype::f32; }
+  Result<kernels::Buffer> allocate(std::uint64_t /*size_bytes*/) override {
+    return kernels::Buffer();
+  }
+  std::uint64_t memory_free() const override { return 0; }
+  void upload(void* /*target*/, std::span<const std::byte> /*source*/) override {}
+  void download(std::span<std::byte> /*target*/, const void* /*source*/) override {}
+  Status sync() override { return Ok{}; }
+  Status reserve(const kernels::WorkspaceBounds& /*bounds*/) override { return Ok{}; }
+  std::unique_ptr<kernels::Recording> record(const std::function<void()>& enqueue) override {
+    notes_ += "record ";
+    if (refuses_) return nullptr;
+    enqueue();
+    return std::make_unique<kernels::Recording>();
+  }
+  void replay(const kernels::Recording& /*recording*/) override { notes_ += "replay "; }
+
+  void add(const kernels::Add& /*args*/) override {}
+  void embedding(const kernels::Embedding& /*args*/) override {}
+  void gather_rows(const kernels::GatherRows& /*args*/) override {}
+  void gqa_attention(const kernels::GqaAttention& /*args*/) override {}
+  void head_linear(const kernels::HeadLinear& /*args*/) override {}
+  void linear(const kernels::Linear& /*args*/) override {}
+  void mla_absorbed(const kernels::MlaAbsorbed& /*args*/) override {}
+  void mla_expanded(const kernels::MlaExpanded& /*args*/) override {}
+  void moe_mlp(const kernels::MoeMlp& /*args*/) override {}
+  void rms_norm(const kernels::RmsNorm& /*args*/) override {}
+  void rope(const kernels::Rope& /*args*/) override {}
+  void router_topk(const kernels::RouterTopK& /*args*/) override {}
+  void silu_mul(const kernels::SiluMul& /*args*/) override {}
+  void store_rows(const kernels::StoreRows& /*args*/) override {}
+
+ private:
+  std::string notes_;
+  bool refuses_ = false;
+};
+
+}  // namespace glm::fakes

@@ -1,0 +1,70 @@
+// What is recorded when, against a backend that only takes notes.
+#include "runner/models/decode_graphs.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/fakes/noting_ops.h"
+
+namespace glm::runner {
+namespace {
+
+using fakes::NotingOps;
+
+TEST(DecodeGraphs, RunAShapeOnceBeforeItIsRecorded) {
+  NotingOps ops;
+  DecodeGraphs graphs;
+  int enqueued = 0;
+  const auto step = [&](std::int64_t sequences) {
+    graphs.run(ops, {.pool = 1, .sequences = sequences, .table_width = 4}, [&] { ++enqueued; });
+  };
+  step(1);
+  EXPECT_EQ(ops.notes(), "");
+  EXPECT_EQ(enqueued, 1);
+  step(1);
+  EXPECT_EQ(ops.notes(), "record replay ");
+  EXPECT_EQ(enqueued, 2);
+  step(1);
+  step(2);
+  step(1);
+  EXPECT_EQ(ops.notes(), "record replay replay replay ");
+  EXPECT_EQ(enqueued, 3);
+}
+
+TEST(DecodeGraphs, RecordOtherPoolsAndTablesAnew) {
+  NotingOps ops;
+  DecodeGraphs graphs;
+  for (const DecodeShape& shape : {DecodeShape{1, 1, 4}, {2, 1, 4}, {1, 1, 8}}) {
+    for (int i = 0; i < 2; ++i) graphs.run(ops, shape, [] {});
+  }
+  EXPECT_EQ(ops.notes(), "record replay record replay record replay ");
+}
+
+TEST(DecodeGraphs, RunAsTheyAreWhereABackendRecordsNothing) {
+  NotingOps ops;
+  ops.refuse();
+  DecodeGraphs graphs;
+  int enqueued = 0;
+  for (int i = 0; i < 5; ++i) graphs.run(ops, {1, 1, 4}, [&] { ++enqueued; });
+  EXPECT_EQ(enqueued, 5);
+  EXPECT_EQ(ops.notes(), "record ");  // asked once
+}
+
+TEST(DecodeGraphs, DropTheShapeThatWasNotUsedForLongest) {
+  NotingOps ops;
+  DecodeGraphs graphs;
+  const auto step = [&](std::int64_t sequences) {
+    graphs.run(ops, {.pool = 1, .sequences = sequences, .table_width = 4}, [] {});
+  };
+  for (int i = 0; i < 2; ++i) step(1000);
+  for (std::int64_t n = 1; n < 64; ++n) step(n);
+  step(1000);  // used again: 1 is the oldest now
+  step(64);
+  ops.clear();
+  step(1000);
+  EXPECT_EQ(ops.notes(), "replay ");
+  step(1);  // forgotten, so it runs as it is
+  EXPECT_EQ(ops.notes(), "replay ");
+}
+
+}  // namespace
+}  // namespace glm::runner
