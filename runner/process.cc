@@ -61,22 +61,18 @@ Result<Device> choose_device(const std::string& wanted) {
   }
   const std::vector<kernels::DeviceInfo> devices =
       GLM_TRY(kernels::probe_devices().with("probe the GPU (--device cpu runs without it)"));
+  if (!devices.empty()) return Device{"cuda:0", ""};
   if (wanted == "cuda") {
-    if (devices.empty()) {
-      return make_error(Errc::device, "--device cuda: no NVIDIA GPU or driver was found");
-    }
-    return make_error(Errc::unsupported,
-                      "--device cuda: this version computes on the CPU only; use --device cpu");
+    return make_error(Errc::device, "--device cuda: no NVIDIA GPU or driver was found");
   }
-  if (devices.empty()) return Device{"cpu", "no GPU found, running on the CPU"};
-  return Device{"cpu", fmt::format("{} found, but this version computes on the CPU only",
-                                   devices.front().name)};
+  return Device{"cpu", "no GPU found, running on the CPU"};
 }
 
-Result<std::unique_ptr<Model>> load(const LoadFrame& request, int fd) {
+Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, int fd) {
   CheckpointFiles files;
   for (const auto& [path, file] : request.files) files.emplace(path, file);
   LoadOptions options;
+  options.device = device.name;
   options.threads = request.threads;
   if (request.latent_norm_eps > 0) options.latent_norm_eps = request.latent_norm_eps;
   options.progress = [fd](const LoadProgress& progress) {
@@ -107,7 +103,7 @@ Result<Loaded> start(const LoadFrame& request, int fd) {
   const Clock::Steady begun = system_clock().now();
   const Device device = GLM_TRY(choose_device(request.device));
   Loaded loaded;
-  loaded.model = GLM_TRY(load(request, fd));
+  loaded.model = GLM_TRY(load(request, device, fd));
   Model& model = *loaded.model;
   EngineLimits& limits = loaded.limits;
   limits.context_max = model.facts().context_max;
