@@ -21,9 +21,9 @@ function(glm_target name)
 endfunction()
 
 # glm_test(blob_store LABEL unit LINK glm_store): <name>_test.cc in the calling folder, one program,
-# its cases listed as <folder>/<name>.<case>.
+# its cases listed as <folder>/<name>.<case>. FIXTURES names what other tests set up before.
 function(glm_test name)
-  cmake_parse_arguments(arg "" "LABEL" "LINK;SOURCES" ${ARGN})
+  cmake_parse_arguments(arg "" "LABEL;FIXTURES" "LINK;SOURCES" ${ARGN})
   file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR}/tests ${CMAKE_CURRENT_SOURCE_DIR})
   string(REPLACE "/" "_" target "${folder}_${name}_test")
   if(NOT arg_LABEL)
@@ -35,5 +35,5 @@ function(glm_test name)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   glm_target(${target})
   gtest_discover_tests(${target} TEST_PREFIX "${folder}/${name}." DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS "${arg_LABEL}" TIMEOUT 120)
+    PROPERTIES LABELS "${arg_LABEL}" TIMEOUT 120 FIXTURES_REQUIRED "${arg_FIXTURES}")
 endfunction()

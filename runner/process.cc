@@ -62,10 +62,14 @@ Result<Device> choose_device(const std::string& wanted) {
   const std::vector<kernels::DeviceInfo> devices =
       GLM_TRY(kernels::probe_devices().with("probe the GPU (--device cpu runs without it)"));
   if (!devices.empty()) return Device{"cuda:0", ""};
+  const bool built_in = kernels::backends() != "cpu";
   if (wanted == "cuda") {
-    return make_error(Errc::device, "--device cuda: no NVIDIA GPU or driver was found");
+    return make_error(Errc::device, "--device cuda: {}",
+                      built_in ? "no NVIDIA GPU or driver was found"
+                               : "this program was built without the CUDA backend");
   }
-  return Device{"cpu", "no GPU found, running on the CPU"};
+  return Device{"cpu", built_in ? "no GPU found, running on the CPU"
+                                : "built without the CUDA backend, running on the CPU"};
 }
 
 Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, int fd) {
@@ -91,6 +95,9 @@ Result<LoadFrame> receive_load(int fd) {
   return std::move(*request);
 }
 
+// A step costs a GPU hardly more for many sequences than for one.
+constexpr std::size_t kRunningOnGpu = 64;
+
 // The pool goes before its model.
 struct Loaded {
   std::unique_ptr<Model> model;
@@ -106,6 +113,8 @@ Result<Loaded> start(const LoadFrame& request, int fd) {
   loaded.model = GLM_TRY(load(request, device, fd));
   Model& model = *loaded.model;
   EngineLimits& limits = loaded.limits;
+  const bool gpu = device.name != "cpu";
+  if (gpu) limits.running_max = kRunningOnGpu;
   limits.context_max = model.facts().context_max;
   if (request.context_max > 0) {
     limits.context_max = std::min(limits.context_max, request.context_max);
@@ -114,7 +123,8 @@ Result<Loaded> start(const LoadFrame& request, int fd) {
       GLM_TRY(pool_pages({.context_max = limits.context_max,
                           .running_max = static_cast<std::int64_t>(limits.running_max),
                           .page_bytes = model.page_bytes(),
-                          .memory_free_bytes = model.memory_free_bytes()}));
+                          .memory_free_bytes = model.memory_free_bytes(),
+                          .memory = gpu ? PoolMemory::of_a_device : PoolMemory::of_the_host}));
   loaded.pool = GLM_TRY(model.make_pool(pages));
   limits.context_max = std::min(limits.context_max, pages * kPageTokens);
   GLM_TRY(smoke_test(model, *loaded.pool));

@@ -30,9 +30,8 @@ runner::SamplingOptions sampling(const modelfiles::RunOptions& options,
                        float fallback) {
     return asked ? static_cast<float>(*asked) : file.value_or(fallback);
   };
-  s.temperature = greedy && !options.temperature
-                      ? 0.0F
-                      : real(options.temperature, defaults.temperature, 1.0F);
+  s.temperature =
+      greedy && !options.temperature ? 0.0F : real(options.temperature, defaults.temperature, 1.0F);
   s.top_p = real(options.top_p, defaults.top_p, 1.0F);
   s.min_p = real(options.min_p, defaults.min_p, 0.0F);
   s.repeat_penalty = real(options.repeat_penalty, defaults.repetition_penalty, 1.0F);
@@ -81,14 +80,11 @@ Result<Json> checked_messages(const Question& question) {
 
 Result<std::string> render(const daemon::TextModel& text, const Question& question,
                            const std::string& model) {
-  Json extras = question.template_extras;
-  if (question.think) {
-    if (*question.think && !text.can_think()) {
-      return make_error(Errc::invalid_argument, "\"{}\" does not support thinking", model);
-    }
-    extras["enable_thinking"] = *question.think;
+  if (question.thinking_required && !text.can_think()) {
+    return make_error(Errc::invalid_argument, "\"{}\" does not support thinking", model);
   }
-  return text.render(GLM_TRY(checked_messages(question)), question.tools, extras);
+  return text.render(GLM_TRY(checked_messages(question)), question.tools, question.template_extras,
+                     question.thinking);
 }
 
 }  // namespace
@@ -123,6 +119,7 @@ Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question
   } else {
     request.prompt = GLM_TRY(render(text, question, manifest.name));
     request.tools = question.tools;
+    request.call_layout = text.call_layout();
   }
   request.stops = options.stop;
   if (options.num_predict && *options.num_predict >= 0) {
@@ -178,6 +175,14 @@ Result<std::optional<daemon::KeepAlive>> keep_alive_field(const Json& body) {
   }
   return std::optional<daemon::KeepAlive>(
       GLM_TRY(parse_duration(value->get<std::string>()).with("keep_alive")));
+}
+
+Result<Json> template_kwargs_field(const Json& body) {
+  const Json* kwargs = find(body, "chat_template_kwargs");
+  if (kwargs == nullptr) return Json::object();
+  if (kwargs->is_object()) return *kwargs;
+  return make_error(Errc::invalid_argument, "field 'chat_template_kwargs' wants an object, got {}",
+                    kind(*kwargs));
 }
 
 Status refuse_fields(const Json& body, const std::vector<std::string_view>& fields) {

@@ -18,13 +18,14 @@
 namespace glm::api {
 
 struct Question {
-  std::string model;                             // as the client wrote it
-  Json messages = Json::array();                 // for the chat template …
-  std::optional<std::string> raw_prompt;         // … or text as it is, in its place
-  Json tools;                                    // array or null
-  Json template_extras = Json::object();         // further variables of the chat template
-  std::optional<bool> think;                     // absent: the template's default
-  Json options = Json::object();                 // by the names of modelfiles/parameters.h
+  std::string model;                      // as the client wrote it
+  Json messages = Json::array();          // for the chat template …
+  std::optional<std::string> raw_prompt;  // … or text as it is, in its place
+  Json tools;                             // array or null
+  Json template_extras = Json::object();  // further variables of the chat template
+  daemon::Thinking thinking;              // whether, and how hard
+  bool thinking_required = false;         // refuse a model that cannot
+  Json options = Json::object();          // by the names of modelfiles/parameters.h
   std::optional<daemon::KeepAlive> keep_alive;
 };
 
@@ -57,6 +58,9 @@ Result<store::Manifest> find_model(Services& services, const std::string& name);
 
 // "5m", "-1", 300, 0; as Ollama reads keep_alive.
 Result<std::optional<daemon::KeepAlive>> keep_alive_field(const Json& body);
+
+// Further variables for the chat template.
+Result<Json> template_kwargs_field(const Json& body);
 
 // Refuses, by name, fields whose meaning this version does not have: silence would be a wrong
 // answer. `fields` are names that must be absent, null, false, 0, or empty.

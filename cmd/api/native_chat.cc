@@ -19,9 +19,9 @@ Json tool_calls_json(const std::vector<daemon::ToolCall>& calls) {
   for (const daemon::ToolCall& call : calls) {
     Json arguments = Json::parse(call.arguments, nullptr, false);
     if (arguments.is_discarded()) arguments = Json::object();
-    list.push_back({{"id", fmt::format("call_{}", call.index)},
-                    {"function",
-                     {{"index", call.index}, {"name", call.name}, {"arguments", arguments}}}});
+    list.push_back(
+        {{"id", fmt::format("call_{}", call.index)},
+         {"function", {{"index", call.index}, {"name", call.name}, {"arguments", arguments}}}});
   }
   return list;
 }
@@ -60,11 +60,12 @@ void add_statistics(Json& json, const Answer& answer, Clock& clock) {
   json["eval_duration"] = stats.eval_ns;
 }
 
-void stream(Shape shape, Answer& answer, Clock& clock, const Client& client,
-            StreamWriter& writer) {
+void stream(Shape shape, Answer& answer, Clock& clock, const Client& client, StreamWriter& writer) {
   const auto line = [&](const Json& json) { return writer.write(dump(json) + "\n"); };
   bool first = true;
   const Status done = for_each_delta(answer, client, [&](const daemon::Delta& delta) {
+    // A call is shown when it is whole.
+    if (delta.thinking.empty() && delta.content.empty() && delta.tool_calls.empty()) return true;
     Json json = piece(shape, answer, clock, delta);
     if (std::exchange(first, false)) add_note(json, answer);
     return line(json);
@@ -81,9 +82,7 @@ void stream(Shape shape, Answer& answer, Clock& clock, const Client& client,
 Result<Reply> whole(Shape shape, Answer& answer, Clock& clock, const Client& client) {
   daemon::Delta all;
   GLM_TRY(for_each_delta(answer, client, [&](const daemon::Delta& delta) {
-    all.thinking += delta.thinking;
-    all.content += delta.content;
-    all.tool_calls.insert(all.tool_calls.end(), delta.tool_calls.begin(), delta.tool_calls.end());
+    all.append(delta);
     return true;
   }));
   Json json = piece(shape, answer, clock, all);
@@ -93,23 +92,35 @@ Result<Reply> whole(Shape shape, Answer& answer, Clock& clock, const Client& cli
 }
 
 // true, false, "low" … as Ollama's `think`.
-Result<std::optional<bool>> think_field(const Json& body) {
+Status read_think(const Json& body, Question& question) {
   const Json* value = find(body, "think");
-  if (value == nullptr) return std::optional<bool>();
-  if (value->is_boolean()) return std::optional<bool>(value->get<bool>());
-  // Levels are for models that have them; for the others any of them means yes.
-  for (const char* level : {"low", "medium", "high", "max", "true"}) {
-    if (*value == level) return std::optional<bool>(true);
+  if (value == nullptr) return Ok{};
+  if (value->is_boolean()) {
+    question.thinking.on = value->get<bool>();
+  } else if (*value == "true" || *value == "false") {
+    question.thinking.on = *value == "true";
+  } else if (*value == "none") {
+    question.thinking.on = false;
+  } else {
+    // For models without levels any of them means yes.
+    for (const char* level : {"low", "medium", "high", "max"}) {
+      if (*value == level) question.thinking = {.on = true, .level = level};
+    }
   }
-  if (*value == "none" || *value == "false") return std::optional<bool>(false);
-  return make_error(Errc::invalid_argument, "field 'think' wants true, false, low, medium, high or "
-                    "max, got {}", dump(*value));
+  if (!question.thinking.on) {
+    return make_error(Errc::invalid_argument,
+                      "field 'think' wants true, false, low, medium, high or max, got {}",
+                      dump(*value));
+  }
+  question.thinking_required = *question.thinking.on;
+  return Ok{};
 }
 
 Result<Question> read_common(const Json& body) {
   Question question;
   question.model = GLM_TRY(required_text(body, "model"));
-  question.think = GLM_TRY(think_field(body));
+  GLM_TRY(read_think(body, question));
+  question.template_extras = GLM_TRY(template_kwargs_field(body));
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   if (const Json* options = find(body, "options")) question.options = *options;
   GLM_TRY(refuse_fields(body, {"format", "images", "suffix", "logprobs", "top_logprobs"}));

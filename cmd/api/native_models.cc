@@ -4,9 +4,10 @@
 #include <utility>
 
 #include "cmd/api/answer.h"
+#include "cmd/api/description.h"
 #include "cmd/api/json_body.h"
+#include "cmd/daemon/pulls.h"
 #include "modelfiles/parser.h"
-#include "modelfiles/writer.h"
 #include "registry/model_name.h"
 #include "store/store.h"
 
@@ -19,48 +20,13 @@ Json facts_of(const store::Manifest& manifest) {
   return facts.is_object() ? facts : Json::object();
 }
 
-std::string text_of(const Json& facts, const char* field) {
-  const Json* value = find(facts, field);
-  return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
-}
-
-// "7.2M", "31.2B".
-std::string parameter_size(const Json& facts) {
-  const Json* value = find(facts, "parameters");
-  if (value == nullptr || !value->is_number()) return "";
-  const double count = value->get<double>();
-  if (count >= 1e9) return fmt::format("{:.1f}B", count / 1e9);
-  return fmt::format("{:.1f}M", count / 1e6);
-}
-
-Json details(const store::Manifest& manifest) {
-  const Json facts = facts_of(manifest);
-  const std::string family = text_of(facts, "architecture");
-  return {{"parent_model", ""},
-          {"format", "safetensors"},
-          {"family", family},
-          {"families", Json::array({family})},
-          {"parameter_size", parameter_size(facts)},
-          {"quantization_level", text_of(facts, "format")}};
-}
-
-// What the template knows how to write down, the model can do.
-Result<Json> capabilities(const std::string& chat_template) {
-  Json list = Json::array({"completion"});
-  if (chat_template.empty()) return list;
-  const auto parsed = GLM_TRY(runner::ChatTemplate::parse(chat_template).with("chat template"));
-  if (parsed.mentions("tools")) list.push_back("tools");
-  if (parsed.mentions("enable_thinking")) list.push_back("thinking");
-  return list;
-}
-
 Json listing(const store::Manifest& manifest) {
   return {{"name", manifest.name},
           {"model", manifest.name},
           {"modified_at", manifest.pulled_at},
           {"size", manifest.size_bytes()},
           {"digest", manifest.digest().hex()},
-          {"details", details(manifest)},
+          {"details", details(facts_of(manifest))},
           {"source", manifest.source},
           {"revision", manifest.revision},
           {"commit", manifest.commit}};
@@ -93,9 +59,13 @@ Result<Reply> ps(Services& services, const Json&, const Client&) {
   return json_reply({{"models", std::move(models)}});
 }
 
-Result<Reply> show(Services& services, const Json& body, const Client&) {
-  const std::string name = GLM_TRY(model_field(body));
-  const store::Manifest manifest = GLM_TRY(find_model(services, name));
+namespace {
+
+void add(Json& answer, Json more) {
+  for (auto& [field, value] : more.items()) answer[field] = std::move(value);
+}
+
+Result<Json> show_stored(Services& services, const store::Manifest& manifest) {
   modelfiles::Modelfile modelfile;
   if (!manifest.modelfile.empty()) {
     modelfile = GLM_TRY(modelfiles::parse(manifest.modelfile, manifest.name));
@@ -108,28 +78,57 @@ Result<Reply> show(Services& services, const Json& body, const Client&) {
         {{"path", file.path}, {"digest", file.digest.str()}, {"size", file.size_bytes}});
   }
   // Without the tokenizer, which is large and tells nothing here.
-  Result<runner::ModelFacts> facts = runner::inspect(files);
+  Result<runner::ModelFacts> facts = runner::survey(files);
   if (!facts.ok()) return daemon::with_repair_hint(std::move(facts).error());
-  const std::string chat_template = GLM_TRY(daemon::find_chat_template(files, modelfile));
-  std::string license;
-  for (const std::string& part : modelfile.licenses) license += part + "\n";
-  Json can = GLM_TRY(capabilities(chat_template));
-  return json_reply({{"model", manifest.name},
-                     {"license", license},
-                     {"modelfile", manifest.modelfile},
-                     {"parameters", modelfiles::parameters_text(modelfile)},
-                     {"template", chat_template},
-                     {"system", modelfile.system},
-                     {"details", details(manifest)},
-                     {"model_info", Json::parse(runner::facts_json(*facts), nullptr, false)},
-                     {"capabilities", std::move(can)},
-                     {"modified_at", manifest.pulled_at},
-                     {"digest", manifest.digest().hex()},
-                     {"size", manifest.size_bytes()},
-                     {"source", manifest.source},
-                     {"revision", manifest.revision},
-                     {"commit", manifest.commit},
-                     {"files", std::move(listed)}});
+  Json answer = {{"model", manifest.name}, {"modelfile", manifest.modelfile}};
+  add(answer, description(*facts, files, modelfile));
+  add(answer, {{"modified_at", manifest.pulled_at},
+               {"digest", manifest.digest().hex()},
+               {"size", manifest.size_bytes()},
+               {"source", manifest.source},
+               {"revision", manifest.revision},
+               {"commit", manifest.commit},
+               {"files", std::move(listed)}});
+  return answer;
+}
+
+// A model that is not here; `pulled` tells it from those that are.
+Result<Json> show_remote(Services& services, const std::string& name, const Client& client) {
+  const daemon::RemoteModel model =
+      GLM_TRY(services.pulls.look(name, [&client] { return client.gone(); }));
+  modelfiles::Modelfile modelfile;
+  if (!model.request.modelfile.empty()) {
+    modelfile = GLM_TRY(modelfiles::parse(model.request.modelfile, model.request.name));
+  }
+  Json listed = Json::array();
+  for (const registry::RemoteFile& file : model.snapshot.files) {
+    listed.push_back({{"path", file.path}, {"size", file.size_bytes}});
+  }
+  Json answer = {
+      {"model", model.request.name}, {"pulled", false}, {"modelfile", model.request.modelfile}};
+  add(answer, description(model.facts, model.files, modelfile));
+  add(answer, {{"size", model.weights_bytes},
+               {"source", model.snapshot.repository},
+               {"revision", model.request.revision},
+               {"commit", model.snapshot.commit},
+               {"bytes_read", model.bytes_read},
+               {"files", std::move(listed)}});
+  return answer;
+}
+
+}  // namespace
+
+Result<Reply> show(Services& services, const Json& body, const Client& client) {
+  const std::string name = GLM_TRY(model_field(body));
+  const bool remote = GLM_TRY(boolean(body, "remote")).value_or(false);
+  Result<store::Manifest> manifest = find_model(services, name);
+  if (manifest.ok()) return json_reply(GLM_TRY(show_stored(services, *manifest)));
+  if (!remote || manifest.error().code != Errc::not_found) return std::move(manifest).error();
+  Result<Json> answer = show_remote(services, name, client);
+  if (!answer.ok() && answer.error().code == Errc::not_found) {
+    return std::move(answer).error().with(fmt::format("model \"{}\" not found", name));
+  }
+  return json_reply(GLM_TRY(std::move(answer)));
 }
 
 Result<Reply> copy(Services& services, const Json& body, const Client&) {

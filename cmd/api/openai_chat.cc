@@ -53,13 +53,33 @@ Json envelope(const Heading& heading, std::string_view object) {
           {"model", heading.model}};
 }
 
-Json tool_calls_json(const Heading& heading, const std::vector<daemon::ToolCall>& calls,
-                     std::string_view index_field) {
+std::string call_id(const Heading& heading, std::int32_t index) {
+  return fmt::format("call-{}-{}", heading.id, index);
+}
+
+Json tool_calls_json(const Heading& heading, const std::vector<daemon::ToolCall>& calls) {
   Json list = Json::array();
   for (const daemon::ToolCall& call : calls) {
-    Json json = {{"id", fmt::format("call-{}-{}", heading.id, call.index)}, {"type", "function"}};
-    if (!index_field.empty()) json[std::string(index_field)] = call.index;
-    json["function"] = {{"name", call.name}, {"arguments", call.arguments}};
+    list.push_back({{"id", call_id(heading, call.index)},
+                    {"type", "function"},
+                    {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+  }
+  return list;
+}
+
+// Of a stream: the id, the type and the name once, the arguments as they come.
+Json tool_pieces_json(const Heading& heading, const std::vector<daemon::ToolCallPiece>& pieces) {
+  Json list = Json::array();
+  for (const daemon::ToolCallPiece& piece : pieces) {
+    Json json = {{"index", piece.index}};
+    Json function = Json::object();
+    if (!piece.name.empty()) {
+      json["id"] = call_id(heading, piece.index);
+      json["type"] = "function";
+      function["name"] = piece.name;
+    }
+    function["arguments"] = piece.arguments;
+    json["function"] = std::move(function);
     list.push_back(std::move(json));
   }
   return list;
@@ -73,9 +93,8 @@ Json usage_json(const daemon::GenerationStats& stats) {
 
 Json chunk(const Heading& heading, Json delta, Json finish_reason) {
   Json json = envelope(heading, "chat.completion.chunk");
-  json["choices"] = Json::array({{{"index", 0},
-                                  {"delta", std::move(delta)},
-                                  {"finish_reason", std::move(finish_reason)}}});
+  json["choices"] = Json::array(
+      {{{"index", 0}, {"delta", std::move(delta)}, {"finish_reason", std::move(finish_reason)}}});
   return json;
 }
 
@@ -83,8 +102,8 @@ Json delta_json(const Heading& heading, const daemon::Delta& delta) {
   Json json = Json::object();
   if (!delta.thinking.empty()) json["reasoning_content"] = delta.thinking;
   if (!delta.content.empty()) json["content"] = delta.content;
-  if (!delta.tool_calls.empty()) {
-    json["tool_calls"] = tool_calls_json(heading, delta.tool_calls, "index");
+  if (!delta.tool_pieces.empty()) {
+    json["tool_calls"] = tool_pieces_json(heading, delta.tool_pieces);
   }
   return json;
 }
@@ -99,7 +118,8 @@ void stream(Answer& answer, Clock& clock, const Client& client, const StreamOpti
   const Heading heading = make_heading(answer, clock);
   if (!event(chunk(heading, {{"role", "assistant"}, {"content", ""}}, nullptr))) return;
   const Status done = for_each_delta(answer, client, [&](const daemon::Delta& delta) {
-    return event(chunk(heading, delta_json(heading, delta), nullptr));
+    Json json = delta_json(heading, delta);
+    return json.empty() || event(chunk(heading, std::move(json), nullptr));
   });
   if (!done.ok()) {
     (void)event(error_body(Dialect::openai, done.error()));
@@ -119,9 +139,7 @@ void stream(Answer& answer, Clock& clock, const Client& client, const StreamOpti
 Result<Reply> whole(Answer& answer, Clock& clock, const Client& client) {
   daemon::Delta all;
   GLM_TRY(for_each_delta(answer, client, [&](const daemon::Delta& delta) {
-    all.thinking += delta.thinking;
-    all.content += delta.content;
-    all.tool_calls.insert(all.tool_calls.end(), delta.tool_calls.begin(), delta.tool_calls.end());
+    all.append(delta);
     return true;
   }));
   const daemon::GenerationStats& stats = answer.generation->stats();
@@ -129,7 +147,7 @@ Result<Reply> whole(Answer& answer, Clock& clock, const Client& client) {
   Json message = {{"role", "assistant"}, {"content", all.content}};
   if (!all.thinking.empty()) message["reasoning_content"] = all.thinking;
   if (!all.tool_calls.empty()) {
-    message["tool_calls"] = tool_calls_json(heading, all.tool_calls, "");
+    message["tool_calls"] = tool_calls_json(heading, all.tool_calls);
   }
   Json json = envelope(heading, "chat.completion");
   json["choices"] = Json::array({{{"index", 0},
@@ -149,8 +167,31 @@ Status read_tools(const Json& body, Question& question) {
     question.tools = nullptr;
     return Ok{};
   }
-  return make_error(Errc::unsupported,
-                    "tool_choice {} is not supported; use \"auto\" or \"none\"", choice->dump());
+  return make_error(Errc::unsupported, "tool_choice {} is not supported; use \"auto\" or \"none\"",
+                    choice->dump());
+}
+
+// "none" turns thinking off where that is possible; the others are a level where the model has
+// some.
+Status read_effort(const Json& body, Question& question) {
+  std::optional<std::string> effort = GLM_TRY(text(body, "reasoning_effort"));
+  if (const Json* reasoning = find(body, "reasoning"); reasoning != nullptr && !effort) {
+    if (reasoning->is_object()) effort = GLM_TRY(text(*reasoning, "effort").with("reasoning"));
+  }
+  if (!effort) return Ok{};
+  for (const char* level : {"none", "minimal", "low", "medium", "high", "xhigh", "max"}) {
+    if (*effort != level) continue;
+    if (*effort == "none") {
+      question.thinking.on = false;
+    } else {
+      question.thinking.level = *effort;
+    }
+    return Ok{};
+  }
+  return make_error(Errc::invalid_argument,
+                    "field 'reasoning_effort' wants none, minimal, low, medium, high, xhigh or "
+                    "max, got '{}'",
+                    *effort);
 }
 
 Result<Question> read_question(const Json& body) {
@@ -166,17 +207,8 @@ Result<Question> read_question(const Json& body) {
       question.options[std::string(option.parameter)] = *find(body, option.field);
     }
   }
-  if (const Json* extras = find(body, "chat_template_kwargs")) {
-    if (!extras->is_object()) {
-      return make_error(Errc::invalid_argument,
-                        "field 'chat_template_kwargs' wants an object, got {}", kind(*extras));
-    }
-    question.template_extras = *extras;
-  }
-  if (const auto effort = GLM_TRY(text(body, "reasoning_effort"))) {
-    question.template_extras["reasoning_effort"] = *effort;
-    if (*effort == "none") question.think = false;
-  }
+  question.template_extras = GLM_TRY(template_kwargs_field(body));
+  GLM_TRY(read_effort(body, question));
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   GLM_TRY(read_tools(body, question));
   if (const Json* stop = find(body, "stop")) question.options["stop"] = *stop;
@@ -185,7 +217,8 @@ Result<Question> read_question(const Json& body) {
     return make_error(Errc::unsupported, "n other than 1 is not supported");
   }
   if (const Json* format = find(body, "response_format");
-      format != nullptr && (!format->is_object() || format->value("type", Json("text")) != "text")) {
+      format != nullptr &&
+      (!format->is_object() || format->value("type", Json("text")) != "text")) {
     return make_error(Errc::unsupported, "response_format {} is not supported; only text is",
                       format->dump());
   }

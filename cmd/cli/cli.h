@@ -42,6 +42,7 @@ std::string text_field(const Json& json, std::string_view field);
 std::int64_t integer_field(const Json& json, std::string_view field);
 
 void add_cp(CLI::App& app, Cli& cli);
+void add_detokenize(CLI::App& app, Cli& cli);
 void add_list(CLI::App& app, Cli& cli);
 void add_ps(CLI::App& app, Cli& cli);
 void add_pull(CLI::App& app, Cli& cli);
@@ -50,6 +51,8 @@ void add_run(CLI::App& app, Cli& cli);
 void add_serve(CLI::App& app, Cli& cli);
 void add_show(CLI::App& app, Cli& cli);
 void add_stop(CLI::App& app, Cli& cli);
+void add_template(CLI::App& app, Cli& cli);
+void add_tokenize(CLI::App& app, Cli& cli);
 void add_version(CLI::App& app, Cli& cli);
 
 }  // namespace glm

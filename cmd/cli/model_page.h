@@ -9,8 +9,8 @@
 
 namespace glm {
 
-// The page: Model, Source, Capabilities, Notes, Parameters, System, License; sections without content are
-// left out.
+// The page: Model, why it cannot run, Source, Formats, Left unquantized, Capabilities, Notes,
+// Parameters, System, License; sections without content are left out.
 std::string model_page(const nlohmann::ordered_json& show);
 
 // "info" is the page; "license", "modelfile", "parameters", "system" and "template" are these texts

@@ -1,10 +1,6 @@
 // glm run MODEL [PROMPT...] — one answer for a prompt or for what is piped in, else a conversation.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,12 +8,12 @@
 #include <utility>
 #include <vector>
 
-#include "base/errno_error.h"
 #include "base/units.h"
 #include "cmd/cli/chat.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/pull.h"
 #include "cmd/cli/question.h"
+#include "cmd/cli/standard_input.h"
 #include "cmd/cli/statistics.h"
 #include "cmd/cli/terminal.h"
 #include "modelfiles/parameters.h"
@@ -46,31 +42,14 @@ std::string flag_for(std::string_view option) {
   return flag;
 }
 
-Result<std::string> read_stdin() {
-  std::string text;
-  std::array<char, 64 << 10> buffer;
-  while (true) {
-    const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno == EBADF) break;  // closed: nothing is piped in
-    if (got < 0) return errno_error("read", "standard input", errno);
-    if (got == 0) break;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-    if (text.size() > kStdinMaxBytes) {
-      return make_error(Errc::exhausted, "standard input has more than {} bytes", kStdinMaxBytes);
-    }
-  }
-  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
-  return text;
-}
-
 // What is piped in stands before what the command line says.
 Result<std::string> whole_prompt(const Args& args) {
   std::string typed;
   for (const std::string& word : args.prompt) typed += (typed.empty() ? "" : " ") + word;
   GLM_TRY(check_utf8(typed, "the prompt"));
   if (stdin_is_terminal()) return typed;
-  std::string piped = GLM_TRY(read_stdin());
+  std::string piped = GLM_TRY(read_standard_input(kStdinMaxBytes));
+  while (piped.ends_with('\n') || piped.ends_with('\r')) piped.pop_back();
   GLM_TRY(check_utf8(piped, "standard input"));
   if (piped.empty()) return typed;
   if (typed.empty()) return piped;

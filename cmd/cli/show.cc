@@ -1,15 +1,23 @@
-// glm show MODEL — what a model is and where it comes from.
+// glm show MODEL|PATH — what a model is and where it comes from: one that is here, one on the hub
+// that was not pulled, or a folder of files, which needs no daemon.
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 
+#include "cmd/api/description.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/model_page.h"
 #include "cmd/cli/terminal.h"
+#include "registry/model_name.h"
+#include "runner/checkpoint/checkpoint_files.h"
 
 namespace glm {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct Args {
   std::string model;
@@ -17,10 +25,50 @@ struct Args {
   bool json = false;
 };
 
+// "/x", "./x", "..": nothing that a model is named by. So is a folder whose path is no name.
+bool means_folder(const std::string& text) {
+  if (text.starts_with('/') || text == "." || text == ".." || text.starts_with("./") ||
+      text.starts_with("../")) {
+    return true;
+  }
+  std::error_code ignored;
+  return !registry::ModelRef::parse(text).ok() && fs::is_directory(text, ignored);
+}
+
+Result<Json> show_folder(const std::string& text) {
+  std::error_code ignored;
+  if (fs::is_regular_file(text, ignored)) {
+    return make_error(Errc::invalid_argument, "{} is a file; name the folder it is in", text);
+  }
+  const runner::CheckpointFiles files = GLM_TRY(runner::files_in(text));
+  const runner::ModelFacts facts = GLM_TRY(runner::survey(files).with(text));
+  Json answer = {{"model", text}};
+  const Json more = api::description(facts, files, {});
+  for (const auto& [field, value] : more.items()) answer[field] = value;
+  answer["size"] = facts.weight_bytes;
+  answer["folder"] = fs::weakly_canonical(text, ignored).string();
+  for (const auto& [path, file] : files) {
+    answer["files"].push_back({{"path", path}, {"size", fs::file_size(file, ignored)}});
+  }
+  return answer;
+}
+
+Result<Json> show_model(Cli& cli, const std::string& model) {
+  Client client = GLM_TRY(connect(cli));
+  Result<Json> answer = client.post("/api/show", {{"model", model}, {"remote", true}});
+  std::error_code ignored;
+  if (!answer.ok() && fs::is_directory(model, ignored)) {
+    Error error = std::move(answer).error();
+    error.message += fmt::format("; the folder of that name is ./{}", model);
+    return error;
+  }
+  return answer;
+}
+
 Status show(Cli& cli, const Args& args) {
   GLM_TRY(check_utf8(args.model, "the model's name"));
-  Client client = GLM_TRY(connect(cli));
-  const Json answer = GLM_TRY(client.post("/api/show", {{"model", args.model}}));
+  const Json answer =
+      GLM_TRY(means_folder(args.model) ? show_folder(args.model) : show_model(cli, args.model));
   if (args.json) return print_json(answer);
   const std::string text = GLM_TRY(model_page_part(answer, args.part).with(args.model));
   return print(stdout_is_terminal() ? for_terminal(text) : text);
@@ -31,7 +79,8 @@ Status show(Cli& cli, const Args& args) {
 void add_show(CLI::App& app, Cli& cli) {
   auto args = std::make_shared<Args>();
   CLI::App* command = add_command(app, "show", "Show what a model is");
-  command->add_option("model", args->model, "name[:tag] or org/name")->required();
+  command->add_option("model", args->model, "name[:tag], org/name[@revision], or a folder: ./path")
+      ->required();
   auto* parts = command->add_option_group("Only one text of it");
   for (const char* part : {"modelfile", "parameters", "template", "system", "license"}) {
     parts->add_flag_callback(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 namespace glm::daemon {
@@ -10,9 +11,9 @@ namespace {
 constexpr std::chrono::milliseconds kPatience{100};
 
 // Control tokens a parser needs to see, whether or not the file marks them special.
-constexpr std::array<std::string_view, 8> kTags = {
-    "<think>",   "</think>",   "<tool_call>", "</tool_call>",
-    "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"};
+constexpr std::array<std::string_view, 8> kTags = {"<think>",      "</think>",    "<tool_call>",
+                                                   "</tool_call>", "<arg_key>",   "</arg_key>",
+                                                   "<arg_value>",  "</arg_value>"};
 
 bool visible(const runner::Tokenizer& tokenizer, std::int32_t id) {
   if (!tokenizer.is_special(id)) return true;
@@ -27,15 +28,31 @@ std::uint64_t ns_between(std::chrono::steady_clock::time_point from,
 
 }  // namespace
 
+void Delta::append(Delta later) {
+  thinking += later.thinking;
+  content += later.content;
+  tokens += later.tokens;
+  std::move(later.tool_pieces.begin(), later.tool_pieces.end(), std::back_inserter(tool_pieces));
+  std::move(later.tool_calls.begin(), later.tool_calls.end(), std::back_inserter(tool_calls));
+}
+
 Generation::Generation(LoadedModel& model, GenerationRequest request, std::string_view prompt)
     : model_(model),
       request_(std::move(request)),
-      reasoning_(request_.plain_text ? runner::ReasoningStart::content
-                                     : runner::reasoning_start(prompt),
-                 request_.tools.empty() ? runner::ReasoningParser::ToolCalls::ignore
-                                        : runner::ReasoningParser::ToolCalls::watch),
+      detokenizer_(model.text.tokenizer()),
+      reasoning_(
+          request_.plain_text ? runner::ReasoningStart::content : runner::reasoning_start(prompt),
+          parses_calls() ? runner::ReasoningParser::ToolCalls::watch
+                         : runner::ReasoningParser::ToolCalls::ignore),
       stops_(request_.stops) {
-  if (!request_.plain_text && !request_.tools.empty()) tools_.emplace(request_.tools);
+  if (parses_calls()) {
+    tools_.emplace(request_.tools, runner::ToolParser::UnknownTools::as_text, request_.call_layout);
+  }
+}
+
+bool Generation::parses_calls() const {
+  return !request_.plain_text && !request_.tools.empty() &&
+         request_.call_layout != runner::CallLayout::none;
 }
 
 Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
@@ -90,11 +107,7 @@ Result<std::optional<Delta>> Generation::next(const std::function<bool()>& gone)
       stats_.eval_ns = ns_between(first_token_, std::chrono::steady_clock::now());
     } else if (event->finish != runner::FinishReason::none) {
       done_ = true;
-      Delta rest = finish(*event);
-      delta.thinking += rest.thinking;
-      delta.content += rest.content;
-      std::move(rest.tool_calls.begin(), rest.tool_calls.end(),
-                std::back_inserter(delta.tool_calls));
+      delta.append(finish(*event));
     }
     if (!delta.empty()) return std::optional<Delta>(std::move(delta));
     if (gone && gone()) return make_error(Errc::cancelled, "the client closed its connection");
@@ -109,7 +122,7 @@ Delta Generation::take(const std::vector<std::int32_t>& tokens) {
   for (const std::int32_t id : tokens) {
     ++stats_.tokens;
     ++delta.tokens;
-    if (visible(tokenizer, id)) accept_text(utf8_.push(tokenizer.bytes_of(id)), delta);
+    if (visible(tokenizer, id)) accept_text(detokenizer_.push(id), delta);
   }
   return delta;
 }
@@ -136,17 +149,29 @@ void Generation::accept_pieces(runner::ReasoningParser::Pieces pieces, Delta& de
 
 void Generation::accept_tools(std::vector<runner::ToolEvent> events, Delta& delta) {
   for (runner::ToolEvent& event : events) {
-    if (event.kind == runner::ToolEvent::Kind::text) {
-      delta.content += stops_.push(event.text);
-    } else if (event.kind == runner::ToolEvent::Kind::call_end) {
-      delta.tool_calls.push_back({event.index, std::move(event.name), std::move(event.text)});
+    switch (event.kind) {
+      case runner::ToolEvent::Kind::text:
+        delta.content += stops_.push(event.text);
+        break;
+      case runner::ToolEvent::Kind::call_begin:
+        delta.tool_pieces.push_back({event.index, std::move(event.name), ""});
+        break;
+      case runner::ToolEvent::Kind::arguments:
+        if (delta.tool_pieces.empty() || delta.tool_pieces.back().index != event.index) {
+          delta.tool_pieces.push_back({event.index, "", ""});
+        }
+        delta.tool_pieces.back().arguments += event.text;
+        break;
+      case runner::ToolEvent::Kind::call_end:
+        delta.tool_calls.push_back({event.index, std::move(event.name), std::move(event.text)});
+        break;
     }
   }
 }
 
 Delta Generation::finish(const runner::RequestEvent& event) {
   Delta delta;
-  accept_text(utf8_.finish(), delta);
+  accept_text(detokenizer_.finish(), delta);
   const bool thinking_to_the_end = !request_.plain_text && reasoning_.reasoning();
   if (!request_.plain_text) accept_pieces(reasoning_.finish(), delta);
   if (tools_) accept_tools(tools_->finish(), delta);

@@ -1,7 +1,7 @@
 // One answer, from token ids to what a client reads: text without half characters, thinking apart
 // from content, tool calls as calls, nothing after a stop string.
 //
-//   runner ─ids─► bytes ─Utf8Stream─► text ─ReasoningParser─► thinking
+//   runner ─ids─► Detokenizer ─► text ─ReasoningParser─► thinking
 //                                              └─ content ─ToolParser─► tool calls
 //                                                            └─StopStrings─► content
 //
@@ -22,8 +22,8 @@
 #include "runner/sample/sampler.h"
 #include "runner/text/reasoning_parser.h"
 #include "runner/text/stop_strings.h"
+#include "runner/text/tokenizer.h"
 #include "runner/text/tool_parser.h"
-#include "runner/text/utf8_stream.h"
 
 namespace glm::daemon {
 
@@ -32,6 +32,7 @@ struct GenerationRequest {
   runner::EncodeOptions::Specials specials = runner::EncodeOptions::Specials::omit;
   bool plain_text = false;  // no thinking, no tools: every byte is content
   nlohmann::ordered_json tools;
+  runner::CallLayout call_layout = runner::CallLayout::none;
   std::vector<std::string> stops;
   std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
   runner::SamplingOptions sampling;
@@ -43,13 +44,25 @@ struct ToolCall {
   std::string arguments;  // a JSON object as text
 };
 
+// The next bit of a call that is being made: first its name, then its arguments piece by piece.
+struct ToolCallPiece {
+  std::int32_t index = 0;
+  std::string name;       // empty but for the first
+  std::string arguments;  // to be joined
+};
+
 // What became known since the last one.
 struct Delta {
   std::string thinking;
   std::string content;
-  std::vector<ToolCall> tool_calls;
+  std::vector<ToolCallPiece> tool_pieces;  // the same calls,
+  std::vector<ToolCall> tool_calls;        // whole
   std::int64_t tokens = 0;
-  bool empty() const { return thinking.empty() && content.empty() && tool_calls.empty(); }
+  bool empty() const {
+    return thinking.empty() && content.empty() && tool_pieces.empty() && tool_calls.empty();
+  }
+  // Adds what came later.
+  void append(Delta later);
 };
 
 struct GenerationStats {
@@ -81,13 +94,14 @@ class Generation {
   Delta take(const std::vector<std::int32_t>& tokens);
   void accept_text(std::string text, Delta& delta);
   void accept_pieces(runner::ReasoningParser::Pieces pieces, Delta& delta);
+  bool parses_calls() const;
   void accept_tools(std::vector<runner::ToolEvent> events, Delta& delta);
   Delta finish(const runner::RequestEvent& event);
 
   LoadedModel& model_;
   GenerationRequest request_;
   std::shared_ptr<TokenStream> stream_;
-  runner::Utf8Stream utf8_;
+  runner::Detokenizer detokenizer_;
   runner::ReasoningParser reasoning_;
   std::optional<runner::ToolParser> tools_;
   runner::StopStrings stops_;

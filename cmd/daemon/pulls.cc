@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "registry/bundled_source.h"
 #include "registry/hub_client.h"
 #include "registry/model_name.h"
@@ -16,6 +17,9 @@ namespace glm::daemon {
 namespace {
 
 constexpr std::string_view kBundled = "bundled:";
+constexpr int kLooksMax = 4;
+constexpr std::chrono::seconds kLookTimeMax{90};
+constexpr std::chrono::milliseconds kLookPatience{100};
 
 Status accept(const runner::CheckpointFiles& small_files) {
   GLM_TRY(runner::inspect_small_files(small_files));
@@ -149,7 +153,39 @@ Result<std::shared_ptr<PullJob>> Pulls::join(const std::string& name) {
   return job;
 }
 
+Result<RemoteModel> Pulls::look(const std::string& name, const std::function<bool()>& gone) {
+  registry::PullRequest request = GLM_TRY(plan(name));
+  const auto source = GLM_TRY(source_for(request));
+  if (++looks_ > kLooksMax) {
+    --looks_;
+    return make_error(Errc::exhausted, "{} models are being looked at already; try again soon",
+                      kLooksMax);
+  }
+  std::stop_source stop;
+  const std::stop_callback stopping(stop_.get_token(), [&stop] { stop.request_stop(); });
+  std::atomic<bool> late = false;
+  std::jthread watch([&](std::stop_token done) {
+    const auto deadline = std::chrono::steady_clock::now() + kLookTimeMax;
+    while (!done.stop_requested()) {
+      late = std::chrono::steady_clock::now() > deadline;
+      if (late || gone()) {
+        stop.request_stop();
+        return;
+      }
+      std::this_thread::sleep_for(kLookPatience);
+    }
+  });
+  Result<RemoteModel> seen = look_at(*source, std::move(request), stop.get_token());
+  --looks_;
+  if (!seen.ok() && late) {
+    return make_error(Errc::unavailable, "{}: the hub did not answer everything within {}", name,
+                      format_duration(kLookTimeMax));
+  }
+  return seen;
+}
+
 void Pulls::stop() {
+  stop_.request_stop();
   MutexLock lock(mutex_);
   stopping_ = true;
   for (const auto& [name, known] : jobs_) {

@@ -4,9 +4,11 @@
 // Thread safety: all members may be called from any thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +18,7 @@
 
 #include "base/mutex.h"
 #include "base/result.h"
+#include "cmd/daemon/remote_model.h"
 #include "modelfiles/catalog.h"
 #include "registry/pull.h"
 #include "store/store.h"
@@ -67,6 +70,10 @@ class Pulls {
   // short name that the catalog does not have (the message lists what it has).
   Result<std::shared_ptr<PullJob>> join(const std::string& name);
 
+  // What a pull of this name would bring, without pulling it. Ends early when `gone` says that
+  // nobody waits any more. Errors as join() and look_at(), Errc::exhausted when many look already.
+  Result<RemoteModel> look(const std::string& name, const std::function<bool()>& gone);
+
   // Cancels all and starts no more; what has arrived stays for the next time.
   void stop();
 
@@ -80,6 +87,8 @@ class Pulls {
   Mutex mutex_;
   std::map<std::string, std::weak_ptr<PullJob>> jobs_ GLM_GUARDED_BY(mutex_);
   bool stopping_ GLM_GUARDED_BY(mutex_) = false;
+  std::stop_source stop_;  // of looks
+  std::atomic<int> looks_ = 0;
 };
 
 }  // namespace glm::daemon

@@ -12,21 +12,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kTokenizerSizeMax = 256ull << 20;
-constexpr std::uint64_t kTemplateSizeMax = 4ull << 20;
-
-// chat_template.jinja, or the older key in tokenizer_config.json; "" when there is neither.
-Result<std::string> read_template(const runner::CheckpointFiles& files) {
-  if (files.contains("chat_template.jinja")) {
-    return runner::read_small_file(files, "chat_template.jinja", kTemplateSizeMax);
-  }
-  if (!files.contains("tokenizer_config.json")) return std::string();
-  const std::string text =
-      GLM_TRY(runner::read_small_file(files, "tokenizer_config.json", kTemplateSizeMax));
-  const Json config = Json::parse(text, nullptr, false);
-  if (!config.is_object() || !config.contains("chat_template")) return std::string();
-  const Json& source = config["chat_template"];
-  return source.is_string() ? source.get<std::string>() : std::string();
-}
 
 bool has_system(const Json& messages) {
   for (const Json& message : messages) {
@@ -40,12 +25,6 @@ bool has_system(const Json& messages) {
 
 TextModel::TextModel(runner::ModelFacts facts, runner::Tokenizer tokenizer)
     : facts_(std::move(facts)), tokenizer_(std::move(tokenizer)) {}
-
-Result<std::string> find_chat_template(const runner::CheckpointFiles& files,
-                                       const modelfiles::Modelfile& modelfile) {
-  if (!modelfile.template_text.empty()) return modelfile.template_text;
-  return read_template(files);
-}
 
 Error with_repair_hint(Error error) {
   if (error.code == Errc::corrupt) {
@@ -66,21 +45,36 @@ Result<TextModel> TextModel::read(const runner::CheckpointFiles& files,
   runner::ModelFacts facts = GLM_TRY(runner::inspect(files));
   const std::string json =
       GLM_TRY(runner::read_small_file(files, "tokenizer.json", kTokenizerSizeMax));
-  TextModel model(std::move(facts),
-                  GLM_TRY(runner::Tokenizer::parse(json)));
+  TextModel model(std::move(facts), GLM_TRY(runner::Tokenizer::parse(json)));
   if (!modelfile.empty()) {
     model.modelfile_ = GLM_TRY(modelfiles::parse(modelfile, "Modelfile"));
   }
-  const std::string source = GLM_TRY(find_chat_template(files, model.modelfile_));
-  if (!source.empty()) {
-    model.template_ = GLM_TRY(runner::ChatTemplate::parse(source).with("chat template"));
+  const ChatTemplates sources = GLM_TRY(find_chat_templates(files, model.modelfile_));
+  if (!sources.standard.empty()) {
+    model.template_ = GLM_TRY(runner::ChatTemplate::parse(sources.standard));
   }
+  if (!sources.with_tools.empty()) {
+    model.tool_template_ = GLM_TRY(runner::ChatTemplate::parse(sources.with_tools));
+  }
+  model.special_tokens_ = GLM_TRY(special_tokens(files));
   return model;
 }
 
-Result<std::string> TextModel::render(const Json& messages, const Json& tools,
-                                      const Json& extras) const {
-  if (!template_) {
+const runner::ChatTemplate* TextModel::template_for(const Json& tools) const {
+  const bool with_tools = tools.is_array() && !tools.empty();
+  if (with_tools && tool_template_) return &*tool_template_;
+  return template_ ? &*template_ : nullptr;
+}
+
+runner::CallLayout TextModel::call_layout() const {
+  if (tool_template_) return runner::call_layout(*tool_template_);
+  return template_ ? runner::call_layout(*template_) : runner::CallLayout::none;
+}
+
+Result<std::string> TextModel::render(const Json& messages, const Json& tools, const Json& extras,
+                                      const Thinking& thinking) const {
+  const runner::ChatTemplate* used = template_for(tools);
+  if (used == nullptr) {
     return make_error(Errc::unsupported,
                       "the checkpoint has no chat template; use /api/generate with raw: true, or "
                       "give it a TEMPLATE in a Modelfile");
@@ -93,11 +87,20 @@ Result<std::string> TextModel::render(const Json& messages, const Json& tools,
     all.push_back({{"role", message.role}, {"content", message.content}});
   }
   for (const Json& message : messages) all.push_back(message);
-  Json context = extras.is_object() ? extras : Json::object();
+  // What transformers' apply_chat_template() lets a template see.
+  Json context = special_tokens_;
+  context["documents"] = nullptr;
+  if (extras.is_object()) context.update(extras);
+  add_thinking(*used, thinking, context);
   context["messages"] = GLM_TRY(runner::normalise_messages(std::move(all)));
-  if (tools.is_array() && !tools.empty()) context["tools"] = tools;
+  context["tools"] = tools.is_array() && !tools.empty() ? tools : Json();
   context["add_generation_prompt"] = true;
-  return template_->render(context).with("chat template");
+  Result<std::string> prompt = used->render(context);
+  // A template that never ends will not end next time either: no reason to try again.
+  if (!prompt.ok() && prompt.error().code == Errc::exhausted) {
+    return Error{Errc::unsupported, prompt.error().message};
+  }
+  return prompt;
 }
 
 }  // namespace glm::daemon

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "runner/checkpoint/json_fields.h"
+
 namespace glm::runner {
 namespace {
 
@@ -65,7 +67,7 @@ Result<const Architecture*> require_architecture(std::string_view model_type) {
   const Architecture* row = find_architecture(model_type);
   if (row == nullptr) {
     return make_error(Errc::unsupported, "architecture '{}' is unknown to this program; it runs {}",
-                      model_type, names_that_run());
+                      printable(model_type), names_that_run());
   }
   if (!row->missing.empty()) {
     return make_error(Errc::unsupported,

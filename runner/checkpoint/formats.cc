@@ -45,7 +45,24 @@ constexpr std::array<Fingerprint, 16> kFingerprints = {{
     {"weight", {}, "weights of an unexpected dtype or rank"},
 }};
 
+struct Recognised {
+  std::string_view name;
+  const TensorInfo* tensor = nullptr;
+};
+
+Recognised recognise(const Checkpoint& checkpoint, const std::string& module) {
+  for (const Fingerprint& row : kFingerprints) {
+    const TensorInfo* tensor = checkpoint.find(fmt::format("{}.{}", module, row.suffix));
+    if (tensor != nullptr && (!row.dtype || *row.dtype == tensor->dtype)) return {row.name, tensor};
+  }
+  return {};
+}
+
 }  // namespace
+
+std::string_view recognised_format(const Checkpoint& checkpoint, const std::string& module) {
+  return recognise(checkpoint, module).name;
+}
 
 std::span<const FileFormat> file_formats() {
   return kFormats;
@@ -58,14 +75,11 @@ Result<StoredWeight> detect_format(const ModuleQuery& query) {
     stored->format = &format;
     return *std::move(stored);
   }
-  for (const Fingerprint& row : kFingerprints) {
-    const TensorInfo* tensor =
-        query.checkpoint.find(fmt::format("{}.{}", query.module, row.suffix));
-    if (tensor == nullptr || (row.dtype && *row.dtype != tensor->dtype)) continue;
+  if (const auto [name, tensor] = recognise(query.checkpoint, query.module); tensor != nullptr) {
     return make_error(Errc::unsupported,
                       "module '{}': {} is not supported (recognised by {}, {}); pull this model "
                       "unquantized, or as compressed-tensors, AWQ, GPTQ, ModelOpt NVFP4 or FP8",
-                      query.module, row.name, tensor->name, describe(*tensor));
+                      query.module, name, tensor->name, describe(*tensor));
   }
   return make_error(Errc::not_found, "module '{}' has no tensors in this checkpoint", query.module);
 }

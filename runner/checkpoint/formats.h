@@ -69,6 +69,9 @@ std::span<const FileFormat> file_formats();
 // recognised but not read, or not recognised at all.
 Result<StoredWeight> detect_format(const ModuleQuery& query);
 
+// What a format that is not read is called, as far as its tensors tell; empty otherwise.
+std::string_view recognised_format(const Checkpoint& checkpoint, const std::string& module);
+
 // Reads a whole weight. What the headers could not tell is checked here.
 Status read_weight(const StoredWeight& stored, const WeightRead& read);
 

@@ -30,6 +30,15 @@ std::string shown(const nlohmann::json& value) {
   return text;
 }
 
+std::string printable(std::string_view text) {
+  constexpr std::size_t kLengthMax = 120;
+  std::string escaped = nlohmann::json(std::string(text.substr(0, kLengthMax)))
+                            .dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  escaped = escaped.substr(1, escaped.size() - 2);  // the quotes
+  const bool cut = text.size() > kLengthMax || escaped.size() > kLengthMax;
+  return cut ? escaped.substr(0, kLengthMax) + "..." : escaped;
+}
+
 Result<JsonFields> JsonFields::parse(std::string_view text, std::string prefix) {
   GLM_TRY(check_json_bounds(text, {}).with(prefix));
   auto parsed = nlohmann::json::parse(text, nullptr, false);

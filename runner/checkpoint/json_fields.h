@@ -58,6 +58,13 @@ class JsonFields {
 // `"abc"`, `[1,2,…`: a value as a message shows it.
 std::string shown(const nlohmann::json& value);
 
+// Text from a file as a message may hold it: ASCII, escaped where it is more, cut where it is long.
+std::string printable(std::string_view text);
+
+// The keys of the first object called `name` in a JSON text, in the order of the file, which a parsed
+// object does not keep. Empty if there is none.
+std::vector<std::string> key_order(std::string_view text, std::string_view name);
+
 // An id or a list of ids; empty if absent.
 Result<std::vector<std::int32_t>> token_ids(const JsonFields& fields, const std::string& name);
 

@@ -1,14 +1,11 @@
 #include "runner/checkpoint/model_facts.h"
 
-#include <algorithm>
-#include <array>
-#include <charconv>
-#include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
+#include <utility>
 
-#include "runner/checkpoint/formats.h"
+#include "runner/checkpoint/json_fields.h"
+#include "runner/checkpoint/quantization.h"
+#include "runner/checkpoint/weight_files.h"
 
 namespace glm::runner {
 namespace {
@@ -69,201 +66,132 @@ std::string label_of_dtype(std::string_view dtype) {
   return std::string(dtype);
 }
 
-Result<ModelFacts> inspect_texts(std::string_view config_json, std::string_view generation_json,
-                                 const CheckpointFiles& files) {
-  ModelConfig config = GLM_TRY(parse_model_config(config_json));
-  Quantization quantization = GLM_TRY(find_quantization(config_json, files));
-  GenerationConfig generation;
-  if (!generation_json.empty()) generation = GLM_TRY(parse_generation_config(generation_json));
-  ModelFacts facts = facts_from(std::move(config), std::move(generation));
-  facts.format_summary =
-      quantization.label.empty() ? label_of_dtype(facts.config.dtype) : quantization.label;
-  facts.quantization = std::move(quantization);
+// The few fields that every writer spells alike, of a model that cannot run.
+Result<ModelFacts> outline(std::string_view config_json) {
+  const JsonFields whole = GLM_TRY(JsonFields::parse(config_json, "config.json"));
+  const std::optional<JsonFields> inner = GLM_TRY(whole.object("text_config"));
+  const JsonFields& fields = inner && !whole.has("num_hidden_layers") ? *inner : whole;
+  const auto number = [&fields](const char* name) {
+    return fields.integer(name, {0, 1LL << 40}, 0).value_or(0);
+  };
+  ModelFacts facts;
+  facts.architecture = GLM_TRY(architecture_of(config_json));
+  facts.config.architecture = facts.architecture;
+  facts.config.layers = number("num_hidden_layers");
+  facts.config.hidden_size = number("hidden_size");
+  facts.config.dtype = fields.text("torch_dtype", "").value_or("");
+  facts.config.dtype = fields.text("dtype", facts.config.dtype).value_or("");
+  facts.context_max = number("max_position_embeddings");
   return facts;
 }
 
-// The number after "model.layers.".
-std::optional<std::int64_t> layer_of(std::string_view module) {
-  constexpr std::string_view kPrefix = "model.layers.";
-  if (!module.starts_with(kPrefix)) return {};
-  module.remove_prefix(kPrefix.size());
-  std::int64_t layer = 0;
-  const auto [end, error] = std::from_chars(module.data(), module.data() + module.size(), layer);
-  if (error != std::errc() || layer < 0) return {};
-  return layer;
+void refuse(ModelFacts& facts, Error error) {
+  if (!facts.refusal) facts.refusal = std::move(error);
 }
 
-struct GroupRow {
-  std::string_view part;  // of the module's name
-  std::string_view group;
-};
-constexpr std::array<GroupRow, 9> kGroups = {{
-    {"embed_tokens", "embeddings"},
-    {"lm_head", "output head"},
-    {"norm", "norms"},
-    {".self_attn.", "attention"},
-    {".mlp.experts", "experts"},
-    {".mlp.shared_experts.", "shared experts"},
-    {".mlp.gate.", "router"},
-    {".mlp.", "dense mlp"},
-    {"", "other"},
-}};
-
-std::string_view group_of(std::string_view module, const ModelConfig& config) {
-  const std::optional<std::int64_t> layer = layer_of(module);
-  if (layer && *layer >= config.layers) return "mtp";
-  const std::string closed = std::string(module) + ".";  // ".mlp.gate." is not ".mlp.gate_proj."
-  for (const GroupRow& row : kGroups) {
-    if (closed.find(row.part) != std::string::npos) return row.group;
-  }
-  return "other";
+// Facts that carry a refusal become that error.
+Result<ModelFacts> unless_refused(Result<ModelFacts> facts) {
+  if (facts.ok() && facts->refusal) return *std::move(facts->refusal);
+  return facts;
 }
 
-// "model.norm.weight" -> "model.norm".
-std::string_view module_of(std::string_view tensor) {
-  return tensor.substr(0, std::min(tensor.rfind('.'), tensor.size()));
+Result<ModelFacts> survey_texts(std::string_view config_json, std::string_view generation_json,
+                                const CheckpointFiles& files) {
+  ModelFacts facts;
+  GenerationConfig generation;
+  if (!generation_json.empty()) generation = GLM_TRY(parse_generation_config(generation_json));
+  Result<ModelConfig> config = parse_model_config(config_json);
+  if (config.ok()) {
+    facts = facts_from(*std::move(config), std::move(generation));
+  } else {
+    if (config.error().code != Errc::unsupported) return std::move(config).error();
+    facts = GLM_TRY(outline(config_json));
+    refuse(facts, std::move(config).error());
+  }
+  Result<Quantization> quantization = find_quantization(config_json, files);
+  if (quantization.ok()) {
+    facts.quantization = *std::move(quantization);
+  } else {
+    if (quantization.error().code != Errc::unsupported) return std::move(quantization).error();
+    refuse(facts, std::move(quantization).error());
+  }
+  const std::string& label = facts.quantization.label;
+  facts.format_summary = label.empty() ? label_of_dtype(facts.config.dtype) : label;
+  return facts;
 }
 
-struct Stored {
-  std::string label;
-  std::uint64_t parameters = 0;
-};
-
-// Every linear weight goes through its format; vectors and fused experts are plain tensors.
-Result<std::optional<Stored>> stored_module(const Checkpoint& checkpoint,
-                                            const Quantization& quantization,
-                                            const TensorInfo& tensor, const std::string& module) {
-  const std::string_view suffix =
-      std::string_view(tensor.name).substr(std::min(module.size() + 1, tensor.name.size()));
-  const bool plain_float = tensor.dtype == kernels::Dtype::bf16 ||
-                           tensor.dtype == kernels::Dtype::f16 ||
-                           tensor.dtype == kernels::Dtype::f32;
-  const bool linear = (suffix == "weight" && !(plain_float && tensor.shape.size() != 2)) ||
-                      suffix == "weight_packed" || suffix == "qweight" || suffix == "W_q" ||
-                      suffix == "trellis" || suffix == "q_weight" || suffix == "compressed" ||
-                      suffix.ends_with("_blocks");
-  if (linear) {
-    const StoredWeight stored = GLM_TRY(detect_format(
-        {.checkpoint = checkpoint, .module = module, .scheme = quantization.scheme_of(module)}));
-    return std::optional<Stored>(
-        Stored{stored.label, static_cast<std::uint64_t>(stored.layout.rows * stored.layout.cols)});
+Result<ModelFacts> with_checkpoint(ModelFacts facts, Result<Checkpoint> opened) {
+  if (!opened.ok()) {
+    if (opened.error().code != Errc::unsupported) return std::move(opened).error();
+    refuse(facts, std::move(opened).error());
+    return facts;
   }
-  const bool whole = suffix == "weight" || suffix == "bias" ||
-                     suffix == "e_score_correction_bias" || tensor.shape.size() == 3;
-  if (!whole || !plain_float) return std::optional<Stored>();
-  return std::optional<Stored>(Stored{std::string(kernels::name(tensor.dtype)),
-                                      static_cast<std::uint64_t>(tensor.elements())});
-}
-
-Status add_formats(const Checkpoint& checkpoint, ModelFacts& facts) {
-  std::map<std::pair<std::string, std::string>, FormatGroup> groups;
-  std::set<std::string> refused;
-  for (const TensorInfo* tensor : checkpoint.tensors()) {
-    const std::string module(module_of(tensor->name));
-    const std::string group(group_of(module, facts.config));
-    Result<std::optional<Stored>> stored =
-        stored_module(checkpoint, facts.quantization, *tensor, module);
-    if (!stored.ok()) {
-      // Nothing depends on these layers being readable.
-      const bool needed = group != "mtp" && group != "other";
-      if (needed) return std::move(stored).error();
-      refused.insert(group);
-      continue;
-    }
-    if (!*stored) continue;
-    FormatGroup& row = groups[{group, (*stored)->label}];
-    row.group = group;
-    row.format = (*stored)->label;
-    row.modules += 1;
-    row.parameters += (*stored)->parameters;
-  }
-  for (const std::string& group : refused) {
-    facts.notes.push_back(fmt::format("some '{}' tensors are in a format that is not read", group));
-  }
-  std::map<std::string, std::uint64_t> by_format;
-  for (auto& [key, row] : groups) {
-    if (row.group != "mtp") by_format[row.format] += row.parameters;
-    facts.formats.push_back(std::move(row));
-  }
-  std::stable_sort(
-      facts.formats.begin(), facts.formats.end(),
-      [](const FormatGroup& a, const FormatGroup& b) { return a.parameters > b.parameters; });
-  const auto most = std::max_element(by_format.begin(), by_format.end(),
-                                     [](auto& a, auto& b) { return a.second < b.second; });
-  if (most != by_format.end()) facts.format_summary = most->first;
-  return Ok{};
-}
-
-Status add_checkpoint(const Checkpoint& checkpoint, ModelFacts& facts) {
+  const Checkpoint& checkpoint = *opened;
+  StoredFormats stored =
+      GLM_TRY(stored_formats(checkpoint, facts.quantization, facts.config.layers));
   facts.weight_bytes = checkpoint.size_bytes();
+  facts.tensors = checkpoint.tensors().size();
   facts.notes = checkpoint.notes();
-  facts.has_mtp =
-      checkpoint.find(fmt::format("model.layers.{}.eh_proj.weight", facts.config.layers)) !=
-          nullptr ||
-      checkpoint.find(fmt::format("model.layers.{}.eh_proj.weight_packed", facts.config.layers)) !=
-          nullptr;
-  return add_formats(checkpoint, facts);
+  facts.notes.insert(facts.notes.end(), stored.notes.begin(), stored.notes.end());
+  facts.has_mtp = stored.has_mtp;
+  if (!stored.summary.empty()) facts.format_summary = std::move(stored.summary);
+  facts.formats = std::move(stored.groups);
+  facts.unquantized = std::move(stored.unquantized);
+  if (facts.parameters == 0) facts.parameters = stored.parameters;
+  if (stored.refusal) refuse(facts, *std::move(stored.refusal));
+  return facts;
 }
 
 }  // namespace
 
 Result<ModelFacts> inspect_config(std::string_view config_json,
                                   std::string_view generation_config_json) {
-  return inspect_texts(config_json, generation_config_json, {});
+  return unless_refused(survey_texts(config_json, generation_config_json, {}));
 }
 
-Result<ModelFacts> inspect_small_files(const CheckpointFiles& files) {
+Result<ModelFacts> survey_small_files(const CheckpointFiles& files) {
   const std::string config = GLM_TRY(read_small_file(files, "config.json", kConfigMaxBytes));
   std::string generation;
   if (files.contains("generation_config.json")) {
     generation = GLM_TRY(read_small_file(files, "generation_config.json", kConfigMaxBytes));
   }
-  return inspect_texts(config, generation, files);
+  return survey_texts(config, generation, files);
+}
+
+Result<ModelFacts> inspect_small_files(const CheckpointFiles& files) {
+  return unless_refused(survey_small_files(files));
+}
+
+Result<ModelFacts> survey(const CheckpointFiles& files) {
+  if (!files.contains("config.json")) {
+    // Another container brings its own configuration.
+    std::vector<std::string> names;
+    for (const auto& [name, path] : files) names.push_back(name);
+    Result<std::vector<std::string>> weights = weight_file_names(names, {});
+    if (!weights.ok() && weights.error().code == Errc::unsupported) {
+      ModelFacts facts;
+      facts.refusal = std::move(weights).error();
+      return facts;
+    }
+  }
+  return with_checkpoint(GLM_TRY(survey_small_files(files)), Checkpoint::open(files));
+}
+
+Result<ModelFacts> survey_headers(const CheckpointFiles& small_files,
+                                  std::span<const ShardHeader> shards) {
+  ModelFacts facts = GLM_TRY(survey_small_files(small_files));
+  const SafetensorsIndex index = GLM_TRY(read_index(small_files));
+  return with_checkpoint(std::move(facts), Checkpoint::from_headers(index, shards));
 }
 
 Result<ModelFacts> inspect(const CheckpointFiles& files) {
-  ModelFacts facts = GLM_TRY(inspect_small_files(files));
-  GLM_TRY(add_checkpoint(GLM_TRY(Checkpoint::open(files)), facts));
-  return facts;
+  GLM_TRY(inspect_small_files(files));  // refuses before headers are read
+  return unless_refused(survey(files));
 }
 
 Result<ModelFacts> inspect_headers(const CheckpointFiles& small_files,
                                    std::span<const ShardHeader> shards) {
-  ModelFacts facts = GLM_TRY(inspect_small_files(small_files));
-  const SafetensorsIndex index = GLM_TRY(read_index(small_files));
-  GLM_TRY(add_checkpoint(GLM_TRY(Checkpoint::from_headers(index, shards)), facts));
-  return facts;
-}
-
-std::string facts_json(const ModelFacts& facts) {
-  nlohmann::ordered_json json = {
-      {"architecture", facts.architecture},
-      {"parameters", facts.parameters},
-      {"parameters_active", facts.parameters_active},
-      {"format", facts.format_summary},
-      {"context_max", facts.context_max},
-      {"hidden_size", facts.config.hidden_size},
-      {"layers", facts.config.layers},
-      {"vocab_size", facts.vocab_size},
-      {"eos_ids", facts.eos_ids},
-      {"kv_bytes_per_token", facts.kv_bytes_per_token},
-      {"weight_bytes", facts.weight_bytes},
-      {"has_mtp", facts.has_mtp},
-  };
-  if (facts.config.moe.experts > 0) {
-    json["experts"] = facts.config.moe.experts;
-    json["experts_per_token"] = facts.config.moe.experts_per_token;
-  }
-  nlohmann::ordered_json formats = nlohmann::ordered_json::array();
-  for (const FormatGroup& row : facts.formats) {
-    formats.push_back({{"group", row.group},
-                       {"format", row.format},
-                       {"modules", row.modules},
-                       {"parameters", row.parameters}});
-  }
-  if (!formats.empty()) json["formats"] = std::move(formats);
-  if (!facts.notes.empty()) json["notes"] = facts.notes;
-  return json.dump();
+  return unless_refused(survey_headers(small_files, shards));
 }
 
 }  // namespace glm::runner

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,19 +14,12 @@
 #include "base/result.h"
 #include "runner/checkpoint/checkpoint.h"
 #include "runner/checkpoint/checkpoint_files.h"
+#include "runner/checkpoint/format_groups.h"
 #include "runner/checkpoint/generation_config.h"
 #include "runner/checkpoint/model_config.h"
 #include "runner/checkpoint/quantization.h"
 
 namespace glm::runner {
-
-// How one family of modules is stored: {"experts", "int4 g32 (compressed-tensors)", 8832, …}.
-struct FormatGroup {
-  std::string group;   // "embeddings", "attention", "experts", "shared experts", "dense mlp", …
-  std::string format;  // "bf16", "int4 g32 (compressed-tensors)"
-  std::uint64_t modules = 0;
-  std::uint64_t parameters = 0;
-};
 
 struct ModelFacts {
   std::string architecture;  // "glm4_moe_lite"
@@ -36,21 +30,28 @@ struct ModelFacts {
   GenerationDefaults generation;
   Quantization quantization;
 
-  // By the dimensions of the config; the MTP layer is not among them.
+  // By the dimensions of the config, or by the tensors where the architecture does not run; the MTP
+  // layer is not among them.
   std::uint64_t parameters = 0;
-  std::uint64_t parameters_active = 0;   // what one token multiplies with: chosen experts, the head
-  std::uint64_t weight_bytes = 0;        // tensor bytes in the files; 0 if only the config was seen
+  std::uint64_t parameters_active = 0;  // what one token multiplies with: chosen experts, the head
+  std::uint64_t weight_bytes = 0;       // tensor bytes in the files; 0 if only the config was seen
+  std::uint64_t tensors = 0;
   std::uint64_t kv_bytes_per_token = 0;  // in a 16-bit cache
   bool has_mtp = false;                  // a multi-token prediction layer is stored
 
-  std::string format_summary;        // "bf16", "int4 g32 (compressed-tensors)"
-  std::vector<FormatGroup> formats;  // largest first; empty if only the config was seen
+  std::string format_summary;                 // "bf16", "int4 g32 (compressed-tensors)"
+  std::vector<FormatGroup> formats;           // largest first; empty if only the config was seen
+  std::vector<UnquantizedGroup> unquantized;  // what a quantized checkpoint leaves as it was
 
   // Epsilon of q_a_layernorm and kv_a_layernorm. Defaults to rms_norm_eps, as every engine does;
   // transformers builds these two norms with 1e-6 whatever the config says.
   float latent_norm_eps = 0;
 
   std::vector<std::string> notes;  // oddities a person may want to know, one sentence each
+
+  // Why this program cannot run it; what else is here then is what could be found out all the same,
+  // and zero what could not. Only survey() gives such facts.
+  std::optional<Error> refusal;
 };
 
 // From config and tensor headers. Errc::unsupported says which block or format is missing,
@@ -61,6 +62,13 @@ Result<ModelFacts> inspect(const CheckpointFiles& files);
 // beside it and the index, `shards` the headers of weight_file_names().
 Result<ModelFacts> inspect_headers(const CheckpointFiles& small_files,
                                    std::span<const ShardHeader> shards);
+
+// The same for whoever wants to know what a checkpoint is, whether or not it runs: what inspect()
+// answers with Errc::unsupported is in ModelFacts::refusal.
+Result<ModelFacts> survey(const CheckpointFiles& files);
+Result<ModelFacts> survey_headers(const CheckpointFiles& small_files,
+                                  std::span<const ShardHeader> shards);
+Result<ModelFacts> survey_small_files(const CheckpointFiles& files);  // without the tensors
 
 // What the small files alone tell (config.json; generation_config.json and the quantization
 // sidecars if present), so that a model which cannot run is refused before gigabytes are fetched.

@@ -15,12 +15,13 @@ constexpr std::uint64_t kSidecarMaxBytes = 64U << 20U;
 struct Found {
   nlohmann::json description;
   std::string where;  // "config.json: quantization_config"
+  std::string file;   // the whole text it is from
 };
 
 struct MethodRow {
   std::string_view method;  // normalised quant_method
   QuantMethod kind;
-  Status (*read)(const JsonFields& fields, Quantization& result);
+  Status (*read)(const quantization::Description& description, Quantization& result);
 };
 constexpr std::array<MethodRow, 5> kMethods = {{
     {"compressed-tensors", QuantMethod::compressed_tensors, &quantization::read_compressed_tensors},
@@ -50,17 +51,18 @@ bool is_mlx(const nlohmann::json& object) {
 std::optional<Found> in_config(const nlohmann::json& config) {
   for (const char* key : {"quantization_config", "compression_config"}) {
     if (config.contains(key) && config[key].is_object()) {
-      return Found{config[key], fmt::format("config.json: {}", key)};
+      return Found{config[key], fmt::format("config.json: {}", key), {}};
     }
   }
   if (config.contains("text_config") && config["text_config"].is_object()) {
     const nlohmann::json& inner = config["text_config"];
     if (inner.contains("quantization_config") && inner["quantization_config"].is_object()) {
-      return Found{inner["quantization_config"], "config.json: text_config.quantization_config"};
+      return Found{
+          inner["quantization_config"], "config.json: text_config.quantization_config", {}};
     }
   }
   if (config.contains("quantization") && config["quantization"].is_object()) {
-    return Found{config["quantization"], "config.json: quantization"};
+    return Found{config["quantization"], "config.json: quantization", {}};
   }
   return {};
 }
@@ -86,7 +88,7 @@ Result<std::optional<Found>> in_sidecars(const CheckpointFiles& files) {
     if (!fields.has(row.key)) continue;
     nlohmann::json description = fields.json();
     if (!description.contains("quant_method")) description["quant_method"] = row.method;
-    return std::optional<Found>(Found{std::move(description), row.file});
+    return std::optional<Found>(Found{std::move(description), row.file, text});
   }
   return std::optional<Found>();
 }
@@ -130,14 +132,19 @@ ModuleScheme Quantization::scheme_of(std::string_view module) const {
 Result<Quantization> find_quantization(std::string_view config_json, const CheckpointFiles& files) {
   const JsonFields config = GLM_TRY(JsonFields::parse(config_json, "config.json"));
   std::optional<Found> found = in_config(config.json());
-  if (!found) found = GLM_TRY(in_sidecars(files));
+  if (found) {
+    found->file = config_json;
+  } else {
+    found = GLM_TRY(in_sidecars(files));
+  }
   if (!found) return Quantization{};
   const std::string method = method_of(found->description);
   if (method == "modelopt") found = GLM_TRY(with_gaps_filled(*std::move(found), files));
   for (const MethodRow& row : kMethods) {
     if (row.method != method) continue;
     Quantization result{.method = row.kind, .label = "", .where = found->where, .rules = {}};
-    GLM_TRY(row.read(JsonFields(std::move(found->description), found->where), result));
+    GLM_TRY(
+        row.read({JsonFields(std::move(found->description), found->where), found->file}, result));
     return result;
   }
   if (const quantization::RefusedMethod* row = quantization::find_refused(method)) {

@@ -36,6 +36,9 @@ class SafetensorsFile {
   Status read(const TensorInfo& tensor, std::uint64_t first_byte,
               std::span<std::byte> target) const;
 
+  // Bytes of the file by their place in it, several tensors at once. Errc::corrupt: it ends before.
+  Status read_range(std::uint64_t offset, std::span<std::byte> target) const;
+
  private:
   SafetensorsFile() = default;
 

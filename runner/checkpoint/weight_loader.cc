@@ -1,9 +1,10 @@
 #include "runner/checkpoint/weight_loader.h"
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <bit>
 #include <cstring>
+#include <thread>
 
 #include "base/check.h"
 #include "runner/checkpoint/formats.h"
@@ -51,13 +52,36 @@ Status check_shape(const std::string& module, const StoredWeight& stored, Weight
                     shape.cols);
 }
 
+// Calls body(0 .. count-1) on several threads; the error of the lowest index that failed.
+template <typename Body>
+Status on_threads(std::int64_t count, const Body& body) {
+  constexpr std::int64_t kThreadsMax = 16;
+  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
+  const std::int64_t threads = std::clamp<std::int64_t>(std::min(cores, count), 1, kThreadsMax);
+  std::atomic<std::int64_t> next = 0;
+  std::atomic<bool> failed = false;
+  std::vector<Status> results(static_cast<std::size_t>(count), Status(Ok{}));
+  const auto work = [&] {
+    for (std::int64_t i = next++; i < count && !failed; i = next++) {
+      results[static_cast<std::size_t>(i)] = body(i);
+      if (!results[static_cast<std::size_t>(i)].ok()) failed = true;
+    }
+  };
+  std::vector<std::jthread> helpers;
+  for (std::int64_t i = 1; i < threads; ++i) helpers.emplace_back(work);
+  work();
+  helpers.clear();
+  for (Status& result : results) GLM_TRY(std::move(result));
+  return Ok{};
+}
+
 }  // namespace
 
 HostWeight HostWeight::allocate(const WeightLayout& layout, std::int64_t experts) {
   HostWeight weight{.layout = layout, .experts = experts, .parts = {}};
   for (const WeightPart part : kernels::kAllWeightParts) {
-    weight.parts[static_cast<std::size_t>(part)].resize(
-        static_cast<std::size_t>(layout.bytes(part) * experts));
+    weight.parts[static_cast<std::size_t>(part)] =
+        HostBytes(static_cast<std::size_t>(layout.bytes(part) * experts));
   }
   return weight;
 }
@@ -65,8 +89,8 @@ HostWeight HostWeight::allocate(const WeightLayout& layout, std::int64_t experts
 std::span<std::byte> HostWeight::part(WeightPart part, std::int64_t expert) {
   GLM_CHECK(expert >= 0 && expert < experts);
   const auto size = static_cast<std::size_t>(layout.bytes(part));
-  return std::span(parts[static_cast<std::size_t>(part)])
-      .subspan(static_cast<std::size_t>(expert) * size, size);
+  return parts[static_cast<std::size_t>(part)].span().subspan(
+      static_cast<std::size_t>(expert) * size, size);
 }
 
 kernels::WeightView HostWeight::view(std::int64_t expert) const {
@@ -94,18 +118,28 @@ Result<StoredWeight> WeightLoader::detect(const std::string& module, WeightShape
   return stored;
 }
 
-Status WeightLoader::read(const std::string& module, const StoredWeight& stored, HostWeight& target,
-                          std::int64_t expert) {
+Status WeightLoader::read(Reading& reading, HostWeight& target, std::int64_t expert) const {
   WeightRead request{.checkpoint = checkpoint_,
-                     .module = module,
-                     .scheme = quantization_.scheme_of(module),
-                     .layout = stored.layout,
+                     .module = reading.module,
+                     .scheme = quantization_.scheme_of(reading.module),
+                     .layout = reading.stored.layout,
                      .target = {},
-                     .notes = &oddities_};
+                     .notes = &reading.notes};
   for (const WeightPart part : kernels::kAllWeightParts) {
     request.target[static_cast<std::size_t>(part)] = target.part(part, expert);
   }
-  return read_weight(stored, request);
+  return read_weight(reading.stored, request);
+}
+
+// In a format of its own first, then as plain numbers where the others are.
+Status WeightLoader::read_decoded(Reading& reading, HostWeight& target, std::int64_t expert) const {
+  HostWeight own = HostWeight::allocate(reading.stored.layout);
+  GLM_TRY(read(reading, own, 0));
+  const WeightLayout& layout = target.layout;
+  std::vector<float> values(static_cast<std::size_t>(layout.rows * layout.cols));
+  kernels::decode_rows(own.view(), 0, layout.rows, values);
+  encode_plain(values, layout.format, target.part(WeightPart::data, expert));
+  return Ok{};
 }
 
 void WeightLoader::skip(std::string_view prefix) {
@@ -146,7 +180,11 @@ Status WeightLoader::claim_module(const std::string& module) {
   if (at == tensors.end() || !(*at)->name.starts_with(prefix)) {
     return make_error(Errc::corrupt, "module '{}' is missing from the checkpoint", module);
   }
-  for (; at != tensors.end() && (*at)->name.starts_with(prefix); ++at) use(**at);
+  // A bias is claimed by whoever adds it; one that nobody adds is worth a note.
+  const std::string bias = prefix + "bias";
+  for (; at != tensors.end() && (*at)->name.starts_with(prefix); ++at) {
+    if ((*at)->name != bias) use(**at);
+  }
   return Ok{};
 }
 
@@ -165,40 +203,37 @@ Result<std::vector<float>> WeightLoader::floats(const std::string& tensor,
 
 Result<HostWeight> WeightLoader::weight(const std::string& module, WeightShape shape) {
   GLM_TRY(claim_module(module));
-  const StoredWeight stored = GLM_TRY(detect(module, shape));
-  HostWeight weight = HostWeight::allocate(stored.layout);
-  GLM_TRY(read(module, stored, weight, 0));
+  Reading reading{.module = module, .stored = GLM_TRY(detect(module, shape)), .notes = {}};
+  HostWeight weight = HostWeight::allocate(reading.stored.layout);
+  GLM_TRY(read(reading, weight, 0));
+  oddities_.insert(oddities_.end(), reading.notes.begin(), reading.notes.end());
   return weight;
 }
 
 Result<HostWeight> WeightLoader::experts(const std::string& prefix, const std::string& name,
                                          std::int64_t experts, WeightShape shape) {
-  const auto module = [&](std::int64_t e) { return fmt::format("{}.{}.{}", prefix, e, name); };
-  std::vector<StoredWeight> stored;
+  std::vector<Reading> readings;
   bool same = true;
   bool bf16 = true;
   for (std::int64_t e = 0; e < experts; ++e) {
-    GLM_TRY(claim_module(module(e)));
-    stored.push_back(GLM_TRY(detect(module(e), shape)));
-    same = same && stored.back().layout == stored.front().layout;
-    bf16 = bf16 && stored.back().layout.exact_in_bf16();
+    const std::string module = fmt::format("{}.{}.{}", prefix, e, name);
+    GLM_TRY(claim_module(module));
+    readings.push_back({.module = module, .stored = GLM_TRY(detect(module, shape)), .notes = {}});
+    const WeightLayout& layout = readings.back().stored.layout;
+    same = same && layout == readings.front().stored.layout;
+    bf16 = bf16 && layout.exact_in_bf16();
   }
   WeightLayout layout{.format = bf16 ? WeightFormat::bf16 : WeightFormat::f32,
                       .rows = shape.rows,
                       .cols = shape.cols};
-  if (same) layout = stored.front().layout;
+  if (same) layout = readings.front().stored.layout;
   HostWeight all = HostWeight::allocate(layout, experts);
-  for (std::int64_t e = 0; e < experts; ++e) {
-    const StoredWeight& one = stored[static_cast<std::size_t>(e)];
-    if (same) {
-      GLM_TRY(read(module(e), one, all, e));
-      continue;
-    }
-    HostWeight own = HostWeight::allocate(one.layout);
-    GLM_TRY(read(module(e), one, own, 0));
-    std::vector<float> values(static_cast<std::size_t>(shape.rows * shape.cols));
-    kernels::decode_rows(own.view(), 0, shape.rows, values);
-    encode_plain(values, layout.format, all.part(WeightPart::data, e));
+  GLM_TRY(on_threads(experts, [&](std::int64_t e) {
+    Reading& reading = readings[static_cast<std::size_t>(e)];
+    return same ? read(reading, all, e) : read_decoded(reading, all, e);
+  }));
+  for (const Reading& reading : readings) {
+    oddities_.insert(oddities_.end(), reading.notes.begin(), reading.notes.end());
   }
   return all;
 }
@@ -218,6 +253,29 @@ Result<HostWeight> WeightLoader::fused_experts(const Fused& fused) {
   }
   use(*tensor);
   return all;
+}
+
+Result<bool> WeightLoader::same_bytes(const std::string& a, const std::string& b) const {
+  const TensorInfo* first = checkpoint_.find(a);
+  const TensorInfo* second = checkpoint_.find(b);
+  if (first == nullptr || second == nullptr || first->dtype != second->dtype ||
+      first->shape != second->shape) {
+    return false;
+  }
+  constexpr std::uint64_t kPieceBytes = 1U << 20U;
+  std::vector<std::byte> left(std::min(kPieceBytes, first->size_bytes));
+  std::vector<std::byte> right(left.size());
+  for (std::uint64_t at = 0; at < first->size_bytes; at += left.size()) {
+    const auto count =
+        static_cast<std::size_t>(std::min<std::uint64_t>(left.size(), first->size_bytes - at));
+    GLM_TRY(checkpoint_.read(*first, at, std::span(left).first(count)));
+    GLM_TRY(checkpoint_.read(*second, at, std::span(right).first(count)));
+    if (!std::equal(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(count),
+                    right.begin())) {
+      return false;
+    }
+  }
+  return true;
 }
 
 std::vector<std::string> WeightLoader::notes() const {

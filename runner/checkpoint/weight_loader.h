@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -24,11 +25,28 @@
 
 namespace glm::runner {
 
+// Bytes that somebody is about to write: unlike a vector's they are not cleared first.
+class HostBytes {
+ public:
+  HostBytes() = default;
+  explicit HostBytes(std::size_t size)
+      : bytes_(size == 0 ? nullptr : new std::byte[size]), size_(size) {}
+
+  std::byte* data() const { return bytes_.get(); }
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  std::span<std::byte> span() const { return {bytes_.get(), size_}; }
+
+ private:
+  std::unique_ptr<std::byte[]> bytes_;
+  std::size_t size_ = 0;
+};
+
 // One weight in host memory, or those of all experts of a layer, one after the other.
 struct HostWeight {
   kernels::WeightLayout layout;
   std::int64_t experts = 1;
-  kernels::WeightParts<std::vector<std::byte>> parts;  // each for all experts
+  kernels::WeightParts<HostBytes> parts;  // each for all experts
 
   static HostWeight allocate(const kernels::WeightLayout& layout, std::int64_t experts = 1);
   std::span<std::byte> part(kernels::WeightPart part, std::int64_t expert = 0);
@@ -48,6 +66,10 @@ class WeightLoader {
 
   bool has(std::string_view tensor) const { return checkpoint_.find(tensor) != nullptr; }
 
+  // Whether two tensors hold the same: exporters repeat the tables of embedding and head, which
+  // then need memory once. Reads no further than the first difference.
+  Result<bool> same_bytes(const std::string& a, const std::string& b) const;
+
   // A tensor of any plain float dtype, as f32.
   Result<std::vector<float>> floats(const std::string& tensor,
                                     std::initializer_list<std::int64_t> shape);
@@ -55,8 +77,8 @@ class WeightLoader {
   // The weight of a linear module in whatever format it is stored.
   Result<HostWeight> weight(const std::string& module, WeightShape shape);
 
-  // <prefix>.<0 .. experts-1>.<name>. Experts stored in different formats are all decoded to the
-  // plainest one that holds each of them exactly.
+  // <prefix>.<0 .. experts-1>.<name>, read and repacked on several threads. Experts stored in
+  // different formats are all decoded to the plainest one that holds each of them exactly.
   Result<HostWeight> experts(const std::string& prefix, const std::string& name,
                              std::int64_t experts, WeightShape shape);
 
@@ -79,8 +101,14 @@ class WeightLoader {
                                   std::initializer_list<std::int64_t> shape);
   Status claim_module(const std::string& module);
   Result<StoredWeight> detect(const std::string& module, WeightShape shape) const;
-  Status read(const std::string& module, const StoredWeight& stored, HostWeight& target,
-              std::int64_t expert);
+  // One weight on its way from the file into memory; notes come back with it.
+  struct Reading {
+    std::string module;
+    StoredWeight stored;
+    std::vector<std::string> notes;
+  };
+  Status read(Reading& reading, HostWeight& target, std::int64_t expert) const;
+  Status read_decoded(Reading& reading, HostWeight& target, std::int64_t expert) const;
   void use(const TensorInfo& tensor);
   std::string unused_note() const;
 

@@ -86,7 +86,8 @@ class Decoder final : public Model {
   std::unique_ptr<Attention> attention_;
 
   DeviceWeight embedding_;
-  DeviceWeight head_;  // empty where the embeddings are tied
+  DeviceWeight head_;  // empty where the embeddings serve
+  bool head_is_embedding_ = false;
   DeviceArray final_norm_;
   DeviceArray inv_freq_;
   std::vector<Layer> layers_;
@@ -114,7 +115,13 @@ Status Decoder::load_ends(WeightLoader& loader) {
   const std::int64_t hidden = config().hidden_size;
   const WeightShape table{config().vocab_size, hidden};
   embedding_ = GLM_TRY(load_weight(loader, *ops_, "model.embed_tokens", table));
-  if (!config().tied_embeddings) head_ = GLM_TRY(load_weight(loader, *ops_, "lm_head", table));
+  head_is_embedding_ = config().tied_embeddings ||
+                       GLM_TRY(loader.same_bytes("lm_head.weight", "model.embed_tokens.weight"));
+  if (!head_is_embedding_) {
+    head_ = GLM_TRY(load_weight(loader, *ops_, "lm_head", table));
+  } else {
+    loader.skip("lm_head.");
+  }
   final_norm_ = GLM_TRY(load_vector(loader, *ops_, "model.norm.weight", hidden));
 
   // Each step rounded to f32, as the reference library does it.
@@ -347,7 +354,7 @@ void Decoder::run_head() {
                   .eps = config().rms_norm_eps});
   ops_->linear({.out = logits_.view({wanted, config().vocab_size}),
                 .x = normed,
-                .weight = config().tied_embeddings ? embedding_.view() : head_.view()});
+                .weight = head_is_embedding_ ? embedding_.view() : head_.view()});
 }
 
 }  // namespace

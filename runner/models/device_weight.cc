@@ -15,7 +15,7 @@ Result<DeviceWeight> DeviceWeight::upload(kernels::Ops& ops, const HostWeight& h
   for (std::size_t i = 0; i < kernels::kWeightParts; ++i) {
     if (host.parts[i].empty()) continue;
     weight.parts_[i] = GLM_TRY(ops.allocate(host.parts[i].size()));
-    ops.upload(weight.parts_[i].data(), host.parts[i]);
+    ops.upload(weight.parts_[i].data(), host.parts[i].span());
   }
   GLM_TRY(ops.sync());
   return weight;

@@ -40,6 +40,12 @@ Result<std::unique_ptr<kernels::Ops>> open_device(const LoadOptions& options) {
                     device);
 }
 
+Result<std::unique_ptr<kernels::Ops>> open_backend(const LoadOptions& options) {
+  std::unique_ptr<kernels::Ops> ops = GLM_TRY(open_device(options));
+  if (options.wrap_ops) ops = options.wrap_ops(std::move(ops));
+  return ops;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
@@ -48,8 +54,7 @@ Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
   const Checkpoint checkpoint = GLM_TRY(Checkpoint::open(files));
   for (const ArchitectureRow& row : kArchitectures) {
     if (row.model_type != facts.architecture) continue;
-    auto ops = GLM_TRY(open_device(options));
-    return row.load(checkpoint, std::move(facts), std::move(ops), options);
+    return row.load(checkpoint, std::move(facts), GLM_TRY(open_backend(options)), options);
   }
   return make_error(Errc::internal, "architecture '{}' passed inspection but has no loader",
                     facts.architecture);

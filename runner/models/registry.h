@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "kernels/ops.h"
 #include "runner/checkpoint/checkpoint_files.h"
 #include "runner/models/model.h"
 
@@ -26,12 +27,15 @@ struct LoadProgress {
 enum class MlaForm { automatic, absorbed, expanded };
 
 struct LoadOptions {
-  std::optional<float> latent_norm_eps;  // see ModelFacts::latent_norm_eps
   std::string device = "cpu";            // or "cuda:0", "cuda:1", …
+  std::optional<float> latent_norm_eps;  // see ModelFacts::latent_norm_eps
   int threads = 0;                       // of the CPU; 0: one per core
   MlaForm mla_form = MlaForm::automatic;
   std::function<void(const LoadProgress&)> progress;  // called on the loading thread
   std::stop_token stop;                               // Errc::cancelled
+
+  // Stands between the model and its backend; for tests that look on or interfere.
+  std::function<std::unique_ptr<kernels::Ops>(std::unique_ptr<kernels::Ops>)> wrap_ops;
 };
 
 // Errc::unsupported, corrupt and not_found as inspect(); Errc::exhausted when memory is short;

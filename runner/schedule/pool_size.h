@@ -7,15 +7,19 @@
 
 namespace glm::runner {
 
+// A device is there for the model; on the host the rest of the machine wants to live as well.
+enum class PoolMemory { of_the_host, of_a_device };
+
 struct PoolNeeds {
   std::int64_t context_max = 0;         // tokens of one sequence
   std::int64_t running_max = 0;         // sequences at once
   std::uint64_t page_bytes = 0;         // of one page in all layers
   std::uint64_t memory_free_bytes = 0;  // after the weights; 0: unknown
+  PoolMemory memory = PoolMemory::of_the_host;
 };
 
-// Enough for everyone's longest sequence where memory allows, never more than half of what is free:
-// the rest of the machine is not ours. Errc::exhausted if that is not even one page.
+// Enough for everyone's longest sequence where memory allows, never more than half of what is free
+// on the host and nine tenths on a device. Errc::exhausted if that is not even one page.
 Result<std::int64_t> pool_pages(const PoolNeeds& needs);
 
 }  // namespace glm::runner

@@ -10,6 +10,7 @@
 namespace glm::runner {
 
 struct ChatTemplate::Program {
+  std::string source;
   jinja::Template parsed;
 };
 
@@ -20,6 +21,7 @@ ChatTemplate::~ChatTemplate() = default;
 
 Result<ChatTemplate> ChatTemplate::parse(std::string source) {
   auto program = std::make_unique<Program>();
+  program->source = source;
   program->parsed = GLM_TRY(jinja::parse_template(std::move(source)).with("chat template"));
   return ChatTemplate(std::move(program));
 }
@@ -39,6 +41,10 @@ Result<std::string> ChatTemplate::render(const nlohmann::ordered_json& context,
 
 bool ChatTemplate::mentions(std::string_view name) const {
   return program_->parsed.words.contains(name);
+}
+
+bool ChatTemplate::contains(std::string_view text) const {
+  return program_->source.find(text) != std::string::npos;
 }
 
 }  // namespace glm::runner

@@ -47,6 +47,9 @@ class ChatTemplate {
   // "enable_thinking", "reasoning_content"): what a model can do is read off its template.
   bool mentions(std::string_view name) const;
 
+  // Whether this stands anywhere in its source.
+  bool contains(std::string_view text) const;
+
  private:
   struct Program;
   explicit ChatTemplate(std::unique_ptr<const Program> program);

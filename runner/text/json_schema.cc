@@ -1,4 +1,5 @@
 #include "runner/text/json_schema.h"
+#include "runner/text/bounded_json.h"
 
 #include <fmt/format.h>
 
@@ -172,7 +173,7 @@ std::optional<std::string> integer_text(std::string_view text) {
 }
 
 std::optional<std::string> container_text(std::string_view text, Json::value_t type) {
-  Json parsed = Json::parse(text, nullptr, false);
+  Json parsed = parse_bounded_json(text);
   if (parsed.type() == type) return parsed.dump();
   if (const auto literal = parse_python_literal(text); literal && literal->type() == type) {
     return literal->dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -234,7 +235,7 @@ std::string ParameterSchema::to_json(std::string_view parameter, std::string_vie
   const std::string_view text = trimmed(value);
   if (found == parameters_.end() || !found->second.any()) {
     if (auto number = number_text(text)) return *number;
-    const Json parsed = Json::parse(text, nullptr, false);
+    const Json parsed = parse_bounded_json(text);
     return parsed.is_discarded() ? quoted(value) : parsed.dump();
   }
   const ValueTypes& types = found->second;

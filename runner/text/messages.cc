@@ -1,4 +1,5 @@
 #include "runner/text/messages.h"
+#include "runner/text/bounded_json.h"
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -27,7 +28,7 @@ Status normalise_arguments(Json& call) {
   if (arguments.is_string()) {
     const std::string text = arguments.get<std::string>();
     const bool blank = text.find_first_not_of(" \t\r\n") == std::string::npos;
-    arguments = blank ? Json::object() : Json::parse(text, nullptr, false);
+    arguments = blank ? Json::object() : parse_bounded_json(text);
     if (arguments.is_discarded()) {
       return make_error(Errc::invalid_argument, "the arguments of '{}' are not JSON: {:.80}",
                         function["name"].get<std::string>(), text);
@@ -80,6 +81,11 @@ Status normalise(Json& message) {
     if (thought == message.end() || !thought->is_string()) continue;
     if (message.contains("reasoning_content")) break;
     message["reasoning_content"] = std::string(thought->get_ref<const std::string&>());
+  }
+  // Ollama's clients say tool_name where templates read name.
+  const auto tool_name = message.find("tool_name");
+  if (tool_name != message.end() && tool_name->is_string() && !message.contains("name")) {
+    message["name"] = std::string(tool_name->get_ref<const std::string&>());
   }
   return normalise_calls(message);
 }

@@ -12,6 +12,7 @@ namespace glm::runner {
 //   - the role "developer" as "system" (templates drop roles they do not know);
 //   - tool-call arguments given as a JSON string parsed into an object, key order kept; empty
 //     text is {}; a bare call {"name", "arguments"} is kept as it is;
+//   - `tool_name` (Ollama) copied to `name` unless that is there;
 //   - `thinking` (Ollama) and `reasoning` copied to `reasoning_content` unless that is there.
 // Errc::invalid_argument names the message: not an array, not an object, no role, arguments that
 // are not a JSON object.

@@ -26,6 +26,10 @@ bool is_blank(std::string_view text) {
 
 ReasoningStart reasoning_start(std::string_view prompt) {
   constexpr std::string_view kAssistant = "<|assistant|>";
+  // Whatever marks a turn: a tag at the very end is meant for the answer.
+  const std::size_t body = prompt.find_last_not_of(kTagSpace) + 1;
+  if (prompt.substr(0, body).ends_with(kOpen)) return ReasoningStart::reasoning;
+  if (prompt.substr(0, body).ends_with(kClose)) return ReasoningStart::after_reasoning;
   const std::size_t turn = prompt.rfind(kAssistant);
   const std::size_t line = prompt.rfind('\n');
   if (turn != std::string_view::npos) {

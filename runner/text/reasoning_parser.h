@@ -25,8 +25,9 @@ enum class ReasoningStart {
   undecided,         // the model may open it itself: white space, then <think>, or else content
 };
 
-// Looks at what follows the last "<|assistant|>" of the prompt (without one: at its last line). The
-// last of <think> and </think> there decides, and whether text follows it.
+// A tag at the end of the prompt decides. Else it looks at what follows the last "<|assistant|>" of
+// the prompt (without one: at its last line). The last of <think> and </think> there decides, and
+// whether text follows it.
 ReasoningStart reasoning_start(std::string_view prompt);
 
 class ReasoningParser {

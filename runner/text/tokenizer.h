@@ -50,12 +50,9 @@ class Tokenizer {
   // Bytes that are not UTF-8 are read as U+FFFD. Time is n log n at worst, whatever the text.
   std::vector<std::int32_t> encode(std::string_view utf8, EncodeOptions options = {}) const;
 
-  // Well-formed UTF-8 (as Utf8Stream makes it); ids that do not exist contribute nothing.
+  // Well-formed UTF-8; ids that do not exist contribute nothing. See Detokenizer for answers that
+  // are still being made.
   std::string decode(std::span<const std::int32_t> ids, DecodeOptions options = {}) const;
-
-  // What one token adds to the text, for streaming through a Utf8Stream; may be part of a
-  // character; empty for ids that do not exist. Valid as long as the tokenizer.
-  std::string_view bytes_of(std::int32_t id) const;
 
   // The id of a token by its spelling in the file ("<|user|>", "Ġthe").
   std::optional<std::int32_t> id_of(std::string_view token) const;
@@ -74,9 +71,32 @@ class Tokenizer {
   bool is_added(std::int32_t id) const;
 
  private:
+  friend class Detokenizer;
   struct Parts;
   explicit Tokenizer(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
+};
+
+// Token ids to text as they come. The texts, one behind the other, are what Tokenizer::decode makes
+// of all the ids; each is whole characters. What later tokens may still change waits: part of a
+// character, a run of byte tokens, a space that goes if it is the last.
+//
+// Thread safety: one thread at a time. The tokenizer must outlive it, and may be moved meanwhile.
+class Detokenizer {
+ public:
+  explicit Detokenizer(const Tokenizer& tokenizer, DecodeOptions options = {});
+  ~Detokenizer();
+
+  std::string push(std::int32_t id);
+
+  // What waited. Afterwards the next text begins.
+  std::string finish();
+
+ private:
+  class Chain;
+  const Tokenizer::Parts* parts_;
+  DecodeOptions options_;
+  std::unique_ptr<Chain> chain_;
 };
 
 }  // namespace glm::runner

@@ -4,10 +4,10 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <span>
 #include <utility>
 
+#include "runner/text/json_call.h"
 #include "runner/text/json_schema.h"
 #include "runner/text/tag_text.h"
 
@@ -52,7 +52,8 @@ std::string_view trim(std::string_view text) {
 //    └───────────────────── </tool_call> ┘
 class ToolParser::Machine {
  public:
-  Machine(const Json& tools, UnknownTools unknown_tools) : unknown_tools_(unknown_tools) {
+  Machine(const Json& tools, UnknownTools unknown_tools, CallLayout layout)
+      : unknown_tools_(unknown_tools), layout_(layout) {
     if (!tools.is_array()) return;
     for (const Json& tool : tools) {
       const Json& function =
@@ -100,7 +101,7 @@ class ToolParser::Machine {
         break;
       case State::name:
         // Cut off inside the name, or right after a whole one.
-        if (accepts(trim(waiting_)) && !trim(waiting_).empty()) {
+        if (layout_ == CallLayout::arg_tags && accepts(trim(waiting_)) && !trim(waiting_).empty()) {
           begin_call(trim(waiting_));
           end_call();
         } else {
@@ -180,7 +181,8 @@ class ToolParser::Machine {
       return false;
     }
     emit_text(found.before);
-    if (tools_.empty() && unknown_tools_ == UnknownTools::as_text) {
+    const bool no_tools = tools_.empty() && unknown_tools_ == UnknownTools::as_text;
+    if (no_tools || layout_ == CallLayout::none) {
       emit_text(kCall);
     } else {
       go(State::name);
@@ -197,6 +199,11 @@ class ToolParser::Machine {
     }
     if (waiting_.starts_with('{')) {
       go(State::payload);
+      return true;
+    }
+    if (layout_ == CallLayout::json) {
+      if (waiting_.empty()) return false;
+      give_up("");
       return true;
     }
     Next found = next(kNameTags);
@@ -375,28 +382,17 @@ class ToolParser::Machine {
     }
   }
 
-  // {"name": …, "arguments": {…}}, which other models' formats have. False: it is no such thing.
+  // False: it is no call.
   bool finish_payload(const std::string& payload) {
-    const Json json = Json::parse(payload, nullptr, false);
-    const auto text = [&](const char* key) -> std::optional<std::string> {
-      if (!json.is_object() || !json.contains(key) || !json[key].is_string()) return std::nullopt;
-      return json[key].get<std::string>();
-    };
-    const auto name = text("name");
-    Json arguments = Json::object();
-    for (const char* key : {"arguments", "parameters"}) {
-      if (json.is_object() && json.contains(key)) arguments = json[key];
-      if (const auto inner = text(key)) arguments = Json::parse(*inner, nullptr, false);
-    }
-    if (!name || name->empty() || !accepts(*name) || !arguments.is_object()) {
+    auto call = parse_json_call(payload);
+    if (!call || !accepts(call->first)) {
       give_up(payload);
       return false;
     }
-    begin_call(*name);
-    if (!arguments.empty()) {
-      std::string dumped = arguments.dump();
-      dumped.pop_back();  // end_call() closes it
-      append_arguments(dumped);
+    begin_call(call->first);
+    if (call->second != "{}") {
+      call->second.pop_back();  // end_call() closes it
+      append_arguments(call->second);
     }
     end_call();
     return true;
@@ -418,6 +414,7 @@ class ToolParser::Machine {
   }
 
   UnknownTools unknown_tools_;
+  CallLayout layout_;
   std::map<std::string, ParameterSchema, std::less<>> tools_;
 
   State state_ = State::text;
@@ -439,8 +436,8 @@ class ToolParser::Machine {
   std::vector<ToolEvent> events_;
 };
 
-ToolParser::ToolParser(const Json& tools, UnknownTools unknown_tools)
-    : machine_(std::make_unique<Machine>(tools, unknown_tools)) {}
+ToolParser::ToolParser(const Json& tools, UnknownTools unknown_tools, CallLayout layout)
+    : machine_(std::make_unique<Machine>(tools, unknown_tools, layout)) {}
 ToolParser::ToolParser(ToolParser&&) noexcept = default;
 ToolParser& ToolParser::operator=(ToolParser&&) noexcept = default;
 ToolParser::~ToolParser() = default;

@@ -1,12 +1,14 @@
-// Finds GLM's tool calls in an answer's content, as it arrives.
+// Finds a model's tool calls in an answer's content, as it arrives.
 //
 //   GLM-4.7   <tool_call>name<arg_key>k</arg_key><arg_value>v</arg_value>…</tool_call>
 //   GLM-4.5   <tool_call>name⏎<arg_key>k</arg_key>⏎<arg_value>v</arg_value>⏎…</tool_call>
+//   Hermes    <tool_call>⏎{"name": name, "arguments": {k: v …}}⏎</tool_call>
 //
-// Values are not escaped, so this is no XML: "<", "&" and newlines are part of them. The tool's
-// JSON schema decides the type of a value (json_schema.h). Damage is repaired the way models
+// GLM's values are not escaped, so this is no XML: "<", "&" and newlines are part of them. The
+// tool's JSON schema decides the type of a value (json_schema.h). Damage is repaired the way models
 // cause it: missing closers are closed, a key without a value is dropped, a JSON payload
-// {"name", "arguments"} is accepted. The events, joined, do not depend on how the text was cut.
+// {"name", "arguments"} is accepted there too. A JSON call is reported when it is complete: only
+// then it is known to be JSON. The events, joined, do not depend on how the text was cut.
 //
 // Thread safety: one parser belongs to one answer and one thread at a time.
 #pragma once
@@ -17,6 +19,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "runner/text/call_layout.h"
 
 namespace glm::runner {
 
@@ -41,7 +45,8 @@ class ToolParser {
   // `tools`: the request's array, [{"type": "function", "function": {"name", "parameters"}}] or
   // the bare functions; null or empty: everything is text (with as_calls: every call is a call).
   explicit ToolParser(const nlohmann::ordered_json& tools,
-                      UnknownTools unknown_tools = UnknownTools::as_text);
+                      UnknownTools unknown_tools = UnknownTools::as_text,
+                      CallLayout layout = CallLayout::arg_tags);
   ToolParser(ToolParser&&) noexcept;
   ToolParser& operator=(ToolParser&&) noexcept;
   ~ToolParser();

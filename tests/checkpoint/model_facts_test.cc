@@ -57,7 +57,13 @@ TEST(ModelFacts, SumsUpFormatsByGroup) {
   const auto facts = inspect(*files);
   ASSERT_TRUE(facts.ok()) << facts.error().message;
   EXPECT_EQ(facts->format_summary, "int4 g32 (compressed-tensors)");
-  EXPECT_TRUE(facts->has_mtp);
+  EXPECT_FALSE(facts->has_mtp);
+  EXPECT_EQ(facts->notes,
+            (std::vector<std::string>{
+                "layer 3 is a part of an MTP layer only (without enorm, hnorm, self_attn, mlp) and "
+                "is left aside",
+                "2 modules (the first is 'lm_head') are stored unquantized although config.json: "
+                "quantization_config says otherwise"}));
   EXPECT_EQ(facts->eos_ids, (std::vector<std::int32_t>{3, 5, 7}));
   std::map<std::string, std::uint64_t> modules;
   for (const FormatGroup& row : facts->formats) modules[row.group] += row.modules;
@@ -65,11 +71,11 @@ TEST(ModelFacts, SumsUpFormatsByGroup) {
   EXPECT_EQ(modules["shared experts"], 2U * 3);
   EXPECT_EQ(modules["attention"], 3U * 5);
   EXPECT_EQ(modules["dense mlp"], 3U);
-  EXPECT_EQ(modules["router"], 2U * 2);
+  EXPECT_EQ(modules["router"], 2U);
   EXPECT_EQ(modules["norms"], 3U * 4 + 1);
   EXPECT_EQ(modules["embeddings"], 1U);
   EXPECT_EQ(modules["output head"], 1U);
-  EXPECT_EQ(modules["mtp"], 1U);
+  EXPECT_EQ(modules["mtp layer"], 1U);
   EXPECT_EQ(facts->formats.front().group, "experts");
 
   const auto json = nlohmann::json::parse(facts_json(*facts), nullptr, false);
@@ -96,11 +102,65 @@ TEST(ModelFacts, CountTheParametersThatAreThere) {
   fakes::write_tiny_model(folder.path(), {});
   const auto facts = inspect(*files_in(folder.path()));
   ASSERT_TRUE(facts.ok());
-  std::uint64_t stored = 0;
+  std::uint64_t stored = 0, bytes = 0;
   for (const FormatGroup& row : facts->formats) {
-    if (row.group != "mtp") stored += row.parameters;
+    bytes += row.bytes;
+    if (row.group != kMtpGroup) stored += row.parameters;
   }
   EXPECT_EQ(facts->parameters, stored);
+  EXPECT_EQ(facts->weight_bytes, bytes);
+  EXPECT_TRUE(facts->unquantized.empty());  // nothing is quantized
+}
+
+TEST(ModelFacts, TellWhatIsLeftUnquantized) {
+  TemporaryFolder folder;
+  fakes::TinyModelOptions options;
+  options.weights = FakeWeights::int4_group32;
+  fakes::FakeTensors tensors = fakes::tiny_tensors(options);
+  const fakes::FakeTensors plain = fakes::tiny_tensors({});
+  for (const char* layer : {"0", "2"}) {
+    const std::string module = fmt::format("model.layers.{}.self_attn.o_proj", layer);
+    for (const char* part : {".weight_packed", ".weight_scale", ".weight_shape"}) {
+      tensors.erase(module + part);
+    }
+    tensors[module + ".weight"] = plain.at(module + ".weight");
+  }
+  fakes::write_file(folder.path() / "config.json", fakes::tiny_config(options));
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  const auto facts = inspect(*files_in(folder.path()));
+  ASSERT_TRUE(facts.ok()) << facts.error().message;
+  std::map<std::string, UnquantizedGroup> rows;
+  for (const UnquantizedGroup& row : facts->unquantized) rows[row.group] = row;
+  EXPECT_EQ(rows["attention"].modules, 2U);
+  EXPECT_EQ(rows["attention"].of, 3U * 5);
+  EXPECT_EQ(rows["attention"].layers, "0, 2");
+  EXPECT_EQ(rows["attention"].first, "model.layers.0.self_attn.o_proj");
+  EXPECT_EQ(rows["router"].layers, "1-2");
+  EXPECT_EQ(rows["embeddings"].layers, "");
+  EXPECT_FALSE(rows.contains("experts"));
+  EXPECT_FALSE(rows.contains("norms"));
+}
+
+TEST(ModelFacts, SurveyWhatCannotRun) {
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), {});
+  fakes::write_file(folder.path() / "config.json",
+                    R"({"model_type": "llama", "num_hidden_layers": 3, "dtype": "bfloat16",
+                        "max_position_embeddings": 4096})");
+  const auto files = files_in(folder.path());
+  const auto facts = survey(*files);
+  ASSERT_TRUE(facts.ok()) << facts.error().message;
+  ASSERT_TRUE(facts->refusal);
+  EXPECT_EQ(facts->refusal->code, Errc::unsupported);
+  EXPECT_EQ(inspect(*files).error().message, facts->refusal->message);
+  EXPECT_EQ(facts->architecture, "llama");
+  EXPECT_EQ(facts->context_max, 4096);
+  EXPECT_EQ(facts->format_summary, "bf16");
+  EXPECT_GT(facts->parameters, 0U);
+  EXPECT_EQ(nlohmann::json::parse(facts_json(*facts))["refusal"], facts->refusal->message);
+
+  fakes::write_file(folder.path() / "config.json", "[]");
+  EXPECT_EQ(survey(*files).error().code, Errc::corrupt);
 }
 
 TEST(ModelFacts, RefuseModulesThatCannotBeRead) {

@@ -199,6 +199,31 @@ TEST(Quantization, LooksIntoTheSidecars) {
   EXPECT_FALSE(merged->scheme_of("lm_head").quantized);
 }
 
+// Of the patterns of `dynamic` the first in the file wins, not the first in the alphabet.
+TEST(Quantization, KeepsTheOrderOfDynamicRules) {
+  const auto scheme = [](const std::string& dynamic) {
+    const auto found = find_quantization(
+        R"({"a": {"b": [{"dynamic": 3}]}, "quantization_config": {"quant_method": "gptq", "dynamic": )" +
+            dynamic + "}}",
+        {});
+    EXPECT_TRUE(found.ok()) << found.error().message;
+    return found->scheme_of("model.layers.1.mlp.down_proj");
+  };
+  EXPECT_FALSE(scheme(R"({"-:.*mlp.*": {}, "+:.*down_proj": {"bits": 8}})").quantized);
+  EXPECT_EQ(scheme(R"({"+:.*down_proj": {"bits": 8}, "-:.*mlp.*": {}})").bits, 8);
+  EXPECT_EQ(scheme(R"({".*down_proj": {"bits": 8}, "+:.*proj": {"bits": 4}})").bits, 8);
+}
+
+TEST(Quantization, ShowsNothingUnprintable) {
+  const auto found =
+      find_quantization("{\"quantization_config\": {\"quant_method\": \"\\u001b[31m" +
+                            std::string(1000, 'x') + "\"}}",
+                        {});
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().message.find('\x1b'), std::string::npos);
+  EXPECT_LT(found.error().message.size(), 500U);
+}
+
 TEST(Quantization, NamesTheFieldOfTheWrongType) {
   const auto message = [](const std::string& description) {
     const auto found = find_quantization("{\"quantization_config\": " + description + "}", {});

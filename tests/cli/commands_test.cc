@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -450,6 +453,38 @@ TEST_F(Commands, ShowPrintsAPageOrOnePart) {
   EXPECT_EQ(missing.err, "glm: tiny: this model has no license of its own\n");
   EXPECT_TRUE(json::accept(glm({"show", "tiny", "--json"}).out));
   EXPECT_EQ(glm({"show", "tiny", "--json", "--system"}).exit_code, 2);
+  EXPECT_EQ(sent("POST /api/show"), json::parse(R"({"model":"tiny","remote":true})"));
+}
+
+TEST_F(Commands, ShowOfAFolderNeedsNoDaemon) {
+  daemon.stop();
+  const std::string tiny = GLM_SOURCE_DIR "/models/glm-tiny-int4";
+  const Ran shown = glm({"show", tiny});
+  EXPECT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_NE(shown.out.find("architecture          glm4_moe_lite\n"), std::string::npos);
+  EXPECT_NE(shown.out.find("folder    " + tiny + "\n"), std::string::npos);
+  EXPECT_EQ(shown.err, "");
+  const json whole = json::parse(glm({"show", "--json", tiny}).out);
+  EXPECT_EQ(whole["model_info"]["format"], "int4 g32 (compressed-tensors)");
+  EXPECT_EQ(whole["files"].size(), 8U);
+  EXPECT_NE(glm({"show", tiny, "--template"}).out.find("[gMASK]"), std::string::npos);
+
+  const Ran file = glm({"show", tiny + "/config.json"});
+  EXPECT_EQ(file.exit_code, 2);
+  EXPECT_EQ(file.err, "glm: " + tiny + "/config.json is a file; name the folder it is in\n");
+  EXPECT_EQ(glm({"show", "./no-such-folder"}).exit_code, 3);
+}
+
+TEST_F(Commands, ShowOfAFolderTellsWhatCannotRunAndWhy) {
+  const std::string folder = home.path() / "gguf";
+  std::filesystem::create_directory(folder);
+  std::ofstream(folder + "/model-Q4_K_M.gguf") << "GGUF";
+  const Ran shown = glm({"show", folder});
+  EXPECT_EQ(shown.exit_code, 0);
+  EXPECT_NE(shown.out.find("  glm cannot run this: no .safetensors file, only model-Q4_K_M.gguf: "
+                           "GGUF is not supported yet; use the repository's safetensors form\n"),
+            std::string::npos)
+      << shown.out;
 }
 
 TEST_F(Commands, PsHasARowForEveryLoadedModel) {

@@ -34,6 +34,14 @@ void* operator new(std::size_t size) {
 void* operator new[](std::size_t size) {
   return counted(std::malloc(size));
 }
+// std::stable_sort asks for memory this way. All forms belong to one family, or a sanitizer sees
+// memory of its own operator new given to free().
+void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  return counted(std::malloc(size));
+}
+void* operator new[](std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  return counted(std::malloc(size));
+}
 void operator delete(void* memory) noexcept {
   forget(memory);
 }

@@ -157,6 +157,23 @@ void FakeHub::add_file(const std::string& repository, const std::string& path, s
   impl_->hosted(repository).files.put(path, std::move(file));
 }
 
+void FakeHub::add_hollow_file(const std::string& repository, const std::string& path,
+                              std::string head, std::uint64_t size_bytes) {
+  const HubFile named = hub_file(content_of(path + head + std::to_string(size_bytes)));
+  HubFile file{.content = {.size_bytes = size_bytes,
+                           .read =
+                               [head = std::move(head)](std::uint64_t offset, std::size_t length) {
+                                 std::string bytes;
+                                 if (offset < head.size()) bytes = head.substr(offset, length);
+                                 bytes.resize(length);
+                                 return bytes;
+                               }},
+               .sha256 = named.sha256,
+               .blob_id = named.blob_id};
+  MutexLock lock(impl_->mutex_);
+  impl_->hosted(repository).files.put(path, std::move(file));
+}
+
 void FakeHub::add_folder(const std::string& repository, const std::filesystem::path& folder) {
   {
     MutexLock lock(impl_->mutex_);

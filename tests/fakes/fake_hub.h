@@ -108,6 +108,10 @@ class FakeHub {
   // Repositories come into being when they are first named here. Ids are found whatever their case;
   // the first spelling is the canonical one.
   void add_file(const std::string& repository, const std::string& path, std::string bytes);
+  // A file of `size_bytes` that begins with `head` and goes on with zeros nobody keeps anywhere. Its
+  // digests are made up, so it can be looked at and not pulled.
+  void add_hollow_file(const std::string& repository, const std::string& path, std::string head,
+                       std::uint64_t size_bytes);
   void add_folder(const std::string& repository, const std::filesystem::path& folder);
   void remove_file(const std::string& repository, const std::string& path);
 

@@ -27,9 +27,12 @@ const nlohmann::ordered_json& tools() {
   return json;
 }
 
+constexpr CallLayout kLayouts[] = {CallLayout::arg_tags, CallLayout::json, CallLayout::none};
+
 struct Settings {
   ReasoningStart start;
   bool stops, watch, unknown_calls;
+  CallLayout layout;
 };
 
 class Pipeline {
@@ -39,8 +42,10 @@ class Pipeline {
                               : std::vector<std::string>{}),
         reasoning_(settings.start, settings.watch ? ReasoningParser::ToolCalls::watch
                                                   : ReasoningParser::ToolCalls::ignore),
-        tools_(tools(), settings.unknown_calls ? ToolParser::UnknownTools::as_calls
-                                               : ToolParser::UnknownTools::as_text) {}
+        tools_(tools(),
+               settings.unknown_calls ? ToolParser::UnknownTools::as_calls
+                                      : ToolParser::UnknownTools::as_text,
+               settings.layout) {}
 
   void push(std::string_view bytes) { text(stops_.push(utf8_.push(bytes))); }
 
@@ -88,7 +93,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Settings settings{.start = static_cast<ReasoningStart>(data[0] % 5),
                           .stops = (data[2] & 1) != 0,
                           .watch = (data[2] & 2) == 0,
-                          .unknown_calls = (data[2] & 4) != 0};
+                          .unknown_calls = (data[2] & 4) != 0,
+                          .layout = kLayouts[(data[2] >> 3) % std::size(kLayouts)]};
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 3, size - 3);
   Pipeline whole(settings);
   whole.push(bytes);

@@ -1,7 +1,9 @@
 // A tokenizer.json, then after a zero byte a text to encode with it. What decodes is UTF-8.
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/check.h"
 #include "runner/text/tokenizer.h"
@@ -25,8 +27,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         tokenizer->encode(text, {.specials = EncodeOptions::Specials::add, .added_tokens = added});
     GLM_CHECK(glm::runner::is_valid_utf8(tokenizer->decode(ids)));
   }
+  glm::runner::Detokenizer detokenizer(*tokenizer);
+  std::vector<std::int32_t> all;
+  std::string streamed;
   for (std::int32_t id = -1; id <= tokenizer->size() && id < 1000; ++id) {
-    GLM_CHECK(tokenizer->bytes_of(id).empty() || !tokenizer->token_of(id).empty());
+    all.push_back(id);
+    streamed += detokenizer.push(id);
+    GLM_CHECK(glm::runner::is_valid_utf8(streamed));
   }
+  GLM_CHECK(streamed + detokenizer.finish() == tokenizer->decode(all));
   return 0;
 }

@@ -349,6 +349,38 @@ TEST(Decoder, NotesWhatItDidNotUse) {
   EXPECT_TRUE(model->facts().has_mtp);
 }
 
+TEST(Decoder, NotesABiasThatNobodyAdds) {
+  TemporaryFolder folder;
+  FakeTensors tensors = fakes::tiny_tensors({});
+  tensors["model.layers.0.self_attn.o_proj.bias"] =
+      fakes::bf16_tensor({96}, std::vector<float>(96, 1));
+  fakes::write_file(folder.path() / "config.json", fakes::tiny_config({}));
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  EXPECT_THAT(load(folder.path(), {})->facts().notes,
+              testing::ElementsAre("1 tensors of the checkpoint were not used: "
+                                   "model.layers.0.self_attn.o_proj.bias"));
+}
+
+TEST(Decoder, KeepsATableThatIsThereTwiceOnce) {
+  TemporaryFolder folder;
+  FakeTensors tensors = fakes::tiny_tensors({});
+  fakes::write_file(folder.path() / "config.json", fakes::tiny_config({}));
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  const std::uint64_t apart = load(folder.path(), {})->weight_bytes();
+  tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"];
+  fakes::write_safetensors(folder.path() / "model.safetensors", tensors);
+  const auto model = load(folder.path(), {});
+  EXPECT_EQ(model->weight_bytes(), apart - tensors["lm_head.weight"].bytes.size());
+  EXPECT_THAT(model->facts().notes, testing::IsEmpty());
+  // The same checkpoint with tied embeddings says the same.
+  const std::vector<float> logits = logits_of(*model, prompt(9), 9);
+  std::string config = fakes::tiny_config({});
+  const std::string untied = R"("tie_word_embeddings": false)";
+  config.replace(config.find(untied), untied.size(), R"("tie_word_embeddings": true)");
+  fakes::write_file(folder.path() / "config.json", config);
+  EXPECT_EQ(logits_of(*load(folder.path(), {}), prompt(9), 9), logits);
+}
+
 TEST(Decoder, KeepsOnlyWhatEachArchitectureNeedsOfAToken) {
   TinyModelOptions options;
   for (const auto architecture : {FakeArchitecture::glm4_moe_lite, FakeArchitecture::glm4_moe}) {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <random>
+#include <utility>
 
 #include "runner/models/registry.h"
 #include "tests/fakes/tiny_random_model.h"
@@ -114,7 +115,7 @@ Outcome expected(const GenerateRequest& r) {
   Outcome outcome;
   while (true) {
     const std::int32_t token = next_token(hash);
-    if (token == kStop) {
+    if (token == kStop && !r.stop_ids.empty()) {
       outcome.finish = FinishReason::stop;
       return outcome;
     }
@@ -283,17 +284,16 @@ TEST(Engine, FinishesEveryRequestWithLittleMemoryAndGivesAllOfItBack) {
   many.running_max = 8;
   many.waiting_max = 5000;
   many.prompt_chunk_tokens = 20;
+  many.context_max = 320;
   Machine machine(5, many);
   std::map<std::uint64_t, GenerateRequest> requests;
   std::map<std::uint64_t, Outcome> outcomes;
-  std::int64_t needed = 0;
   for (std::uint64_t id = 1; id <= 1500; ++id) {
-    std::vector<std::int32_t> prompt(1 + random() % 100);
+    std::vector<std::int32_t> prompt(1 + random() % 60);
     for (auto& token : prompt) token = static_cast<std::int32_t>(random() % kVocab);
-    GenerateRequest r = request(id, prompt, 1 + static_cast<std::int64_t>(random() % 99));
+    GenerateRequest r = request(id, prompt, 1 + static_cast<std::int64_t>(random() % 250));
     if (random() % 2 == 0) r.stop_ids = {};
     machine.engine.submit(r);
-    needed += static_cast<std::int64_t>(prompt.size() + expected(r).tokens.size());
     requests[id] = std::move(r);
     for (auto steps = random() % 8; steps > 0; --steps) {
       collect(machine.engine.step(), outcomes);
@@ -303,8 +303,10 @@ TEST(Engine, FinishesEveryRequestWithLittleMemoryAndGivesAllOfItBack) {
   }
   machine.run(outcomes);
   std::size_t cancelled = 0;
+  std::int64_t needed = 0;
   for (const auto& [id, r] : requests) {
     Outcome want = expected(r);
+    needed += static_cast<std::int64_t>(r.prompt.size() + outcomes[id].tokens.size());
     if (outcomes[id].finish == FinishReason::cancelled) {
       ++cancelled;
       want.tokens.resize(outcomes[id].tokens.size());
@@ -318,6 +320,29 @@ TEST(Engine, FinishesEveryRequestWithLittleMemoryAndGivesAllOfItBack) {
   EXPECT_GT(machine.model.tokens_ran_, needed) << "nobody was ever put back: test with less memory";
 }
 
+// A model, and how many tokens went through it.
+class CountedModel final : public Model {
+ public:
+  explicit CountedModel(std::unique_ptr<Model> model) : model_(std::move(model)) {}
+  const ModelFacts& facts() const override { return model_->facts(); }
+  std::uint64_t weight_bytes() const override { return model_->weight_bytes(); }
+  BatchLimits batch_limits() const override { return model_->batch_limits(); }
+  std::uint64_t page_bytes() const override { return model_->page_bytes(); }
+  std::uint64_t memory_free_bytes() const override { return model_->memory_free_bytes(); }
+  Result<std::unique_ptr<KvPool>> make_pool(std::int64_t pages) override {
+    return model_->make_pool(pages);
+  }
+  Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override {
+    for (const SequenceStep& step : batch) tokens_ran_ += step.tokens.size();
+    return model_->forward(batch, logits);
+  }
+
+  std::size_t tokens_ran_ = 0;
+
+ private:
+  std::unique_ptr<Model> model_;
+};
+
 // Real models: sampled text hangs on every bit of the logits.
 class EngineOverModel : public testing::TestWithParam<fakes::FakeArchitecture> {};
 
@@ -329,7 +354,9 @@ TEST_P(EngineOverModel, GivesTheTextEachRequestGivesAlone) {
   fakes::TinyModelOptions options;
   options.architecture = GetParam();
   fakes::write_tiny_model(folder.path(), options);
-  const auto model = std::move(load_model(std::move(files_in(folder.path())).value(), {})).value();
+  CountedModel counted(
+      std::move(load_model(std::move(files_in(folder.path())).value(), {})).value());
+  Model* const model = &counted;
   const auto pool = std::move(model->make_pool(8)).value();
   const EngineLimits some{.running_max = 6,
                           .waiting_max = 64,
@@ -337,11 +364,12 @@ TEST_P(EngineOverModel, GivesTheTextEachRequestGivesAlone) {
                           .context_max = model->facts().context_max};
   std::vector<GenerateRequest> requests;
   for (std::uint64_t id = 0; id < 64; ++id) {
-    std::vector<std::int32_t> prompt(1 + random() % (id % 8 == 0 ? 300 : 90));
+    std::vector<std::int32_t> prompt(1 + random() % (id % 8 == 0 ? 250 : 60));
     for (auto& token : prompt) token = static_cast<std::int32_t>(random() % 101);
     requests.push_back(
-        request(id, std::move(prompt), 1 + static_cast<std::int64_t>(random() % 90)));
-    requests.back().stop_ids = {5};
+        request(id, std::move(prompt), 1 + static_cast<std::int64_t>(random() % 250)));
+    requests.back().stop_ids =
+        id % 4 == 0 ? std::vector<std::int32_t>{5} : std::vector<std::int32_t>{};
     requests.back().sampling.temperature = 1;
     requests.back().sampling.seed = random();
   }
@@ -354,6 +382,7 @@ TEST_P(EngineOverModel, GivesTheTextEachRequestGivesAlone) {
     }
   }
   EXPECT_EQ(pool->pages_free(), 8);
+  const std::size_t tokens_alone = std::exchange(counted.tokens_ran_, 0);
   std::map<std::uint64_t, Outcome> together;
   {
     Engine engine(*model, *pool, some, system_clock());
@@ -365,6 +394,7 @@ TEST_P(EngineOverModel, GivesTheTextEachRequestGivesAlone) {
   }
   EXPECT_EQ(pool->pages_free(), 8);
   EXPECT_TRUE(pool->check_integrity().ok());
+  EXPECT_GT(counted.tokens_ran_, tokens_alone) << "nobody was ever put back";
   for (const GenerateRequest& r : requests) {
     EXPECT_EQ(together[r.id].tokens, alone[r.id].tokens) << "request " << r.id;
     EXPECT_EQ(together[r.id].finish, alone[r.id].finish) << "request " << r.id;

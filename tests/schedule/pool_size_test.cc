@@ -25,7 +25,7 @@ TEST(PoolPages, LeaveHalfOfTheMemoryToOthers) {
   EXPECT_EQ(pool_pages(needs).value(), 1);
   needs.memory_free_bytes = (2 << 20) - 1;
   EXPECT_EQ(pool_pages(needs).error().message,
-            "memory for the context: 2097151 bytes are free, and half of that holds no page of "
+            "memory for the context: 2097151 bytes are free, and 5 tenths of that hold no page of "
             "1048576 bytes (64 tokens)");
 }
 

@@ -20,7 +20,8 @@ TEST(Messages, BecomeWhatTemplatesExpect) {
       {"function": {"name": "g", "arguments": ""}},
       {"name": "h", "arguments": {"k": "v"}},
       {"function": {"name": "i"}}]},
-    {"role": "assistant", "content": "c", "reasoning": "r", "reasoning_content": "", "tool_calls": null}])");
+    {"role": "assistant", "content": "c", "reasoning": "r", "reasoning_content": "", "tool_calls": null},
+    {"role": "tool", "content": "18C", "tool_name": "f"}])");
   const auto normalised = normalise_messages(messages);
   ASSERT_TRUE(normalised.ok()) << normalised.error().message;
   EXPECT_EQ(normalised->dump(), Json::parse(R"([
@@ -31,7 +32,8 @@ TEST(Messages, BecomeWhatTemplatesExpect) {
       {"function": {"name": "g", "arguments": {}}},
       {"name": "h", "arguments": {"k": "v"}},
       {"function": {"name": "i", "arguments": {}}}], "reasoning_content": "t"},
-    {"role": "assistant", "content": "c", "reasoning": "r", "reasoning_content": ""}])")
+    {"role": "assistant", "content": "c", "reasoning": "r", "reasoning_content": ""},
+    {"role": "tool", "content": "18C", "tool_name": "f", "name": "f"}])")
                                     .dump());
 }
 

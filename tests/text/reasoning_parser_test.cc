@@ -146,6 +146,12 @@ TEST(ReasoningParser, TakesAMillionBlanksOneByOne) {
 }
 
 TEST(ReasoningStart, IsReadOffThePrompt) {
+  EXPECT_EQ(reasoning_start("<|im_start|>assistant\n<think>\n"), Start::reasoning);
+  EXPECT_EQ(reasoning_start("<|im_start|>assistant\n<think>\n\n</think>\n\n"),
+            Start::after_reasoning);
+  EXPECT_EQ(
+      reasoning_start("<|im_start|>user\n<think> </think><|im_end|>\n<|im_start|>assistant\n"),
+      Start::undecided);
   EXPECT_EQ(reasoning_start("[gMASK]<sop><|user|>Hi<|assistant|><think>"), Start::reasoning);
   EXPECT_EQ(reasoning_start("[gMASK]<sop><|user|>Hi<|assistant|></think>"), Start::after_reasoning);
   EXPECT_EQ(reasoning_start("<|user|>\nHi<|assistant|>\n<think></think>\n"),

@@ -63,8 +63,8 @@ class Log {
 
 template <typename Sizes>
 std::string parse(std::string_view text, Sizes next_size, Unknown unknown = Unknown::as_text,
-                  const Json& list = tools()) {
-  ToolParser parser(list, unknown);
+                  const Json& list = tools(), CallLayout layout = CallLayout::arg_tags) {
+  ToolParser parser(list, unknown, layout);
   Log log;
   while (!text.empty()) {
     const std::size_t size = std::min<std::size_t>(next_size(), text.size());
@@ -269,7 +269,71 @@ TEST(ToolParser, ParsesRandomTextTheSameHoweverCut) {
                   text, [] { return 1; }, unknown),
               whole)
         << text;
+    const auto json = [&](auto next_size) {
+      return parse(text, next_size, unknown, tools(), CallLayout::json);
+    };
+    ASSERT_EQ(json([&] { return 1 + random() % 9; }), json([] { return 100000; })) << text;
   }
+}
+
+const Row kJsonRows[] = {
+    {"one",
+     "Hm.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"b\": 1.50, \"a\": "
+     "\"é\\n\"}}\n</tool_call>",
+     R"(Hm.[f {"b":1.5,"a":"é\n"}])"},
+    {"two",
+     "<tool_call>\n{\"name\": \"f\", \"arguments\": "
+     "{}}\n</tool_call>\n<tool_call>\n{\"arguments\": "
+     "{\"city\": \"</arg_key>\"}, \"name\": \"get_weather\"}\n</tool_call>",
+     R"([f {}][get_weather {"city":"</arg_key>"}])"},
+    {"no_arguments", R"(<tool_call>{"name": "f"}</tool_call>)", "[f {}]"},
+    {"arguments_as_text", R"(<tool_call>{"name": "f", "arguments": "{\"a\": 1}"}</tool_call>)",
+     R"([f {"a":1}])"},
+    {"parameters", R"(<tool_call>{"name": "f", "parameters": {"a": 1}}</tool_call>)",
+     R"([f {"a":1}])"},
+    {"no_closer", R"(<tool_call>{"name": "f", "arguments": {"a": [1, 2]}})", R"([f {"a":[1,2]}])"},
+    {"no_json", "<tool_call>{\"name\": \"f\"</tool_call> x",
+     "<tool_call>{\"name\": \"f\"</tool_call> x"},
+    {"cut_off", "<tool_call>{\"name\": \"f\", \"argu", "<tool_call>{\"name\": \"f\", \"argu"},
+    {"unknown_tool", R"(<tool_call>{"name": "nothing", "arguments": {}}</tool_call>)",
+     R"(<tool_call>{"name": "nothing", "arguments": {}}</tool_call>)"},
+    {"other_layout", "<tool_call>f<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>",
+     "<tool_call>f<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>"},
+    {"bare_name", "<tool_call>f", "<tool_call>f"},
+};
+
+class JsonCalls : public testing::TestWithParam<Row> {};
+
+TEST_P(JsonCalls, AreFoundHoweverTheTextIsCut) {
+  const auto got = [&](auto next_size) {
+    return parse(GetParam().text, next_size, Unknown::as_text, tools(), CallLayout::json);
+  };
+  EXPECT_EQ(got([] { return 100000; }), GetParam().want);
+  EXPECT_EQ(got([] { return 1; }), GetParam().want);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, JsonCalls, testing::ValuesIn(kJsonRows),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(ToolParser, FindsNothingInALayoutWithoutCalls) {
+  const std::string text = "<tool_call>f</tool_call>";
+  EXPECT_EQ(parse(
+                text, [] { return 5; }, Unknown::as_calls, tools(), CallLayout::none),
+            text);
+}
+
+TEST(ToolParser, TakesDeeplyNestedValuesAsText) {
+  const std::string deep(200'000, '[');
+  const std::string closed = deep + std::string(200'000, ']');
+  EXPECT_EQ(
+      parse("<tool_call>f<arg_key>a</arg_key><arg_value>" + closed + "</arg_value></tool_call>",
+            [] { return 9999; }),
+      "[f {\"a\":\"" + closed + "\"}]");
+  const std::string call =
+      R"(<tool_call>{"name": "f", "arguments": {"a": )" + closed + "}}</tool_call>";
+  EXPECT_EQ(parse(
+                call, [] { return 9999; }, Unknown::as_text, tools(), CallLayout::json),
+            call);
 }
 
 TEST(ToolParser, TakesALongAnswerInLinearTime) {

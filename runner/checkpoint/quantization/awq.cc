@@ -7,7 +7,8 @@
 
 namespace glm::runner::quantization {
 
-Status read_awq(const JsonFields& fields, Quantization& result) {
+Status read_awq(const Description& description, Quantization& result) {
+  const JsonFields& fields = description.fields;
   std::string version = GLM_TRY(fields.text("version", "gemm"));
   std::transform(version.begin(), version.end(), version.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });

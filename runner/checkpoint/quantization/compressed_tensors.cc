@@ -122,6 +122,10 @@ Result<std::string> float_label(const JsonFields& weights, const ModuleScheme& s
     return refuse(weights.prefix(), fmt::format("compressed-tensors float{}", scheme.bits),
                   fmt::format("{}-bit floats", scheme.bits));
   }
+  // Scales that are bytes are powers of two.
+  if (scheme.group == 32 && GLM_TRY(weights.text("scale_dtype", "")) == "torch.uint8") {
+    return label_of({.type = "mxfp8", .method = kMethod});
+  }
   std::string geometry = geometry_of(scheme.group);
   if (strategy == "tensor") geometry = "tensor";
   if (strategy == "block") {
@@ -221,7 +225,8 @@ Status add_rules(const JsonFields& fields, std::vector<Target> targets,
 
 }  // namespace
 
-Status read_compressed_tensors(const JsonFields& fields, Quantization& result) {
+Status read_compressed_tensors(const Description& description, Quantization& result) {
+  const JsonFields& fields = description.fields;
   GLM_TRY(refuse_what_changes_weights(fields));
   const std::string format = GLM_TRY(fields.text("format", ""));
   const std::string status = GLM_TRY(fields.text("quantization_status", "compressed"));

@@ -4,7 +4,8 @@
 
 namespace glm::runner::quantization {
 
-Status read_fp8(const JsonFields& fields, Quantization& result) {
+Status read_fp8(const Description& description, Quantization& result) {
+  const JsonFields& fields = description.fields;
   const std::string fmt_name = GLM_TRY(fields.text("fmt", "e4m3"));
   if (fmt_name != "e4m3" && fmt_name != "float8_e4m3fn") {
     return refuse(fields.prefix(), fmt::format("FP8 {}", fmt_name), "8-bit floats but E4M3");

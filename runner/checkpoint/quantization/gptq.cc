@@ -33,7 +33,8 @@ std::string label_of_scheme(const ModuleScheme& scheme) {
 
 }  // namespace
 
-Status read_gptq(const JsonFields& fields, Quantization& result) {
+Status read_gptq(const Description& description, Quantization& result) {
+  const JsonFields& fields = description.fields;
   const char* format_name = fields.has("checkpoint_format") ? "checkpoint_format" : "format";
   const std::string format = GLM_TRY(fields.text(format_name, "gptq"));
   const bool marlin = GLM_TRY(fields.boolean("is_marlin_format", false));
@@ -49,16 +50,17 @@ Status read_gptq(const JsonFields& fields, Quantization& result) {
                                                          .zeros_less_one = format == "gptq"}));
   result.label = label_of_scheme(base);
   if (const std::optional<JsonFields> dynamic = GLM_TRY(fields.object("dynamic"))) {
-    for (const auto& item : dynamic->json().items()) {
-      std::string_view text = item.key();
+    for (const std::string& key : key_order(description.file, "dynamic")) {
+      const nlohmann::json* value = dynamic->find(key);
+      std::string_view text = key;
       const bool without = text.starts_with("-:");
       if (without || text.starts_with("+:")) text.remove_prefix(2);
       const std::string where = fmt::format("{}.dynamic", fields.prefix());
       ModulePattern pattern = GLM_TRY(ModulePattern::regex(std::string(text)).with(where));
       ModuleScheme scheme{.method = QuantMethod::gptq};
       if (!without) {
-        if (!item.value().is_object()) return dynamic->wrong(item.key(), "an object");
-        scheme = GLM_TRY(scheme_from(JsonFields(item.value(), where), base));
+        if (value == nullptr || !value->is_object()) return dynamic->wrong(key, "an object");
+        scheme = GLM_TRY(scheme_from(JsonFields(*value, where), base));
         const std::string label = label_of_scheme(scheme);
         if (result.label.find(label) == std::string::npos) result.label += ", " + label;
       }

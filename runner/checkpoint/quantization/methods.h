@@ -14,12 +14,17 @@
 
 namespace glm::runner::quantization {
 
-// `fields` is the description, its prefix says where it was found. Fills rules and label.
-Status read_compressed_tensors(const JsonFields& fields, Quantization& result);
-Status read_awq(const JsonFields& fields, Quantization& result);
-Status read_gptq(const JsonFields& fields, Quantization& result);
-Status read_modelopt(const JsonFields& fields, Quantization& result);
-Status read_fp8(const JsonFields& fields, Quantization& result);
+struct Description {
+  JsonFields fields;      // its prefix says where it was found
+  std::string_view file;  // the text of the whole file, for what depends on the order in it
+};
+
+// Each fills rules and label.
+Status read_compressed_tensors(const Description& description, Quantization& result);
+Status read_awq(const Description& description, Quantization& result);
+Status read_gptq(const Description& description, Quantization& result);
+Status read_modelopt(const Description& description, Quantization& result);
+Status read_fp8(const Description& description, Quantization& result);
 
 // Methods that are known and not read. Null: this one is not among them.
 struct RefusedMethod {

@@ -70,7 +70,8 @@ Status read_mixed(const JsonFields& fields, Quantization& result) {
 
 }  // namespace
 
-Status read_modelopt(const JsonFields& outer, Quantization& result) {
+Status read_modelopt(const Description& description, Quantization& result) {
+  const JsonFields& outer = description.fields;
   const std::optional<JsonFields> nested = GLM_TRY(outer.object("quantization"));
   const JsonFields& fields = nested ? *nested : outer;
   if (GLM_TRY(fields.text("quant_algo")) == "MIXED_PRECISION") return read_mixed(fields, result);

@@ -41,7 +41,7 @@ Error refuse(std::string_view where, std::string_view name, std::string_view mis
   return make_error(Errc::unsupported,
                     "{}: {} is not supported: what is missing is {}; pull this model unquantized, "
                     "or as compressed-tensors, AWQ, GPTQ, ModelOpt NVFP4 or FP8",
-                    where, name, missing);
+                    printable(where), printable(name), printable(missing));
 }
 
 Result<std::vector<std::string>> text_list(const JsonFields& fields, const std::string& name) {

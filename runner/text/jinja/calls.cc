@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "runner/text/jinja/interpreter.h"
+#include "runner/text/jinja/markup.h"
 
 namespace glm::runner::jinja {
 
@@ -14,6 +15,7 @@ Result<Value> Interpreter::call(const Value& callee, const Arguments& arguments)
       return call_loop(callee.as<Loop>(), arguments);
     case Kind::function: {
       const auto& function = callee.as<Function>();
+      if (function.self.is_markup()) return call_markup_method(*this, function, arguments);
       return function.native(*this, function.self, arguments);
     }
     default:

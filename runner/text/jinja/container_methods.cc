@@ -24,19 +24,26 @@ Made get_method(Engine&, const Value& self, const Arguments& arguments) {
 }
 
 Made items_method(Engine& engine, const Value& self, const Arguments& arguments) {
-  return find_filter("items")(engine, self, arguments);
+  GLM_TRY(arguments.bind("items", {}, 0));
+  std::vector<Value> out;
+  for (const auto& [key, value] : self.dict().entries()) {
+    out.push_back(engine.heap().tuple({key, value}));
+  }
+  GLM_TRY(engine.meter().items(out.size() * 2));
+  return engine.heap().view(View::Of::items, std::move(out));
 }
 
 Made keys_method(Engine& engine, const Value& self, const Arguments& arguments) {
   GLM_TRY(arguments.bind("keys", {}, 0));
-  return engine.list(GLM_TRY(iterate(engine.room(), self)));
+  return engine.heap().view(View::Of::keys, GLM_TRY(iterate(engine.room(), self)));
 }
 
 Made values_method(Engine& engine, const Value& self, const Arguments& arguments) {
   GLM_TRY(arguments.bind("values", {}, 0));
   std::vector<Value> out;
   for (const auto& entry : self.dict().entries()) out.push_back(entry.second);
-  return engine.list(std::move(out));
+  GLM_TRY(engine.meter().items(out.size()));
+  return engine.heap().view(View::Of::values, std::move(out));
 }
 
 Made copy_method(Engine& engine, const Value& self, const Arguments& arguments) {

@@ -47,6 +47,12 @@ class Engine {
     GLM_TRY(meter().text(value.size()));
     return Value::text(std::move(value));
   }
+  // What a lazy filter gives: items, or the error that is due once somebody wants them.
+  Result<Value> iterator(Result<std::vector<Value>> items) {
+    if (!items.ok() && items.error().code == Errc::exhausted) return std::move(items).error();
+    if (items.ok()) GLM_TRY(meter().items(items->size()));
+    return heap().iterator(std::move(items));
+  }
   Result<Value> list(std::vector<Value> items) {
     GLM_TRY(meter().items(items.size()));
     return heap().list(std::move(items));

@@ -8,6 +8,7 @@
 namespace glm::runner::jinja {
 
 std::span<const Builtin<Native>> text_filters();      // filters_text.cc
+std::span<const Builtin<Native>> order_filters();     // filters_order.cc
 std::span<const Builtin<Native>> sequence_filters();  // filters_sequence.cc
 std::span<const Builtin<Native>> value_filters();     // filters_value.cc
 

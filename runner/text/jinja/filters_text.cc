@@ -19,19 +19,16 @@ Made as_text(Engine& engine, const Value& self) {
   return engine.text(GLM_TRY(to_text(self)));
 }
 
-Made upper_filter(Engine& engine, const Value& self, const Arguments& arguments) {
-  GLM_TRY(arguments.bind("upper", {}, 0));
-  return engine.text(upper(GLM_TRY(to_text(self))));
+// Text made of `self`: Markup if that is.
+Made like(Engine& engine, const Value& self, std::string text) {
+  const Value made = GLM_TRY(engine.text(std::move(text)));
+  return made.as_markup(self.is_markup());
 }
 
-Made lower_filter(Engine& engine, const Value& self, const Arguments& arguments) {
-  GLM_TRY(arguments.bind("lower", {}, 0));
-  return engine.text(lower(GLM_TRY(to_text(self))));
-}
-
-Made capitalize_filter(Engine& engine, const Value& self, const Arguments& arguments) {
-  GLM_TRY(arguments.bind("capitalize", {}, 0));
-  return engine.text(capitalize(GLM_TRY(to_text(self))));
+template <std::string (*convert)(std::string_view)>
+Made convert_filter(Engine& engine, const Value& self, const Arguments& arguments) {
+  GLM_TRY(arguments.bind("filter", {}, 0));
+  return like(engine, self, convert(GLM_TRY(to_text(self))));
 }
 
 // Jinja's own idea: a word begins after white space, "-" or an opening bracket.
@@ -56,13 +53,18 @@ Made trim_filter(Engine& engine, const Value& self, const Arguments& arguments) 
   const std::string text = GLM_TRY(to_text(self));
   const bool given = !bound[0].is(Kind::missing) && !bound[0].is(Kind::none);
   const std::string characters = GLM_TRY(text_argument(bound[0], "chars", ""));
-  if (given && characters.empty()) return engine.text(text);
-  return engine.text(std::string(strip(text, characters, {})));
+  if (given && characters.empty()) return like(engine, self, text);
+  return like(engine, self, std::string(strip(text, characters, {})));
 }
 
 Made string_filter(Engine& engine, const Value& self, const Arguments& arguments) {
   GLM_TRY(arguments.bind("string", {}, 0));
   return as_text(engine, self);
+}
+
+Made safe_filter(Engine& engine, const Value& self, const Arguments& arguments) {
+  GLM_TRY(arguments.bind("safe", {}, 0));
+  return GLM_TRY(as_text(engine, self)).as_markup();
 }
 
 Made replace_filter(Engine& engine, const Value& self, const Arguments& arguments) {
@@ -85,7 +87,11 @@ Made indent_filter(Engine& engine, const Value& self, const Arguments& arguments
   }
   const bool first = flag_argument(bound[1], false);
   const bool blank = flag_argument(bound[2], false);
-  const std::string text = GLM_TRY(to_text(self)) + "\n";
+  if (!self.is(Kind::text)) {
+    GLM_TRY(require_defined(self));
+    return make_error(Errc::invalid_argument, "indent wants a text, got {}", type_name(self));
+  }
+  const std::string text = self.text() + "\n";
   std::string out;
   if (first) out += indentation;
   bool first_line = true;
@@ -96,13 +102,14 @@ Made indent_filter(Engine& engine, const Value& self, const Arguments& arguments
     out += line;
     if (out.size() > kTextMaxBytes) break;
   }
-  return engine.text(std::move(out));
+  return like(engine, self, std::move(out));
 }
 
 Made center_filter(Engine& engine, const Value& self, const Arguments& arguments) {
   const auto bound = GLM_TRY(arguments.bind("center", {"width"}, 0));
   const Int width = GLM_TRY(int_argument(bound[0], "width", 80));
-  return pad_text(engine, GLM_TRY(to_text(self)), width, " ", Align::center);
+  const Value padded = GLM_TRY(pad_text(engine, GLM_TRY(to_text(self)), width, " ", Align::center));
+  return padded.as_markup(self.is_markup());
 }
 
 Made truncate_filter(Engine& engine, const Value& self, const Arguments& arguments) {
@@ -112,17 +119,21 @@ Made truncate_filter(Engine& engine, const Value& self, const Arguments& argumen
   const bool kill_words = flag_argument(bound[1], false);
   const std::string end = GLM_TRY(text_argument(bound[2], "end", "..."));
   const Int leeway = GLM_TRY(int_argument(bound[3], "leeway", 5));
-  const std::string text = GLM_TRY(to_text(self));
   const Int keep = length - static_cast<Int>(character_count(end));
   if (keep < 0)
     return make_error(Errc::invalid_argument, "truncate: the length is below the end's");
   if (leeway < 0) return make_error(Errc::invalid_argument, "truncate: the leeway is negative");
-  if (static_cast<Int>(character_count(text)) <= length + leeway) return engine.text(text);
+  const Value size = GLM_TRY(find_filter("length")(engine, self, {}));
+  if (size.integral() <= length + leeway) return self;
+  if (!self.is(Kind::text)) {
+    return make_error(Errc::invalid_argument, "truncate wants a text, got {}", type_name(self));
+  }
+  const std::string& text = self.text();
   std::size_t at = 0;
   for (Int i = 0; i < keep; ++i) at += utf8_character(text, at).length_bytes;
   std::string_view kept = std::string_view(text).substr(0, at);
   if (!kill_words) kept = kept.substr(0, kept.rfind(' '));
-  return engine.text(std::string(kept) + end);
+  return like(engine, self, std::string(kept) + (self.is_markup() ? escape_html(end) : end));
 }
 
 Made wordcount_filter(Engine&, const Value& self, const Arguments& arguments) {
@@ -158,62 +169,68 @@ Made format_filter(Engine& engine, const Value& self, const Arguments& arguments
 
 Made escape_filter(Engine& engine, const Value& self, const Arguments& arguments) {
   GLM_TRY(arguments.bind("escape", {}, 0));
+  return escaped(engine.room(), self);
+}
+
+Made forceescape_filter(Engine& engine, const Value& self, const Arguments& arguments) {
+  GLM_TRY(arguments.bind("forceescape", {}, 0));
+  return escaped(engine.room(), self.as_markup(false));
+}
+
+// Inside of a query "/" is escaped and a blank is "+".
+enum class Url { path, query };
+
+std::string url_text(std::string_view text, Url where) {
   std::string out;
-  for (const char c : GLM_TRY(to_text(self))) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out.push_back(c);
+  for (const char c : text) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                       std::string_view("_.-~").find(c) != std::string_view::npos;
+    if (plain || (where == Url::path && c == '/')) {
+      out.push_back(c);
+    } else if (where == Url::query && c == ' ') {
+      out.push_back('+');
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
     }
   }
-  return engine.text(std::move(out));
+  return out;
 }
 
 Made urlencode_filter(Engine& engine, const Value& self, const Arguments& arguments) {
   GLM_TRY(arguments.bind("urlencode", {}, 0));
+  if (self.is(Kind::text) || !iterable(self)) {
+    return engine.text(url_text(GLM_TRY(to_text(self)), Url::path));
+  }
+  const Value pairs = self.is(Kind::dict) ? GLM_TRY(find_filter("items")(engine, self, {})) : self;
   std::string out;
-  for (const char c : GLM_TRY(to_text(self))) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                       std::string_view("_.-~/").find(c) != std::string_view::npos;
-    if (plain) {
-      out.push_back(c);
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  for (const Value& pair : GLM_TRY(iterate(engine.room(), pairs))) {
+    const auto parts = GLM_TRY(iterate(engine.room(), pair));
+    if (parts.size() != 2) {
+      return make_error(Errc::invalid_argument, "urlencode wants pairs of key and value");
     }
+    if (!out.empty()) out.push_back('&');
+    out += url_text(GLM_TRY(to_text(parts[0])), Url::query);
+    out.append("=").append(url_text(GLM_TRY(to_text(parts[1])), Url::query));
   }
   return engine.text(std::move(out));
 }
 
 constexpr Builtin<Native> kTable[] = {
-    {"capitalize", &capitalize_filter},
+    {"capitalize", &convert_filter<capitalize>},
     {"center", &center_filter},
     {"e", &escape_filter},
     {"escape", &escape_filter},
-    {"forceescape", &escape_filter},
+    {"forceescape", &forceescape_filter},
     {"format", &format_filter},
     {"indent", &indent_filter},
-    {"lower", &lower_filter},
+    {"lower", &convert_filter<lower>},
     {"replace", &replace_filter},
-    {"safe", &string_filter},  // nothing is escaped, so everything is safe
+    {"safe", &safe_filter},
     {"string", &string_filter},
     {"title", &title_filter},
     {"trim", &trim_filter},
     {"truncate", &truncate_filter},
-    {"upper", &upper_filter},
+    {"upper", &convert_filter<upper>},
     {"urlencode", &urlencode_filter},
     {"wordcount", &wordcount_filter},
 };

@@ -110,8 +110,8 @@ Made round_filter(Engine&, const Value& self, const Arguments& arguments) {
     return Value::real(rounded);
   }
   const double scale = std::pow(10.0, static_cast<double>(precision));
-  if (method == "ceil") return Value::real(std::ceil(self.number() * scale) / scale);
-  if (method == "floor") return Value::real(std::floor(self.number() * scale) / scale);
+  if (method == "ceil") return Value::real((std::ceil(self.number() * scale) + 0.0) / scale);
+  if (method == "floor") return Value::real((std::floor(self.number() * scale) + 0.0) / scale);
   return make_error(Errc::invalid_argument, "round: method is common, ceil or floor, not '{}'",
                     method);
 }

@@ -36,12 +36,20 @@ Made range_function(Engine& engine, const Value&, const Arguments& arguments) {
     items.push_back(Value::integer(i));
     if (__builtin_add_overflow(i, step, &i)) break;
   }
-  return engine.list(std::move(items));
+  GLM_TRY(engine.meter().items(items.size()));
+  View* range = engine.heap().make<View>();
+  range->of = View::Of::range;
+  range->items = std::move(items);
+  range->start = start;
+  range->stop = stop;
+  range->step = step;
+  return Value::object(Kind::view, range);
 }
 
 // dict(mapping or pairs, name=value …)
 Status fill(Engine& engine, Dict& dict, const Arguments& arguments) {
   for (const Value& argument : arguments.positional) {
+    GLM_TRY(require_defined(argument));
     if (argument.is(Kind::dict)) {
       for (const auto& [key, value] : argument.dict().entries()) dict.set(key, value);
       GLM_TRY(engine.meter().items(argument.dict().entries().size() * 2));

@@ -173,6 +173,7 @@ Status Interpreter::loop_over(const For& stmt, Scope& scope, const Value& iterab
   loop->depth = depth;
   const Value loop_value = Value::object(Kind::loop, loop);
   Status status = Ok{};
+  bool ended = false;  // some round, which is what keeps "else" away: break and continue do not
   for (; loop->index < items.size(); ++loop->index) {
     Scope* inner = new_scope(&scope);
     inner->set("loop", loop_value);
@@ -184,10 +185,11 @@ Status Interpreter::loop_over(const For& stmt, Scope& scope, const Value& iterab
       break;
     }
     if (*flow == Flow::break_) break;
+    ended = ended || *flow == Flow::next;
   }
   loop->running = false;  // its items end here, though a template may keep the object
   loop->items = nullptr;
-  if (!status.ok() || !items.empty()) return status;
+  if (!status.ok() || ended) return status;
   GLM_TRY(run(stmt.otherwise, *new_scope(&scope), out));
   return Ok{};
 }
@@ -215,15 +217,19 @@ Status Interpreter::run_call_block(const CallBlock& stmt, Scope& scope, std::str
   const Value caller_value = Value::object(Kind::macro, caller);
   const Value value =
       GLM_TRY(evaluate_call(static_cast<const Call&>(*stmt.call), scope, &caller_value));
-  const std::string text = GLM_TRY(to_text(value));
-  return append(out, text);
+  return append_text(out, value);
 }
 
 Status Interpreter::run_filter_block(const FilterBlock& stmt, Scope& scope, std::string& out) {
   Value value = GLM_TRY(captured(stmt.body, scope));
   value = GLM_TRY(evaluate_filter(static_cast<const Applied&>(*stmt.filter), scope, &value));
-  const std::string text = GLM_TRY(to_text(value));
-  return append(out, text);
+  return append_text(out, value);
+}
+
+// What a block gives is written as it is, so it has to be text.
+Status Interpreter::append_text(std::string& out, const Value& value) {
+  if (value.is(Kind::text)) return append(out, value.text());
+  return make_error(Errc::invalid_argument, "a block gave {} in place of a text", type_name(value));
 }
 
 Result<Interpreter::Flow> Interpreter::run_with(const With& stmt, Scope& scope, std::string& out) {

@@ -92,6 +92,7 @@ class Interpreter final : public Engine {
   Status assign(const Target& target, Scope& scope, const Value& value);
   Result<Value> captured(const Body& body, Scope& scope);
   Status append(std::string& out, std::string_view text);
+  Status append_text(std::string& out, const Value& value);
 
   // evaluate.cc: expressions
   Result<Value> evaluate(const Expr& expr, Scope& scope);

@@ -1,4 +1,5 @@
 #include "runner/text/jinja/json.h"
+#include "runner/text/bounded_json.h"
 
 #include <algorithm>
 #include <cmath>
@@ -233,7 +234,7 @@ Result<Value> from_json(Room& room, const Json& json) {
 }
 
 Result<Value> parse_json(Room& room, std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_bounded_json(text);
   if (json.is_discarded()) return make_error(Errc::invalid_argument, "from_json: not JSON");
   return from_json(room, json);
 }

@@ -126,7 +126,7 @@ Result<Value> repeat(Room& room, const Value& sequence, Int count) {
     std::string out;
     out.reserve(text.size() * times);
     for (std::size_t i = 0; i < times && !text.empty(); ++i) out += text;
-    return Value::text(std::move(out));
+    return Value::text(std::move(out)).as_markup(sequence.is_markup());
   }
   const auto& items = sequence.items().items;
   GLM_TRY(room.meter.items(items.size() * times));
@@ -135,6 +135,14 @@ Result<Value> repeat(Room& room, const Value& sequence, Int count) {
     out.insert(out.end(), items.begin(), items.end());
   }
   return sequence.is(Kind::list) ? room.heap.list(std::move(out)) : room.heap.tuple(std::move(out));
+}
+
+Result<Value> join_texts(Room& room, const Value& left, const Value& right) {
+  const bool markup = left.is_markup() || right.is_markup();
+  const Value first = GLM_TRY(markup ? escaped(room, left) : left);
+  const Value second = GLM_TRY(markup ? escaped(room, right) : right);
+  GLM_TRY(room.meter.text(first.text().size() + second.text().size()));
+  return Value::text(first.text() + second.text()).as_markup(markup);
 }
 
 Result<Value> join_sequences(Room& room, const Value& left, const Value& right) {
@@ -161,6 +169,19 @@ bool equal_dicts(const Dict& left, const Dict& right, int depth) {
   });
 }
 
+// Ranges as sequences, keys and items as sets; values() is equal to itself only.
+bool equal_views(const View& left, const View& right, int depth) {
+  if (left.of != right.of || left.of == View::Of::values) return false;
+  if (left.items.size() != right.items.size()) return false;
+  if (left.of == View::Of::range) {
+    return std::equal(left.items.begin(), left.items.end(), right.items.begin(), &equal);
+  }
+  return std::all_of(left.items.begin(), left.items.end(), [&](const Value& item) {
+    return std::any_of(right.items.begin(), right.items.end(),
+                       [&](const Value& other) { return equal_at(item, other, depth + 1); });
+  });
+}
+
 bool equal_at(const Value& left, const Value& right, int depth) {
   if (depth > kNestingMax) return false;
   if (left.is_number() && right.is_number()) {
@@ -180,6 +201,9 @@ bool equal_at(const Value& left, const Value& right, int depth) {
       return left.identity() == right.identity() || equal_items(left.items(), right.items(), depth);
     case Kind::dict:
       return left.identity() == right.identity() || equal_dicts(left.dict(), right.dict(), depth);
+    case Kind::view:
+      return left.identity() == right.identity() ||
+             equal_views(left.as<View>(), right.as<View>(), depth);
     default:
       return left.identity() == right.identity();
   }
@@ -213,61 +237,14 @@ Result<std::partial_ordering> order_at(std::string_view symbol, const Value& lef
                     symbol, type_name(left), type_name(right));
 }
 
-// The bytes of character number `index`, which exists.
-std::string_view character_at(std::string_view text, std::size_t index) {
-  std::size_t at = 0;
-  for (; index > 0; --index) at += utf8_character(text, at).length_bytes;
-  return text.substr(at, utf8_character(text, at).length_bytes);
-}
-
-std::vector<std::string_view> characters(std::string_view text) {
-  std::vector<std::string_view> out;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length_bytes = utf8_character(text, at).length_bytes;
-    out.push_back(text.substr(at, length_bytes));
-    at += length_bytes;
-  }
-  return out;
-}
-
-struct Indices {
-  Int first, end, step;
-};
-
-Result<Indices> slice_indices(const Slice& bounds, Int length) {
-  const auto number = [](const Value& value, Int fallback) -> Result<Int> {
-    if (value.is(Kind::none) || value.is(Kind::missing)) return fallback;
-    if (!value.is_integral()) {
-      GLM_TRY(require_defined(value));
-      return make_error(Errc::invalid_argument, "slice indices must be integers or None, not {}",
-                        type_name(value));
-    }
-    return value.integral();
-  };
-  Indices out{};
-  out.step = GLM_TRY(number(bounds.step, 1));
-  if (out.step == 0) return make_error(Errc::invalid_argument, "slice step cannot be zero");
-  const bool backward = out.step < 0;
-  const Int lowest = backward ? -1 : 0;
-  const Int highest = backward ? length - 1 : length;
-  const auto clamp = [&](Int index) {
-    if (index < 0) index += length;
-    return std::clamp(index, lowest, highest);
-  };
-  // What is left out is not clamped again: -1 means "before the first" there.
-  const bool has_first = !bounds.first.is(Kind::none) && !bounds.first.is(Kind::missing);
-  const bool has_end = !bounds.end.is(Kind::none) && !bounds.end.is(Kind::missing);
-  out.first = has_first ? clamp(GLM_TRY(number(bounds.first, 0))) : (backward ? length - 1 : 0);
-  out.end = has_end ? clamp(GLM_TRY(number(bounds.end, 0))) : (backward ? -1 : length);
-  return out;
-}
-
-// Beyond this, a step passes every end anyway; keeps the arithmetic from overflowing.
-Int bounded_step(Int step) {
-  return std::clamp<Int>(step, -kStepsMax * 4, kStepsMax * 4);
-}
-
 }  // namespace
+
+Result<Value> escaped(Room& room, const Value& value) {
+  if (value.is_markup()) return value;
+  const std::string text = GLM_TRY(to_text(value));
+  GLM_TRY(room.meter.text(text.size()));
+  return Value::text(escape_html(text)).as_markup();
+}
 
 Status require_defined(const Value& value) {
   if (!value.is(Kind::undefined)) return Ok{};
@@ -283,10 +260,7 @@ Result<Value> binary(Room& room, BinaryOp op, const Value& left, const Value& ri
   }
   if (left.is_number() && right.is_number()) return reals(op, left.number(), right.number());
   if (op == BinaryOp::add) {
-    if (left.is(Kind::text) && right.is(Kind::text)) {
-      GLM_TRY(room.meter.text(left.text().size() + right.text().size()));
-      return Value::text(left.text() + right.text());
-    }
+    if (left.is(Kind::text) && right.is(Kind::text)) return join_texts(room, left, right);
     if (left.is_sequence() && left.kind() == right.kind()) return join_sequences(room, left, right);
   }
   if (op == BinaryOp::multiply) {
@@ -335,6 +309,8 @@ bool truthy(const Value& value) {
       return !value.items().items.empty();
     case Kind::dict:
       return !value.dict().entries().empty();
+    case Kind::view:
+      return !value.as<View>().items.empty();
     default:
       return true;
   }
@@ -347,118 +323,6 @@ bool equal(const Value& left, const Value& right) {
 Result<std::partial_ordering> order(std::string_view symbol, const Value& left,
                                     const Value& right) {
   return order_at(symbol, left, right, 0);
-}
-
-Result<bool> contains(Room& room, const Value& container, const Value& item) {
-  switch (container.kind()) {
-    case Kind::undefined:
-      return false;
-    case Kind::text:
-      if (!item.is(Kind::text)) {
-        GLM_TRY(require_defined(item));
-        return make_error(Errc::invalid_argument,
-                          "'in <string>' requires string as left operand, not {}", type_name(item));
-      }
-      GLM_TRY(room.meter.spend(container.text().size() / 32));
-      return container.text().find(item.text()) != std::string::npos;
-    case Kind::list:
-    case Kind::tuple: {
-      const auto& items = container.items().items;
-      GLM_TRY(room.meter.spend(items.size()));
-      return std::any_of(items.begin(), items.end(),
-                         [&](const Value& element) { return equal(element, item); });
-    }
-    case Kind::dict:
-      if (!hashable(item)) {
-        return make_error(Errc::invalid_argument, "unhashable type: '{}'", type_name(item));
-      }
-      return container.dict().find(item) != nullptr;
-    default:
-      return make_error(Errc::invalid_argument, "argument of type '{}' is not iterable",
-                        type_name(container));
-  }
-}
-
-Result<Value> subscript(Room& room, const Value& value, const Value& key) {
-  GLM_TRY(require_defined(value));
-  const auto nothing = [&]() -> Result<Value> {
-    const std::string name = GLM_TRY(to_repr(key));
-    return Value::undefined(fmt::format("'{} object' has no {} {}", type_name(value),
-                                        key.is(Kind::text) ? "attribute" : "element", name));
-  };
-  if (value.is(Kind::dict)) {
-    if (!hashable(key)) return nothing();
-    const Value* found = value.dict().find(key);
-    return found != nullptr ? Result<Value>(*found) : nothing();
-  }
-  if (!key.is_integral()) return nothing();
-  Int index = key.integral();
-  if (value.is_sequence()) {
-    const auto& items = value.items().items;
-    const auto length = static_cast<Int>(items.size());
-    if (index < 0) index += length;
-    if (index < 0 || index >= length) return nothing();
-    return items[static_cast<std::size_t>(index)];
-  }
-  if (value.is(Kind::text)) {
-    GLM_TRY(room.meter.spend(value.text().size() / 32));
-    const auto length = static_cast<Int>(character_count(value.text()));
-    if (index < 0) index += length;
-    if (index < 0 || index >= length) return nothing();
-    return Value::text(std::string(character_at(value.text(), static_cast<std::size_t>(index))));
-  }
-  return nothing();
-}
-
-Result<Value> slice(Room& room, const Value& value, const Slice& bounds) {
-  GLM_TRY(require_defined(value));
-  if (value.is(Kind::text)) {
-    GLM_TRY(room.meter.spend(value.text().size() / 8));
-    const auto parts = characters(value.text());
-    Indices at = GLM_TRY(slice_indices(bounds, static_cast<Int>(parts.size())));
-    at.step = bounded_step(at.step);
-    std::string out;
-    for (Int i = at.first; at.step > 0 ? i < at.end : i > at.end; i += at.step) {
-      out += parts[static_cast<std::size_t>(i)];
-    }
-    return Value::text(std::move(out));
-  }
-  if (!value.is_sequence()) {
-    return Value::undefined(fmt::format("'{} object' cannot be sliced", type_name(value)));
-  }
-  const auto& items = value.items().items;
-  Indices at = GLM_TRY(slice_indices(bounds, static_cast<Int>(items.size())));
-  at.step = bounded_step(at.step);
-  std::vector<Value> out;
-  for (Int i = at.first; at.step > 0 ? i < at.end : i > at.end; i += at.step) {
-    out.push_back(items[static_cast<std::size_t>(i)]);
-  }
-  GLM_TRY(room.meter.items(out.size()));
-  return value.is(Kind::list) ? room.heap.list(std::move(out)) : room.heap.tuple(std::move(out));
-}
-
-Result<std::vector<Value>> iterate(Room& room, const Value& value) {
-  std::vector<Value> out;
-  switch (value.kind()) {
-    case Kind::undefined:
-      return out;
-    case Kind::list:
-    case Kind::tuple:
-      GLM_TRY(room.meter.items(value.items().items.size()));
-      return value.items().items;
-    case Kind::dict:
-      GLM_TRY(room.meter.items(value.dict().entries().size()));
-      for (const auto& entry : value.dict().entries()) out.push_back(entry.first);
-      return out;
-    case Kind::text:
-      GLM_TRY(room.meter.items(value.text().size()));
-      for (const std::string_view c : characters(value.text())) {
-        out.push_back(Value::text(std::string(c)));
-      }
-      return out;
-    default:
-      return make_error(Errc::invalid_argument, "'{}' object is not iterable", type_name(value));
-  }
 }
 
 }  // namespace glm::runner::jinja

@@ -40,8 +40,14 @@ struct Slice {
 };
 Result<Value> slice(Room& room, const Value& value, const Slice& bounds);
 
+// Whether it can be iterated over; undefined values can, and are empty.
+bool iterable(const Value& value);
+
 // The items a for loop would see: a dict gives its keys, text its characters, undefined nothing.
 Result<std::vector<Value>> iterate(Room& room, const Value& value);
+
+// The value as text with HTML's special characters escaped, unless that was done before.
+Result<Value> escaped(Room& room, const Value& value);
 
 // Errc::invalid_argument with the reason of an undefined value.
 Status require_defined(const Value& value);

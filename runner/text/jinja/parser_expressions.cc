@@ -297,6 +297,10 @@ Result<ExprPtr> Parser::bracketed(ExprPtr expr) {
   const Position at = take().at;
   const auto ends = [&] { return current().is_symbol("]") || current().is_symbol(","); };
   ExprPtr first;
+  if (skip_symbol("]")) {  // nothing is the empty tuple, as odd as it is
+    first = std::make_unique<Sequence>(Expr::Kind::tuple, at);
+    return std::make_unique<Subscript>(at, std::move(expr), std::move(first));
+  }
   if (!current().is_symbol(":")) {
     first = GLM_TRY(tuple(Conditionals::yes, {}));
     if (!current().is_symbol(":")) {

@@ -47,6 +47,14 @@ void append_upper(std::string& out, char32_t c) {
   }
 }
 
+void append_title(std::string& out, char32_t c) {
+  if (c == 0xDF) {
+    out += "Ss";
+  } else {
+    append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))));
+  }
+}
+
 bool is_cased(char32_t c) {
   return is_cased_lower(c) || is_cased_upper(c);
 }
@@ -130,9 +138,9 @@ void append_text_repr(std::string& out, std::string_view text) {
 
 Status append_repr(std::string& out, const Value& value, int depth);
 
-Status append_items(std::string& out, const List& list, int depth) {
+Status append_items(std::string& out, const std::vector<Value>& items, int depth) {
   bool first = true;
-  for (const Value& item : list.items) {
+  for (const Value& item : items) {
     if (!first) out += ", ";
     first = false;
     GLM_TRY(append_repr(out, item, depth + 1));
@@ -155,11 +163,11 @@ Status append_entries(std::string& out, const Dict& dict, int depth) {
 Status append_container(std::string& out, const Value& value, int depth) {
   if (value.is(Kind::list)) {
     out += "[";
-    GLM_TRY(append_items(out, value.items(), depth));
+    GLM_TRY(append_items(out, value.items().items, depth));
     out += "]";
   } else if (value.is(Kind::tuple)) {
     out += "(";
-    GLM_TRY(append_items(out, value.items(), depth));
+    GLM_TRY(append_items(out, value.items().items, depth));
     out += value.items().items.size() == 1 ? ",)" : ")";
   } else if (value.is(Kind::dict)) {
     out += "{";
@@ -170,6 +178,18 @@ Status append_container(std::string& out, const Value& value, int depth) {
     GLM_TRY(append_entries(out, value.as<Space>().attributes, depth));
     out += "}>";
   }
+  return Ok{};
+}
+
+Status append_view(std::string& out, const View& view, std::string_view name, int depth) {
+  if (view.of == View::Of::range) {
+    out += fmt::format("range({}, {}", int_text(view.start), int_text(view.stop));
+    out += view.step == 1 ? ")" : fmt::format(", {})", int_text(view.step));
+    return Ok{};
+  }
+  out.append(name).append("([");
+  GLM_TRY(append_items(out, view.items, depth));
+  out += "])";
   return Ok{};
 }
 
@@ -200,8 +220,12 @@ Status append_repr(std::string& out, const Value& value, int depth) {
       out += float_repr(value.real());
       return Ok{};
     case Kind::text:
+      if (value.is_markup()) out += "Markup(";
       append_text_repr(out, value.text());
+      if (value.is_markup()) out += ")";
       return Ok{};
+    case Kind::view:
+      return append_view(out, value.as<View>(), type_name(value), depth);
     case Kind::list:
     case Kind::tuple:
     case Kind::dict:
@@ -210,6 +234,7 @@ Status append_repr(std::string& out, const Value& value, int depth) {
     case Kind::macro:
     case Kind::loop:
     case Kind::function:
+    case Kind::iterator:
       out += fmt::format("<{}>", type_name(value));
       return Ok{};
   }
@@ -271,6 +296,32 @@ Result<std::string> to_text(const Value& value) {
   return to_repr(value);
 }
 
+std::string escape_html(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out.push_back(c);
+    }
+  }
+  return out;
+}
+
 bool is_python_space(char32_t c) {
   return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
 }
@@ -297,13 +348,33 @@ std::string upper(std::string_view text) {
   return out;
 }
 
+std::string casefold(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8Step step = utf8_character(text, at);
+    std::array<utf8proc_int32_t, 8> folded{};
+    int boundary = 0;
+    const auto count =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(step.code_point), folded.data(),
+                                folded.size(), UTF8PROC_CASEFOLD, &boundary);
+    if (count < 1 || count > static_cast<utf8proc_ssize_t>(folded.size())) {
+      append_utf8(out, step.code_point);
+    } else {
+      for (utf8proc_ssize_t i = 0; i < count; ++i) {
+        append_utf8(out, static_cast<char32_t>(folded[static_cast<std::size_t>(i)]));
+      }
+    }
+    at += step.length_bytes;
+  }
+  return out;
+}
+
 std::string capitalize(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
     const Utf8Step step = utf8_character(text, at);
     if (at == 0) {
-      append_utf8(out, static_cast<char32_t>(
-                           utf8proc_totitle(static_cast<utf8proc_int32_t>(step.code_point))));
+      append_title(out, step.code_point);
     } else {
       append_lower_at(out, text, at, step);
     }
@@ -320,8 +391,7 @@ std::string title(std::string_view text) {
     if (in_word) {
       append_lower_at(out, text, at, step);
     } else {
-      append_utf8(out, static_cast<char32_t>(
-                           utf8proc_totitle(static_cast<utf8proc_int32_t>(step.code_point))));
+      append_title(out, step.code_point);
     }
     in_word = is_cased(step.code_point);
     at += step.length_bytes;

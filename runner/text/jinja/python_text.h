@@ -14,6 +14,9 @@ std::string float_repr(double value);  // "1.0", "1e-05", "inf"
 
 // str(value); undefined is empty. Errc::exhausted: data in circles.
 Result<std::string> to_text(const Value& value);
+
+// "&lt;" for "<", and so for & > " '.
+std::string escape_html(std::string_view text);
 // repr(value)
 Result<std::string> to_repr(const Value& value);
 
@@ -21,6 +24,7 @@ bool is_python_space(char32_t c);
 
 std::string lower(std::string_view text);
 std::string upper(std::string_view text);
+std::string casefold(std::string_view text);
 std::string capitalize(std::string_view text);
 std::string title(std::string_view text);  // Python's: every run of letters
 

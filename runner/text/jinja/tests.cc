@@ -33,19 +33,20 @@ Answer is_number(Engine&, const Value& self, const Arguments& arguments) {
 Answer is_sequence(Engine&, const Value& self, const Arguments& arguments) {
   GLM_TRY(arguments.bind("sequence", {}, 0));
   // Whatever has a length and items: mappings too, and undefined values, which have none of them.
+  const bool range = self.is(Kind::view) && self.as<View>().of == View::Of::range;
   return self.is_sequence() || self.is(Kind::text) || self.is(Kind::dict) ||
-         self.is(Kind::undefined);
+         self.is(Kind::undefined) || range;
 }
 
 Answer is_iterable(Engine&, const Value& self, const Arguments& arguments) {
   GLM_TRY(arguments.bind("iterable", {}, 0));
-  return self.is_sequence() || self.is(Kind::text) || self.is(Kind::dict) ||
-         self.is(Kind::undefined) || self.is(Kind::loop);
+  return iterable(self) || self.is(Kind::loop);
 }
 
 Answer is_callable(Engine&, const Value& self, const Arguments& arguments) {
   GLM_TRY(arguments.bind("callable", {}, 0));
-  return self.is(Kind::macro) || self.is(Kind::function) || self.is(Kind::loop);
+  return self.is(Kind::macro) || self.is(Kind::function) || self.is(Kind::loop) ||
+         self.is(Kind::undefined);  // which complains when it is called
 }
 
 template <std::string (*convert)(std::string_view), bool (*other)(char32_t)>
@@ -94,9 +95,9 @@ Answer is_test(Engine&, const Value& self, const Arguments& arguments) {
   return self.is(Kind::text) && find_test(self.text()) != nullptr;
 }
 
-Answer never(Engine&, const Value&, const Arguments& arguments) {
-  GLM_TRY(arguments.bind("test", {}, 0));
-  return false;
+Answer is_escaped(Engine&, const Value& self, const Arguments& arguments) {
+  GLM_TRY(arguments.bind("escaped", {}, 0));
+  return self.is_markup();
 }
 
 Answer is_equal(Engine&, const Value& self, const Arguments& arguments) {
@@ -140,7 +141,7 @@ constexpr Builtin<NativeTest> kTests[] = {
     {"divisibleby", &is_divisible},
     {"eq", &is_equal},
     {"equalto", &is_equal},
-    {"escaped", &never},
+    {"escaped", &is_escaped},
     {"even", &is_remainder<0>},
     {"false", &is_literally<false>},
     {"filter", &is_filter},

@@ -25,8 +25,8 @@ struct Directive {
 
 class Formatter {
  public:
-  Formatter(Room& room, std::string_view format, const Value& values)
-      : room_(room), format_(format), values_(values) {}
+  Formatter(Room& room, const Value& format, const Value& values)
+      : room_(room), markup_(format.is_markup()), format_(format.text()), values_(values) {}
 
   Result<Value> run() {
     while (at_ < format_.size()) {
@@ -37,11 +37,16 @@ class Formatter {
       GLM_TRY(directive());
       GLM_TRY(room_.meter.text(out_.size()));
     }
-    if (values_.is(Kind::tuple) && used_ < values_.items().items.size()) {
+    // What has items by key may be left unused.
+    const bool mapping = values_.is(Kind::dict) || values_.is(Kind::list) ||
+                         values_.is(Kind::view) || values_.is(Kind::undefined);
+    const bool unused =
+        values_.is(Kind::tuple) ? used_ < values_.items().items.size() : !mapping && used_ == 0;
+    if (unused) {
       return make_error(Errc::invalid_argument,
                         "not all arguments converted during string formatting");
     }
-    return Value::text(std::move(out_));
+    return Value::text(std::move(out_)).as_markup(markup_);
   }
 
  private:
@@ -142,6 +147,7 @@ class Formatter {
       case 's':
       case 'r': {
         std::string text = GLM_TRY(how.conversion == 's' ? to_text(value) : to_repr(value));
+        if (markup_ && !(how.conversion == 's' && value.is_markup())) text = escape_html(text);
         if (how.precision < 0) return text;
         std::size_t end = 0;
         for (int i = 0; i < how.precision && end < text.size(); ++i) {
@@ -226,6 +232,7 @@ class Formatter {
   }
 
   Room& room_;
+  bool markup_;
   std::string_view format_;
   const Value& values_;
   std::size_t at_ = 0;
@@ -236,7 +243,7 @@ class Formatter {
 }  // namespace
 
 Result<Value> percent_format(Room& room, const Value& format, const Value& values) {
-  return Formatter(room, format.text(), values).run();
+  return Formatter(room, format, values).run();
 }
 
 }  // namespace glm::runner::jinja

@@ -391,7 +391,7 @@ Made isascii_method(Engine&, const Value& self, const Arguments&) {
 
 constexpr Builtin<Native> kTextMethods[] = {
     {"capitalize", &convert_method<capitalize>},
-    {"casefold", &convert_method<lower>},
+    {"casefold", &convert_method<casefold>},
     {"center", &pad_method<Align::center>},
     {"count", &count_method},
     {"endswith", &affix_method<End::right>},

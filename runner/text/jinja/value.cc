@@ -64,6 +64,12 @@ Value Value::object(Kind kind, Object* object) {
   return out;
 }
 
+Value Value::as_markup(bool markup) const {
+  Value out = *this;
+  out.markup_ = markup && kind_ == Kind::text;
+  return out;
+}
+
 bool Value::is_number() const {
   return is_integral() || kind_ == Kind::real;
 }
@@ -160,12 +166,27 @@ std::string_view type_name(const Value& value) {
       return "LoopContext";
     case Kind::function:
       return "function";
+    case Kind::view:
+      switch (value.as<View>().of) {
+        case View::Of::keys:
+          return "dict_keys";
+        case View::Of::values:
+          return "dict_values";
+        case View::Of::items:
+          return "dict_items";
+        case View::Of::range:
+          return "range";
+      }
+      break;
+    case Kind::iterator:
+      return "generator";
   }
   return "object";
 }
 
 bool hashable(const Value& value, int depth) {
   if (value.is(Kind::list) || value.is(Kind::dict) || depth > kNestingMax) return false;
+  if (value.is(Kind::view)) return value.as<View>().of == View::Of::range;
   if (!value.is(Kind::tuple)) return true;
   return std::all_of(value.items().items.begin(), value.items().items.end(),
                      [&](const Value& item) { return hashable(item, depth + 1); });

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -43,6 +44,8 @@ enum class Kind : std::uint8_t {
   macro,
   loop,
   function,
+  view,      // dict.keys() and its like, range(): iterated as often as one likes
+  iterator,  // what map, select and their like give: iterated once, and always true
 };
 
 class Value {
@@ -80,10 +83,16 @@ class Value {
   }
   const void* identity() const;  // of the container or object
 
+  // Text that the filter "safe" or "escape" went over, Python's Markup: joined with other text, it
+  // escapes that.
+  bool is_markup() const { return markup_; }
+  Value as_markup(bool markup = true) const;
+
  private:
   explicit Value(Kind kind) : kind_(kind) {}
 
   Kind kind_ = Kind::missing;
+  bool markup_ = false;
   union {
     bool boolean_;
     Int integer_ = 0;
@@ -123,6 +132,20 @@ struct Space final : Object {
   Dict attributes;
 };
 
+struct View final : Object {
+  enum class Of { keys, values, items, range };
+  Of of = Of::keys;
+  std::vector<Value> items;
+  Int start = 0, stop = 0, step = 1;  // of a range
+};
+
+struct Iterator final : Object {
+  std::vector<Value> items;
+  std::size_t next = 0;
+  // Filters are lazy in Python: what goes wrong in one is an error when its items are wanted.
+  std::optional<Error> failure;
+};
+
 // Owns everything of one rendering that is not text.
 class Heap {
  public:
@@ -135,6 +158,22 @@ class Heap {
   }
   Value list(std::vector<Value> items) { return Value::list(make<List>(List{std::move(items)})); }
   Value tuple(std::vector<Value> items) { return Value::tuple(make<List>(List{std::move(items)})); }
+  Value view(View::Of of, std::vector<Value> items) {
+    View* view = make<View>();
+    view->of = of;
+    view->items = std::move(items);
+    return Value::object(Kind::view, view);
+  }
+  // Of the items, or of the reason why there are none.
+  Value iterator(Result<std::vector<Value>> items) {
+    Iterator* iterator = make<Iterator>();
+    if (items.ok()) {
+      iterator->items = *std::move(items);
+    } else {
+      iterator->failure = std::move(items).error();
+    }
+    return Value::object(Kind::iterator, iterator);
+  }
 
  private:
   std::vector<std::shared_ptr<void>> owned_;

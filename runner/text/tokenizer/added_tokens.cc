@@ -1,6 +1,7 @@
 #include "runner/text/tokenizer/added_tokens.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "runner/text/utf8.h"
 
@@ -36,7 +37,7 @@ std::size_t spaces_after(std::string_view text, std::size_t at) {
   return at;
 }
 
-Result<AddedToken> parse_added_token(const Json& entry, const Vocabulary& vocabulary) {
+Result<AddedToken> parse_added_token(const Json& entry) {
   AddedToken token;
   token.content = GLM_TRY(text_field(entry, "content"));
   if (token.content.size() > kContentMaxBytes) {
@@ -48,8 +49,7 @@ Result<AddedToken> parse_added_token(const Json& entry, const Vocabulary& vocabu
   token.lstrip = GLM_TRY(flag_field(entry, "lstrip", false));
   token.rstrip = GLM_TRY(flag_field(entry, "rstrip", false));
   token.normalized = GLM_TRY(flag_field(entry, "normalized", !token.special));
-  const std::int32_t id = GLM_TRY(id_value(member(entry, "id")));
-  token.id = vocabulary.id_of(token.content).value_or(id);
+  token.id = GLM_TRY(id_value(member(entry, "id")));
   return token;
 }
 
@@ -59,10 +59,20 @@ Result<std::vector<AddedToken>> parse_added_tokens(const Json& list, const Vocab
   std::vector<AddedToken> tokens;
   if (list.is_null()) return tokens;
   if (!list.is_array()) return make_error(Errc::corrupt, "added_tokens is not a list");
-  for (const Json& entry : list) {
-    AddedToken token = GLM_TRY(
-        parse_added_token(entry, vocabulary).with(fmt::format("added_tokens[{}]", tokens.size())));
-    if (!token.content.empty()) tokens.push_back(std::move(token));
+  std::unordered_map<std::string, std::size_t> known;  // where in `tokens`
+  auto next_id = static_cast<std::int32_t>(vocabulary.count());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    AddedToken token = GLM_TRY(parse_added_token(list[i]).with(fmt::format("added_tokens[{}]", i)));
+    if (token.content.empty()) continue;
+    const auto [entry, is_new] = known.emplace(token.content, tokens.size());
+    if (!is_new) {  // the later description counts
+      token.id = tokens[entry->second].id;
+      tokens[entry->second] = std::move(token);
+      continue;
+    }
+    const auto id = vocabulary.id_of(token.content);
+    token.id = id ? *id : next_id++;
+    tokens.push_back(std::move(token));
   }
   return tokens;
 }

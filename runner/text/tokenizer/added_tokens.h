@@ -31,7 +31,8 @@ struct AddedToken {
   bool special = false;
 };
 
-// Reads the list; where the model's vocabulary knows a token already, its id counts.
+// Reads the list. Ids are given out as the reference does it, whatever the file says: the
+// vocabulary's where it knows the token, or else the next one behind its count of tokens.
 Result<std::vector<AddedToken>> parse_added_tokens(const Json& list, const Vocabulary& vocabulary);
 
 class AddedTokenMatcher {

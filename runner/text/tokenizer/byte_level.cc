@@ -18,23 +18,24 @@ class ByteLevel final : public PreTokenizer {
 
   ByteLevel(Prefix prefix, std::optional<Regex> rule) : prefix_(prefix), rule_(std::move(rule)) {}
 
-  void cut(std::string_view text, const PieceSink& sink) const override {
-    if (prefix_ == Prefix::space && !text.starts_with(' ')) {
+  void cut(const Piece& piece, const PieceSink& sink) const override {
+    if (prefix_ == Prefix::space && !piece.text.starts_with(' ')) {
       std::string prefixed = " ";
-      cut_prefixed(prefixed.append(text), sink);
+      cut_prefixed({prefixed.append(piece.text), piece.start_bytes}, sink);
     } else {
-      cut_prefixed(text, sink);
+      cut_prefixed(piece, sink);
     }
   }
 
  private:
-  void cut_prefixed(std::string_view text, const PieceSink& sink) const {
+  void cut_prefixed(const Piece& piece, const PieceSink& sink) const {
+    const std::string_view text = piece.text;
     std::string characters;
     const auto emit = [&](std::size_t first, std::size_t end) {
       if (first == end) return;
       characters.clear();
       append_byte_characters(characters, text.substr(first, end - first));
-      sink(characters);
+      sink({characters, piece.part(first, end).start_bytes});
     };
     std::size_t done = 0;
     if (rule_) {

@@ -1,5 +1,7 @@
 #include "runner/text/tokenizer/json_fields.h"
 
+#include "runner/text/utf8.h"
+
 namespace glm::runner::tokenizing {
 
 const Json& member(const Json& object, const char* key) {
@@ -21,6 +23,25 @@ Result<std::string> text_field(const Json& object, const char* key) {
                       value.is_null() ? "missing" : value.type_name());
   }
   return value.get<std::string>();
+}
+
+Result<std::string> character_field(const Json& object, const char* key) {
+  std::string text = GLM_TRY(text_field(object, key));
+  if (text.empty() || utf8_character(text, 0).length_bytes != text.size()) {
+    return make_error(Errc::corrupt, "{} is '{}', wanted one character", key, text);
+  }
+  return text;
+}
+
+Result<std::size_t> count_field(const Json& object, const char* key, std::size_t fallback) {
+  const Json& value = member(object, key);
+  if (value.is_null()) return fallback;
+  if (!value.is_number_unsigned() ||
+      value.get<std::uint64_t>() > static_cast<std::uint64_t>(kTokensMax)) {
+    return make_error(Errc::corrupt, "{} is {}, wanted a number in [0, {}]", key, value.dump(),
+                      kTokensMax);
+  }
+  return value.get<std::size_t>();
 }
 
 Result<bool> flag_field(const Json& object, const char* key, bool fallback) {

@@ -12,6 +12,8 @@ namespace glm::runner::tokenizing {
 
 using Json = nlohmann::json;
 
+inline constexpr std::int32_t kTokensMax = 4 << 20;
+
 // A member, or null where it is absent.
 const Json& member(const Json& object, const char* key);
 
@@ -19,11 +21,13 @@ const Json& member(const Json& object, const char* key);
 std::string type_of(const Json& component);
 
 Result<std::string> text_field(const Json& object, const char* key);
+// A text of exactly one character.
+Result<std::string> character_field(const Json& object, const char* key);
+// A number of things, at most kTokensMax.
+Result<std::size_t> count_field(const Json& object, const char* key, std::size_t fallback);
 Result<bool> flag_field(const Json& object, const char* key, bool fallback);
 
 // A token id that may become an index.
 Result<std::int32_t> id_value(const Json& value);
-
-inline constexpr std::int32_t kTokensMax = 4 << 20;
 
 }  // namespace glm::runner::tokenizing

@@ -29,6 +29,12 @@ using MadeTokenModel = Result<std::unique_ptr<TokenModel>>;
 MadeTokenModel make_token_model(const Json& component);
 
 // The rows of the table in model.cc.
-MadeTokenModel make_bpe(const Json& component);  // bpe.cc
+MadeTokenModel make_bpe(const Json& component);         // bpe.cc
+MadeTokenModel make_unigram(const Json& component);     // unigram.cc
+MadeTokenModel make_word_level(const Json& component);  // word_level.cc
+MadeTokenModel make_word_piece(const Json& component);  // word_piece.cc
+
+// "unk_token" of the last two; Errc::corrupt where the vocabulary lacks it.
+Result<std::int32_t> unknown_token(const Json& component, const Vocabulary& vocabulary);
 
 }  // namespace glm::runner::tokenizing

@@ -42,10 +42,44 @@ Result<Affixes> parse_template(const Json& component) {
   return affixes;
 }
 
+Result<Affixes> parse_byte_level(const Json&) {
+  return Affixes{};
+}
+
+// ["[CLS]", 101]
+Result<std::int32_t> named_id(const Json& component, const char* key) {
+  const Json& pair = member(component, key);
+  if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string()) {
+    return make_error(Errc::corrupt, "{} is not [\"token\", id]", key);
+  }
+  return id_value(pair[1]).with(key);
+}
+
+// BERT and RoBERTa: a token on either side.
+Result<Affixes> parse_pair(const Json& component) {
+  Affixes affixes;
+  affixes.before.push_back(GLM_TRY(named_id(component, "cls")));
+  affixes.after.push_back(GLM_TRY(named_id(component, "sep")));
+  return affixes;
+}
+
+struct Row {
+  const char* type;
+  Result<Affixes> (*parse)(const Json&);
+};
+
+constexpr Row kPostProcessors[] = {
+    {"BertProcessing", &parse_pair},
+    {"ByteLevel", &parse_byte_level},
+    {"RobertaProcessing", &parse_pair},
+    {"TemplateProcessing", &parse_template},
+};
+
 Result<Affixes> parse_one(const Json& component) {
   const std::string type = type_of(component);
-  if (type == "ByteLevel") return Affixes{};
-  if (type == "TemplateProcessing") return parse_template(component).with(type);
+  for (const Row& row : kPostProcessors) {
+    if (type == row.type) return row.parse(component).with(type);
+  }
   return make_error(Errc::unsupported, "type '{}' is not supported", type);
 }
 

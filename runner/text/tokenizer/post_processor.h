@@ -13,8 +13,8 @@ struct Affixes {
   std::vector<std::int32_t> before, after;
 };
 
-// ByteLevel (which changes offsets only), TemplateProcessing, and sequences of them; empty for a
-// null component. Errc::unsupported names the type.
+// ByteLevel (which changes offsets only), TemplateProcessing, BertProcessing, RobertaProcessing,
+// and sequences of them; empty for a null component. Errc::unsupported names the type.
 Result<Affixes> parse_post_processor(const Json& component);
 
 }  // namespace glm::runner::tokenizing

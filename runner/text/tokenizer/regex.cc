@@ -155,20 +155,6 @@ Result<Regex> Regex::compile(std::string_view pattern) {
   return Regex(std::move(code));
 }
 
-Result<Regex> Regex::literal(std::string_view text) {
-  std::string quoted;
-  for (const char c : text) {
-    const bool plain = (static_cast<unsigned char>(c) & 0x80) != 0 || c == ' ' ||
-                       (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-    if (plain) {
-      quoted.push_back(c);
-    } else {
-      fmt::format_to(std::back_inserter(quoted), "\\x{{{:x}}}", static_cast<unsigned char>(c));
-    }
-  }
-  return compile(quoted);
-}
-
 std::optional<Span> Regex::Scan::next() {
   Workspace& space = workspace();
   while (at_ <= subject_.size()) {

@@ -24,8 +24,6 @@ class Regex {
  public:
   // Errc::unsupported with PCRE2's reason and the offset.
   static Result<Regex> compile(std::string_view pattern);
-  // Matches the text itself.
-  static Result<Regex> literal(std::string_view text);
 
   // Successive matches in well-formed UTF-8. A pattern that exhausts the matcher's limits (an
   // exponential one) finds nothing more, so that the rest of the text stays one piece.

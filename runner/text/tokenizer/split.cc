@@ -7,7 +7,8 @@
 namespace glm::runner::tokenizing {
 
 void PieceMaker::emit(Span span) {
-  if (span.end > span.first) sink_(text_.substr(span.first, span.end - span.first));
+  if (span.end <= span.first) return;
+  sink_(piece_.part(span.first, span.end));
 }
 
 void PieceMaker::flush() {
@@ -47,16 +48,17 @@ class Split final : public PreTokenizer {
  public:
   enum class Sense { matches, gaps };
 
-  Split(Regex pattern, SplitBehavior behavior, Sense sense)
+  Split(Pattern pattern, SplitBehavior behavior, Sense sense)
       : pattern_(std::move(pattern)), behavior_(behavior), sense_(sense) {}
 
-  void cut(std::string_view text, const PieceSink& sink) const override {
-    PieceMaker maker(behavior_, text, sink);
+  void cut(const Piece& piece, const PieceSink& sink) const override {
+    const std::string_view text = piece.text;
+    PieceMaker maker(behavior_, piece, sink);
     const auto add = [&](Span span, bool match) {
       maker.add({span, match == (sense_ == Sense::matches)});
     };
     std::size_t done = 0;
-    Regex::Scan scan(pattern_, text);
+    Pattern::Scan scan(pattern_, text);
     while (const auto found = scan.next()) {
       if (found->first > done) add({done, found->first}, false);
       add(*found, true);
@@ -67,7 +69,7 @@ class Split final : public PreTokenizer {
   }
 
  private:
-  Regex pattern_;
+  Pattern pattern_;
   SplitBehavior behavior_;
   Sense sense_;
 };
@@ -87,16 +89,21 @@ constexpr BehaviorName kBehaviors[] = {
 
 }  // namespace
 
-MadePreTokenizer make_split(const Json& component) {
-  Regex pattern = GLM_TRY(pattern_field(component));
-  const bool invert = GLM_TRY(flag_field(component, "invert", false));
+Result<SplitBehavior> behavior_field(const Json& component, std::optional<SplitBehavior> fallback) {
+  if (fallback && member(component, "behavior").is_null()) return *fallback;
   const std::string name = GLM_TRY(text_field(component, "behavior"));
   for (const BehaviorName& row : kBehaviors) {
-    if (name != row.name) continue;
-    return std::make_unique<Split>(std::move(pattern), row.behavior,
-                                   invert ? Split::Sense::gaps : Split::Sense::matches);
+    if (name == row.name) return row.behavior;
   }
   return make_error(Errc::unsupported, "behavior '{}' is not supported", name);
+}
+
+MadePreTokenizer make_split(const Json& component) {
+  Pattern pattern = GLM_TRY(pattern_field(component));
+  const bool invert = GLM_TRY(flag_field(component, "invert", false));
+  const SplitBehavior behavior = GLM_TRY(behavior_field(component, std::nullopt));
+  return std::make_unique<Split>(std::move(pattern), behavior,
+                                 invert ? Split::Sense::gaps : Split::Sense::matches);
 }
 
 }  // namespace glm::runner::tokenizing

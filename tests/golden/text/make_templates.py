@@ -16,6 +16,8 @@ import jinja2
 import jinja2.ext
 import jinja2.sandbox
 
+import random_templates
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
 
@@ -49,6 +51,37 @@ def environment():
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = strftime_now
     return env
+
+
+# The structure of other families' templates, over conversations of ours; what Jinja gives is the golden.
+def structures():
+    call_one = {"role": "assistant", "content": "", "tool_calls": [call("get_weather", "abcdefghi", city="Paris \u00e9", days=2)]}
+    call_two = {"role": "assistant", "content": "Both.", "reasoning_content": "why", "tool_calls": [
+        call("get_weather", "abcdefghi", city="Rome", opts={"n": None, "b": True, "x": 1.0}), call("f", "123456789")]}
+    result = {"role": "tool", "content": "18C", "tool_call_id": "abcdefghi"}
+    result_two = {"role": "tool", "content": "{\"t\": 22}", "tool_call_id": "123456789"}
+    system = {"role": "system", "content": " You are terse.\n"}
+    user, answer = {"role": "user", "content": " Hi <b> \u4f60 \n"}, {"role": "assistant", "content": " Hello. "}
+    inline = {"role": "assistant", "content": "<think>\nhm\n</think>\n\nYes"}
+    oddities = {"type": "function", "function": {"name": "odd", "description": "Odd", "return": {"type": "null"}, "parameters": {
+        "type": "object", "required": ["a"], "properties": {
+            "a": {"type": "array", "items": {"type": "object", "properties": {"k": {"type": "boolean"}}}}, "b": {"type": ["string", "null"]},
+            "c": {"oneOf": [{"type": "string", "enum": ["x", "y"]}, {"type": "number", "default": 1.5}]},
+            "d": {"type": "string", "default": "z", "description": "D"}, "e": {"type": "array"}, "f": {"type": "array", "items": {"type": "integer"}}}}}}
+    conversations = {
+        "one": [user], "system": [system, user], "turns": [system, user, answer, user], "inline": [user, inline, user, inline],
+        "call": [user, call_one, result], "calls": [system, user, call_two, result, result_two, answer, user],
+        "after": [user, call_one, result, answer], "thought": [user, TWO_TURNS[1]], "two_users": [user, user],
+        "developer": [{"role": "developer", "content": "Dev."}, user], "null": [user, {"role": "assistant", "content": None}]}
+    settings = {"": {}, "tools": {"tools": [WEATHER]}, "odd": {"tools": [WEATHER, oddities, {"type": "function", "function": {"name": "n", "description": ""}}]},
+                "off": {"enable_thinking": False, "add_generation_prompt": False, "in_user": False, "tools": [WEATHER]},
+                "more": {"builtin_tools": ["get_weather", "code_interpreter"], "reasoning_effort": "high", "today": "1 Jan"}}
+    for family in ("qwen3", "llama3", "deepseek_v3", "mistral", "gpt_oss"):
+        for name, messages in conversations.items():
+            for setting, extra in settings.items():
+                if setting in ("", "tools") or (len(name) + len(setting)) % 2:
+                    yield f"{family}_{name}_{setting}".rstrip("_"), family, {
+                        "messages": messages, "tools": None, "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>", **extra}
 
 
 DATA = {
@@ -119,6 +152,12 @@ LINES = r"""
 {{ 'a' if 'k' in deep and deep.k is iterable and deep.k is not string else 'b' }} {{ 'a' if not (1 and 0) or 0 else 'b' }} {{ (1, 2) | first }} {{ [1, [2, [3]]] }} {{ {'a': {'b': 1}}.a.b }} {{ 'x' in ['x'] and 'y' not in ['x'] }} {{ -n }} {{ +n }} {{ - -n }} {{ -f ** 2 }} {{ 'a' ~ 'b' == 'ab' }} {{ 1 ~ 2 + 3 ~ 4 }}
 {%- if n > 5 and n < 10 %} in{% elif n == 0 %} zero{% else %} out{% endif %}{% if missing %}x{% elif none %}y{% endif %}{% if list %}L{% endif %}{% if not empty %}E{% endif %} {% print n, s %} {% raw %}{{ raw }} {% x %}{% endraw %}
 {{ raise_exception is callable }} {{ strftime_now('%%') }} {{ namespace is defined }} {{ n is defined and n is not none }} {{ [n, s] | string }} {{ true }} {{ True }} {{ None }} {{ false }} {{ 10 is divisibleby 5 }} {{ '' is defined }} {{ n is eq(7) }} {{ [1,2] is sameas [1,2] }}
+{{ d.keys() }}{{ d.values() }}{{ d.items() }}{{ range(1, 9, 3) }}{{ range(9)[2:8:2] }}{{ range(5)[-1] }}{{ d.items()[0] is defined }}{{ d.keys() == {'a': 0, 'b': 1, 'C': 2}.keys() }}{{ 'a' in d.keys() }}{{ d.keys() | length }}{{ d.keys() is sequence }}{{ range(3) is sequence }}{{ not {}.items() }}{{ range(2) == range(0, 2) }}
+{% set g = list | select('gt', 9) %}{{ 'yes' if g else 'no' }}{{ g | list }}{% set m = words | map('upper') %}{{ m | first }}{{ m | first }}{{ m | list }}{{ m | list }}{% set s3 = words | select %}{{ 'fig' in s3 }}{{ s3 | list }}{{ g is sequence }}{{ g is iterable }}{{ g[0] is defined }}
+{{ none | map('x', nofilter) | list }}{{ false | selectattr('a') | list }}{{ 0 | select('notest') | list }}{{ (5 | unique) is defined }}{{ words | reverse | list }}{{ words | map('upper') | reverse }}{% for a in words | map('length') %}{{ loop.length }}{{ a }}{% endfor %}
+{{ '<a>' | safe + '<b>' }}{{ '<b>' + '<a>' | safe }}{{ '<a>' | safe ~ '<b>' }}{{ ['<' | safe] }}{{ ('<a>' | e) + '&' }}{{ '&' | e | e }}{{ '&' | e | forceescape }}{{ '<' | safe is escaped }}{{ '<' is escaped }}{{ ('<%s>' | safe) % '&' }}{{ ('<{}>' | safe).format('&') }}{{ ('a' | safe).join(['<', '>']) }}{{ ('<a>' | safe)[1:] + '<' }}{{ (' <a> ' | safe | trim) + '<' }}{{ ('<a>' | safe | upper) + '<' }}{{ ('<a>' | safe | replace('a', '<')) + '<' }}{{ ('a,b' | safe).split(',')[0] + '<' }}{{ ('<' | safe) * 2 + '<' }}{{ d | tojson | safe }}{{ ('x' | safe).ljust(3, '&') if false else '' }}{{ ('ab' | safe).replace('a', '<') }}
+{% for a in [1, 2] %}{% if a %}{% continue %}{% endif %}x{% else %}never done{% endfor %} {% for a in [1, 2] %}{% if a > 1 %}{% break %}{% endif %}y{% else %}no{% endfor %} {% for a in [1] %}{% break %}{% else %}broken{% endfor %}
+{{ people | sort(attribute='age,name') | map(attribute='name') | join(',') }} {{ people | sort(attribute='age,name', reverse=true) | map(attribute='name') | join(',') }} {{ [none, none] | sort }} {{ people | min(attribute='zz') == people[0] if false else [5] | min }} {{ {'a b': 'c/d', 'e': 1} | urlencode }} {{ 'ß'.title() }}{{ 'ß'.capitalize() }}{{ 'Straße'.casefold() }}{{ 'ß' | upper }} {{ -0.5 | round(0, 'ceil') }} {{ missing is callable }} {{ '%s' % [1] }} {{ 'x' % [1] }}
 {% set x1 = [1, 2] %}{% set y1 = x1 %}{{ y1 is sameas x1 }} {% set a, b, c = 'xyz' %}{{ c }}{{ b }}{{ a }} {% set dd = dict(d, new=1) %}{{ dd }} {{ d }} {% for a, b in {'k': 'v'}.items() %}{{ a ~ b }}{% endfor %} {{ (d.items() | list)[0][1] }} {{ d.values() | sum if false else '' }}
 """
 
@@ -180,6 +219,22 @@ FAILING = r"""
 {{ d['a'].b.c }}
 {% set true = 1 %}
 {{ loop.index }}
+{{ 5 | unique | list }}
+{{ list | select | length }}
+{{ list | map('string') | last }}
+{{ list | map('nofilter') | list }}
+{{ n[1:] }}
+{{ d[1:] }}
+{{ missing[1:] }}
+{{ 'x' % 5 }}
+{{ d.keys() | tojson }}
+{{ range(3) | tojson }}
+{{ d.values() + [1] }}
+{{ 5 | indent }}
+{{ n | truncate(1) }}
+{% filter length %}x{% endfilter %}
+{{ missing | indent }}
+{{ namespace(missing) }}
 """.strip("\n").split("\n")
 
 WHITESPACE = [
@@ -222,8 +277,8 @@ WEATHER = {"type": "function", "function": {"name": "get_weather", "description"
     "required": ["city"]}}}
 
 
-def call(name, **arguments):
-    return {"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}}
+def call(name, id="1", **arguments):
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 TWO_TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "reasoning_content": "greet back", "content": "Hello."},
@@ -329,6 +384,12 @@ def main():
             context = {"add_generation_prompt": True, "tools": None, **context}
             case = add(f"{layout}_{name}", (ROOT / path).read_text(), context, path)
             assert case.get("want") == want, (layout, name, case.get("want"), want)
+    for name, family, context in structures():
+        path = f"tests/golden/text/templates/{family}_layout.jinja"
+        add(name, (ROOT / path).read_text(), context, path)
+    for seed in random_templates.SEEDS:
+        case = add(f"random_{seed}", random_templates.template(seed), DATA)
+        case["context"] = "DATA"
     out = {"made_by": "tests/golden/text/make_templates.py", "jinja2": jinja2.__version__, "data": DATA, "cases": cases}
     path = HERE / "templates.json"
     path.write_text(json.dumps(out, ensure_ascii=True, indent=None).replace('{"name":', '\n{"name":') + "\n")

@@ -1,17 +1,22 @@
 """Makes tokenizers.json: what Hugging Face `tokenizers` answers for small tokenizers of our own.
 
-    python tests/golden/text/make_tokenizers.py           (needs `pip install tokenizers`)
+    python tests/golden/text/make_tokenizers.py                  (needs `pip install tokenizers==0.23.3`)
+    python tests/golden/text/make_tokenizers.py --show SUITE N   prints the n-th random text and its answers
+    python tests/golden/text/make_tokenizers.py --diff FILE      compares with what a failed test has written
 
-Each suite has a complete tokenizer.json and cases [text, ids, ids with special tokens]; suites that
-name a file instead of a tokenizer (the bundled tiny model) hold only the cases. Texts are random but
-seeded: assigned code points, runs of white space, digits, emoji, CJK, pieces of the added tokens.
+Each suite has a complete tokenizer.json (or names a file), a few cases to read: [text, ids, ids with
+special tokens], and for 10,000 random texts one checksum for every 50. The texts are not stored: both
+sides draw them from the same generator and the same lists, which the file carries under "alphabet"; all
+code points are assigned in Unicode 14. What a checksum covers is in answers().
 """
 
 import json
 import pathlib
 import random
+import struct
 import sys
 import unicodedata
+import zlib
 
 import tokenizers
 from tokenizers import Tokenizer, trainers
@@ -19,6 +24,7 @@ from tokenizers import Tokenizer, trainers
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
 SEED = 20261121
+TEXTS, BATCH = 10000, 50
 
 GLM = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
        r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -137,7 +143,7 @@ def suites():
     lower["added_tokens"] = [added(base, "<STOP>", normalized=True), added(base + 1, "Raw")]
     yield "normalizers", lower, ["<STOP>", "<stop>", "Raw"]
 
-    for behavior in ("Removed", "MergedWithPrevious", "Contiguous"):
+    for behavior in BEHAVIORS:
         for invert in (False, True):
             spec = train(blank(sequence(split({"Regex": r"[\s,.]|\d"}, behavior, invert),
                                         {"type": "Digits", "individual_digits": False}, byte_level())), 300)
@@ -157,8 +163,235 @@ def suites():
     plain["model"]["byte_fallback"] = True
     yield "byte_fallback", json.loads(json.dumps(plain)), ["abc", "ab", "xyz"]
 
+    yield from sentencepiece_suites()
+    yield from unigram_suites()
+    yield from word_suites()
+    yield from part_suites()
 
-# Blocks that were complete by Unicode 13, so that differing Unicode versions do not matter.
+
+def copy(spec, **parts):
+    return {**json.loads(json.dumps(spec)), **parts}
+
+
+def trained(trainer, pre_tokenizer, model, **parts):
+    """A specification around a model that was trained on the corpus."""
+    spec = blank(pre_tokenizer, parts.pop("normalizer", None))
+    spec["model"] = model
+    tokenizer = Tokenizer.from_str(json.dumps(spec))
+    tokenizer.train_from_iterator(CORPUS.splitlines(keepends=True), trainer)
+    out = json.loads(tokenizer.to_str())
+    return copy(out, **parts)
+
+
+def metaspace(scheme="always", **kw):
+    return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": True, **kw}
+
+
+def replace(pattern, content):
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def normalizers(*parts):
+    return {"type": "Sequence", "normalizers": list(parts)}
+
+
+def decoders(*parts):
+    return {"type": "Sequence", "decoders": list(parts)}
+
+
+def strip(content, start, stop):
+    return {"type": "Strip", "content": content, "start": start, "stop": stop}
+
+
+def bos(token, id):
+    return {"type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {token: {"id": token, "ids": [id], "tokens": [token]}}}
+
+
+BYTE_FALLBACK = {"type": "ByteFallback"}
+FUSE = {"type": "Fuse"}
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+SPM_SPECIALS = ["<unk>", "<s>", "</s>"]
+
+
+def sentencepiece_suites():
+    """BPE as Llama 2, Mistral and Gemma have it: "▁" for a space, bytes for what has no token."""
+    trainer = trainers.BpeTrainer(vocab_size=700, show_progress=False, special_tokens=SPM_SPECIALS + BYTES,
+                                  limit_alphabet=70)
+    base = trained(trainer, metaspace(), blank(None)["model"])
+    base["pre_tokenizer"] = None
+    base["model"].update(byte_fallback=True, fuse_unk=True, unk_token="<unk>")
+    base["added_tokens"] = [added(i, t) for i, t in enumerate(SPM_SPECIALS)]
+    base["post_processor"] = bos("<s>", 1)
+    base["decoder"] = decoders(replace({"String": "▁"}, " "), BYTE_FALLBACK, FUSE, strip(" ", 1, 0))
+    llama = normalizers({"type": "Prepend", "prepend": "▁"}, replace({"String": " "}, "▁"))
+    sought = SPM_SPECIALS + ["▁", "<0x41>", " <s>", "</s> "]
+    yield "llama2", copy(base, normalizer=llama), sought
+    legacy = copy(base, normalizer=llama)
+    for token in legacy["added_tokens"]:
+        token["normalized"] = True
+    yield "llama2_normalized", legacy, sought
+    yield "mistral", copy(base, pre_tokenizer=metaspace("first", split=False)), sought
+    gemma = copy(base, normalizer=replace({"String": " "}, "▁"),
+                 pre_tokenizer=split({"String": " "}, "MergedWithPrevious"),
+                 decoder=decoders(replace({"String": "▁"}, " "), BYTE_FALLBACK, FUSE))
+    size = len(gemma["model"]["vocab"])
+    gemma["added_tokens"] += [added(size + i, t, special=False) for i, t in enumerate(["\n\n", "▁▁", "<h1>", "\t"])]
+    yield "gemma", gemma, sought + ["\n\n", "  ", "<h1>"]
+    few = copy(base, normalizer=llama)  # some bytes have no token: unknown, and not fused
+    few["model"]["vocab"] = {t: i for i, t in enumerate(t for t in few["model"]["vocab"] if not t.startswith("<0xF"))}
+    few["model"]["fuse_unk"] = False
+    yield "llama2_few_bytes", few, sought
+    few["model"]["fuse_unk"] = True
+    few["model"]["unk_token"] = None
+    yield "llama2_no_unknown", few, sought
+
+    plain = copy(base, decoder=None)
+    plain["model"]["byte_fallback"] = False
+    for scheme in ("always", "first", "never"):
+        for splits in (True, False):
+            part = metaspace(scheme, split=splits)
+            yield f"metaspace_{scheme}_{'split' if splits else 'whole'}", copy(plain, pre_tokenizer=part, decoder=part), sought
+    old = {"type": "Metaspace", "replacement": "_", "add_prefix_space": True}
+    yield "metaspace_old", copy(plain, pre_tokenizer=old, decoder=old), sought
+    stages = sequence({"type": "WhitespaceSplit"}, metaspace("first"))
+    yield "metaspace_first_of_words", copy(plain, pre_tokenizer=stages, decoder=metaspace("first"), normalizer=normalizers(
+        {"type": "Strip", "strip_left": True, "strip_right": True}, replace({"Regex": "[ab]+"}, "c"))), sought
+
+
+def unigram_suites():
+    trainer = trainers.UnigramTrainer(vocab_size=400, show_progress=False, unk_token="<unk>",
+                                      special_tokens=SPM_SPECIALS)
+    spec = trained(trainer, metaspace(), {"type": "Unigram", "unk_id": None, "vocab": [["<unk>", 0.0]], "byte_fallback": False})
+    spec["model"]["unk_id"] = [t for t, _ in spec["model"]["vocab"]].index("<unk>")
+    base = copy(spec, decoder=metaspace(), added_tokens=[added(i, t) for i, t in enumerate(SPM_SPECIALS)],
+                post_processor=bos("<s>", 1))
+    charsmap = {"type": "Precompiled", "precompiled_charsmap": CHARSMAP}
+    sought = SPM_SPECIALS + ["e\u0301", "a\u0308b", "日本", "ａｂ", "\r\n", "👍"]
+    yield "unigram", copy(base, normalizer=normalizers(
+        charsmap, {"type": "Strip", "strip_left": False, "strip_right": True}, replace({"Regex": " {2,}"}, "▁"))), sought
+    yield "unigram_first", copy(base, normalizer=normalizers(charsmap, {"type": "Nmt"}, {"type": "NFKC"}),
+                                pre_tokenizer=sequence({"type": "WhitespaceSplit"}, metaspace("first")),
+                                decoder=metaspace("first")), sought
+    whole = copy(base, pre_tokenizer=None, normalizer=replace({"String": " "}, "▁"))
+    yield "unigram_whole", whole, sought
+    fallback = copy(whole, decoder=decoders(BYTE_FALLBACK, metaspace("never")))
+    fallback["model"]["byte_fallback"] = True
+    fallback["model"]["vocab"] += [[b, -20.0] for b in BYTES]
+    yield "unigram_bytes", fallback, sought + ["<0x41>"]
+    fallback["model"]["vocab"] = [[t, s] for t, s in fallback["model"]["vocab"] if not t.startswith("<0xF")]
+    yield "unigram_few_bytes", fallback, sought
+    ties = copy(whole, added_tokens=[], post_processor=None, decoder=FUSE)
+    ties["model"] = {"type": "Unigram", "unk_id": 1, "byte_fallback": False, "vocab": [
+        [t, s] for t, s in [("a", 1.0), ("<unk>", 0.0), ("b", 1.0), ("ab", 2.0), ("aa", 2.0), ("aaa", 3.0), ("ba", 1.5),
+                            ("abc", 0.25), ("bb", -3.5), ("▁", -1.0), ("中文", 4.0), ("é", 0.1), ("e", 0.1), ("xyz", -40.0),
+                            ("xy", 1.0), ("zx", 1.0), ("a", 0.5)]]}
+    yield "unigram_ties", ties, ["aab", "abab", "abcab", "xyzx", "xyz", "zxy", "<unk>", "c<unk>d", "aaaaaa"]
+
+
+def word_suites():
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    bert = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
+    trainer = trainers.WordPieceTrainer(vocab_size=500, show_progress=False, special_tokens=names)
+    model = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+             "vocab": {}}
+    base = trained(trainer, {"type": "BertPreTokenizer"}, model, normalizer=bert)
+    base["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
+    base["added_tokens"] = [added(i, n) for i, n in enumerate(names)]
+    base["post_processor"] = {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}
+    sought = names + ["don't", "do not", " ' ", "fox ."]
+    yield "bert", base, sought
+    cased = copy(base, normalizer={**bert, "lowercase": False}, decoder={"type": "WordPiece", "prefix": "##", "cleanup": False})
+    cased["model"]["max_input_chars_per_word"] = 7
+    yield "bert_cased", cased, sought
+    yield "bert_accents", copy(base, normalizer={**bert, "lowercase": False, "strip_accents": True, "clean_text": False}), sought
+
+    level = trainers.WordLevelTrainer(vocab_size=200, show_progress=False, special_tokens=["<unk>"])
+    simple = trained(level, {"type": "Whitespace"}, {"type": "WordLevel", "vocab": {}, "unk_token": "<unk>"}, normalizer=normalizers(
+        {"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"}))
+    simple["decoder"] = None
+    yield "word_level", simple, ["hello", "THE", "fox.jumps"]
+
+    trainer = trainers.BpeTrainer(vocab_size=420, show_progress=False, special_tokens=["<unk>"], end_of_word_suffix="</w>")
+    clip = trained(trainer, {"type": "BertPreTokenizer"}, {**blank(None)["model"], "unk_token": "<unk>", "end_of_word_suffix": "</w>"},
+                   normalizer=normalizers({"type": "NFC"}, replace({"Regex": r"\s+"}, " "), {"type": "Lowercase"}))
+    clip["decoder"] = {"type": "BPEDecoder", "suffix": "</w>"}
+    clip["post_processor"] = {"type": "RobertaProcessing", "sep": ["<unk>", 0], "cls": ["<unk>", 0], "trim_offsets": True,
+                              "add_prefix_space": False}
+    yield "end_of_word", clip, ["fox", "</w>"]
+    trainer = trainers.BpeTrainer(vocab_size=420, show_progress=False, special_tokens=["<unk>"], continuing_subword_prefix="##")
+    prefix = trained(trainer, {"type": "WhitespaceSplit"},
+                     {**blank(None)["model"], "unk_token": "<unk>", "fuse_unk": True, "continuing_subword_prefix": "##"})
+    prefix["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
+    yield "subword_prefix", prefix, ["fox", "##"]
+
+
+def part_suites():
+    """Each normalizer, pre-tokenizer and decoder by itself."""
+    base = train(blank(byte_level()), 300)
+    bert = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": False, "lowercase": False}
+    parts = {"NFC": {"type": "NFC"}, "NFD": {"type": "NFD"}, "NFKC": {"type": "NFKC"}, "NFKD": {"type": "NFKD"},
+             "Nmt": {"type": "Nmt"}, "StripAccents": normalizers({"type": "NFD"}, {"type": "StripAccents"}),
+             "Lowercase": {"type": "Lowercase"}, "Bert": bert, "Precompiled": {"type": "Precompiled", "precompiled_charsmap": CHARSMAP},
+             "StripRight": {"type": "Strip", "strip_left": False, "strip_right": True}, "Strip": {"type": "Strip", "strip_left": True, "strip_right": True},
+             "Replace": normalizers(replace({"Regex": r"(?<=\p{L})\p{N}+|^ "}, "#"), replace({"String": "##"}, ""))}
+    for name, part in parts.items():
+        spec = copy(base, normalizer=part)
+        size = len(spec["model"]["vocab"])
+        spec["added_tokens"] = [added(size, "É!", normalized=True), added(size + 1, "ﬁ", rstrip=True), added(size + 2, "the", single_word=True)]
+        yield "normalize_" + name, spec, ["É!", "é!", "E\u0301!", "ﬁ", "the", "thé", "e\u0301", "a\u0316\u0301\u0334", "\u1100\u1161\u11a8"]
+    spec = copy(base, normalizer={"type": "ByteLevel"}, pre_tokenizer=None)
+    spec["added_tokens"] = [added(len(spec["model"]["vocab"]), "naïve", normalized=True, special=False)]
+    yield "normalize_ByteLevel", spec, ["naïve", "hello the"]
+    cuts = [("Whitespace", {"type": "Whitespace"}), ("WhitespaceSplit", {"type": "WhitespaceSplit"}), ("Bert", {"type": "BertPreTokenizer"}),
+            ("Delimiter", {"type": "CharDelimiterSplit", "delimiter": "e"}), ("FixedLength", {"type": "FixedLength", "length": 3}),
+            ("Gpt2", None)]
+    cuts += [("Punctuation" + b, {"type": "Punctuation", "behavior": b}) for b in BEHAVIORS]
+    for name, part in cuts:
+        stages = sequence(part, byte_level()) if part else byte_level(use_regex=True)
+        yield "cut_" + name, copy(base, pre_tokenizer=stages), []
+    for name, part in {
+            "Ctc": {"type": "CTC", "pad_token": "<pad>", "word_delimiter_token": "|", "cleanup": True},
+            "CtcRaw": {"type": "CTC", "pad_token": "a", "word_delimiter_token": "|", "cleanup": False},
+            "Strip": strip("x", 2, 1), "Bytes": BYTE_FALLBACK, "Replace": replace({"Regex": "[a-c]+"}, "<>"),
+            "Fused": decoders(FUSE, replace({"Regex": "a|ba"}, "!"), strip("!", 1, 0), metaspace("never")),
+            "FusedStrip": decoders(BYTE_FALLBACK, FUSE, strip("x", 3, 0)),
+            "ByteLevel": decoders(byte_level(), strip("x", 1, 0)),
+            "WordPiece": {"type": "WordPiece", "prefix": "##", "cleanup": True}, "BPEDecoder": {"type": "BPEDecoder", "suffix": "</w>"},
+            "None": None}.items():
+        words = ["<unk>", "ab", "xxab", "xyx", "<pad>", "|", "▁", "▁a", "##b", "b</w>", " do not", " '", "c .", "é", "Ġx", "Ã", "©", "</w>",
+                 "xyxx"] + (BYTES[0xC0:0xC8] + BYTES[0x80:0xA0] + BYTES[0xE0:0xE8] + BYTES[0x41:0x44] if "Byte" in name or "Fused" in name else [])
+        spec = blank({"type": "WhitespaceSplit"})
+        spec["model"] = {"type": "WordLevel", "unk_token": "<unk>", "vocab": {w: i for i, w in enumerate(words)}}
+        spec["decoder"] = part
+        spec["added_tokens"] = [added(0, "<unk>"), added(len(words), "plus", special=False, normalized=True)]
+        yield "decode_" + name, spec, words
+
+
+BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
+
+# By SentencePiece's trainer with a normalization_rule_tsv of twenty rules: single characters to one, to
+# several and to none, a base with a mark, a pair of full-width letters, a line break.
+CHARSMAP = ("AAQAAAAgAAAJDQAAAQAAgAoFAADMKAIADTAAAIgFAAAnAACAzAACAIENAAAUAACAoCUAAAsAAICfDQAAJAAAgB0AAICwBQAAIgAA"
+            "gIQ0AgCMHQAAFgAAgIsJAAC9aQAAAAAAgAUAAICgDQAACQAAgIAcAgCAeQAAl5gCAKWcAwDmjAIAnLwCAID8AgAYAACArAUAAIEJ"
+            "AACsAAIAHwAAgIE9AAAbAACAvQQCAIIFAAARAACAnUQCAJAIAgCfNAIAgHkAAJEkAgAPAACAkTACAI0ZAAC9SAIAAwAAgDcAAAA2"
+            "AAAApoEAADgAAAA7AAAAqdEAAD0AAAA8AAAAPwAAAD4AAABBAAAAQAAAAEMAAABCAAAARQAAAEQAAABHAAAARgAAAEkAAABIAAAA"
+            "SwAAAEoAAABNAAAATAAAAE8AAABOAAAAUQAAAFAAAABTAAAAUgAAAFUAAABUAAAAVwAAAFYAAABZAAAAWAAAAFsAAABaAAAAXQAA"
+            "AFwAAABfAAAAXgAAAGEAAABgAAAAYwAAAGIAAABlAAAAZAAAAGcAAABmAAAAaQAAAGGEAgBrAAAAagAAAG0AAABlpAIAbwAAAG4A"
+            "AABxAAAAcAAAAHMAAAByAAAAdQAAAHQAAAB3AAAAdgAAAHkAAAB4AAAAewAAAHoAAAB9AAAAfAAAAH8AAAB+AAAAgQAAAIAAAACD"
+            "AAAAggAAAIUAAACEAAAAhwAAAIYAAACJAAAAiAAAAIsAAACKAAAAjQAAAIwAAACPAAAAjgAAAJEAAACQAAAAkwAAAJIAAACVAAAA"
+            "lAAAAJcAAACWAAAAmQAAAJgAAACbAAAAmgAAAJ0AAACcAAAAnwAAAJ4AAAChAAAAoAAAAKMAAACiAAAApQAAAKQAAACnAAAApgAA"
+            "AKkAAACoAAAAqwAAAKoAAACtAAAArAAAAK8AAACuAAAAsQAAALAAAACzAAAAsgAAALUAAAC0AAAAtwAAALYAAAC5AAAAuAAAALsA"
+            "AAC6AAAAvQAAALwAAAC/AAAAvgAAAMEAAADAAAAAwwAAAMIAAADFAAAAxAAAAMcAAADvTAEAyQAAAMgAAADChAEAw2QBAMSwAQDM"
+            "AAAAzwAAAM4AAADRAAAA0AAAANMAAADSAAAA1QAAANQAAADXAAAA1gAAANkAAADYAAAA2wAAANoAAADdAAAA3AAAAN8AAADeAAAA"
+            "4QAAAOAAAADjAAAA4gAAAOUAAADkAAAA5wAAAO+4AQDpAAAA4fwBAOIsAQDjwAEA7QAAAOwAAADmkAEA7gAAAPEAAADwAAAA8wAA"
+            "APIAAAD1AAAA9AAAAPcAAAD2AAAA8CQBAPgAAAD7AAAA+gAAAP0AAAD8AAAA/wAAAP4AAAAAIAArAC4uLgAxADEvMgBBAEFCAEUA"
+            "SgBKUABhAGUAZmkAaQBzcwDDhAA=")
+
+
+# Blocks that are drawn from more often.
 BLOCKS = [(0x20, 0x7E)] * 6 + [(0xA0, 0x17F), (0x370, 0x3FF), (0x400, 0x45F), (0x5D0, 0x5EA), (0x620, 0x64A),
                                (0x900, 0x96F), (0xAC00, 0xAC80), (0x3041, 0x30FF), (0x4E00, 0x4E80), (0x1F600, 0x1F64F),
                                (0x2000, 0x206F), (0x2150, 0x218B), (0x2460, 0x24FF), (0x300, 0x36F), (0x1D400, 0x1D455),
@@ -169,72 +402,171 @@ WORDS = ["'s", "'T", "'LL", "'\u017f", "It's", "don't", "I'M", "hello", " the", 
          "3.14", "２３", "٣٤", "½", "👨‍👩‍👧‍👦", "🇩🇪", "a\u0308", "가\u11a8", "中文。", "return 0;\n", "    ", "...\n\n", "</", "<|", "\x00"]
 
 
-def text(rng, specials):
+def ranges(points):
     out = []
-    for _ in range(rng.randint(0, 12)):
-        kind = rng.random()
-        if kind < 0.3:
-            out.append(rng.choice(WORDS))
-        elif kind < 0.5:
-            out.append("".join(rng.choices(SPACES, k=rng.randint(1, 5))))
-        elif kind < 0.6:
-            out.append(str(rng.randint(0, 10**rng.randint(1, 9))))
-        elif kind < 0.72 and specials:
-            special = rng.choice(specials)
-            out.append(special if rng.random() < 0.8 else special[:rng.randint(1, len(special))])
+    for c in points:
+        if out and out[-1][1] == c - 1:
+            out[-1][1] = c
         else:
-            first, last = rng.choice(BLOCKS)
-            chars = [chr(rng.randint(first, last)) for _ in range(rng.randint(1, 6))]
-            out.append("".join(c for c in chars if unicodedata.category(c) != "Cn"))
+            out.append([c, c])
+    return out
+
+
+def assigned():
+    if unicodedata.unidata_version != "14.0.0":
+        sys.exit("this needs a Python whose unicodedata is Unicode 14: 3.11")
+    return [c for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs", "Co")]
+
+
+def alphabet():
+    points = assigned()
+    known = set(points)
+    blocks = [r for first, last in BLOCKS for r in ranges(c for c in range(first, last + 1) if c in known)]
+    return {"words": WORDS, "spaces": SPACES, "blocks": blocks, "assigned": ranges(points)}
+
+
+class Random:
+    """SplitMix64: the same few lines are in tests/text/random_texts.h."""
+
+    def __init__(self, seed):
+        self.state = seed & (2**64 - 1)
+
+    def below(self, n):
+        self.state = (self.state + 0x9E3779B97F4A7C15) & (2**64 - 1)
+        z = self.state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+        return ((z ^ (z >> 31)) >> 11) % n
+
+
+def seed_of(name, n):
+    return (zlib.crc32(name.encode()) << 32) + n
+
+
+def draw_text(rng, alphabet, specials):
+    out = []
+    for _ in range(rng.below(13)):
+        kind = rng.below(100)
+        if kind < 25:
+            out.append(alphabet["words"][rng.below(len(alphabet["words"]))])
+        elif kind < 40:
+            for _ in range(1 + rng.below(5)):
+                out.append(alphabet["spaces"][rng.below(len(alphabet["spaces"]))])
+        elif kind < 48:
+            out.append(str(rng.below(10 ** (1 + rng.below(9)))))
+        elif kind < 60 and specials:
+            out.append(specials[rng.below(len(specials))])
+        elif kind < 78:
+            first, last = alphabet["blocks"][rng.below(len(alphabet["blocks"]))]
+            for _ in range(1 + rng.below(6)):
+                out.append(chr(first + rng.below(last - first + 1)))
+        else:
+            for _ in range(1 + rng.below(6)):
+                first, last = alphabet["assigned"][rng.below(len(alphabet["assigned"]))]
+                out.append(chr(first + rng.below(last - first + 1)))
     return "".join(out)
 
 
-def cases(tokenizer, count, specials, name):
-    rng = random.Random(f"{SEED} {name}")
-    texts = ["", " ", "\n", "a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", " " * 40, "\n" * 9, CORPUS[:500]]
-    texts += [text(rng, specials) for _ in range(count)]
+def draw_ids(rng, size):
+    return [rng.below(size + 3) for _ in range(1 + rng.below(9))]
+
+
+def answers(tokenizer, alphabet, suite, n):
+    """The n-th text, and everything that is compared for it, in order."""
+    rng = Random(seed_of(suite["name"], n))
+    drawn = draw_text(rng, alphabet, suite["specials"])
+    ids = tokenizer.encode(drawn, add_special_tokens=False).ids
+    whole = tokenizer.encode(drawn, add_special_tokens=True).ids
+    some = draw_ids(rng, suite["size"])
+    decode = lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip) if ids else ""
+    return drawn, [ids, whole, decode(ids, False), decode(whole, True), some, decode(some, False), decode(some, True)]
+
+
+def packed(answer):
+    if isinstance(answer, str):
+        data = answer.encode()
+        return struct.pack("<I", len(data)) + data
+    return struct.pack(f"<{len(answer) + 1}i", len(answer), *answer)
+
+
+def checksums(tokenizer, alphabet, suite):
+    out = []
+    for first in range(0, TEXTS, BATCH):
+        crc = 0
+        for n in range(first, first + BATCH):
+            for answer in answers(tokenizer, alphabet, suite, n)[1]:
+                crc = zlib.crc32(packed(answer), crc)
+        out.append(f"{crc:08x}")
+    return "".join(out)
+
+
+def cases(tokenizer, specials, name):
+    alpha = alphabet()
+    texts = ["", " ", "\n", "a", "a" * 50, " " * 40, "\n" * 9, CORPUS[:500]]
+    texts += [draw_text(Random(seed_of("case " + name, n)), alpha, specials) for n in range(12)]
     out = []
     for t in texts:
         ids = tokenizer.encode(t, add_special_tokens=False).ids
         whole = tokenizer.encode(t, add_special_tokens=True).ids
-        case = [t, ids]
-        if whole != ids:
-            case.append(whole)
-        out.append(case)
+        out.append([t, ids] + ([whole] if whole != ids else []))
     return out
 
 
-def decodes(tokenizer, name):
-    """Random ids: most of them no text at all."""
-    rng = random.Random(f"{SEED} decode {name}")
-    size = tokenizer.get_vocab_size()
-    out = []
-    for _ in range(60):
-        ids = [rng.randrange(size + 3) for _ in range(rng.randint(0, 8))]
-        out.append([ids, tokenizer.decode(ids, skip_special_tokens=False), tokenizer.decode(ids, skip_special_tokens=True)])
-    return out
+def all_suites():
+    yield from ((name, copy(spec), None, specials) for name, spec, specials in suites())
+    tiny = json.loads((ROOT / TINY).read_text())
+    yield "glm_tiny", tiny, TINY, [t["content"] for t in tiny["added_tokens"]]
+
+
+TINY = "models/glm-tiny/tokenizer.json"
+
+
+def with_prefixes(specials):
+    return specials * 3 + [s[:len(s) // 2] for s in specials if len(s) > 1]
+
+
+def load(name):
+    file = json.loads((HERE / "tokenizers.json").read_text())
+    suite = next(s for s in file["suites"] if s["name"] == name)
+    spec = json.loads((ROOT / suite["file"]).read_text()) if "file" in suite else suite["tokenizer"]
+    return Tokenizer.from_str(json.dumps(spec)), file["alphabet"], suite
+
+
+def show(name, n):
+    tokenizer, alpha, suite = load(name)
+    text, answer = answers(tokenizer, alpha, suite, int(n))
+    print(json.dumps([text] + answer))
+
+
+def diff(path):
+    """Lines of [suite, n, text, answers...], as the test writes them."""
+    for line in filter(None, pathlib.Path(path).read_text().split("\n")):
+        name, n, text, *got = json.loads(line)
+        tokenizer, alpha, suite = load(name) if "tokenizer" not in locals() else (tokenizer, alpha, suite)
+        want_text, want = answers(tokenizer, alpha, suite, n)
+        if [text] + got != [want_text] + want:
+            print(n, json.dumps(want_text), "\n got", json.dumps([text] + got), "\nwant", json.dumps([want_text] + want))
 
 
 def main():
+    if sys.argv[1:2] == ["--show"]:
+        return show(*sys.argv[2:])
+    if sys.argv[1:2] == ["--diff"]:
+        return diff(sys.argv[2])
+    alpha = alphabet()
     out = {"made_by": "tests/golden/text/make_tokenizers.py", "tokenizers": tokenizers.__version__, "seed": SEED,
-           "suites": []}
-    for name, spec, specials in suites():
+           "texts": TEXTS, "batch": BATCH, "alphabet": alpha, "suites": []}
+    for name, spec, path, specials in all_suites():
         tokenizer = Tokenizer.from_str(json.dumps(spec))
-        count = 700 if name in ("glm", "gpt2_flags") else 140
-        suite = {"name": name, "tokenizer": spec, "cases": cases(tokenizer, count, specials, name)}
-        if spec["pre_tokenizer"] is not None:
-            suite["decodes"] = decodes(tokenizer, name)
+        suite = {"name": name, **({"file": path} if path else {"tokenizer": spec}), "specials": with_prefixes(specials),
+                 "size": tokenizer.get_vocab_size()}
+        suite["checksums"] = checksums(tokenizer, alpha, suite)
+        suite["cases"] = cases(tokenizer, suite["specials"], name)
         out["suites"].append(suite)
-    tiny = ROOT / "models/glm-tiny/tokenizer.json"
-    if tiny.exists():
-        tokenizer = Tokenizer.from_file(str(tiny))
-        specials = [t.content for t in tokenizer.get_added_tokens_decoder().values()]
-        out["suites"].append({"name": "glm_tiny", "file": "models/glm-tiny/tokenizer.json",
-                              "cases": cases(tokenizer, 500, specials, "glm_tiny"), "decodes": decodes(tokenizer, "glm_tiny")})
     path = HERE / "tokenizers.json"
     rows = json.dumps(out, ensure_ascii=False, separators=(",", ":"))
     path.write_text(rows.replace('{"name":', '\n{"name":').replace('"cases":', '\n"cases":') + "\n")
-    print(path.name, path.stat().st_size, "bytes", {s["name"]: len(s["cases"]) for s in out["suites"]}, file=sys.stderr)
+    print(path.name, path.stat().st_size, "bytes", len(out["suites"]), "suites", file=sys.stderr)
 
 
 if __name__ == "__main__":
