@@ -1,5 +1,7 @@
 #include "kernels/cuda/device_weight.h"
 
+#include <bit>
+
 #include "base/check.h"
 
 namespace glm::kernels::cuda {
@@ -44,6 +46,11 @@ ScaleType scale_type_of(Dtype dtype) {
   }
 }
 
+std::uint32_t shift_of(std::int64_t group) {
+  const auto size = static_cast<std::uint64_t>(group);
+  return std::has_single_bit(size) ? static_cast<std::uint32_t>(std::countr_zero(size)) : 0U;
+}
+
 device::Global global_of(GlobalScale scale) {
   if (scale == GlobalScale::multiplies) return device::Global::multiplies;
   return scale == GlobalScale::divides ? device::Global::divides : device::Global::none;
@@ -64,6 +71,7 @@ device::Weight device_weight(const WeightView& weight) {
           .row_block = static_cast<std::uint32_t>(layout.row_block),
           .cols = static_cast<std::uint32_t>(layout.cols),
           .group = static_cast<std::uint32_t>(layout.group),
+          .group_shift = shift_of(layout.group),
           .groups = static_cast<std::uint32_t>(layout.groups()),
           .coding = coding_of(layout.format),
           .scale_type = scale_type_of(layout.scale_dtype),

@@ -7,9 +7,12 @@ namespace {
 
 using device::Coding;
 
-// Up to so many rows it is the weights that take the time; beyond, the arithmetic.
+// Up to so many rows it is the weights that take the time; beyond, the arithmetic. Between the
+// first two, tiles are as good where the outputs give work to all multiprocessors.
 constexpr std::int64_t kStreamRows = 32;
-constexpr std::int64_t kStreamRowsPerGroup = 16;
+constexpr std::int64_t kStreamRowsOfFewOutputs = 64;
+constexpr std::int64_t kFewOutputs = 8192;
+constexpr std::int64_t kStreamRowsPerGroup = 10;
 
 bool aligned(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
@@ -26,7 +29,7 @@ bool fast_int4(const device::Weight& w) {
 
 bool few_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows <= kStreamRowsPerGroup * a.groups;
-  return a.rows <= kStreamRows;
+  return a.rows <= (a.outputs <= kFewOutputs ? kStreamRowsOfFewOutputs : kStreamRows);
 }
 bool always(const Product& /*a*/) {
   return true;

@@ -71,7 +71,7 @@ const ProductVariant& choose_variant(const Product& a, std::string_view forced);
 
 // Tensor cores read x and weights sixteen bytes at a time.
 bool fits_tensor_cores(const Product& a);
-// int4 with bf16 scales and groups of whole thirty-twos, dequantized in registers.
+// int4 with bf16 scales and groups of 32, 64, 128, …, dequantized in registers.
 bool is_fast_int4(const Product& a);
 
 bool supports_naive(const Product& a);

@@ -13,10 +13,10 @@
 namespace glm::kernels::cuda {
 namespace {
 
-constexpr int kWarps = 8;
+constexpr int kWarpsMax = 8;
 constexpr int kOutputs = 16;
 constexpr int kTileRows = 8;  // columns of a tensor-core tile
-constexpr int kManyTiles = 4;
+constexpr int kManyTiles = 2;
 
 template <class Fetch>
 using Raw = typename Fetch::Raw;
@@ -39,15 +39,16 @@ __device__ void multiply(const Raw<Fetch> (&weights)[2],
 }
 
 template <class Fetch, int kTiles, bool kGated>
-__global__ void __launch_bounds__(kWarps* device::kWarpThreads) stream_kernel(Product a) {
+__global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads) stream_kernel(Product a) {
   constexpr int kMatrices = kGated ? 2 : 1;
   constexpr int kOctets = Fetch::kColumns / 8;
-  constexpr int kInFlight = kGated ? (Fetch::kInFlight + 1) / 2 : Fetch::kInFlight;
+  constexpr int kInFlight = kGated && Fetch::kInFlight > 2 ? 2 : Fetch::kInFlight;
   constexpr unsigned kStep = 4 * Fetch::kColumns;  // columns a warp takes at a time
-  __shared__ float partial[kWarps][kMatrices][kTiles * kTileRows][kOutputs + 1];
+  __shared__ float partial[kWarpsMax][kMatrices][kTiles * kTileRows][kOutputs + 1];
 
   const RowTile rows = block_tile(a, kTiles * kTileRows);
   if (rows.count <= 0) return;
+  const unsigned warps = blockDim.x / device::kWarpThreads;
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   const std::int64_t first_output = static_cast<std::int64_t>(blockIdx.x) * kOutputs;
@@ -73,11 +74,11 @@ __global__ void __launch_bounds__(kWarps* device::kWarpThreads) stream_kernel(Pr
   const auto inputs = static_cast<unsigned>(a.inputs);
   const unsigned lane_column = static_cast<unsigned>(lane % 4) * Fetch::kColumns;
   for (unsigned column = static_cast<unsigned>(warp) * kStep; column < inputs;
-       column += kInFlight * kWarps * kStep) {
+       column += kInFlight * warps * kStep) {
     Raw<Fetch> raw[kInFlight][kMatrices][2];
 #pragma unroll
     for (int i = 0; i < kInFlight; ++i) {
-      const unsigned c = column + i * kWarps * kStep + lane_column;
+      const unsigned c = column + i * warps * kStep + lane_column;
 #pragma unroll
       for (int m = 0; m < kMatrices; ++m) {
 #pragma unroll
@@ -89,7 +90,7 @@ __global__ void __launch_bounds__(kWarps* device::kWarpThreads) stream_kernel(Pr
     }
 #pragma unroll
     for (int i = 0; i < kInFlight; ++i) {
-      const unsigned c = column + i * kWarps * kStep + lane_column;
+      const unsigned c = column + i * warps * kStep + lane_column;
       if (c - lane_column >= inputs) break;  // the same for the whole warp
       uint4 eights[kTiles][kOctets];
 #pragma unroll
@@ -126,22 +127,27 @@ __global__ void __launch_bounds__(kWarps* device::kWarpThreads) stream_kernel(Pr
     float total[kMatrices] = {};
 #pragma unroll
     for (int m = 0; m < kMatrices; ++m) {
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) total[m] += partial[w][m][n][o];
+      for (unsigned w = 0; w < warps; ++w) total[m] += partial[w][m][n][o];
     }
     const float value = kGated ? silu(total[0]) * total[kMatrices - 1] : total[0];
     put(a, tile_row(a, rows, n), rows.group, first_output + o, value);
   }
 }
 
+// Fewer for experts, of which there are blocks enough: a warp then has more to read. Not by the
+// number of rows, on which no result depends.
+unsigned warps_for(const Product& a) {
+  return a.row_group != nullptr ? kWarpsMax / 2 : kWarpsMax;
+}
+
 template <class Fetch, int kTiles>
 cudaError_t launch(const Product& a, cudaStream_t stream) {
   const dim3 grid = product_grid(a, kOutputs, kTiles * kTileRows);
-  constexpr unsigned kThreads = kWarps * device::kWarpThreads;
+  const unsigned threads = warps_for(a) * device::kWarpThreads;
   if (a.gated) {
-    stream_kernel<Fetch, kTiles, true><<<grid, kThreads, 0, stream>>>(a);
+    stream_kernel<Fetch, kTiles, true><<<grid, threads, 0, stream>>>(a);
   } else {
-    stream_kernel<Fetch, kTiles, false><<<grid, kThreads, 0, stream>>>(a);
+    stream_kernel<Fetch, kTiles, false><<<grid, threads, 0, stream>>>(a);
   }
   return cudaGetLastError();
 }
@@ -156,7 +162,7 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
 
 // Most experts of a few tokens have but a few of them.
 std::int64_t stream_tile_rows(const Product& a) {
-  const bool few = a.row_group != nullptr ? a.rows <= 4 * a.groups : a.rows <= kTileRows;
+  const bool few = a.row_group != nullptr ? a.rows <= 6 * a.groups : a.rows <= kTileRows;
   return few ? kTileRows : kManyTiles * kTileRows;
 }
 

@@ -1,9 +1,10 @@
 // For many rows: tiles of 64 rows by 128 outputs (gated: 64 of each matrix) pass through shared
-// memory in slices of 32 columns, three slices deep. Activations are copied asynchronously; weights
-// come through registers, where they are decoded on the way.
+// memory in slices of 32 columns. Activations are copied asynchronously, three steps ahead. Weights
+// are read into registers four steps ahead and decoded on their way to shared memory, one step
+// before their use.
 //
-// A slice is written two steps before its use, into the place of the one used in the step before:
-// one barrier a step orders both.
+// What a step writes takes the place of what the step before has used: one barrier a step orders
+// both.
 #include "kernels/cuda/product_rows.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
@@ -15,15 +16,15 @@ namespace {
 constexpr int kRows = 64;
 constexpr int kColumns = 128;  // of the tile: outputs
 constexpr int kDepth = 32;
-constexpr int kSlices = 3;
+constexpr int kSlicesX = 4;
+constexpr int kSlicesW = 2;
+constexpr int kAhead = 3;           // pieces of weights in registers
 constexpr int kPitch = kDepth + 8;  // eight rows then lie in different banks
 constexpr int kThreads = 256;       // warps: two down, four across, 32 x 32 each
 constexpr int kPieces = 2;          // octets of weights a thread reads of a slice
 
-struct Slice {
-  __nv_bfloat16 x[kRows][kPitch];
-  __nv_bfloat16 w[kColumns][kPitch];
-};
+using SliceX = __nv_bfloat16[kRows][kPitch];
+using SliceW = __nv_bfloat16[kColumns][kPitch];
 
 // A thread has sixteen columns of one weight row.
 template <class Fetch>
@@ -69,7 +70,8 @@ struct Piece<device::FetchInt4> {
 
 template <class Fetch, bool kGated>
 __global__ void __launch_bounds__(kThreads) tiles_kernel(Product a) {
-  __shared__ __align__(16) Slice slices[kSlices];
+  __shared__ __align__(16) SliceX slices_x[kSlicesX];
+  __shared__ __align__(16) SliceW slices_w[kSlicesW];
   const RowTile rows = block_tile(a, kRows);
   if (rows.count <= 0) return;
   constexpr int kOutputs = kGated ? kColumns / 2 : kColumns;
@@ -98,45 +100,51 @@ __global__ void __launch_bounds__(kThreads) tiles_kernel(Product a) {
   const __nv_bfloat16* x = x_row(a, tile_row(a, rows, x_there ? x_place : 0), rows.group);
 
   const int steps = static_cast<int>((a.inputs + kDepth - 1) / kDepth);
-  Piece<Fetch> piece;
-  const auto read = [&](int step) {
+  Piece<Fetch> pieces[kAhead];
+  const auto copy_x = [&](int step) {
     const std::int64_t c = static_cast<std::int64_t>(step) * kDepth + x_column;
     const bool valid = step < steps && x_there && c < a.inputs;
-    if (step < steps) {
-      const std::uint32_t to = device::shared_address(&slices[step % kSlices].x[x_place][x_column]);
-      device::copy_async_16(to, valid ? x + c : x, valid);
-      piece.read(weight, weight_row, static_cast<std::uint32_t>(step * kDepth + weight_column));
-    }
-    device::copy_async_commit();
+    const auto* to = &slices_x[step % kSlicesX][x_place][x_column];
+    if (step < steps) device::copy_async_16(device::shared_address(to), valid ? x + c : x, valid);
+    device::copy_async_commit();  // also of nothing: the count of groups stays that of steps
   };
-  const auto write = [&](int step) {
+  const auto read_w = [&](Piece<Fetch>& piece, int step) {
     if (step >= steps) return;
-    auto* to = reinterpret_cast<uint4*>(&slices[step % kSlices].w[tile_column][weight_column]);
+    piece.read(weight, weight_row, static_cast<std::uint32_t>(step * kDepth + weight_column));
+  };
+  const auto write_w = [&](const Piece<Fetch>& piece, int step) {
+    if (step >= steps) return;
+    auto* to = reinterpret_cast<uint4*>(&slices_w[step % kSlicesW][tile_column][weight_column]);
 #pragma unroll
     for (int j = 0; j < kPieces; ++j) to[j] = piece.octet(j);
   };
 
   float sums[2][4][4] = {};
-  for (int step = 0; step < kSlices - 1; ++step) {
-    read(step);
-    write(step);
-  }
-  for (int step = 0; step < steps; ++step) {
-    device::copy_async_wait<kSlices - 2>();
-    __syncthreads();  // this slice is there, and nobody still reads the one to be overwritten
-    read(step + kSlices - 1);
-    const Slice& slice = slices[step % kSlices];
+#pragma unroll
+  for (int step = 0; step < kAhead; ++step) read_w(pieces[step], step);
+#pragma unroll
+  for (int step = 0; step < kSlicesX - 1; ++step) copy_x(step);
+  write_w(pieces[0], 0);
+  read_w(pieces[0], kAhead);
+  const auto work_on = [&](int step, Piece<Fetch>& next) {
+    device::copy_async_wait<kSlicesX - 2>();
+    __syncthreads();  // this step's slices are there, and nobody still reads those of the last
+    copy_x(step + kSlicesX - 1);
+    write_w(next, step + 1);
+    read_w(next, step + 1 + kAhead);
+    const SliceX& slice_x = slices_x[step % kSlicesX];
+    const SliceW& slice_w = slices_w[step % kSlicesW];
 #pragma unroll
     for (int depth = 0; depth < kDepth; depth += 16) {
       std::uint32_t left[2][4];
       std::uint32_t right[2][4];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const auto* x_at = &slice.x[warp_row + 16 * i + lane % 16][depth + lane / 16 * 8];
+        const auto* x_at = &slice_x[warp_row + 16 * i + lane % 16][depth + lane / 16 * 8];
         device::load_matrices(left[i], device::shared_address(x_at));
         // Of sixteen weight rows: the first eight at both depths, then the others.
         const int column = warp_column + 16 * i + lane / 16 * 8 + lane % 8;
-        const auto* w_at = &slice.w[column][depth + lane / 8 % 2 * 8];
+        const auto* w_at = &slice_w[column][depth + lane / 8 % 2 * 8];
         device::load_matrices(right[i], device::shared_address(w_at));
       }
 #pragma unroll
@@ -148,7 +156,12 @@ __global__ void __launch_bounds__(kThreads) tiles_kernel(Product a) {
         }
       }
     }
-    write(step + kSlices - 1);
+  };
+  for (int first = 0; first < steps; first += kAhead) {
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {  // so that pieces stay in registers
+      if (first + i < steps) work_on(first + i, pieces[(i + 1) % kAhead]);
+    }
   }
 
 #pragma unroll

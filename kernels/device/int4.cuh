@@ -8,17 +8,16 @@
 
 namespace glm::kernels::device {
 
-// Of one group of one row.
+// Of one group of one row, as it is in memory: to read it early costs no waiting.
 struct Int4Group {
-  __nv_bfloat162 scale;
-  __nv_bfloat162 zero;  // 128 + zero point
+  __nv_bfloat16 scale;
+  std::uint8_t zero;
 };
 
 __device__ inline Int4Group int4_group(const Weight& w, std::int64_t row, std::uint32_t c) {
-  const std::int64_t at = row * w.groups + c / w.group;
-  const float zero = w.zeros == nullptr ? 8.0F : static_cast<float>(w.zeros[at]);
-  return {__bfloat162bfloat162(static_cast<const __nv_bfloat16*>(w.scales)[at]),
-          __float2bfloat162_rn(128.0F + zero)};
+  const std::int64_t at = row * w.groups + (c >> w.group_shift);
+  return {static_cast<const __nv_bfloat16*>(w.scales)[at],
+          w.zeros == nullptr ? std::uint8_t{8} : w.zeros[at]};
 }
 
 // Columns i and i + 4 of the eight in a word, for i = 0 .. 3.
@@ -27,7 +26,8 @@ __device__ inline std::uint32_t int4_pair(std::uint32_t word, int i, const Int4G
   // (word >> 4i) & 0x000F000F | 0x43004300 as one operation; the compiler makes two of it.
   asm("lop3.b32 %0, %1, 0x000F000F, 0x43004300, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
   const __nv_bfloat162 code = *reinterpret_cast<const __nv_bfloat162*>(&fields);
-  const __nv_bfloat162 value = __hmul2(__hsub2(code, group.zero), group.scale);
+  const __nv_bfloat162 zero = __float2bfloat162_rn(128.0F + static_cast<float>(group.zero));
+  const __nv_bfloat162 value = __hmul2(__hsub2(code, zero), __bfloat162bfloat162(group.scale));
   return *reinterpret_cast<const std::uint32_t*>(&value);
 }
 

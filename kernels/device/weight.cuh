@@ -71,7 +71,7 @@ __device__ inline Group group_of(const Weight& w, std::int64_t row, std::uint32_
   Group group;
   if (w.group == 0) return group;
   const std::int64_t scale_row = w.row_block == 1 ? row : (w.row_offset + row) / w.row_block;
-  const std::uint32_t index = c / w.group;
+  const std::uint32_t index = w.group_shift != 0 ? c >> w.group_shift : c / w.group;
   group.scale = stored_scale(w, scale_row * w.groups + index);
   if (w.global_scale == Global::multiplies) group.scale = __fmul_rn(group.scale, *w.global);
   if (w.global_scale == Global::divides) group.scale = __fdiv_rn(group.scale, *w.global);

@@ -20,6 +20,7 @@ struct Weight {
   std::uint32_t row_block = 1;
   std::uint32_t cols = 0;
   std::uint32_t group = 0;
+  std::uint32_t group_shift = 0;  // group is 2^this; 0 where it is no power of two
   std::uint32_t groups = 0;
   Coding coding = Coding::f32;
   ScaleType scale_type = ScaleType::f32;

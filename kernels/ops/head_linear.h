@@ -3,7 +3,8 @@
 // One small linear layer per attention head: the absorption of W_UK into the query and of W_UV into
 // the output of multi-head latent attention.
 //
-//   x       [tokens, heads, inputs]   f32 (cpu)     last axis contiguous, other strides free
+//   x       [tokens, heads, inputs]   f32 (cpu), bf16 (cuda)
+//                                                   last axis contiguous, other strides free
 //   weight  heads*outputs x inputs    any weight format
 //   out     [tokens, heads, outputs]  dtype of x    last axis contiguous; must not overlap x
 //

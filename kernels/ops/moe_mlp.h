@@ -3,16 +3,17 @@
 //   out[t, :] = sum over j of weights[t, j] * down_e( silu(gate_e(x[t])) * up_e(x[t]) ), e = ids[t,
 //   j]
 //
-//   x        [tokens, hidden]           f32 (cpu)   columns contiguous
+//   x        [tokens, hidden]           f32 (cpu), bf16 (cuda)   columns contiguous
 //   ids      [tokens, chosen]           i32         each in [0, experts), distinct within a row
 //   weights  [tokens, chosen]           f32
 //   gate, up  experts x (inner x hidden)            any weight format
 //   down      experts x (hidden x inner)            any weight format
 //   out      [tokens, hidden]           dtype of x  overwritten; must not overlap x
 //
-// Numerics f32; a token's contributions are added in the order of expert indices, so its result
-// does
-//          not depend on the other tokens.
+// Bounds   what Ops::reserve() was told, where the backend asks for it.
+// Numerics f32 (cuda: as linear.h, with silu(gate) * up rounded to bf16); a token's contributions
+// are
+//          added in the order of expert indices, so its result does not depend on the other tokens.
 // Cost     the weights of the experts that occur, once.
 #pragma once
 
