@@ -11,7 +11,7 @@ Result<std::int64_t> pool_pages(const PoolNeeds& needs) {
   if (needs.memory_free_bytes == 0 || needs.page_bytes == 0) return wanted;
   const std::uint64_t tenths = needs.memory == PoolMemory::of_a_device ? 9 : 5;
   const auto affordable =
-      static_cast<std::int64_t>(needs.memory_free_bytes / 10 * tenths / needs.page_bytes);
+      static_cast<std::int64_t>(needs.memory_free_bytes * tenths / 10 / needs.page_bytes);
   if (affordable == 0) {
     return make_error(
         Errc::exhausted,

@@ -29,5 +29,14 @@ TEST(PoolPages, LeaveHalfOfTheMemoryToOthers) {
             "1048576 bytes (64 tokens)");
 }
 
+TEST(PoolPages, TakeMostOfADevice) {
+  PoolNeeds needs{.context_max = 1 << 20,
+                  .running_max = 64,
+                  .page_bytes = 1000,
+                  .memory_free_bytes = 100'000,
+                  .memory = PoolMemory::of_a_device};
+  EXPECT_EQ(pool_pages(needs).value(), 90);
+}
+
 }  // namespace
 }  // namespace glm::runner
