@@ -55,6 +55,10 @@ class Engine {
   // One step over all running sequences.
   std::vector<RequestEvent> step();
 
+  // A device that has failed once computes nothing right any more: whoever drives the engine hands
+  // out the events of the step and ends the process.
+  bool device_failed() const { return device_failed_; }
+
  private:
   struct Sequence {
     Sequence(GenerateRequest asked, KvPool& pool);
@@ -96,6 +100,7 @@ class Engine {
   std::vector<SequenceStep> batch_;    // of this step
   std::vector<std::size_t> members_;   // of running_, in the order of the batch
   std::vector<float> logits_;
+  bool device_failed_ = false;
 };
 
 // Generates a few tokens from a fixed prompt. Errc::internal when logits are not finite: a model

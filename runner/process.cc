@@ -173,6 +173,7 @@ int serve(int fd) {
     }
     StepFrame step{engine.step()};
     if (!step.events.empty() && !send_frame(fd, step).ok()) ::_exit(0);
+    if (engine.device_failed()) ::_exit(1);
   }
 }
 

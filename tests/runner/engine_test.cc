@@ -59,6 +59,7 @@ class SumModel final : public Model {
   }
   // The token that follows is a function of all rows the page table leads to.
   Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override {
+    if (lost_) return make_error(Errc::device, "add: an illegal memory access");
     std::fill(logits.begin(), logits.end(), 0.0F);
     std::int64_t tokens = 0;
     for (const SequenceStep& step : batch) {
@@ -90,6 +91,7 @@ class SumModel final : public Model {
   std::size_t longest_step_ = 0;
   std::int64_t tokens_ran_ = 0;
   bool spoil_ = false;
+  bool lost_ = false;  // the device
 };
 
 struct Outcome {
@@ -249,6 +251,20 @@ TEST(Engine, SaysSoWhenLogitsAreNotFinite) {
   EXPECT_EQ(outcomes[1].message, "the model computed logits that are not finite");
   EXPECT_EQ(smoke_test(machine.model, machine.pool).error().message,
             "smoke test: the model computed logits that are not finite");
+}
+
+TEST(Engine, TellsWhenTheDeviceIsLost) {
+  Machine machine;
+  std::map<std::uint64_t, Outcome> outcomes;
+  machine.engine.submit(request(1, {1, 2}, 5));
+  machine.run(outcomes);
+  EXPECT_FALSE(machine.engine.device_failed());
+  machine.model.lost_ = true;
+  machine.engine.submit(request(2, {1, 2}, 5));
+  machine.run(outcomes);
+  EXPECT_EQ(outcomes[2].finish, FinishReason::failed);
+  EXPECT_EQ(outcomes[2].message, "add: an illegal memory access");
+  EXPECT_TRUE(machine.engine.device_failed());
 }
 
 TEST(Engine, RefusesAnIdTheModelDoesNotKnowWithoutDisturbingOthers) {
