@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/check.h"
+#include "base/units.h"
 #include "kernels/ops.h"
 #include "runner/checkpoint/checkpoint.h"
 #include "runner/models/glm4_moe.h"
@@ -46,6 +47,16 @@ Result<std::unique_ptr<kernels::Ops>> open_backend(const LoadOptions& options) {
   return ops;
 }
 
+// Said before the first weight is read rather than after minutes.
+Status check_room(const kernels::Ops& ops, const ModelFacts& facts) {
+  const std::uint64_t free_bytes = ops.memory_free();
+  if (free_bytes == 0 || facts.weight_bytes <= free_bytes) return Ok{};
+  return make_error(Errc::exhausted,
+                    "the weights take {}, the {} backend has {} free; stop what else uses that "
+                    "memory, take the model in a format of fewer bits, or another device",
+                    format_bytes(facts.weight_bytes), ops.backend(), format_bytes(free_bytes));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
@@ -54,7 +65,9 @@ Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
   const Checkpoint checkpoint = GLM_TRY(Checkpoint::open(files));
   for (const ArchitectureRow& row : kArchitectures) {
     if (row.model_type != facts.architecture) continue;
-    return row.load(checkpoint, std::move(facts), GLM_TRY(open_backend(options)), options);
+    std::unique_ptr<kernels::Ops> ops = GLM_TRY(open_backend(options));
+    GLM_TRY(check_room(*ops, facts));
+    return row.load(checkpoint, std::move(facts), std::move(ops), options);
   }
   return make_error(Errc::internal, "architecture '{}' passed inspection but has no loader",
                     facts.architecture);

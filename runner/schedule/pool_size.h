@@ -19,7 +19,7 @@ struct PoolNeeds {
 };
 
 // Enough for everyone's longest sequence where memory allows, never more than half of what is free
-// on the host and nine tenths on a device. Errc::exhausted if that is not even one page.
+// on the host, and all but 512 MiB on a device. Errc::exhausted if that is not even one page.
 Result<std::int64_t> pool_pages(const PoolNeeds& needs);
 
 }  // namespace glm::runner

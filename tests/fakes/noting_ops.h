@@ -7,7 +7,7 @@
 
 namespace glm::fakes {
 
-class NotingOps final : public kernels::Ops {
+class NotingOps : public kernels::Ops {
  public:
   const std::string& notes() const { return notes_; }
   void clear() { notes_.clear(); }

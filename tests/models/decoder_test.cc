@@ -12,6 +12,7 @@
 #include "kernels/dtype.h"
 #include "runner/checkpoint/architectures.h"
 #include "runner/models/registry.h"
+#include "tests/fakes/noting_ops.h"
 #include "tests/fakes/tiny_random_model.h"
 
 namespace glm::runner {
@@ -346,6 +347,26 @@ TEST(Decoder, NotesWhatItDidNotUse) {
   EXPECT_THAT(model->facts().notes,
               testing::ElementsAre("1 tensors of the checkpoint were not used: "
                                    "model.mystery.weight"));
+}
+
+// A backend with little memory, as far as it says.
+class NarrowOps final : public fakes::NotingOps {
+ public:
+  std::uint64_t memory_free() const override { return 1000; }
+};
+
+TEST(Decoder, IsRefusedBeforeLoadingWhereItCannotFit) {
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), {});
+  LoadOptions options;
+  options.wrap_ops = [](std::unique_ptr<kernels::Ops> /*ops*/) {
+    return std::make_unique<NarrowOps>();
+  };
+  const auto model = load_model(*files_in(folder.path()), options);
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.error().code, Errc::exhausted);
+  EXPECT_THAT(model.error().message,
+              HasSubstr("the noting backend has 1.0 kB free; stop what else"));
 }
 
 TEST(Decoder, NotesABiasThatNobodyAdds) {

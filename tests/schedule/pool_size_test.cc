@@ -25,17 +25,19 @@ TEST(PoolPages, LeaveHalfOfTheMemoryToOthers) {
   EXPECT_EQ(pool_pages(needs).value(), 1);
   needs.memory_free_bytes = (2 << 20) - 1;
   EXPECT_EQ(pool_pages(needs).error().message,
-            "memory for the context: 2097151 bytes are free, and 5 tenths of that hold no page of "
-            "1048576 bytes (64 tokens)");
+            "memory for the context: 2097151 bytes are free, 1048576 of them are kept for other "
+            "things, and the rest holds no page of 1048576 bytes (64 tokens)");
 }
 
 TEST(PoolPages, TakeMostOfADevice) {
   PoolNeeds needs{.context_max = 1 << 20,
                   .running_max = 64,
                   .page_bytes = 1000,
-                  .memory_free_bytes = 100'000,
+                  .memory_free_bytes = (512U << 20U) + 90'000,
                   .memory = PoolMemory::of_a_device};
   EXPECT_EQ(pool_pages(needs).value(), 90);
+  needs.memory_free_bytes = 400U << 20U;
+  EXPECT_EQ(pool_pages(needs).error().code, Errc::exhausted);
 }
 
 }  // namespace
