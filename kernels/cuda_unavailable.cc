@@ -12,6 +12,10 @@ Result<std::vector<DeviceInfo>> probe_devices() {
   return std::vector<DeviceInfo>();
 }
 
+Result<int> count_devices() {
+  return 0;
+}
+
 Status self_test(int device_index) {
   return make_error(Errc::unsupported,
                     "self-test of device {}: this program was built without the CUDA backend",

@@ -30,6 +30,9 @@ std::string_view backends();
 // its own words. Creates a context on each device: call it in a process that may end soon.
 Result<std::vector<DeviceInfo>> probe_devices();
 
+// How many there are, without touching any: no context is created. 0 without a driver.
+Result<int> count_devices();
+
 // Runs a small kernel on the device and checks every number that comes back.
 // Errc::device if it fails or is wrong, Errc::unsupported if the CUDA backend is not built in.
 Status self_test(int device_index);

@@ -181,7 +181,7 @@ void Engine::run(std::vector<RequestEvent>& events) {
   const auto wanted = static_cast<std::size_t>(std::count_if(
       batch_.begin(), batch_.end(), [](const SequenceStep& step) { return step.wants_logits; }));
   const Status ran = model_.forward(batch_, std::span(logits_).first(wanted * vocab));
-  device_failed_ = !ran.ok() && ran.error().code == Errc::device;
+  if (!ran.ok() && ran.error().code == Errc::device) device_failure_ = ran.error().message;
   std::span<float> rest = logits_;
   std::vector<bool> finished(running_.size());
   for (std::size_t i = 0; i < batch_.size(); ++i) {

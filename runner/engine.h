@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <string>
 #include <span>
 #include <vector>
 
@@ -57,7 +58,8 @@ class Engine {
 
   // A device that has failed once computes nothing right any more: whoever drives the engine hands
   // out the events of the step and ends the process.
-  bool device_failed() const { return device_failed_; }
+  bool device_failed() const { return !device_failure_.empty(); }
+  const std::string& device_failure() const { return device_failure_; }
 
  private:
   struct Sequence {
@@ -100,7 +102,7 @@ class Engine {
   std::vector<SequenceStep> batch_;    // of this step
   std::vector<std::size_t> members_;   // of running_, in the order of the batch
   std::vector<float> logits_;
-  bool device_failed_ = false;
+  std::string device_failure_;
 };
 
 // Generates a few tokens from a fixed prompt. Errc::internal when logits are not finite: a model

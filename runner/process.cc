@@ -59,9 +59,9 @@ Result<Device> choose_device(const std::string& wanted) {
   if (wanted != "auto" && wanted != "cuda") {
     return make_error(Errc::invalid_argument, "device '{}' wants auto, cpu or cuda", wanted);
   }
-  const std::vector<kernels::DeviceInfo> devices =
-      GLM_TRY(kernels::probe_devices().with("probe the GPU (--device cpu runs without it)"));
-  if (!devices.empty()) return Device{"cuda:0", ""};
+  const int devices =
+      GLM_TRY(kernels::count_devices().with("look for a GPU (--device cpu runs without it)"));
+  if (devices > 0) return Device{"cuda:0", ""};
   const bool built_in = kernels::backends() != "cpu";
   if (wanted == "cuda") {
     return make_error(Errc::device, "--device cuda: {}",
@@ -172,8 +172,12 @@ int serve(int fd) {
       }
     }
     StepFrame step{engine.step()};
-    if (!step.events.empty() && !send_frame(fd, step).ok()) ::_exit(0);
-    if (engine.device_failed()) ::_exit(1);
+    const bool told = step.events.empty() || send_frame(fd, step).ok();
+    if (engine.device_failed()) {
+      fmt::print(stderr, "glm runner: the device failed: {}\n", engine.device_failure());
+      ::_exit(1);
+    }
+    if (!told) ::_exit(0);
   }
 }
 

@@ -28,10 +28,12 @@ bool always(const Op& /*a*/) {
 // A tile of the prefill variant serves tokens of one sequence together, and those of different ones
 // after each other; and its blocks do not share positions, so few tokens leave the device idle
 // (H100, 96 heads at 1024 positions: four tokens take 44 us, four sequences in the decode variant
-// 21). The host knows only averages.
+// 21). The host knows only averages: callers keep single tokens apart from stretches.
 bool many_tokens_a_sequence(const GqaAttention& a) {
   constexpr std::int64_t kTokens = 32;
-  return a.q.size(0) >= kTokens * a.rows.table.size(0);
+  const std::int64_t sequences =
+      a.tokens.sequences > 0 ? a.tokens.sequences : a.rows.table.size(0);
+  return a.q.size(0) >= kTokens * sequences;
 }
 
 constexpr Variant<MlaAbsorbed> kMlaAbsorbed[] = {

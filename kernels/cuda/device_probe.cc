@@ -70,6 +70,10 @@ std::string_view backends() {
   return "cpu, cuda";
 }
 
+Result<int> count_devices() {
+  return device_count();
+}
+
 Result<std::vector<DeviceInfo>> probe_devices() {
   const int count = GLM_TRY(device_count());
   std::vector<DeviceInfo> devices;

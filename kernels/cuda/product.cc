@@ -22,9 +22,10 @@ bool fits(const device::Weight& w) {
   return w.cols % 8 == 0 && w.group % 8 == 0 && w.order == nullptr && aligned(w.data);
 }
 
+// Its groups are found by shifting.
 bool fast_int4(const device::Weight& w) {
   return w.coding == Coding::int4 && w.scale_type == device::ScaleType::bf16 && w.group % 32 == 0 &&
-         w.cols % 32 == 0;
+         w.group_shift != 0 && w.cols % 32 == 0;
 }
 
 bool few_rows(const Product& a) {

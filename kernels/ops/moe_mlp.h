@@ -42,6 +42,9 @@ inline void check(const MoeMlp& a) {
   match(a.ids, "ids").shape({&tokens, &chosen}).dtype({Dtype::i32}).contiguous();
   match(a.weights, "weights").shape({&tokens, &chosen}).dtype({Dtype::f32}).contiguous();
   GLM_CHECK(a.gate.experts >= 1);
+  check(a.gate.expert(0));
+  check(a.up.expert(0));
+  check(a.down.expert(0));
   GLM_CHECK(a.gate.experts == a.up.experts && a.gate.experts == a.down.experts);
   GLM_CHECK(a.gate.layout.cols == hidden.value() && a.up.layout.cols == hidden.value());
   GLM_CHECK(a.gate.layout.rows == a.up.layout.rows && a.gate.layout.rows == a.down.layout.cols);

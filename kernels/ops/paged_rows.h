@@ -25,6 +25,8 @@ struct StepTokens {
   ConstTensorView position;  // [tokens] i32, >= 0; a token sees positions 0 .. its own
   // What the host knows without asking the device: position + 1 of no token is larger.
   std::int64_t positions_max = 0;
+  // How many sequences these tokens are of; 0: as many as the table has.
+  std::int64_t sequences = 0;
 };
 
 // page row of token t's position = x[t, :]

@@ -53,6 +53,10 @@ class Attention {
                                       const AttentionLimits& limits) = 0;
   virtual void forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) = 0;
   virtual std::uint64_t size_bytes() const = 0;  // of the weights
+
+  // Whether forward() asks for the same operations, shapes and addresses whenever the same number
+  // of sequences get one token each, wherever they stand.
+  virtual bool single_tokens_repeat() const { return true; }
 };
 
 }  // namespace glm::runner

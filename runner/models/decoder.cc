@@ -283,7 +283,8 @@ Status Decoder::forward(std::span<const SequenceStep> batch, std::span<float> lo
     if (inputs_.wanted() > 0) run_head();
   };
   const auto sequences = static_cast<std::int64_t>(batch.size());
-  if (inputs_.tokens() == sequences && inputs_.wanted() == sequences) {
+  if (inputs_.tokens() == sequences && inputs_.wanted() == sequences &&
+      attention_->single_tokens_repeat()) {
     graphs_.run(
         *ops_,
         {.pool = pool->number(), .sequences = sequences, .table_width = inputs_.table().size(1)},

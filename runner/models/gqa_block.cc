@@ -131,13 +131,33 @@ void GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step)
   ops.store_rows({.rows = step.rows, .tokens = step.tokens, .x = new_rows});
 
   const TensorView out = scratch.heads_out_.view({tokens, heads * dims.head_dim});
-  ops.gqa_attention(
-      {.out = as_heads(out, heads),
-       .q = as_heads(q, heads),
-       .rows = step.rows,
-       .tokens = step.tokens,
-       .kv_heads = dims.kv_heads,
-       .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(dims.head_dim)))});
+  const auto attend = [&](std::int64_t first, std::int64_t count, std::int64_t sequences) {
+    if (count == 0) return;
+    ops.gqa_attention(
+        {.out = as_heads(out, heads).slice(0, first, count),
+         .q = as_heads(q, heads).slice(0, first, count),
+         .rows = step.rows,
+         .tokens = {.sequence = step.tokens.sequence.slice(0, first, count),
+                    .position = step.tokens.position.slice(0, first, count),
+                    .positions_max = step.tokens.positions_max,
+                    .sequences = sequences},
+         .kv_heads = dims.kv_heads,
+         .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(dims.head_dim)))});
+  };
+  // Single tokens next to each other together, a stretch of a prompt by itself.
+  std::int64_t first = 0;
+  std::int64_t singles = 0;
+  for (const Stretch& stretch : step.stretches) {
+    if (stretch.tokens == 1) {
+      ++singles;
+      continue;
+    }
+    attend(first, singles, singles);
+    attend(stretch.first_token, stretch.tokens, 1);
+    first = stretch.first_token + stretch.tokens;
+    singles = 0;
+  }
+  attend(first, singles, singles);
   ops.linear({.out = step.out, .x = out, .weight = o_.view()});
 }
 

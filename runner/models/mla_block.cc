@@ -109,9 +109,11 @@ Status MlaScratch::allocate_expanded(Ops& ops, const ModelConfig& config, std::i
   const auto room = [&](std::int64_t width) {
     return DeviceArray::allocate(ops, ops.activation_dtype(), positions * width);
   };
-  rows_ = GLM_TRY(room(dims.cache_dim()));
-  k_ = GLM_TRY(room(config.heads * dims.nope_dim));
+  DeviceArray rows = GLM_TRY(room(dims.cache_dim()));
+  DeviceArray k = GLM_TRY(room(config.heads * dims.nope_dim));
   v_ = GLM_TRY(room(config.heads * dims.v_dim));
+  rows_ = std::move(rows);  // all or none
+  k_ = std::move(k);
   return Ok{};
 }
 
@@ -192,6 +194,8 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
 
   const auto is_expanded = [&](const Stretch& stretch) {
     if (stretch.one_by_one || stretch.positions > scratch.expanded_positions_max_) return false;
+    // Single tokens have one form, whatever their position: their steps are recorded.
+    if (stretch.tokens == 1 && form == MlaForm::automatic) return false;
     const MlaWork work{.tokens = stretch.tokens, .positions = stretch.positions};
     return (form == MlaForm::automatic ? cheaper_mla_form(dims, work) : form) == MlaForm::expanded;
   };

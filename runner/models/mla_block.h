@@ -107,6 +107,7 @@ class MlaLayers final : public Attention {
                               const AttentionLimits& limits) override;
   void forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) override;
   std::uint64_t size_bytes() const override;
+  bool single_tokens_repeat() const override { return form_ != MlaForm::expanded; }
 
  private:
   MlaForm form_;

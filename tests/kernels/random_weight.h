@@ -30,6 +30,8 @@ inline std::vector<FormatCase> all_formats() {
       row("int4_g32", {.format = F::int4_group, .group = 32}),
       row("int4_g32_zeros", {.format = F::int4_group, .group = 32, .zeros = true}),
       row("int4_g128", {.format = F::int4_group, .group = 128}),
+      row("int4_g96", {.format = F::int4_group, .group = 96}),
+      row("int4_row", {.format = F::int4_group, .group = 0}),
       row("int4_g5_f16", {.format = F::int4_group, .group = 5, .scale_dtype = D::f16}),
       row("int4_g64_f16_zeros",
           {.format = F::int4_group, .group = 64, .scale_dtype = D::f16, .zeros = true}),
