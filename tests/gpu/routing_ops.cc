@@ -5,50 +5,22 @@
 #include <span>
 
 #include "base/check.h"
+#include "tests/fakes/forwarding_ops.h"
 
 namespace glm::fakes {
 namespace {
 
 using namespace kernels;  // NOLINT: every name of the vocabulary is used once
 
-class RoutingOps final : public Ops {
+class RoutingOps final : public ForwardingOps {
  public:
   RoutingOps(std::unique_ptr<Ops> inner, Routing& routing, bool impose)
-      : inner_(std::move(inner)), routing_(routing), impose_(impose) {}
+      : ForwardingOps(std::move(inner)), routing_(routing), impose_(impose) {}
 
-  std::string_view backend() const override { return inner_->backend(); }
-  Dtype activation_dtype() const override { return inner_->activation_dtype(); }
-  Result<Buffer> allocate(std::uint64_t size_bytes) override {
-    return inner_->allocate(size_bytes);
-  }
-  void upload(void* target, std::span<const std::byte> source) override {
-    inner_->upload(target, source);
-  }
-  void download(std::span<std::byte> target, const void* source) override {
-    inner_->download(target, source);
-  }
-  Status sync() override { return inner_->sync(); }
-  Status reserve(const WorkspaceBounds& bounds) override { return inner_->reserve(bounds); }
-  std::uint64_t memory_free() const override { return inner_->memory_free(); }
   // The choice of experts needs the host, which a recording leaves out.
   std::unique_ptr<Recording> record(const std::function<void()>& /*enqueue*/) override {
     return nullptr;
   }
-  void replay(const Recording& /*recording*/) override { GLM_CHECK(false); }
-
-  void add(const Add& args) override { inner_->add(args); }
-  void embedding(const Embedding& args) override { inner_->embedding(args); }
-  void gqa_attention(const GqaAttention& args) override { inner_->gqa_attention(args); }
-  void gather_rows(const GatherRows& args) override { inner_->gather_rows(args); }
-  void head_linear(const HeadLinear& args) override { inner_->head_linear(args); }
-  void linear(const Linear& args) override { inner_->linear(args); }
-  void mla_absorbed(const MlaAbsorbed& args) override { inner_->mla_absorbed(args); }
-  void mla_expanded(const MlaExpanded& args) override { inner_->mla_expanded(args); }
-  void moe_mlp(const MoeMlp& args) override { inner_->moe_mlp(args); }
-  void rms_norm(const RmsNorm& args) override { inner_->rms_norm(args); }
-  void rope(const Rope& args) override { inner_->rope(args); }
-  void store_rows(const StoreRows& args) override { inner_->store_rows(args); }
-  void silu_mul(const SiluMul& args) override { inner_->silu_mul(args); }
   void router_topk(const RouterTopK& args) override {
     inner_->router_topk(args);
     const std::int64_t tokens = args.ids.size(0);
@@ -97,7 +69,6 @@ class RoutingOps final : public Ops {
     GLM_CHECK(inner_->sync().ok());
   }
 
-  std::unique_ptr<Ops> inner_;
   Routing& routing_;
   bool impose_;
   std::int64_t layer_ = 0;

@@ -1,0 +1,55 @@
+// A backend that passes everything on to another; what stands between them overrides what it needs.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "kernels/ops.h"
+
+namespace glm::fakes {
+
+class ForwardingOps : public kernels::Ops {
+ public:
+  explicit ForwardingOps(std::unique_ptr<kernels::Ops> inner) : inner_(std::move(inner)) {}
+
+  std::string_view backend() const override { return inner_->backend(); }
+  kernels::Dtype activation_dtype() const override { return inner_->activation_dtype(); }
+  Result<kernels::Buffer> allocate(std::uint64_t size_bytes) override {
+    return inner_->allocate(size_bytes);
+  }
+  void upload(void* target, std::span<const std::byte> source) override {
+    inner_->upload(target, source);
+  }
+  void download(std::span<std::byte> target, const void* source) override {
+    inner_->download(target, source);
+  }
+  Status sync() override { return inner_->sync(); }
+  Status reserve(const kernels::WorkspaceBounds& bounds) override {
+    return inner_->reserve(bounds);
+  }
+  std::uint64_t memory_free() const override { return inner_->memory_free(); }
+  std::unique_ptr<kernels::Recording> record(const std::function<void()>& enqueue) override {
+    return inner_->record(enqueue);
+  }
+  void replay(const kernels::Recording& recording) override { inner_->replay(recording); }
+
+  void add(const kernels::Add& args) override { inner_->add(args); }
+  void embedding(const kernels::Embedding& args) override { inner_->embedding(args); }
+  void gqa_attention(const kernels::GqaAttention& args) override { inner_->gqa_attention(args); }
+  void gather_rows(const kernels::GatherRows& args) override { inner_->gather_rows(args); }
+  void head_linear(const kernels::HeadLinear& args) override { inner_->head_linear(args); }
+  void linear(const kernels::Linear& args) override { inner_->linear(args); }
+  void mla_absorbed(const kernels::MlaAbsorbed& args) override { inner_->mla_absorbed(args); }
+  void mla_expanded(const kernels::MlaExpanded& args) override { inner_->mla_expanded(args); }
+  void moe_mlp(const kernels::MoeMlp& args) override { inner_->moe_mlp(args); }
+  void rms_norm(const kernels::RmsNorm& args) override { inner_->rms_norm(args); }
+  void rope(const kernels::Rope& args) override { inner_->rope(args); }
+  void store_rows(const kernels::StoreRows& args) override { inner_->store_rows(args); }
+  void silu_mul(const kernels::SiluMul& args) override { inner_->silu_mul(args); }
+  void router_topk(const kernels::RouterTopK& args) override { inner_->router_topk(args); }
+
+ protected:
+  std::unique_ptr<kernels::Ops> inner_;
+};
+
+}  // namespace glm::fakes
