@@ -154,6 +154,9 @@ Status run(const Arguments& arguments) {
     shards.push_back(path);
     bytes += std::filesystem::file_size(path);
   }
+  if (shards.empty()) {
+    return make_error(Errc::not_found, "{}: no .safetensors file", arguments.folder);
+  }
   const double size = static_cast<double>(bytes) * 1e-9;
   const double direct = read_rate({shards.front()}, O_DIRECT);
   (void)read_rate(shards, 0);

@@ -23,6 +23,7 @@ namespace {
 template <typename T>
 std::vector<T> read_all(const std::string& path) {
   std::ifstream stream(path, std::ios::binary | std::ios::ate);
+  if (!stream) return {};
   std::vector<T> values(static_cast<std::size_t>(stream.tellg()) / sizeof(T));
   stream.seekg(0);
   stream.read(reinterpret_cast<char*>(values.data()),
@@ -72,6 +73,10 @@ Status run(const Arguments& arguments) {
   const runner::CheckpointFiles files = GLM_TRY(runner::files_in(arguments.folder));
   const runner::ModelFacts facts = GLM_TRY(runner::inspect(files));
   const std::vector<std::int32_t> tokens = read_all<std::int32_t>(arguments.tokens);
+  if (arguments.prefill < 1 || arguments.prefill > tokens.size()) {
+    return make_error(Errc::invalid_argument, "{} of {} tokens at once", arguments.prefill,
+                      tokens.size());
+  }
   fakes::Routing routing{.layers = facts.config.layers - facts.config.dense_layers,
                          .tokens = static_cast<std::int64_t>(tokens.size()),
                          .chosen = facts.config.moe.experts_per_token,
@@ -79,6 +84,11 @@ Status run(const Arguments& arguments) {
                          .would = {}};
   const bool impose = !arguments.impose.empty();
   if (impose) routing.ids = read_all<std::int32_t>(arguments.impose);
+  const auto choices = static_cast<std::size_t>(routing.layers * routing.tokens * routing.chosen);
+  if (impose && routing.ids.size() != choices) {
+    return make_error(Errc::invalid_argument, "{} holds {} ids, wanted {}", arguments.impose,
+                      routing.ids.size(), choices);
+  }
   runner::LoadOptions options;
   options.device = arguments.device;
   if (impose || !arguments.record.empty()) {

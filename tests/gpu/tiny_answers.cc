@@ -120,6 +120,7 @@ Result<std::vector<Answer>> answer_all(const runner::CheckpointFiles& files,
   runner::LoadOptions options;
   options.device = device;
   const auto model = GLM_TRY(runner::load_model(files, options));
+  batch = std::max<std::size_t>(batch, 1);
   batch = std::min(batch, static_cast<std::size_t>(model->batch_limits().sequences_max));
   const auto pages = static_cast<std::int64_t>(batch) * runner::pages_of(2048);
   const auto pool = GLM_TRY(model->make_pool(pages));
