@@ -126,7 +126,9 @@ ModuleScheme Quantization::scheme_of(std::string_view module) const {
   for (const QuantRule& rule : rules) {
     if (rule.pattern.matches(module)) return rule.scheme;
   }
-  return {.method = method};
+  ModuleScheme scheme = unnamed;
+  scheme.method = method;
+  return scheme;
 }
 
 Result<Quantization> find_quantization(std::string_view config_json, const CheckpointFiles& files) {

@@ -26,6 +26,9 @@ enum class QuantMethod : std::uint8_t { none, compressed_tensors, awq, gptq, mod
 std::string_view name(QuantMethod method);
 
 // What is expected of one module. Zero and no value: the configuration does not say.
+//
+// Where `quantized` is false the rest still holds for the file as a whole: a module that is
+// quantized all the same is read by it.
 struct ModuleScheme {
   QuantMethod method = QuantMethod::none;
   bool quantized = false;
@@ -48,6 +51,7 @@ struct Quantization {
   std::string label;  // "int4 g32 (compressed-tensors)"; empty: unquantized
   std::string where;  // "config.json: quantization_config"
   std::vector<QuantRule> rules;
+  ModuleScheme unnamed = {};  // of modules no rule names: not quantized, with the facts of the file
 
   ModuleScheme scheme_of(std::string_view module) const;
 };

@@ -214,6 +214,61 @@ TEST(Quantization, KeepsTheOrderOfDynamicRules) {
   EXPECT_EQ(scheme(R"({".*down_proj": {"bits": 8}, "+:.*proj": {"bits": 4}})").bits, 8);
 }
 
+// A module that is quantized although no rule says so is still read by what holds for the file.
+TEST(Quantization, KeepsTheFactsOfTheFileWhereItQuantizesNothing) {
+  const auto schemes = [](const std::string& description, const std::string& plain) {
+    const auto found = find_quantization("{\"quantization_config\": " + description + "}", {});
+    EXPECT_TRUE(found.ok()) << found.error().message;
+    const std::vector<ModuleScheme> all = {found->scheme_of(plain),
+                                           found->scheme_of("model.embed_tokens")};
+    for (const ModuleScheme& scheme : all) EXPECT_FALSE(scheme.quantized) << description;
+    return all;
+  };
+  for (const char* plain : {"lm_head", "model.layers.1.mlp.up_proj"}) {
+    for (const ModuleScheme& scheme :
+         schemes(R"({"quant_method": "gptq", "bits": 8, "group_size": 32, "sym": false,
+                     "dynamic": {"-:.*mlp.*": {}}})",
+                 plain)) {
+      EXPECT_TRUE(scheme.zeros_less_one) << plain;
+      EXPECT_EQ(scheme.symmetric, false) << plain;
+      EXPECT_EQ(scheme.bits, 8) << plain;
+    }
+  }
+  for (const ModuleScheme& scheme : schemes(R"({"quant_method": "awq", "bits": 4, "group_size": 64,
+                   "modules_to_not_convert": ["m"]})",
+                                            "m")) {
+    EXPECT_EQ(scheme.group, 64);
+  }
+  for (const ModuleScheme& scheme :
+       schemes(R"({"quant_method": "fp8", "weight_block_size": [64, 32],
+                   "modules_to_not_convert": ["m"]})",
+               "m")) {
+    EXPECT_EQ(scheme.block_rows, 64);
+    EXPECT_EQ(scheme.block_cols, 32);
+  }
+  for (const ModuleScheme& scheme :
+       schemes(R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["m"]})", "m")) {
+    EXPECT_EQ(scheme.bits, 4);
+  }
+  for (const ModuleScheme& scheme : schemes(ct(kG32).substr(ct(kG32).find('{')), "lm_head")) {
+    EXPECT_EQ(scheme.bits, 4);
+    EXPECT_EQ(scheme.symmetric, true);
+  }
+}
+
+TEST(Quantization, PresentsNoDefaultAsWhatTheConfigurationSays) {
+  for (const char* method : {"gptq", "awq"}) {
+    const auto found = find_quantization(
+        fmt::format(R"({{"quantization_config": {{"quant_method": "{}"}}}})", method), {});
+    ASSERT_TRUE(found.ok()) << found.error().message;
+    const ModuleScheme scheme = found->scheme_of("model.layers.1.mlp.up_proj");
+    EXPECT_TRUE(scheme.quantized);
+    EXPECT_EQ(scheme.bits, 0) << method;
+    EXPECT_EQ(scheme.group, 0) << method;
+    EXPECT_FALSE(scheme.symmetric.has_value()) << method;
+  }
+}
+
 TEST(Quantization, ShowsNothingUnprintable) {
   const auto found =
       find_quantization("{\"quantization_config\": {\"quant_method\": \"\\u001b[31m" +

@@ -170,6 +170,23 @@ TEST_F(Gptq, AddsOneToWholeWordsOfVersionOne) {
   }
 }
 
+TEST_F(Gptq, AddsOneWhereTheConfigurationQuantizesNothing) {
+  configure(R"({"quant_method": "gptq", "bits": 8, "group_size": 64, "sym": false,
+                "dynamic": {"-:m": {}}})");
+  EXPECT_EQ(zeros_of(values(gptq_layer({0x954E0867}, 1), {8, 8})),
+            (std::vector<float>{8, 7, 9, 1, 15, 5, 6, 10}));
+}
+
+TEST_F(Gptq, GoesByTheTensorsWhereTheConfigurationDoesNotSayHowZerosAre) {
+  configure(R"({"quant_method": "gptq"})");
+  EXPECT_EQ(zeros_of(values(gptq_layer({0x954E0867}, 1), {8, 8})),
+            (std::vector<float>{8, 7, 9, 1, 15, 5, 6, 10}));
+  for (const std::uint32_t zeros : {0x77777777U, 0x88888888U}) {
+    EXPECT_EQ(zeros_of(values(gptq_layer({zeros}, 1), {8, 8})), std::vector<float>(8, 8));
+    EXPECT_EQ(label(gptq_layer({zeros}, 1), {8, 8}), "int4 channel (GPTQ)");
+  }
+}
+
 TEST_F(Gptq, ReadsEightBits) {
   expect({.method = QuantMethod::gptq, .bits = 8, .symmetric = false, .zeros_less_one = true});
   const FakeTensors tensors = {

@@ -146,11 +146,8 @@ Result<std::vector<std::uint8_t>> read_zeros(const Checkpoint& checkpoint, const
 Result<bool> has_zeros(const ModuleQuery& query, const TensorInfo* tensor,
                        const WeightLayout& layout) {
   if (tensor == nullptr) {
-    if (query.scheme.symmetric.value_or(true)) return false;
-    return make_error(Errc::corrupt,
-                      "module '{}': tensor 'weight_zero_point' is missing, and the configuration "
-                      "says the weights are asymmetric",
-                      query.module);
+    GLM_TRY(may_lack_zero_point(query));
+    return false;
   }
   GLM_TRY(check_zero_point(*tensor, layout));
   if (!query.scheme.symmetric.value_or(false)) return true;

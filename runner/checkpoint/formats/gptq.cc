@@ -95,6 +95,19 @@ bool all_words_are(std::span<const std::byte> bytes, std::uint32_t wanted) {
   return true;
 }
 
+bool all_in_the_middle(std::span<const std::byte> bytes, std::int64_t bits) {
+  const std::uint32_t middle = ones(bits) << (bits - 1);
+  return all_words_are(bytes, middle) || all_words_are(bytes, middle - ones(bits));
+}
+
+// Where the configuration does not say whether there are zero points to go by, they do.
+Result<bool> has_zeros(const ModuleQuery& query, const TensorInfo& zeros, std::int64_t bits) {
+  if (query.scheme.symmetric) return !*query.scheme.symmetric;
+  if (!query.checkpoint.has_data()) return true;
+  const std::vector<std::byte> bytes = GLM_TRY(query.checkpoint.read_all(zeros));
+  return !all_in_the_middle(bytes, bits);
+}
+
 Status read_zeros(const WeightRead& read, const Parts& parts) {
   const WeightLayout& layout = read.layout;
   const std::int64_t bits = bits_of(layout);
@@ -103,8 +116,7 @@ Status read_zeros(const WeightRead& read, const Parts& parts) {
     if (read.notes != nullptr) read.notes->push_back(std::move(text));
   };
   if (!layout.zeros) {
-    const std::uint32_t middle = ones(bits) << (bits - 1);
-    if (!all_words_are(bytes, middle) && !all_words_are(bytes, middle - ones(bits))) {
+    if (!all_in_the_middle(bytes, bits)) {
       note(
           fmt::format("tensor '{}' is not the middle of the range, and the configuration says the "
                       "weights are symmetric: the middle is taken",
@@ -203,7 +215,7 @@ Result<std::optional<StoredWeight>> detect_gptq(const ModuleQuery& query) {
             .cols = in,
             .group = group,
             .scale_dtype = parts.scales->dtype,
-            .zeros = !query.scheme.symmetric.value_or(false)};
+            .zeros = GLM_TRY(has_zeros(query, *parts.zeros, bits))};
   GLM_TRY(agree_with_scheme(query, layout));
   if (parts.g_idx != nullptr && layout.groups() > 1) {
     layout.ordered = query.scheme.activation_order;

@@ -47,8 +47,12 @@ struct Contradiction {
 };
 Error contradiction(const Contradiction& found);
 
-// Errc::corrupt unless the configuration's bits and group, where it tells them, are these.
+// Errc::corrupt unless bits and group, where the configuration tells them of this module, are
+// these.
 Status agree_with_scheme(const ModuleQuery& query, const kernels::WeightLayout& layout);
+
+// A module without zero points: Errc::corrupt where the configuration says it is asymmetric.
+Status may_lack_zero_point(const ModuleQuery& query);
 
 // "int4 asym g32 (compressed-tensors)" of an integer layout.
 std::string integer_label(const kernels::WeightLayout& layout, QuantMethod method);

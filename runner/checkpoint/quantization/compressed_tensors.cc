@@ -204,7 +204,7 @@ Status add_rules(const JsonFields& fields, std::vector<Target> targets,
     if (target.kind == Target::Kind::regex) {
       pattern = GLM_TRY(ModulePattern::regex(target.text).with(fields.prefix() + ": ignore"));
     }
-    result.rules.push_back({std::move(pattern), {.method = kMethod}});
+    result.rules.push_back({std::move(pattern), result.unnamed});
   }
   std::stable_sort(targets.begin(), targets.end(), [](const Target& a, const Target& b) {
     return std::pair(a.kind, a.text) < std::pair(b.kind, b.text);
@@ -261,6 +261,8 @@ Status read_compressed_tensors(const Description& description, Quantization& res
     if (!result.label.empty()) result.label += ", ";
     result.label += group.label;
   }
+  // Of several groups none speaks for the file.
+  if (groups.size() == 1) result.unnamed = plain_beside(groups.front().scheme);
   return add_rules(fields, std::move(targets), groups, result);
 }
 

@@ -76,12 +76,12 @@ Status read_modelopt(const Description& description, Quantization& result) {
   const JsonFields& fields = nested ? *nested : outer;
   if (GLM_TRY(fields.text("quant_algo")) == "MIXED_PRECISION") return read_mixed(fields, result);
   const AlgoRow* row = GLM_TRY(find_algo(fields));
-  const ModuleScheme plain{.method = QuantMethod::modelopt};
+  result.unnamed = plain_beside(scheme_of_algo(*row));
   for (const char* list : {"exclude_modules", "ignore"}) {
     for (const std::string& text : GLM_TRY(text_list(fields, list))) {
-      result.rules.push_back({ModulePattern::wildcard(text), plain});
+      result.rules.push_back({ModulePattern::wildcard(text), result.unnamed});
       if (text.find('*') == std::string::npos) {
-        result.rules.push_back({ModulePattern::wildcard(text + ".*"), plain});
+        result.rules.push_back({ModulePattern::wildcard(text + ".*"), result.unnamed});
       }
     }
   }

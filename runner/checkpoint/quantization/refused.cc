@@ -44,6 +44,11 @@ Error refuse(std::string_view where, std::string_view name, std::string_view mis
                     printable(where), printable(name), printable(missing));
 }
 
+ModuleScheme plain_beside(ModuleScheme scheme) {
+  scheme.quantized = false;
+  return scheme;
+}
+
 Result<std::vector<std::string>> text_list(const JsonFields& fields, const std::string& name) {
   constexpr std::size_t kTextsMax = 1'000'000;
   std::vector<std::string> texts;
