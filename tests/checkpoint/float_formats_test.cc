@@ -217,6 +217,15 @@ TEST_F(Scaled, ReadsInt8) {
   EXPECT_EQ(values(tensors, {2, 5})[9], 10);
 }
 
+TEST_F(Scaled, WantsZeroPointsOfInt8WhereTheConfigurationDoes) {
+  expect({.method = QuantMethod::compressed_tensors, .bits = 8, .symmetric = false});
+  EXPECT_EQ(error({{"m.weight", byte_tensor("I8", {1, 2}, {1, 2})},
+                   {"m.weight_scale", bf16_tensor({1, 1}, {1})}},
+                  {1, 2}),
+            "module 'm': tensor 'weight_zero_point' is missing, and the configuration says the "
+            "weights are asymmetric");
+}
+
 TEST_F(Scaled, RefusesNumbersThatAreNone) {
   FakeTensors tensors = fp8_vector(f32_tensor({}, {1}));
   tensors["m.weight"] = byte_tensor("F8_E4M3", {1, 6}, {0x38, 0xB8, 0x7E, 0xFF, 0x4D, 0x00});

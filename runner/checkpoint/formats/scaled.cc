@@ -98,6 +98,7 @@ Result<StoredWeight> int8(const ModuleQuery& query, const Parts& parts) {
     return make_error(Errc::unsupported, "module '{}': int8 with scales per {} is not supported",
                       query.module, geometry.name);
   }
+  if (parts.zero_point == nullptr) GLM_TRY(may_lack_zero_point(query));
   StoredWeight stored;
   stored.layout = {.format = WeightFormat::int8_group,
                    .rows = parts.weight->shape[0],
