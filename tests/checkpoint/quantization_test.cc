@@ -173,7 +173,24 @@ INSTANTIATE_TEST_SUITE_P(
         {"unknown", R"("quantization_config": {"quant_method": "magic"})", "",
          "config.json: quantization_config: quant_method 'magic' is not supported: what is missing "
          "is any knowledge of it"},
-        {"unnamed", R"("quantization_config": {})", "",
+        {"empty", R"("quantization_config": {}, "quantization": {})", "", ""},
+        {"empty_before", R"("quantization_config": {}, "compression_config": {
+          "quant_method": "fp8"})",
+         "fp8 tensor", ""},
+        {"unrelated", R"("quantization": {"of": "audio"})", "", ""},
+        {"modelopt_null", R"("quantization_config": {"quant_method": "modelopt",
+          "quant_algo": null})",
+         "", ""},
+        {"modelopt_mixed_in_small_letters", R"("quantization_config": {"quant_method": "modelopt",
+          "quant_algo": "mixed_precision", "quantized_layers": {"a.q_proj": {"quant_algo": "fp8"},
+          "a.k_proj": {"quant_algo": null}}})",
+         "fp8 tensor (ModelOpt)", ""},
+        {"gptq_many",
+         R"("quantization_config": {"quant_method": "gptq", "dynamic": {"a": {"group_size": 1},
+          "b": {"group_size": 2}, "c": {"group_size": 4}, "d": {"group_size": 8},
+          "e": {"group_size": 16}, "f": {"group_size": 16}}})",
+         "int4 g128 (GPTQ), int4 g1 (GPTQ), int4 g2 (GPTQ), int4 g4 (GPTQ) and 2 more", ""},
+        {"unnamed", R"("quantization_config": {"bits": 4})", "",
          "config.json: quantization_config: a quantization without quant_method is not supported: "
          "what is missing is any knowledge of it"},
     }),
@@ -269,6 +286,71 @@ TEST(Quantization, PresentsNoDefaultAsWhatTheConfigurationSays) {
   }
 }
 
+// Another object of that name must neither add rules nor hide any.
+TEST(Quantization, KeepsEveryDynamicRuleWhateverElseIsCalledSo) {
+  const auto found = find_quantization(
+      R"({"a": {"dynamic": {"-:.*mlp.*": {}, "-:.*attn.*": {}}}, "quantization_config": {
+          "quant_method": "gptq", "dynamic": {"-:.*mlp.*": {}, "-:.*head.*": {}}}})",
+      {});
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_FALSE(found->scheme_of("l.mlp.up_proj").quantized);
+  EXPECT_FALSE(found->scheme_of("l.head.up_proj").quantized);
+  EXPECT_TRUE(found->scheme_of("l.attn.q_proj").quantized);
+}
+
+TEST(Quantization, RefusesMorePatternsThanAnybodyWrites) {
+  std::string dynamic, ignore;
+  for (int i = 0; i < 4097; ++i) {
+    dynamic += fmt::format("{}\"-:m{}\": {{}}", i == 0 ? "" : ", ", i);
+    ignore += fmt::format("{}\"re:m{}\"", i == 0 ? "" : ", ", i);
+  }
+  for (const std::string& description :
+       {R"("quant_method": "gptq", "dynamic": {)" + dynamic + "}",
+        R"("quant_method": "compressed-tensors", "config_groups": {}, "ignore": [)" + ignore +
+            "]"}) {
+    const auto found = find_quantization("{\"quantization_config\": {" + description + "}}", {});
+    ASSERT_FALSE(found.ok());
+    EXPECT_EQ(found.error().code, Errc::unsupported);
+    EXPECT_EQ(found.error().message,
+              "config.json: quantization_config: more than 4096 patterns of module names; list "
+              "whole names, or fewer patterns that match more");
+  }
+}
+
+// As exporters list what they leave out, expert by expert.
+TEST(Quantization, TakesAnyNumberOfNames) {
+  std::string names;
+  for (int i = 0; i < 50'000; ++i) names += fmt::format("\"l.{}.mlp\", ", i);
+  const auto found = find_quantization(
+      R"({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": [)" +
+          names + "\"lm_head\"]}}",
+      {});
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_FALSE(found->scheme_of("l.49999.mlp").quantized);
+  EXPECT_FALSE(found->scheme_of("l.1.mlp.up_proj").quantized);
+  EXPECT_TRUE(found->scheme_of("l.1.mlp_up").quantized);
+}
+
+TEST(Quantization, PicksTheFirstRuleWhateverItsKind) {
+  Quantization quantization{.method = QuantMethod::fp8, .label = "", .where = "", .rules = {}};
+  const auto add = [&](ModulePattern pattern, std::int64_t bits) {
+    quantization.rules.push_back({std::move(pattern), {.bits = bits}});
+  };
+  add(ModulePattern::exactly("a.b"), 1);
+  add(ModulePattern::piece("c"), 2);
+  add(ModulePattern::exactly("a.b"), 3);
+  add(ModulePattern::exactly("a.c"), 4);
+  add(ModulePattern::within("a"), 5);
+  add(ModulePattern::linear_layers(), 6);
+  const auto bits = [&](std::string_view module) { return quantization.scheme_of(module).bits; };
+  EXPECT_EQ(bits("a.b"), 1);
+  EXPECT_EQ(bits("a.c"), 2);
+  EXPECT_EQ(bits("a.d"), 5);
+  EXPECT_EQ(bits("a"), 5);
+  EXPECT_EQ(bits("ab"), 6);
+  EXPECT_EQ(bits("a_norm"), 0);
+}
+
 TEST(Quantization, ShowsNothingUnprintable) {
   const auto found =
       find_quantization("{\"quantization_config\": {\"quant_method\": \"\\u001b[31m" +
@@ -291,6 +373,16 @@ TEST(Quantization, NamesTheFieldOfTheWrongType) {
             "such as [128, 128]");
   EXPECT_EQ(message(R"({"quant_method": "compressed-tensors", "config_groups": {"a": 3}})"),
             "config.json: quantization_config: config_groups: a: got 3, wanted an object");
+  for (const std::string& sides :
+       {std::string("128x"), std::string("1x2x3"), std::string("128,128"), std::string("1e2x4"),
+        "1x" + std::string(20, '1')}) {
+    EXPECT_EQ(
+        message(R"({"quant_method": "compressed-tensors", "config_groups": {"a": {"weights":
+                          {"num_bits": 8, "type": "float", "block_structure": ")" +
+                sides + "\"}}}}"),
+        "config.json: quantization_config: config_groups.a: weights: block_structure: got \"" +
+            sides + "\", wanted two numbers such as [128, 128]");
+  }
   EXPECT_EQ(
       message(R"({"quant_method": "gptq", "dynamic": {"-:a(": {}}})"),
       "config.json: quantization_config.dynamic: pattern 'a(': missing closing parenthesis at "
@@ -327,6 +419,16 @@ TEST(ModulePattern, MatchesAsEachExporterDoes) {
   EXPECT_FALSE(ModulePattern::wildcard("*.mlp.gate").matches("model.layers.1.mlp.gate_proj"));
   EXPECT_TRUE(ModulePattern::wildcard("layer?.[a-c]x").matches("layer7.bx"));
   EXPECT_FALSE(ModulePattern::wildcard("layer?.[!a-c]x").matches("layer7.bx"));
+}
+
+TEST(ModulePattern, TakesAWildcardThatIsTooLongForAName) {
+  for (const char* part : {"[", "*", "?a"}) {
+    std::string text;
+    while (text.size() < 1'000'000) text += part;
+    const ModulePattern pattern = ModulePattern::wildcard(text);
+    EXPECT_TRUE(pattern.matches(text));
+    EXPECT_FALSE(pattern.matches("a"));
+  }
 }
 
 TEST(ModulePattern, GivesUpOnExponentialPatterns) {

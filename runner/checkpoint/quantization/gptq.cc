@@ -2,6 +2,7 @@
 //
 // `dynamic` maps regular expressions to what differs there: "-:" in front means not quantized, "+:"
 // or nothing overrides fields. The first match wins.
+#include <set>
 #include <string_view>
 
 #include "runner/checkpoint/quantization/methods.h"
@@ -34,6 +35,18 @@ std::string label_of_scheme(const ModuleScheme& scheme) {
                    .activation_order = scheme.activation_order});
 }
 
+// The keys of `dynamic`, all of them and no others: the file may hold another object of that name.
+std::vector<std::string> keys_in_order(std::string_view file, const JsonFields& dynamic) {
+  std::vector<std::string> keys;
+  std::set<std::string> left;
+  for (const auto& item : dynamic.json().items()) left.insert(item.key());
+  for (std::string& key : key_order(file, "dynamic")) {
+    if (left.erase(key) > 0) keys.push_back(std::move(key));
+  }
+  keys.insert(keys.end(), left.begin(), left.end());
+  return keys;
+}
+
 }  // namespace
 
 Status read_gptq(const Description& description, Quantization& result) {
@@ -48,10 +61,11 @@ Status read_gptq(const Description& description, Quantization& result) {
   const ModuleScheme base = GLM_TRY(scheme_from(
       fields,
       {.method = QuantMethod::gptq, .quantized = true, .zeros_less_one = format == "gptq"}));
-  result.label = label_of_scheme(base);
+  LabelList labels;
+  labels.add(label_of_scheme(base));
   result.unnamed = plain_beside(base);
   if (const std::optional<JsonFields> dynamic = GLM_TRY(fields.object("dynamic"))) {
-    for (const std::string& key : key_order(description.file, "dynamic")) {
+    for (const std::string& key : keys_in_order(description.file, *dynamic)) {
       const nlohmann::json* value = dynamic->find(key);
       std::string_view text = key;
       const bool without = text.starts_with("-:");
@@ -62,16 +76,16 @@ Status read_gptq(const Description& description, Quantization& result) {
       if (!without) {
         if (value == nullptr || !value->is_object()) return dynamic->wrong(key, "an object");
         scheme = GLM_TRY(scheme_from(JsonFields(*value, where), base));
-        const std::string label = label_of_scheme(scheme);
-        if (result.label.find(label) == std::string::npos) result.label += ", " + label;
+        labels.add(label_of_scheme(scheme));
       }
-      result.rules.push_back({std::move(pattern), scheme});
+      GLM_TRY(add_rule(fields, {std::move(pattern), scheme}, result));
     }
   }
   if (!GLM_TRY(fields.boolean("lm_head", false))) {
     result.rules.push_back({ModulePattern::exactly("lm_head"), result.unnamed});
   }
   result.rules.push_back({ModulePattern::linear_layers(), base});
+  result.label = labels.text();
   return Ok{};
 }
 
