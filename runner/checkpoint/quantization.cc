@@ -82,11 +82,16 @@ struct Sidecar {
   const char* file;
   const char* key;  // must be there
   const char* method;
+  const char* also = nullptr;  // must be there, too
 };
-constexpr std::array<Sidecar, 4> kSidecars = {{
+constexpr std::array<Sidecar, 8> kSidecars = {{
     {"hf_quant_config.json", "quantization", "modelopt"},
     {"quantize_config.json", "bits", "gptq"},
     {"quant_config.json", "w_bit", "awq"},
+    {"quant_config.json", "bits", "gptq", "desc_act"},
+    {"quant_config.json", "bits", "gptq", "sym"},
+    {"quant_config.json", "bits", "awq", "zero_point"},
+    {"quant_config.json", "bits", "awq", "version"},
     {"quantization_config.json", "tensor_storage", "exl3"},
 }};
 
@@ -95,7 +100,7 @@ Result<std::optional<Found>> in_sidecars(const CheckpointFiles& files) {
     if (!files.contains(row.file)) continue;
     const std::string text = GLM_TRY(read_small_file(files, row.file, kSidecarMaxBytes));
     JsonFields fields = GLM_TRY(JsonFields::parse(text, row.file));
-    if (!fields.has(row.key)) continue;
+    if (!fields.has(row.key) || (row.also != nullptr && !fields.has(row.also))) continue;
     nlohmann::json description = fields.json();
     if (!description.contains("quant_method")) description["quant_method"] = row.method;
     return std::optional<Found>(Found{std::move(description), row.file, text});

@@ -216,6 +216,22 @@ TEST(Quantization, LooksIntoTheSidecars) {
   EXPECT_FALSE(merged->scheme_of("lm_head").quantized);
 }
 
+TEST(Quantization, TellsTheMethodsOfOneSidecarByTheirFields) {
+  const auto label = [](const std::string& text) {
+    fakes::TemporaryFolder folder;
+    fakes::write_file(folder.path() / "quant_config.json", text);
+    const auto found = find_quantization("{}", std::move(files_in(folder.path())).value());
+    return found.ok() ? found->label : found.error().message;
+  };
+  EXPECT_EQ(label(R"({"bits": 4, "group_size": 64, "desc_act": true})"),
+            "int4 g64 act-order (GPTQ)");
+  EXPECT_EQ(label(R"({"bits": 8, "group_size": 64, "sym": true})"), "int8 g64 (GPTQ)");
+  EXPECT_EQ(label(R"({"bits": 4, "group_size": 64, "zero_point": true})"), "int4 asym g64 (AWQ)");
+  EXPECT_EQ(label(R"({"bits": 4, "group_size": 64, "version": "GEMM"})"), "int4 asym g64 (AWQ)");
+  EXPECT_EQ(label(R"({"w_bit": 4, "q_group_size": 64})"), "int4 asym g64 (AWQ)");
+  EXPECT_EQ(label(R"({"bits": 4})"), "");
+}
+
 // Of the patterns of `dynamic` the first in the file wins, not the first in the alphabet.
 TEST(Quantization, KeepsTheOrderOfDynamicRules) {
   const auto scheme = [](const std::string& dynamic) {
