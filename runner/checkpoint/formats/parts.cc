@@ -31,6 +31,10 @@ Error wrong_tensor(const TensorInfo& tensor, std::string_view wanted) {
                     wanted);
 }
 
+Error missing_tensor(std::string_view module, std::string_view suffix) {
+  return make_error(Errc::corrupt, "tensor '{}.{}' is missing", module, suffix);
+}
+
 Error contradiction(const Contradiction& found) {
   return make_error(Errc::corrupt, "module '{}': the configuration says {} {}, its tensors {}",
                     found.module, found.what, found.in_config, found.in_tensors);
