@@ -64,10 +64,6 @@ std::string_view recognised_format(const Checkpoint& checkpoint, const std::stri
   return recognise(checkpoint, module).name;
 }
 
-std::span<const FileFormat> file_formats() {
-  return kFormats;
-}
-
 Result<StoredWeight> detect_format(const ModuleQuery& query) {
   for (const FileFormat& format : kFormats) {
     std::optional<StoredWeight> stored = GLM_TRY(format.detect(query));

@@ -63,8 +63,6 @@ struct FileFormat {
   Status (*read)(const WeightRead& read);
 };
 
-std::span<const FileFormat> file_formats();
-
 // Errc::not_found: the module has no tensors. Errc::unsupported: it is stored in a format that is
 // recognised but not read, or not recognised at all.
 Result<StoredWeight> detect_format(const ModuleQuery& query);

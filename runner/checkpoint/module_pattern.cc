@@ -32,6 +32,18 @@ struct MatchContextTraits {
   static void close(Raw context) { pcre2_match_context_free(context); }
 };
 
+// What a match needs beside the pattern, made once per thread.
+struct Matcher {
+  Handle<MatchDataTraits> data{pcre2_match_data_create(1, nullptr)};
+  Handle<MatchContextTraits> context{pcre2_match_context_create(nullptr)};
+
+  Matcher() {
+    GLM_CHECK(data && context);
+    pcre2_set_match_limit(context.get(), kMatchLimit);
+    pcre2_set_heap_limit(context.get(), kHeapLimitKib);
+  }
+};
+
 bool ends_with_part(std::string_view module, std::string_view part) {
   if (!module.ends_with(part)) return false;
   return module.size() == part.size() || module[module.size() - part.size() - 1] == '.';
@@ -46,8 +58,9 @@ std::string regex_of(std::string_view wildcard) {
       out += ".*";
     } else if (c == '?') {
       out += '.';
-    } else if (const std::size_t end = wildcard.find(']', i + 2);
-               c == '[' && end != std::string_view::npos) {
+    } else if (const std::size_t end =
+                   c == '[' ? wildcard.find(']', i + 2) : std::string_view::npos;
+               end != std::string_view::npos) {
       const bool negated = wildcard[i + 1] == '!';
       const std::size_t first = i + (negated ? 2 : 1);
       out += negated ? "[^" : "[";
@@ -77,6 +90,10 @@ ModulePattern ModulePattern::exactly(std::string name) {
   return {Kind::exact, std::move(name)};
 }
 
+ModulePattern ModulePattern::within(std::string name) {
+  return {Kind::within, std::move(name)};
+}
+
 ModulePattern ModulePattern::linear_layers() {
   return {Kind::linear, {}};
 }
@@ -86,7 +103,8 @@ ModulePattern ModulePattern::piece(std::string text) {
 }
 
 ModulePattern ModulePattern::wildcard(std::string text) {
-  if (text.find_first_of("*?[") == std::string::npos) return exactly(std::move(text));
+  const bool too_long = text.size() > kPatternMaxBytes;
+  if (too_long || text.find_first_of("*?[") == std::string::npos) return exactly(std::move(text));
   Result<ModulePattern> compiled = regex(regex_of(text));
   return compiled.ok() ? std::move(compiled).value() : exactly(std::move(text));
 }
@@ -117,6 +135,9 @@ bool ModulePattern::matches(std::string_view module) const {
   switch (kind_) {
     case Kind::exact:
       return module == text_;
+    case Kind::within:
+      return module.starts_with(text_) &&
+             (module.size() == text_.size() || module[text_.size()] == '.');
     case Kind::linear:
       return !ends_with_part(module, "embed_tokens") && !ends_with_part(module, "mlp.gate") &&
              !module.ends_with("norm");
@@ -127,13 +148,9 @@ bool ModulePattern::matches(std::string_view module) const {
     case Kind::regex:
       break;
   }
-  const Handle<MatchDataTraits> data(pcre2_match_data_create(1, nullptr));
-  const Handle<MatchContextTraits> context(pcre2_match_context_create(nullptr));
-  GLM_CHECK(data && context);
-  pcre2_set_match_limit(context.get(), kMatchLimit);
-  pcre2_set_heap_limit(context.get(), kHeapLimitKib);
+  thread_local const Matcher matcher;
   return pcre2_match(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(module.data()), module.size(),
-                     0, 0, data.get(), context.get()) >= 0;
+                     0, 0, matcher.data.get(), matcher.context.get()) >= 0;
 }
 
 }  // namespace glm::runner

@@ -19,20 +19,26 @@ class ModulePattern {
  public:
   // The whole name.
   static ModulePattern exactly(std::string name);
+  // The module of that name and those inside it.
+  static ModulePattern within(std::string name);
   // Every linear layer: all matrices but embeddings and routers, which are classes of their own.
   static ModulePattern linear_layers();
   // A piece of the name; one that ends in a dot is meant for names of parameters.
   static ModulePattern piece(std::string text);
-  // Shell-style `*`, `?` and `[]` over the whole name, dots included.
+  // Shell-style `*`, `?` and `[]` over the whole name, dots included. One that is too long for a
+  // pattern is taken for a name.
   static ModulePattern wildcard(std::string text);
   // Python's re.match: anchored at the start, not at the end. Errc::unsupported for what cannot be
   // compiled, with the offset. A pattern that takes too long on a name does not match it.
   static Result<ModulePattern> regex(const std::string& text);
 
+  enum class Kind { exact, within, linear, piece, regex };
+  Kind kind() const { return kind_; }
+  const std::string& text() const { return text_; }
+
   bool matches(std::string_view module) const;
 
  private:
-  enum class Kind { exact, linear, piece, regex };
   struct Code;
   ModulePattern(Kind kind, std::string text) : kind_(kind), text_(std::move(text)) {}
 

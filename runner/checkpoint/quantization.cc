@@ -48,20 +48,30 @@ bool is_mlx(const nlohmann::json& object) {
          !object.contains("quant_method");
 }
 
+// An object that says something: exporters leave empty ones behind.
+bool describes(const nlohmann::json& object, const char* key) {
+  return object.contains(key) && object[key].is_object() && !object[key].empty();
+}
+
+// The key "quantization" is common enough to be about something else.
+bool is_about_weights(const nlohmann::json& object) {
+  return is_mlx(object) || object.contains("quant_method") || object.contains("quant_algo");
+}
+
 std::optional<Found> in_config(const nlohmann::json& config) {
   for (const char* key : {"quantization_config", "compression_config"}) {
-    if (config.contains(key) && config[key].is_object()) {
+    if (describes(config, key)) {
       return Found{config[key], fmt::format("config.json: {}", key), {}};
     }
   }
   if (config.contains("text_config") && config["text_config"].is_object()) {
     const nlohmann::json& inner = config["text_config"];
-    if (inner.contains("quantization_config") && inner["quantization_config"].is_object()) {
+    if (describes(inner, "quantization_config")) {
       return Found{
           inner["quantization_config"], "config.json: text_config.quantization_config", {}};
     }
   }
-  if (config.contains("quantization") && config["quantization"].is_object()) {
+  if (describes(config, "quantization") && is_about_weights(config["quantization"])) {
     return Found{config["quantization"], "config.json: quantization", {}};
   }
   return {};
@@ -72,11 +82,16 @@ struct Sidecar {
   const char* file;
   const char* key;  // must be there
   const char* method;
+  const char* also = nullptr;  // must be there, too
 };
-constexpr std::array<Sidecar, 4> kSidecars = {{
+constexpr std::array<Sidecar, 8> kSidecars = {{
     {"hf_quant_config.json", "quantization", "modelopt"},
     {"quantize_config.json", "bits", "gptq"},
     {"quant_config.json", "w_bit", "awq"},
+    {"quant_config.json", "bits", "gptq", "desc_act"},
+    {"quant_config.json", "bits", "gptq", "sym"},
+    {"quant_config.json", "bits", "awq", "zero_point"},
+    {"quant_config.json", "bits", "awq", "version"},
     {"quantization_config.json", "tensor_storage", "exl3"},
 }};
 
@@ -85,7 +100,7 @@ Result<std::optional<Found>> in_sidecars(const CheckpointFiles& files) {
     if (!files.contains(row.file)) continue;
     const std::string text = GLM_TRY(read_small_file(files, row.file, kSidecarMaxBytes));
     JsonFields fields = GLM_TRY(JsonFields::parse(text, row.file));
-    if (!fields.has(row.key)) continue;
+    if (!fields.has(row.key) || (row.also != nullptr && !fields.has(row.also))) continue;
     nlohmann::json description = fields.json();
     if (!description.contains("quant_method")) description["quant_method"] = row.method;
     return std::optional<Found>(Found{std::move(description), row.file, text});
@@ -122,11 +137,49 @@ Result<Found> with_gaps_filled(Found found, const CheckpointFiles& files) {
 
 }  // namespace
 
-ModuleScheme Quantization::scheme_of(std::string_view module) const {
-  for (const QuantRule& rule : rules) {
-    if (rule.pattern.matches(module)) return rule.scheme;
+void QuantRules::push_back(QuantRule rule) {
+  const std::size_t number = rules_.size();
+  switch (rule.pattern.kind()) {
+    case ModulePattern::Kind::exact:
+      exact_.emplace(rule.pattern.text(), number);
+      break;
+    case ModulePattern::Kind::within:
+      within_.emplace(rule.pattern.text(), number);
+      break;
+    case ModulePattern::Kind::regex:
+      ++regexes_;
+      [[fallthrough]];
+    default:
+      others_.push_back(number);
   }
-  return {.method = method};
+  rules_.push_back(std::move(rule));
+}
+
+const QuantRule* QuantRules::find(std::string_view module) const {
+  std::size_t first = rules_.size();
+  const auto look_up = [&](const FirstByName& names, std::string_view name) {
+    if (const auto found = names.find(name); found != names.end()) {
+      first = std::min(first, found->second);
+    }
+  };
+  look_up(exact_, module);
+  for (std::size_t end = module.find('.'); !within_.empty() && end != std::string_view::npos;
+       end = module.find('.', end + 1)) {
+    look_up(within_, module.substr(0, end));
+  }
+  look_up(within_, module);
+  for (const std::size_t other : others_) {
+    if (other >= first) break;
+    if (rules_[other].pattern.matches(module)) return &rules_[other];
+  }
+  return first < rules_.size() ? &rules_[first] : nullptr;
+}
+
+ModuleScheme Quantization::scheme_of(std::string_view module) const {
+  if (const QuantRule* rule = rules.find(module)) return rule->scheme;
+  ModuleScheme scheme = unnamed;
+  scheme.method = method;
+  return scheme;
 }
 
 Result<Quantization> find_quantization(std::string_view config_json, const CheckpointFiles& files) {

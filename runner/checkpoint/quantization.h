@@ -8,7 +8,10 @@
 // Thread safety: immutable once built.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +29,9 @@ enum class QuantMethod : std::uint8_t { none, compressed_tensors, awq, gptq, mod
 std::string_view name(QuantMethod method);
 
 // What is expected of one module. Zero and no value: the configuration does not say.
+//
+// Where `quantized` is false the rest still holds for the file as a whole: a module that is
+// quantized all the same is read by it.
 struct ModuleScheme {
   QuantMethod method = QuantMethod::none;
   bool quantized = false;
@@ -43,11 +49,30 @@ struct QuantRule {
   ModuleScheme scheme;
 };
 
+// Configurations list tens of thousands of modules, so names are looked up and only the other
+// patterns are tried one by one.
+class QuantRules {
+ public:
+  void push_back(QuantRule rule);
+  // Null: no rule matches.
+  const QuantRule* find(std::string_view module) const;
+  std::size_t regexes() const { return regexes_; }
+
+ private:
+  using FirstByName = std::map<std::string, std::size_t, std::less<>>;
+
+  std::vector<QuantRule> rules_;
+  FirstByName exact_, within_;
+  std::vector<std::size_t> others_;
+  std::size_t regexes_ = 0;
+};
+
 struct Quantization {
   QuantMethod method = QuantMethod::none;
   std::string label;  // "int4 g32 (compressed-tensors)"; empty: unquantized
   std::string where;  // "config.json: quantization_config"
-  std::vector<QuantRule> rules;
+  QuantRules rules;
+  ModuleScheme unnamed = {};  // of modules no rule names: not quantized, with the facts of the file
 
   ModuleScheme scheme_of(std::string_view module) const;
 };

@@ -109,19 +109,20 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint, const Quantization& qua
       stop_(std::move(stop)),
       total_bytes_(checkpoint.size_bytes()) {}
 
-Result<StoredWeight> WeightLoader::detect(const std::string& module, WeightShape shape) const {
-  StoredWeight stored = GLM_TRY(detect_format({.checkpoint = checkpoint_,
-                                               .module = module,
-                                               .scheme = quantization_.scheme_of(module),
-                                               .shape = shape}));
-  GLM_TRY(check_shape(module, stored, shape));
-  return stored;
+Result<WeightLoader::Reading> WeightLoader::detect(const std::string& module,
+                                                   WeightShape shape) const {
+  Reading reading{
+      .module = module, .scheme = quantization_.scheme_of(module), .stored = {}, .notes = {}};
+  reading.stored = GLM_TRY(detect_format(
+      {.checkpoint = checkpoint_, .module = module, .scheme = reading.scheme, .shape = shape}));
+  GLM_TRY(check_shape(module, reading.stored, shape));
+  return reading;
 }
 
 Status WeightLoader::read(Reading& reading, HostWeight& target, std::int64_t expert) const {
   WeightRead request{.checkpoint = checkpoint_,
                      .module = reading.module,
-                     .scheme = quantization_.scheme_of(reading.module),
+                     .scheme = reading.scheme,
                      .layout = reading.stored.layout,
                      .target = {},
                      .notes = &reading.notes};
@@ -153,6 +154,17 @@ void WeightLoader::use(const TensorInfo& tensor) {
   if (!used_.insert(&tensor).second) return;
   completed_bytes_ += tensor.size_bytes;
   if (progress_) progress_(completed_bytes_, total_bytes_);
+}
+
+void WeightLoader::keep(std::vector<std::string> notes) {
+  constexpr std::size_t kOdditiesKept = 8;
+  for (std::string& note : notes) {
+    if (oddities_.size() < kOdditiesKept) {
+      oddities_.push_back(std::move(note));
+    } else {
+      ++oddities_more_;
+    }
+  }
 }
 
 Result<const TensorInfo*> WeightLoader::claim(const std::string& tensor,
@@ -203,10 +215,10 @@ Result<std::vector<float>> WeightLoader::floats(const std::string& tensor,
 
 Result<HostWeight> WeightLoader::weight(const std::string& module, WeightShape shape) {
   GLM_TRY(claim_module(module));
-  Reading reading{.module = module, .stored = GLM_TRY(detect(module, shape)), .notes = {}};
+  Reading reading = GLM_TRY(detect(module, shape));
   HostWeight weight = HostWeight::allocate(reading.stored.layout);
   GLM_TRY(read(reading, weight, 0));
-  oddities_.insert(oddities_.end(), reading.notes.begin(), reading.notes.end());
+  keep(std::move(reading.notes));
   return weight;
 }
 
@@ -218,7 +230,7 @@ Result<HostWeight> WeightLoader::experts(const std::string& prefix, const std::s
   for (std::int64_t e = 0; e < experts; ++e) {
     const std::string module = fmt::format("{}.{}.{}", prefix, e, name);
     GLM_TRY(claim_module(module));
-    readings.push_back({.module = module, .stored = GLM_TRY(detect(module, shape)), .notes = {}});
+    readings.push_back(GLM_TRY(detect(module, shape)));
     const WeightLayout& layout = readings.back().stored.layout;
     same = same && layout == readings.front().stored.layout;
     bf16 = bf16 && layout.exact_in_bf16();
@@ -232,9 +244,7 @@ Result<HostWeight> WeightLoader::experts(const std::string& prefix, const std::s
     Reading& reading = readings[static_cast<std::size_t>(e)];
     return same ? read(reading, all, e) : read_decoded(reading, all, e);
   }));
-  for (const Reading& reading : readings) {
-    oddities_.insert(oddities_.end(), reading.notes.begin(), reading.notes.end());
-  }
+  for (Reading& reading : readings) keep(std::move(reading.notes));
   return all;
 }
 
@@ -279,13 +289,8 @@ Result<bool> WeightLoader::same_bytes(const std::string& a, const std::string& b
 }
 
 std::vector<std::string> WeightLoader::notes() const {
-  constexpr std::size_t kOdditiesShown = 8;
-  std::vector<std::string> all(
-      oddities_.begin(),
-      oddities_.begin() + static_cast<std::ptrdiff_t>(std::min(oddities_.size(), kOdditiesShown)));
-  if (oddities_.size() > kOdditiesShown) {
-    all.push_back(fmt::format("and {} more of the kind", oddities_.size() - kOdditiesShown));
-  }
+  std::vector<std::string> all = oddities_;
+  if (oddities_more_ > 0) all.push_back(fmt::format("and {} more of the kind", oddities_more_));
   if (std::string unused = unused_note(); !unused.empty()) all.push_back(std::move(unused));
   return all;
 }

@@ -100,16 +100,18 @@ class WeightLoader {
   Result<const TensorInfo*> claim(const std::string& tensor,
                                   std::initializer_list<std::int64_t> shape);
   Status claim_module(const std::string& module);
-  Result<StoredWeight> detect(const std::string& module, WeightShape shape) const;
   // One weight on its way from the file into memory; notes come back with it.
   struct Reading {
     std::string module;
+    ModuleScheme scheme;
     StoredWeight stored;
     std::vector<std::string> notes;
   };
+  Result<Reading> detect(const std::string& module, WeightShape shape) const;
   Status read(Reading& reading, HostWeight& target, std::int64_t expert) const;
   Status read_decoded(Reading& reading, HostWeight& target, std::int64_t expert) const;
   void use(const TensorInfo& tensor);
+  void keep(std::vector<std::string> notes);
   std::string unused_note() const;
 
   const Checkpoint& checkpoint_;
@@ -119,7 +121,8 @@ class WeightLoader {
   std::uint64_t completed_bytes_ = 0;
   std::uint64_t total_bytes_ = 0;
   std::unordered_set<const TensorInfo*> used_;
-  std::vector<std::string> oddities_;
+  std::vector<std::string> oddities_;  // the first few
+  std::size_t oddities_more_ = 0;
 };
 
 }  // namespace glm::runner

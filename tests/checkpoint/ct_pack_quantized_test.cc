@@ -42,6 +42,25 @@ TEST_F(CompressedTensors, ReadsEightBits) {
             (std::vector<float>{-128, -1, 0, 127, -128, 127, -1, 0}));
 }
 
+// A word holds up to four columns of either width.
+TEST_F(CompressedTensors, BelievesTheConfigurationAboutTheWidthOfShortRows) {
+  const FakeTensors tensors = {{"m.weight_packed", i32_tensor({1, 1}, {0xFF807F00})},
+                               {"m.weight_scale", bf16_tensor({1, 1}, {1})},
+                               {"m.weight_shape", i64_tensor({2}, {1, 4})}};
+  expect({.method = QuantMethod::compressed_tensors, .bits = 8});
+  EXPECT_EQ(values(tensors, {1, 4}), (std::vector<float>{-128, -1, 0, 127}));
+  expect({.method = QuantMethod::compressed_tensors, .bits = 4});
+  EXPECT_EQ(values(tensors, {1, 4}), (std::vector<float>{-8, -8, 7, -1}));
+}
+
+TEST_F(CompressedTensors, NamesTheTensorThatIsMissing) {
+  for (const char* part : {"m.weight_scale", "m.weight_shape"}) {
+    FakeTensors tensors = mini_layer();
+    tensors.erase(part);
+    EXPECT_EQ(error(tensors), fmt::format("tensor '{}' is missing", part));
+  }
+}
+
 TEST_F(CompressedTensors, ReadsARaggedRow) {
   EXPECT_EQ(values({{"m.weight_packed", i32_tensor({1, 2}, {0xA4D78F0B, 0x00000169})},
                     {"m.weight_scale", bf16_tensor({1}, {1})},

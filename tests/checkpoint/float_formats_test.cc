@@ -121,6 +121,15 @@ TEST_F(Fp4, NamesWhatIsDamaged) {
             "pull a plain NVFP4 checkpoint");
 }
 
+TEST_F(Fp4, NamesTheGlobalScaleThatIsMissing) {
+  FakeTensors tensors = compressed(0x38, 1);
+  tensors.erase("m.weight_global_scale");
+  EXPECT_EQ(error(tensors, {1, 16}), "tensor 'm.weight_global_scale' is missing");
+  tensors = modelopt(0x38, 1);
+  tensors.erase("m.weight_scale_2");
+  EXPECT_EQ(error(tensors, {1, 16}), "tensor 'm.weight_scale_2' is missing");
+}
+
 TEST_F(Fp4, NotesNegativeScales) {
   EXPECT_EQ(values(modelopt(0xB8, 1), {1, 16})[0], 1);
   EXPECT_THAT(notes_, testing::ElementsAre("tensor 'm.weight_scale' holds negative scales"));
@@ -215,6 +224,40 @@ TEST_F(Scaled, ReadsInt8) {
   tensors.erase("m.weight_zero_point");
   tensors["m.weight_scale"] = f32_tensor({1}, {2});
   EXPECT_EQ(values(tensors, {2, 5})[9], 10);
+}
+
+// One scale for 128 rows and columns is FP8's way; here [2, 1] of 256 rows is nobody's.
+TEST_F(Scaled, KnowsNoBlocksOfInt8) {
+  expect({.method = QuantMethod::compressed_tensors, .bits = 8});
+  EXPECT_EQ(error({{"m.weight", byte_tensor("I8", {256, 2}, std::vector<std::uint8_t>(512, 1))},
+                   {"m.weight_scale", bf16_tensor({2, 1}, {1, 1})}},
+                  {256, 2}),
+            "tensor 'm.weight_scale': got bf16 [2, 1], wanted [1], [256, 1], or [256, n] with n a "
+            "divisor of 2");
+  // What would be two blocks of one row are two groups.
+  EXPECT_EQ(label({{"m.weight", byte_tensor("I8", {1, 256}, std::vector<std::uint8_t>(256, 1))},
+                   {"m.weight_scale", bf16_tensor({1, 2}, {1, 1})}},
+                  {1, 256}),
+            "int8 g128 (compressed-tensors)");
+}
+
+// Weights that were prepared for quantization and stored as floats.
+TEST_F(Scaled, TakesFloatsWithScalesForPlainWhereNothingIsQuantized) {
+  const FakeTensors tensors = {{"m.weight", bf16_tensor({1, 2}, {1, -2})},
+                               {"m.weight_scale", bf16_tensor({1, 1}, {0.5F})}};
+  configure(R"({"quant_method": "compressed-tensors", "format": "fakequant"})");
+  EXPECT_EQ(values(tensors, {1, 2}), (std::vector<float>{1, -2}));
+  expect({.method = QuantMethod::compressed_tensors, .bits = 8});
+  EXPECT_THAT(error(tensors, {1, 2}), testing::HasSubstr("is not supported"));
+}
+
+TEST_F(Scaled, WantsZeroPointsOfInt8WhereTheConfigurationDoes) {
+  expect({.method = QuantMethod::compressed_tensors, .bits = 8, .symmetric = false});
+  EXPECT_EQ(error({{"m.weight", byte_tensor("I8", {1, 2}, {1, 2})},
+                   {"m.weight_scale", bf16_tensor({1, 1}, {1})}},
+                  {1, 2}),
+            "module 'm': tensor 'weight_zero_point' is missing, and the configuration says the "
+            "weights are asymmetric");
 }
 
 TEST_F(Scaled, RefusesNumbersThatAreNone) {

@@ -22,6 +22,12 @@ class ModuleFixture : public testing::Test {
     quantization_ = {.method = scheme.method, .label = "", .where = "", .rules = {}};
     quantization_.rules.push_back({ModulePattern::exactly("m"), scheme});
   }
+  // The same by a whole quantization_config.
+  void configure(const std::string& description) {
+    auto found = find_quantization("{\"quantization_config\": " + description + "}", {});
+    ASSERT_TRUE(found.ok()) << found.error().message;
+    quantization_ = std::move(found).value();
+  }
   Result<HostWeight> load(const fakes::FakeTensors& tensors, WeightShape shape) {
     fakes::write_safetensors(folder_.path() / "model.safetensors", tensors);
     checkpoint_ = std::make_unique<Checkpoint>(

@@ -173,7 +173,24 @@ INSTANTIATE_TEST_SUITE_P(
         {"unknown", R"("quantization_config": {"quant_method": "magic"})", "",
          "config.json: quantization_config: quant_method 'magic' is not supported: what is missing "
          "is any knowledge of it"},
-        {"unnamed", R"("quantization_config": {})", "",
+        {"empty", R"("quantization_config": {}, "quantization": {})", "", ""},
+        {"empty_before", R"("quantization_config": {}, "compression_config": {
+          "quant_method": "fp8"})",
+         "fp8 tensor", ""},
+        {"unrelated", R"("quantization": {"of": "audio"})", "", ""},
+        {"modelopt_null", R"("quantization_config": {"quant_method": "modelopt",
+          "quant_algo": null})",
+         "", ""},
+        {"modelopt_mixed_in_small_letters", R"("quantization_config": {"quant_method": "modelopt",
+          "quant_algo": "mixed_precision", "quantized_layers": {"a.q_proj": {"quant_algo": "fp8"},
+          "a.k_proj": {"quant_algo": null}}})",
+         "fp8 tensor (ModelOpt)", ""},
+        {"gptq_many",
+         R"("quantization_config": {"quant_method": "gptq", "dynamic": {"a": {"group_size": 1},
+          "b": {"group_size": 2}, "c": {"group_size": 4}, "d": {"group_size": 8},
+          "e": {"group_size": 16}, "f": {"group_size": 16}}})",
+         "int4 g128 (GPTQ), int4 g1 (GPTQ), int4 g2 (GPTQ), int4 g4 (GPTQ) and 2 more", ""},
+        {"unnamed", R"("quantization_config": {"bits": 4})", "",
          "config.json: quantization_config: a quantization without quant_method is not supported: "
          "what is missing is any knowledge of it"},
     }),
@@ -199,6 +216,22 @@ TEST(Quantization, LooksIntoTheSidecars) {
   EXPECT_FALSE(merged->scheme_of("lm_head").quantized);
 }
 
+TEST(Quantization, TellsTheMethodsOfOneSidecarByTheirFields) {
+  const auto label = [](const std::string& text) {
+    fakes::TemporaryFolder folder;
+    fakes::write_file(folder.path() / "quant_config.json", text);
+    const auto found = find_quantization("{}", std::move(files_in(folder.path())).value());
+    return found.ok() ? found->label : found.error().message;
+  };
+  EXPECT_EQ(label(R"({"bits": 4, "group_size": 64, "desc_act": true})"),
+            "int4 g64 act-order (GPTQ)");
+  EXPECT_EQ(label(R"({"bits": 8, "group_size": 64, "sym": true})"), "int8 g64 (GPTQ)");
+  EXPECT_EQ(label(R"({"bits": 4, "group_size": 64, "zero_point": true})"), "int4 asym g64 (AWQ)");
+  EXPECT_EQ(label(R"({"bits": 4, "group_size": 64, "version": "GEMM"})"), "int4 asym g64 (AWQ)");
+  EXPECT_EQ(label(R"({"w_bit": 4, "q_group_size": 64})"), "int4 asym g64 (AWQ)");
+  EXPECT_EQ(label(R"({"bits": 4})"), "");
+}
+
 // Of the patterns of `dynamic` the first in the file wins, not the first in the alphabet.
 TEST(Quantization, KeepsTheOrderOfDynamicRules) {
   const auto scheme = [](const std::string& dynamic) {
@@ -212,6 +245,126 @@ TEST(Quantization, KeepsTheOrderOfDynamicRules) {
   EXPECT_FALSE(scheme(R"({"-:.*mlp.*": {}, "+:.*down_proj": {"bits": 8}})").quantized);
   EXPECT_EQ(scheme(R"({"+:.*down_proj": {"bits": 8}, "-:.*mlp.*": {}})").bits, 8);
   EXPECT_EQ(scheme(R"({".*down_proj": {"bits": 8}, "+:.*proj": {"bits": 4}})").bits, 8);
+}
+
+// A module that is quantized although no rule says so is still read by what holds for the file.
+TEST(Quantization, KeepsTheFactsOfTheFileWhereItQuantizesNothing) {
+  const auto schemes = [](const std::string& description, const std::string& plain) {
+    const auto found = find_quantization("{\"quantization_config\": " + description + "}", {});
+    EXPECT_TRUE(found.ok()) << found.error().message;
+    const std::vector<ModuleScheme> all = {found->scheme_of(plain),
+                                           found->scheme_of("model.embed_tokens")};
+    for (const ModuleScheme& scheme : all) EXPECT_FALSE(scheme.quantized) << description;
+    return all;
+  };
+  for (const char* plain : {"lm_head", "model.layers.1.mlp.up_proj"}) {
+    for (const ModuleScheme& scheme :
+         schemes(R"({"quant_method": "gptq", "bits": 8, "group_size": 32, "sym": false,
+                     "dynamic": {"-:.*mlp.*": {}}})",
+                 plain)) {
+      EXPECT_TRUE(scheme.zeros_less_one) << plain;
+      EXPECT_EQ(scheme.symmetric, false) << plain;
+      EXPECT_EQ(scheme.bits, 8) << plain;
+    }
+  }
+  for (const ModuleScheme& scheme : schemes(R"({"quant_method": "awq", "bits": 4, "group_size": 64,
+                   "modules_to_not_convert": ["m"]})",
+                                            "m")) {
+    EXPECT_EQ(scheme.group, 64);
+  }
+  for (const ModuleScheme& scheme :
+       schemes(R"({"quant_method": "fp8", "weight_block_size": [64, 32],
+                   "modules_to_not_convert": ["m"]})",
+               "m")) {
+    EXPECT_EQ(scheme.block_rows, 64);
+    EXPECT_EQ(scheme.block_cols, 32);
+  }
+  for (const ModuleScheme& scheme :
+       schemes(R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["m"]})", "m")) {
+    EXPECT_EQ(scheme.bits, 4);
+  }
+  for (const ModuleScheme& scheme : schemes(ct(kG32).substr(ct(kG32).find('{')), "lm_head")) {
+    EXPECT_EQ(scheme.bits, 4);
+    EXPECT_EQ(scheme.symmetric, true);
+  }
+}
+
+TEST(Quantization, PresentsNoDefaultAsWhatTheConfigurationSays) {
+  for (const char* method : {"gptq", "awq"}) {
+    const auto found = find_quantization(
+        fmt::format(R"({{"quantization_config": {{"quant_method": "{}"}}}})", method), {});
+    ASSERT_TRUE(found.ok()) << found.error().message;
+    const ModuleScheme scheme = found->scheme_of("model.layers.1.mlp.up_proj");
+    EXPECT_TRUE(scheme.quantized);
+    EXPECT_EQ(scheme.bits, 0) << method;
+    EXPECT_EQ(scheme.group, 0) << method;
+    EXPECT_FALSE(scheme.symmetric.has_value()) << method;
+  }
+}
+
+// Another object of that name must neither add rules nor hide any.
+TEST(Quantization, KeepsEveryDynamicRuleWhateverElseIsCalledSo) {
+  const auto found = find_quantization(
+      R"({"a": {"dynamic": {"-:.*mlp.*": {}, "-:.*attn.*": {}}}, "quantization_config": {
+          "quant_method": "gptq", "dynamic": {"-:.*mlp.*": {}, "-:.*head.*": {}}}})",
+      {});
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_FALSE(found->scheme_of("l.mlp.up_proj").quantized);
+  EXPECT_FALSE(found->scheme_of("l.head.up_proj").quantized);
+  EXPECT_TRUE(found->scheme_of("l.attn.q_proj").quantized);
+}
+
+TEST(Quantization, RefusesMorePatternsThanAnybodyWrites) {
+  std::string dynamic, ignore;
+  for (int i = 0; i < 4097; ++i) {
+    dynamic += fmt::format("{}\"-:m{}\": {{}}", i == 0 ? "" : ", ", i);
+    ignore += fmt::format("{}\"re:m{}\"", i == 0 ? "" : ", ", i);
+  }
+  for (const std::string& description :
+       {R"("quant_method": "gptq", "dynamic": {)" + dynamic + "}",
+        R"("quant_method": "compressed-tensors", "config_groups": {}, "ignore": [)" + ignore +
+            "]"}) {
+    const auto found = find_quantization("{\"quantization_config\": {" + description + "}}", {});
+    ASSERT_FALSE(found.ok());
+    EXPECT_EQ(found.error().code, Errc::unsupported);
+    EXPECT_EQ(found.error().message,
+              "config.json: quantization_config: more than 4096 patterns of module names; list "
+              "whole names, or fewer patterns that match more");
+  }
+}
+
+// As exporters list what they leave out, expert by expert.
+TEST(Quantization, TakesAnyNumberOfNames) {
+  std::string names;
+  for (int i = 0; i < 50'000; ++i) names += fmt::format("\"l.{}.mlp\", ", i);
+  const auto found = find_quantization(
+      R"({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": [)" +
+          names + "\"lm_head\"]}}",
+      {});
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_FALSE(found->scheme_of("l.49999.mlp").quantized);
+  EXPECT_FALSE(found->scheme_of("l.1.mlp.up_proj").quantized);
+  EXPECT_TRUE(found->scheme_of("l.1.mlp_up").quantized);
+}
+
+TEST(Quantization, PicksTheFirstRuleWhateverItsKind) {
+  Quantization quantization{.method = QuantMethod::fp8, .label = "", .where = "", .rules = {}};
+  const auto add = [&](ModulePattern pattern, std::int64_t bits) {
+    quantization.rules.push_back({std::move(pattern), {.bits = bits}});
+  };
+  add(ModulePattern::exactly("a.b"), 1);
+  add(ModulePattern::piece("c"), 2);
+  add(ModulePattern::exactly("a.b"), 3);
+  add(ModulePattern::exactly("a.c"), 4);
+  add(ModulePattern::within("a"), 5);
+  add(ModulePattern::linear_layers(), 6);
+  const auto bits = [&](std::string_view module) { return quantization.scheme_of(module).bits; };
+  EXPECT_EQ(bits("a.b"), 1);
+  EXPECT_EQ(bits("a.c"), 2);
+  EXPECT_EQ(bits("a.d"), 5);
+  EXPECT_EQ(bits("a"), 5);
+  EXPECT_EQ(bits("ab"), 6);
+  EXPECT_EQ(bits("a_norm"), 0);
 }
 
 TEST(Quantization, ShowsNothingUnprintable) {
@@ -236,6 +389,16 @@ TEST(Quantization, NamesTheFieldOfTheWrongType) {
             "such as [128, 128]");
   EXPECT_EQ(message(R"({"quant_method": "compressed-tensors", "config_groups": {"a": 3}})"),
             "config.json: quantization_config: config_groups: a: got 3, wanted an object");
+  for (const std::string& sides :
+       {std::string("128x"), std::string("1x2x3"), std::string("128,128"), std::string("1e2x4"),
+        "1x" + std::string(20, '1')}) {
+    EXPECT_EQ(
+        message(R"({"quant_method": "compressed-tensors", "config_groups": {"a": {"weights":
+                          {"num_bits": 8, "type": "float", "block_structure": ")" +
+                sides + "\"}}}}"),
+        "config.json: quantization_config: config_groups.a: weights: block_structure: got \"" +
+            sides + "\", wanted two numbers such as [128, 128]");
+  }
   EXPECT_EQ(
       message(R"({"quant_method": "gptq", "dynamic": {"-:a(": {}}})"),
       "config.json: quantization_config.dynamic: pattern 'a(': missing closing parenthesis at "
@@ -272,6 +435,16 @@ TEST(ModulePattern, MatchesAsEachExporterDoes) {
   EXPECT_FALSE(ModulePattern::wildcard("*.mlp.gate").matches("model.layers.1.mlp.gate_proj"));
   EXPECT_TRUE(ModulePattern::wildcard("layer?.[a-c]x").matches("layer7.bx"));
   EXPECT_FALSE(ModulePattern::wildcard("layer?.[!a-c]x").matches("layer7.bx"));
+}
+
+TEST(ModulePattern, TakesAWildcardThatIsTooLongForAName) {
+  for (const char* part : {"[", "*", "?a"}) {
+    std::string text;
+    while (text.size() < 1'000'000) text += part;
+    const ModulePattern pattern = ModulePattern::wildcard(text);
+    EXPECT_TRUE(pattern.matches(text));
+    EXPECT_FALSE(pattern.matches("a"));
+  }
 }
 
 TEST(ModulePattern, GivesUpOnExponentialPatterns) {

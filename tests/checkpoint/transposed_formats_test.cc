@@ -170,6 +170,51 @@ TEST_F(Gptq, AddsOneToWholeWordsOfVersionOne) {
   }
 }
 
+TEST_F(Gptq, AddsOneWhereTheConfigurationQuantizesNothing) {
+  configure(R"({"quant_method": "gptq", "bits": 8, "group_size": 64, "sym": false,
+                "dynamic": {"-:m": {}}})");
+  EXPECT_EQ(zeros_of(values(gptq_layer({0x954E0867}, 1), {8, 8})),
+            (std::vector<float>{8, 7, 9, 1, 15, 5, 6, 10}));
+}
+
+TEST_F(Gptq, GoesByTheTensorsWhereTheConfigurationDoesNotSayHowZerosAre) {
+  configure(R"({"quant_method": "gptq"})");
+  EXPECT_EQ(zeros_of(values(gptq_layer({0x954E0867}, 1), {8, 8})),
+            (std::vector<float>{8, 7, 9, 1, 15, 5, 6, 10}));
+  for (const std::uint32_t zeros : {0x77777777U, 0x88888888U}) {
+    EXPECT_EQ(zeros_of(values(gptq_layer({zeros}, 1), {8, 8})), std::vector<float>(8, 8));
+    EXPECT_EQ(label(gptq_layer({zeros}, 1), {8, 8}), "int4 channel (GPTQ)");
+  }
+}
+
+TEST_F(Gptq, IsTakenForVersionOneWithoutAConfiguration) {
+  EXPECT_EQ(zeros_of(values(gptq_layer({0x954E0867}, 1), {8, 8})),
+            (std::vector<float>{8, 7, 9, 1, 15, 5, 6, 10}));
+}
+
+// 192 inputs in groups of 128 are 128 and 64, not twice 96.
+TEST_F(Gptq, KeepsTheConfiguredGroupWhereTheLastIsShorter) {
+  std::vector<float> scales(8, 1);
+  scales.resize(16, 2);
+  const FakeTensors tensors = {
+      {"m.qweight", i32_tensor({24, 8}, std::vector<std::uint32_t>(24 * 8, 0x99999999))},
+      {"m.qzeros", i32_tensor({2, 1}, {0x77777777, 0x77777777})},
+      {"m.scales", f16_tensor({2, 8}, scales)}};
+  expect({.method = QuantMethod::gptq, .bits = 4, .group = 128, .symmetric = true});
+  const std::vector<float> got = values(tensors, {8, 192});
+  ASSERT_EQ(got.size(), 8U * 192U);
+  EXPECT_EQ(got[127], 1);
+  EXPECT_EQ(got[128], 2);
+  expect({.method = QuantMethod::gptq, .bits = 4, .group = 96, .symmetric = true});
+  EXPECT_EQ(values(tensors, {8, 192})[96], 2);
+}
+
+TEST_F(Gptq, NamesTheZerosThatAreMissing) {
+  FakeTensors tensors = gptq_layer({0}, 1);
+  tensors.erase("m.qzeros");
+  EXPECT_EQ(error(tensors, {8, 8}), "tensor 'm.qzeros' is missing");
+}
+
 TEST_F(Gptq, ReadsEightBits) {
   expect({.method = QuantMethod::gptq, .bits = 8, .symmetric = false, .zeros_less_one = true});
   const FakeTensors tensors = {

@@ -1,8 +1,7 @@
 // compressed-tensors, pack-quantized, 4 or 8 bits:
 //
-//   M.weight_packed      I32 [out, ceil(in*bits/32)]  rows are little-endian bit streams of
-//   unsigned
-//                                                     u = q + 2^(bits-1)
+//   M.weight_packed      I32 [out, ceil(in*bits/32)]  rows are little-endian bit streams
+//                                                     of unsigned u = q + 2^(bits-1)
 //   M.weight_scale       BF16|F16|F32 [out, in/g]     channel: [out, 1]; tensor: [1]
 //   M.weight_shape       I64 [2]                      (out, in)
 //   M.weight_zero_point  I32 [ceil(out*bits/32), in/g], coded as the weights and packed along the
@@ -77,8 +76,11 @@ Result<WeightShape> find_shape(const ModuleQuery& query, const Parts& parts) {
                     query.module);
 }
 
-Result<WeightFormat> find_format(const TensorInfo& packed, WeightShape shape) {
-  for (const std::int64_t bits : {4, 8}) {
+// Of rows of up to 4 columns both widths take one word: there the configuration decides.
+Result<WeightFormat> find_format(const ModuleQuery& query, const TensorInfo& packed,
+                                 WeightShape shape) {
+  const bool eight_first = query.scheme.bits == 8;
+  for (const std::int64_t bits : {eight_first ? 8 : 4, eight_first ? 4 : 8}) {
     if (packed.shape[1] != (shape.cols * bits + 31) / 32) continue;
     return bits == 4 ? WeightFormat::int4_group : WeightFormat::int8_group;
   }
@@ -146,11 +148,8 @@ Result<std::vector<std::uint8_t>> read_zeros(const Checkpoint& checkpoint, const
 Result<bool> has_zeros(const ModuleQuery& query, const TensorInfo* tensor,
                        const WeightLayout& layout) {
   if (tensor == nullptr) {
-    if (query.scheme.symmetric.value_or(true)) return false;
-    return make_error(Errc::corrupt,
-                      "module '{}': tensor 'weight_zero_point' is missing, and the configuration "
-                      "says the weights are asymmetric",
-                      query.module);
+    GLM_TRY(may_lack_zero_point(query));
+    return false;
   }
   GLM_TRY(check_zero_point(*tensor, layout));
   if (!query.scheme.symmetric.value_or(false)) return true;
@@ -193,14 +192,16 @@ void reorder(std::span<const std::byte> packed, const WeightLayout& layout,
 
 Result<std::optional<StoredWeight>> detect_ct_pack_quantized(const ModuleQuery& query) {
   const Parts parts = parts_of(query.checkpoint, query.module);
-  if (parts.packed == nullptr || parts.packed->dtype != Dtype::i32 || parts.scale == nullptr ||
-      parts.shape == nullptr) {
+  if (parts.packed == nullptr || parts.packed->dtype != Dtype::i32 ||
+      (parts.scale == nullptr && parts.shape == nullptr)) {
     return std::optional<StoredWeight>();
   }
+  if (parts.scale == nullptr) return missing_tensor(query.module, "weight_scale");
+  if (parts.shape == nullptr) return missing_tensor(query.module, "weight_shape");
   const WeightShape size = GLM_TRY(find_shape(query, parts));
   StoredWeight stored;
   WeightLayout& layout = stored.layout;
-  layout = {.format = GLM_TRY(find_format(*parts.packed, size)),
+  layout = {.format = GLM_TRY(find_format(query, *parts.packed, size)),
             .rows = parts.packed->shape[0],
             .cols = size.cols,
             .group = GLM_TRY(find_group(*parts.scale, size)),

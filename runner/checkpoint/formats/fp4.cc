@@ -1,9 +1,9 @@
 // 4-bit floats in blocks, the even column in the low half of each byte:
 //
-//                     weight             block scale                global scale
-//   ct NVFP4          weight_packed U8   weight_scale F8_E4M3       weight_global_scale F32,
-//   divides ModelOpt NVFP4    weight U8          weight_scale F8_E4M3       weight_scale_2 F32,
-//   multiplies ct MXFP4          weight_packed U8   weight_scale U8 (E8M0)     none
+//                    weight            block scale           global scale
+//   ct NVFP4         weight_packed U8  weight_scale F8_E4M3  weight_global_scale F32 (divides)
+//   ModelOpt NVFP4   weight U8         weight_scale F8_E4M3  weight_scale_2 F32 (multiplies)
+//   ct MXFP4         weight_packed U8  weight_scale U8|E8M0  none
 //
 //   weight [out, in/2], block scale [out, in/16] (NVFP4) or [out, in/32] (MXFP4), global [] or [1]
 //
@@ -44,12 +44,17 @@ Parts parts_of(const Checkpoint& checkpoint, const std::string& module) {
   return parts;
 }
 
+// As compressed-tensors has it.
+bool is_packed(const Parts& parts) {
+  return parts.weight->name.ends_with("weight_packed");
+}
+
 bool is_fp4(const Parts& parts) {
   if (parts.weight == nullptr || parts.scale == nullptr || parts.weight->dtype != Dtype::u8) {
     return false;
   }
-  if (parts.convention != GlobalScale::none) return parts.scale->dtype == Dtype::f8_e4m3;
-  return parts.weight->name.ends_with("weight_packed") &&
+  if (parts.scale->dtype == Dtype::f8_e4m3) return true;
+  return parts.convention == GlobalScale::none && is_packed(parts) &&
          (parts.scale->dtype == Dtype::u8 || parts.scale->dtype == Dtype::f8_e8m0);
 }
 
@@ -102,7 +107,11 @@ Result<std::optional<StoredWeight>> detect_fp4(const ModuleQuery& query) {
                       "supported; pull a plain NVFP4 checkpoint",
                       query.module);
   }
-  const bool nvfp4 = parts.convention != GlobalScale::none;
+  const bool nvfp4 = parts.scale->dtype == Dtype::f8_e4m3;
+  if (nvfp4 && parts.global == nullptr) {
+    return missing_tensor(query.module,
+                          is_packed(parts) ? "weight_global_scale" : "weight_scale_2");
+  }
   const std::int64_t block = nvfp4 ? 16 : 32;
   GLM_TRY(check_shapes(parts, block));
   StoredWeight stored;

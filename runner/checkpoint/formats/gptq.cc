@@ -1,14 +1,16 @@
 // GPTQ, 4 or 8 bits, everything transposed:
 //
-//   M.qweight  I32 [in*bits/32, out]    a word holds inputs one after the other from its lowest
-//   bits M.qzeros   I32 [in/g, out*bits/32]  the same along the outputs M.scales   F16|BF16 [in/g,
-//   out] M.g_idx    I32 [in]                 the group of each input; may be missing: k/g
+//   M.qweight  I32 [in*bits/32, out]    a word holds inputs in turn, from its lowest bits up
+//   M.qzeros   I32 [in/g, out*bits/32]  the same along the outputs
+//   M.scales   F16|BF16 [in/g, out]
+//   M.g_idx    I32 [in]                 the group of each input; may be missing: k/g
 //
 //   weight (u - zero) * scale, rounded once in the dtype of the scales
 //
 // Version 1 stores zero points less one, subtracted from whole words, so that a zero of 0 borrows
 // from its neighbour: adding to whole words undoes it. In symmetric files the zero is the middle of
-// the range whatever qzeros says; both versions' words exist under either name.
+// the range whatever qzeros says; both versions' words exist under either name. A module that no
+// configuration of GPTQ tells of is taken for version 1, which is what most are.
 #include <algorithm>
 #include <array>
 
@@ -37,7 +39,7 @@ Parts parts_of(const Checkpoint& checkpoint, const std::string& module) {
 }
 
 bool is_gptq(const Parts& parts) {
-  if (parts.weight == nullptr || parts.zeros == nullptr || parts.scales == nullptr) return false;
+  if (parts.weight == nullptr || parts.scales == nullptr) return false;
   if (parts.weight->dtype != Dtype::i32 || parts.weight->shape.size() != 2 ||
       parts.scales->shape.size() != 2) {
     return false;
@@ -95,6 +97,19 @@ bool all_words_are(std::span<const std::byte> bytes, std::uint32_t wanted) {
   return true;
 }
 
+bool all_in_the_middle(std::span<const std::byte> bytes, std::int64_t bits) {
+  const std::uint32_t middle = ones(bits) << (bits - 1);
+  return all_words_are(bytes, middle) || all_words_are(bytes, middle - ones(bits));
+}
+
+// Where the configuration does not say whether there are zero points to go by, they do.
+Result<bool> has_zeros(const ModuleQuery& query, const TensorInfo& zeros, std::int64_t bits) {
+  if (query.scheme.symmetric) return !*query.scheme.symmetric;
+  if (!query.checkpoint.has_data()) return true;
+  const std::vector<std::byte> bytes = GLM_TRY(query.checkpoint.read_all(zeros));
+  return !all_in_the_middle(bytes, bits);
+}
+
 Status read_zeros(const WeightRead& read, const Parts& parts) {
   const WeightLayout& layout = read.layout;
   const std::int64_t bits = bits_of(layout);
@@ -103,8 +118,7 @@ Status read_zeros(const WeightRead& read, const Parts& parts) {
     if (read.notes != nullptr) read.notes->push_back(std::move(text));
   };
   if (!layout.zeros) {
-    const std::uint32_t middle = ones(bits) << (bits - 1);
-    if (!all_words_are(bytes, middle) && !all_words_are(bytes, middle - ones(bits))) {
+    if (!all_in_the_middle(bytes, bits)) {
       note(
           fmt::format("tensor '{}' is not the middle of the range, and the configuration says the "
                       "weights are symmetric: the middle is taken",
@@ -112,13 +126,14 @@ Status read_zeros(const WeightRead& read, const Parts& parts) {
     }
     return Ok{};
   }
-  if (read.scheme.zeros_less_one && has_ambiguous_zero(bytes, bits)) {
+  const bool less_one = read.scheme.method != QuantMethod::gptq || read.scheme.zeros_less_one;
+  if (less_one && has_ambiguous_zero(bytes, bits)) {
     note(
         fmt::format("tensor '{}' has zero points of 0, which writers of GPTQ version 1 store in "
                     "different ways",
                     parts.zeros->name));
   }
-  const ZeroWords words(bytes, layout, read.scheme.zeros_less_one);
+  const ZeroWords words(bytes, layout, less_one);
   const auto groups = static_cast<std::size_t>(layout.groups());
   const std::span<std::byte> target = read.target[static_cast<std::size_t>(WeightPart::zeros)];
   for (std::size_t r = 0; r < static_cast<std::size_t>(layout.rows); ++r) {
@@ -167,6 +182,7 @@ void copy_reordered(std::span<const std::byte> packed, const WeightLayout& layou
 Result<std::optional<StoredWeight>> detect_gptq(const ModuleQuery& query) {
   const Parts parts = parts_of(query.checkpoint, query.module);
   if (!is_gptq(parts)) return std::optional<StoredWeight>();
+  if (parts.zeros == nullptr) return missing_tensor(query.module, "qzeros");
   const std::int64_t out = parts.weight->shape[1];
   const std::vector<std::int64_t>& zeros = parts.zeros->shape;
   const std::int64_t bits =
@@ -191,9 +207,11 @@ Result<std::optional<StoredWeight>> detect_gptq(const ModuleQuery& query) {
   if (parts.g_idx != nullptr && parts.g_idx->shape != std::vector<std::int64_t>{in}) {
     return wrong_tensor(*parts.g_idx, fmt::format("i32 [{}]", in));
   }
-  const bool even = in % groups == 0;
-  const std::int64_t group = even ? in / groups : query.scheme.group;
-  if (!even && (group < 1 || (in + group - 1) / group != groups)) {
+  // Groups of the configured size, the last one shorter, come before even ones of another size.
+  const std::int64_t said = query.scheme.group;
+  const bool as_said = said >= 1 && said <= in && (in + said - 1) / said == groups;
+  const std::int64_t group = as_said ? said : in / groups;
+  if (!as_said && in % groups != 0) {
     return wrong_tensor(*parts.scales, fmt::format("[n, {}] with n a divisor of {}", out, in));
   }
   StoredWeight stored;
@@ -203,7 +221,7 @@ Result<std::optional<StoredWeight>> detect_gptq(const ModuleQuery& query) {
             .cols = in,
             .group = group,
             .scale_dtype = parts.scales->dtype,
-            .zeros = !query.scheme.symmetric.value_or(false)};
+            .zeros = GLM_TRY(has_zeros(query, *parts.zeros, bits))};
   GLM_TRY(agree_with_scheme(query, layout));
   if (parts.g_idx != nullptr && layout.groups() > 1) {
     layout.ordered = query.scheme.activation_order;
@@ -219,7 +237,7 @@ Result<std::optional<StoredWeight>> detect_gptq(const ModuleQuery& query) {
 Status read_gptq(const WeightRead& read) {
   const WeightLayout& layout = read.layout;
   const Parts parts = parts_of(read.checkpoint, read.module);
-  GLM_CHECK(is_gptq(parts));
+  GLM_CHECK(is_gptq(parts) && parts.zeros != nullptr);
   const auto target = [&](WeightPart part) { return read.target[static_cast<std::size_t>(part)]; };
   const std::vector<std::byte> packed = GLM_TRY(read.checkpoint.read_all(*parts.weight));
   if (layout.ordered) {

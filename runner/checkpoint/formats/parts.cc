@@ -31,6 +31,10 @@ Error wrong_tensor(const TensorInfo& tensor, std::string_view wanted) {
                     wanted);
 }
 
+Error missing_tensor(std::string_view module, std::string_view suffix) {
+  return make_error(Errc::corrupt, "tensor '{}.{}' is missing", module, suffix);
+}
+
 Error contradiction(const Contradiction& found) {
   return make_error(Errc::corrupt, "module '{}': the configuration says {} {}, its tensors {}",
                     found.module, found.what, found.in_config, found.in_tensors);
@@ -38,6 +42,7 @@ Error contradiction(const Contradiction& found) {
 
 Status agree_with_scheme(const ModuleQuery& query, const WeightLayout& layout) {
   const ModuleScheme& scheme = query.scheme;
+  if (!scheme.quantized) return Ok{};
   const std::int64_t bits = layout.format == WeightFormat::int4_group ? 4 : 8;
   if (scheme.bits != 0 && scheme.bits != bits) {
     return contradiction({query.module, "bits", scheme.bits, bits});
@@ -48,6 +53,14 @@ Status agree_with_scheme(const ModuleQuery& query, const WeightLayout& layout) {
                       (channel && (scheme.group < 0 || layout.cols % scheme.group != 0));
   if (!agrees) return contradiction({query.module, "group_size", scheme.group, layout.group});
   return Ok{};
+}
+
+Status may_lack_zero_point(const ModuleQuery& query) {
+  if (!query.scheme.quantized || query.scheme.symmetric.value_or(true)) return Ok{};
+  return make_error(Errc::corrupt,
+                    "module '{}': tensor 'weight_zero_point' is missing, and the configuration "
+                    "says the weights are asymmetric",
+                    query.module);
 }
 
 std::string integer_label(const WeightLayout& layout, QuantMethod method) {

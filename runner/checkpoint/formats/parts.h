@@ -38,6 +38,9 @@ bool is_float(kernels::Dtype dtype);  // bf16, f16, f32
 // "tensor 'm.qweight': got i32 [2, 4], wanted …".
 Error wrong_tensor(const TensorInfo& tensor, std::string_view wanted);
 
+// Errc::corrupt: "tensor 'm.qzeros' is missing".
+Error missing_tensor(std::string_view module, std::string_view suffix);
+
 // The configuration says one thing, the tensors another: Errc::corrupt, with both.
 struct Contradiction {
   std::string_view module;
@@ -47,15 +50,19 @@ struct Contradiction {
 };
 Error contradiction(const Contradiction& found);
 
-// Errc::corrupt unless the configuration's bits and group, where it tells them, are these.
+// Errc::corrupt unless bits and group, where the configuration tells them of this module, are
+// these.
 Status agree_with_scheme(const ModuleQuery& query, const kernels::WeightLayout& layout);
+
+// A module without zero points: Errc::corrupt where the configuration says it is asymmetric.
+Status may_lack_zero_point(const ModuleQuery& query);
 
 // "int4 asym g32 (compressed-tensors)" of an integer layout.
 std::string integer_label(const kernels::WeightLayout& layout, QuantMethod method);
 
 // g_idx [cols] i32, the group of each column, as the order in which columns are stored: those of
-// group 0 first. Errc::corrupt unless every group but the last has just `group` columns. Trivial
-// where columns are in order already, or where the tensor was never set (-1).
+// group 0 first. Errc::unsupported unless every group but the last has just `group` columns.
+// Trivial where columns are in order already, or where the tensor was never set (-1).
 struct ColumnOrder {
   std::vector<std::int32_t> order;
   bool trivial = true;

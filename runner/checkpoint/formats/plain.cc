@@ -36,7 +36,11 @@ Result<std::optional<StoredWeight>> detect_plain(const ModuleQuery& query) {
   const std::optional<WeightFormat> format =
       weight == nullptr ? std::nullopt : format_of(weight->dtype);
   if (!format || weight->shape.size() != 2) return std::optional<StoredWeight>();
+  // compressed-tensors leaves scales beside weights that were only prepared for them.
+  const bool prepared =
+      query.scheme.method == QuantMethod::compressed_tensors && !query.scheme.quantized;
   for (const std::string_view suffix : kScaledBy) {
+    if (prepared && suffix == "weight_scale") continue;
     if (find_part(query.checkpoint, query.module, suffix) != nullptr) {
       return std::optional<StoredWeight>();
     }

@@ -5,8 +5,8 @@
 //       [] [1] [1,1]                       one for the tensor
 //       [out] [out,1]                      one per output
 //       [ceil(out/br), ceil(in/bc)]        one per block (FP8); [a,1,b,1] as some write it
-//       [out, in/g]                        one per group; U8 or F8_E8M0 there are powers of two
-//       (MXFP8)
+//       [out, in/g]                        one per group; U8 and F8_E8M0 are powers of two there
+//                                          (MXFP8)
 //   M.weight_zero_point  I8, of the shape of the scales (int8 only)
 //
 // compressed-tensors float-, int-, naive- and mxfp8-quantized; ModelOpt FP8; FP8 of the DeepSeek
@@ -50,6 +50,7 @@ std::int64_t blocks(std::int64_t size, std::int64_t side) {
 
 Result<Geometry> find_geometry(const ModuleQuery& query, const TensorInfo& weight,
                                const TensorInfo& scale) {
+  const bool may_be_blocks = weight.dtype == Dtype::f8_e4m3;
   const std::int64_t rows = weight.shape[0];
   const std::int64_t cols = weight.shape[1];
   std::vector<std::int64_t> shape = scale.shape;
@@ -59,16 +60,19 @@ Result<Geometry> find_geometry(const ModuleQuery& query, const TensorInfo& weigh
   if (shape.size() == 2 && shape[0] == rows && shape[1] == 1) return Geometry{1, cols, "channel"};
   const std::int64_t br = query.scheme.block_rows;
   const std::int64_t bc = query.scheme.block_cols;
-  if (shape.size() == 2 && shape[0] == blocks(rows, br) && shape[1] == blocks(cols, bc)) {
+  if (may_be_blocks && shape.size() == 2 && shape[0] == blocks(rows, br) &&
+      shape[1] == blocks(cols, bc)) {
     return Geometry{br, bc, fmt::format("block {}x{}", br, bc)};
   }
   if (shape.size() == 2 && shape[0] == rows && shape[1] >= 1 && cols % shape[1] == 0) {
     return Geometry{1, cols / shape[1], fmt::format("g{}", cols / shape[1])};
   }
-  return wrong_tensor(scale,
-                      fmt::format("[1], [{}, 1], [{}, {}] for blocks of {}x{}, or [{}, n] "
-                                  "with n a divisor of {}",
-                                  rows, blocks(rows, br), blocks(cols, bc), br, bc, rows, cols));
+  const std::string of_blocks = may_be_blocks
+                                    ? fmt::format("[{}, {}] for blocks of {}x{}, ",
+                                                  blocks(rows, br), blocks(cols, bc), br, bc)
+                                    : "";
+  return wrong_tensor(scale, fmt::format("[1], [{}, 1], {}or [{}, n] with n a divisor of {}", rows,
+                                         of_blocks, rows, cols));
 }
 
 Result<StoredWeight> fp8(const ModuleQuery& query, const Parts& parts) {
@@ -94,10 +98,7 @@ Result<StoredWeight> fp8(const ModuleQuery& query, const Parts& parts) {
 Result<StoredWeight> int8(const ModuleQuery& query, const Parts& parts) {
   if (!is_float(parts.scale->dtype)) return wrong_tensor(*parts.scale, "bf16, f16 or f32");
   const Geometry geometry = GLM_TRY(find_geometry(query, *parts.weight, *parts.scale));
-  if (geometry.row_block != 1 && geometry.name != "tensor") {
-    return make_error(Errc::unsupported, "module '{}': int8 with scales per {} is not supported",
-                      query.module, geometry.name);
-  }
+  if (parts.zero_point == nullptr) GLM_TRY(may_lack_zero_point(query));
   StoredWeight stored;
   stored.layout = {.format = WeightFormat::int8_group,
                    .rows = parts.weight->shape[0],

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <vector>
 
 #include "runner/checkpoint/quantization/methods.h"
@@ -74,19 +75,30 @@ Result<Group> preset_group(const std::string& key, const std::string& where) {
   return refuse(where, fmt::format("compressed-tensors preset {}", key), "its weight format");
 }
 
+using Sides = std::array<std::int64_t, 2>;
+
+// "128x128"; zeros where it is not that.
+Sides sides_in(std::string_view text) {
+  constexpr std::size_t kTextMaxBytes = 16;
+  const std::size_t middle = text.find('x');
+  if (text.size() > kTextMaxBytes || middle == std::string_view::npos) return {};
+  const auto side = [](std::string_view digits) {
+    std::int64_t value = 0;
+    const char* const end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(digits.data(), end, value);
+    return error == std::errc() && stop == end ? value : 0;
+  };
+  return {side(text.substr(0, middle)), side(text.substr(middle + 1))};
+}
+
 // [128, 128], or "128x128" as older files have it.
 Status read_block(const JsonFields& weights, ModuleScheme& scheme) {
   const nlohmann::json* block = weights.find("block_structure");
   if (block == nullptr) return Ok{};
-  nlohmann::json pair = *block;
-  if (pair.is_string()) {
-    std::string text = "[" + pair.get<std::string>() + "]";
-    std::replace(text.begin(), text.end(), 'x', ',');
-    pair = nlohmann::json::parse(text, nullptr, false);
-  }
-  std::array<std::int64_t, 2> sides = {};
-  for (std::size_t i = 0; i < 2 && pair.is_array() && pair.size() == 2; ++i) {
-    if (pair[i].is_number_integer()) sides[i] = pair[i].get<std::int64_t>();
+  Sides sides = {};
+  if (block->is_string()) sides = sides_in(block->get_ref<const std::string&>());
+  for (std::size_t i = 0; i < 2 && block->is_array() && block->size() == 2; ++i) {
+    if ((*block)[i].is_number_integer()) sides[i] = (*block)[i].get<std::int64_t>();
   }
   constexpr std::int64_t kSideMax = 1 << 16;
   for (const std::int64_t side : sides) {
@@ -204,7 +216,7 @@ Status add_rules(const JsonFields& fields, std::vector<Target> targets,
     if (target.kind == Target::Kind::regex) {
       pattern = GLM_TRY(ModulePattern::regex(target.text).with(fields.prefix() + ": ignore"));
     }
-    result.rules.push_back({std::move(pattern), {.method = kMethod}});
+    GLM_TRY(add_rule(fields, {std::move(pattern), result.unnamed}, result));
   }
   std::stable_sort(targets.begin(), targets.end(), [](const Target& a, const Target& b) {
     return std::pair(a.kind, a.text) < std::pair(b.kind, b.text);
@@ -214,8 +226,9 @@ Status add_rules(const JsonFields& fields, std::vector<Target> targets,
     if (target.kind == Target::Kind::exact) {
       result.rules.push_back({ModulePattern::exactly(target.text), scheme});
     } else if (target.kind == Target::Kind::regex) {
-      result.rules.push_back(
-          {GLM_TRY(ModulePattern::regex(target.text).with(fields.prefix() + ": targets")), scheme});
+      ModulePattern pattern =
+          GLM_TRY(ModulePattern::regex(target.text).with(fields.prefix() + ": targets"));
+      GLM_TRY(add_rule(fields, {std::move(pattern), scheme}, result));
     } else if (is_linear_class(target.text)) {
       result.rules.push_back({ModulePattern::linear_layers(), scheme});
     }
@@ -256,11 +269,13 @@ Status read_compressed_tensors(const Description& description, Quantization& res
     }
     for (std::string& text : texts) targets.push_back(target_of(std::move(text), number));
   }
-  for (const Group& group : groups) {
-    if (group.label.empty() || result.label.find(group.label) != std::string::npos) continue;
-    if (!result.label.empty()) result.label += ", ";
-    result.label += group.label;
+  LabelList labels;
+  for (Group& group : groups) {
+    if (!group.label.empty()) labels.add(std::move(group.label));
   }
+  result.label = labels.text();
+  // Of several groups none speaks for the file.
+  if (groups.size() == 1) result.unnamed = plain_beside(groups.front().scheme);
   return add_rules(fields, std::move(targets), groups, result);
 }
 

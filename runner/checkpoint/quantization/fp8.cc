@@ -25,12 +25,13 @@ Status read_fp8(const Description& description, Quantization& result) {
     scheme.block_cols = side(1);
     geometry = fmt::format("block {}x{}", scheme.block_rows, scheme.block_cols);
   }
+  result.unnamed = plain_beside(scheme);
   for (const char* list : {"modules_to_not_convert", "ignored_layers"}) {
     for (std::string& text : GLM_TRY(text_list(fields, list))) {
-      result.rules.push_back({ModulePattern::piece(std::move(text)), {.method = QuantMethod::fp8}});
+      result.rules.push_back({ModulePattern::piece(std::move(text)), result.unnamed});
     }
   }
-  result.rules.push_back({ModulePattern::exactly("lm_head"), {.method = QuantMethod::fp8}});
+  result.rules.push_back({ModulePattern::exactly("lm_head"), result.unnamed});
   result.rules.push_back({ModulePattern::linear_layers(), scheme});
   result.label = label_of({.type = "fp8", .geometry = geometry, .method = QuantMethod::fp8});
   return Ok{};

@@ -37,5 +37,18 @@ std::string geometry_of(std::int64_t group) {
   return group > 0 ? fmt::format("g{}", group) : "channel";
 }
 
+void LabelList::add(std::string label) {
+  constexpr std::size_t kShownMax = 4;
+  if (!seen_.insert(label).second || shown_.size() == kShownMax) return;
+  shown_.push_back(std::move(label));
+}
+
+std::string LabelList::text() const {
+  std::string text = fmt::format("{}", fmt::join(shown_, ", "));
+  if (seen_.size() > shown_.size())
+    text += fmt::format(" and {} more", seen_.size() - shown_.size());
+  return text;
+}
+
 }  // namespace quantization
 }  // namespace glm::runner

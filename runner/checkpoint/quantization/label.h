@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runner/checkpoint/quantization.h"
 
@@ -20,5 +22,16 @@ struct FormatLabel {
 std::string label_of(const FormatLabel& parts);
 
 std::string geometry_of(std::int64_t group);  // "g32", or "channel" where it is not positive
+
+// The formats of one checkpoint, each once, in the order they are met: "a, b, c, d and 3 more".
+class LabelList {
+ public:
+  void add(std::string label);
+  std::string text() const;
+
+ private:
+  std::set<std::string> seen_;
+  std::vector<std::string> shown_;
+};
 
 }  // namespace glm::runner::quantization

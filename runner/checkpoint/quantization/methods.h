@@ -37,6 +37,13 @@ const RefusedMethod* find_refused(std::string_view method);
 // "<where>: <name> is not supported: what is missing is <missing>; pull …".
 Error refuse(std::string_view where, std::string_view name, std::string_view missing);
 
+// What is expected of a module that is not quantized in a file of quantized ones like `scheme`.
+ModuleScheme plain_beside(ModuleScheme scheme);
+
+// Behind the rules so far. Errc::unsupported where there are more regular expressions than anybody
+// writes: each costs memory, and time with every module.
+Status add_rule(const JsonFields& fields, QuantRule rule, Quantization& result);
+
 // A list of texts, or of nothing; Errc::corrupt for anything else.
 Result<std::vector<std::string>> text_list(const JsonFields& fields, const std::string& name);
 

@@ -28,10 +28,21 @@ constexpr std::array<AlgoRow, 6> kAlgos = {{
     {"MXFP8", "mxfp8", "", 8, 32},
 }};
 
-Result<const AlgoRow*> find_algo(const JsonFields& fields) {
+// In capitals.
+Result<std::string> algo_name(const JsonFields& fields) {
   std::string algo = GLM_TRY(fields.text("quant_algo"));
   std::transform(algo.begin(), algo.end(), algo.begin(),
                  [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return algo;
+}
+
+// "quant_algo": null is how the exporter writes that nothing was quantized.
+bool has_no_algo(const JsonFields& fields) {
+  return fields.json().contains("quant_algo") && !fields.has("quant_algo");
+}
+
+Result<const AlgoRow*> find_algo(const JsonFields& fields) {
+  const std::string algo = GLM_TRY(algo_name(fields));
   for (const AlgoRow& row : kAlgos) {
     if (row.algo == algo) return &row;
   }
@@ -56,15 +67,19 @@ std::string label_of_algo(const AlgoRow& row) {
 Status read_mixed(const JsonFields& fields, Quantization& result) {
   const std::optional<JsonFields> layers = GLM_TRY(fields.object("quantized_layers"));
   if (!layers) return fields.wrong("quantized_layers", "an object, as quant_algo is mixed");
+  LabelList labels;
   for (const auto& item : layers->json().items()) {
     if (!item.value().is_object()) return layers->wrong(item.key(), "an object");
-    const AlgoRow* row = GLM_TRY(find_algo(JsonFields(item.value(), layers->prefix())));
-    result.rules.push_back({ModulePattern::wildcard(item.key()), scheme_of_algo(*row)});
-    const std::string label = label_of_algo(*row);
-    if (result.label.find(label) != std::string::npos) continue;
-    if (!result.label.empty()) result.label += ", ";
-    result.label += label;
+    const JsonFields layer(item.value(), layers->prefix());
+    ModuleScheme scheme = result.unnamed;
+    if (!has_no_algo(layer)) {
+      const AlgoRow* row = GLM_TRY(find_algo(layer));
+      scheme = scheme_of_algo(*row);
+      labels.add(label_of_algo(*row));
+    }
+    GLM_TRY(add_rule(fields, {ModulePattern::wildcard(item.key()), scheme}, result));
   }
+  result.label = labels.text();
   return Ok{};
 }
 
@@ -74,15 +89,17 @@ Status read_modelopt(const Description& description, Quantization& result) {
   const JsonFields& outer = description.fields;
   const std::optional<JsonFields> nested = GLM_TRY(outer.object("quantization"));
   const JsonFields& fields = nested ? *nested : outer;
-  if (GLM_TRY(fields.text("quant_algo")) == "MIXED_PRECISION") return read_mixed(fields, result);
+  if (has_no_algo(fields)) return Ok{};
+  if (GLM_TRY(algo_name(fields)) == "MIXED_PRECISION") return read_mixed(fields, result);
   const AlgoRow* row = GLM_TRY(find_algo(fields));
-  const ModuleScheme plain{.method = QuantMethod::modelopt};
+  result.unnamed = plain_beside(scheme_of_algo(*row));
   for (const char* list : {"exclude_modules", "ignore"}) {
     for (const std::string& text : GLM_TRY(text_list(fields, list))) {
-      result.rules.push_back({ModulePattern::wildcard(text), plain});
-      if (text.find('*') == std::string::npos) {
-        result.rules.push_back({ModulePattern::wildcard(text + ".*"), plain});
+      if (text.find_first_of("*?[") == std::string::npos) {
+        result.rules.push_back({ModulePattern::within(text), result.unnamed});
+        continue;
       }
+      GLM_TRY(add_rule(fields, {ModulePattern::wildcard(text), result.unnamed}, result));
     }
   }
   result.rules.push_back({ModulePattern::linear_layers(), scheme_of_algo(*row)});

@@ -44,6 +44,23 @@ Error refuse(std::string_view where, std::string_view name, std::string_view mis
                     printable(where), printable(name), printable(missing));
 }
 
+ModuleScheme plain_beside(ModuleScheme scheme) {
+  scheme.quantized = false;
+  return scheme;
+}
+
+Status add_rule(const JsonFields& fields, QuantRule rule, Quantization& result) {
+  constexpr std::size_t kRegexesMax = 4096;
+  if (rule.pattern.kind() == ModulePattern::Kind::regex && result.rules.regexes() >= kRegexesMax) {
+    return make_error(Errc::unsupported,
+                      "{}: more than {} patterns of module names; list whole names, or fewer "
+                      "patterns that match more",
+                      printable(fields.prefix()), kRegexesMax);
+  }
+  result.rules.push_back(std::move(rule));
+  return Ok{};
+}
+
 Result<std::vector<std::string>> text_list(const JsonFields& fields, const std::string& name) {
   constexpr std::size_t kTextsMax = 1'000'000;
   std::vector<std::string> texts;
