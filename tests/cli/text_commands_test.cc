@@ -1,11 +1,13 @@
 // template, tokenize and detokenize: the real program with the models that ship with it, and no
 // daemon anywhere.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/cli/glm_process.h"
@@ -90,6 +92,22 @@ TEST_F(TemplateCommand, ReadsAFolder) {
   EXPECT_EQ(glm({"template", model, "--messages", "-", "--bos-token", ""}, kHello).out, "plain<E>");
   file("model/chat_template.jinja", "file{{ bos_token }}");
   EXPECT_EQ(glm({"template", model, "--messages", "-"}, kHello).out, "file<B>");
+}
+
+TEST_F(TemplateCommand, ReadsAPipe) {
+  const std::string pipe = folder.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(pipe) << kHello; });
+  EXPECT_EQ(glm({"template", "tiny", "--messages", pipe}).out,
+            "[gMASK]<sop><|user|>Hello<|assistant|><think>");
+  writer.join();
+}
+
+TEST_F(TemplateCommand, TellsABrokenCheckpointFromABrokenArgument) {
+  const std::string jinja = file("model/chat_template.jinja", "{% fro %}");
+  const Ran of_model = glm({"template", folder.path() / "model", "--messages", "-"}, kHello);
+  EXPECT_EQ(of_model.exit_code, 5) << of_model.err;
+  EXPECT_EQ(glm({"template", "--file", jinja, "--messages", "-"}, kHello).exit_code, 2);
 }
 
 TEST_F(TemplateCommand, SaysWhatIsWrong) {
