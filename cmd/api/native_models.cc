@@ -142,7 +142,7 @@ Result<Reply> copy(Services& services, const Json& body, const Client&) {
 
 Result<Reply> remove(Services& services, const Json& body, const Client&) {
   const std::string name = GLM_TRY(model_field(body));
-  const store::Manifest manifest = GLM_TRY(find_model(services, name));
+  const store::Manifest manifest = GLM_TRY(stored_model(services, name));
   (void)services.models.unload(manifest.name);
   GLM_TRY(services.store.remove(manifest.name));
   return json_reply(Json::object());

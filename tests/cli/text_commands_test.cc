@@ -152,6 +152,11 @@ TEST_F(TokenizeCommand, RefusesWhatIsNoText) {
   EXPECT_EQ(glm({"detokenize", "tiny"}, "1 x").err,
             "glm: standard input: wanted token ids, got 'x'\n");
   EXPECT_EQ(glm({"detokenize", "tiny"}, "100000").exit_code, 2);
+  EXPECT_EQ(glm({"tokenize", "/nowhere"}).err,
+            "glm: open folder /nowhere: No such file or directory\n");
+  std::filesystem::create_directories(folder.path() / "empty");
+  const std::string empty = folder.path() / "empty";
+  EXPECT_EQ(glm({"tokenize", empty}).err, "glm: " + empty + ": the folder is empty\n");
   EXPECT_EQ(glm({"tokenize", "--file", "/nowhere/tokenizer.json"}, "a").exit_code, 3);
   EXPECT_EQ(glm({"tokenize", "--file", file("t.json", "{}")}, "a").exit_code, 5);
   EXPECT_EQ(glm({"tokenize", "tiny", "--no-special"}, "").out, "\n");

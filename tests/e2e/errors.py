@@ -45,7 +45,11 @@ def check_names(glm: Glm) -> None:
     fails(glm, ["pull", "nobody/nothing"], NOT_FOUND, "nobody/nothing does not exist")
     fails(glm, ["pull", "../../etc/passwd"], INVALID, "is no model name")
     fails(glm, ["pull", "glm-org/glm-tiny@v9"], NOT_FOUND, "no branch, tag or commit 'v9'")
-    fails(glm, ["rm", "no-such-model"], NOT_FOUND, "not found")
+    assert "pull" not in fails(glm, ["rm", "no-such-model"], NOT_FOUND, "not found")
+    fails(glm, ["rm", "no-such-model", "nor-this"], NOT_FOUND, "no-such-model", "nor-this")
+    assert "pull" not in fails(glm, ["stop", "no-such-model"], NOT_FOUND, "not found")
+    fails(glm, ["run", str(TINY), "hi"], UNSUPPORTED, "is a folder")
+    fails(glm, ["pull", str(TINY)], UNSUPPORTED, "is a folder")
     fails(glm, ["cp", "no-such-model", "x"], NOT_FOUND, "not found")
     fails(glm, ["show", "no-such-model"], NOT_FOUND, "not found")
 
@@ -85,7 +89,7 @@ def check_damage(glm: Glm) -> None:
     blob.chmod(0o644)
     blob.write_bytes(whole[:1000])
     glm.ok("stop", "tiny")
-    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "tokenizer.json", "pull it again")
+    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "tokenizer.json", "if the file was damaged here", "a new pull")
     blob.write_bytes(whole)
     assert glm.ok("run", "tiny", "What is 17 + 25?") == "42\n"
     glm.ok("stop", "tiny")
@@ -94,7 +98,7 @@ def check_damage(glm: Glm) -> None:
     whole = blob.read_bytes()
     blob.chmod(0o644)
     blob.write_bytes(whole[:-1])
-    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "model-00001", "pull it again")
+    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "model-00001", "if the file was damaged here", "a new pull")
     blob.unlink()
     healed = glm.run("run", "tiny", "What is 17 + 25?")  # a blob that is gone is pulled again
     assert healed.stdout == "42\n" and "pulling" in healed.stderr, healed
@@ -179,6 +183,9 @@ def check_bodies(glm: Glm) -> None:
     expect(404, "not found, try pulling it first", {"model": "nope", "messages": [{"role": "user", "content": "x"}]})
     expect(400, "tokens", {"model": "tiny", "messages": [{"role": "user", "content": "word " * 5000}]})
     expect(400, "format", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "format": "json"})
+    expect(400, "template", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "template": "{{ 1 }}"})
+    expect(400, "template", {"model": "tiny", "prompt": "x", "template": "{{ 1 }}"}, "/api/generate")
+    expect(400, "CUDA", {"model": "tiny", "prompt": "x", "options": {"device": "cuda"}}, "/api/generate")
     expect(404, "no such endpoint", {}, "/api/nothing")
     status, body = glm.api("GET", "/api/chat")
     assert status == 405 and b"wants POST" in body, (status, body)
