@@ -11,6 +11,7 @@
 #include "cmd/cli/cli.h"
 #include "cmd/cli/model_page.h"
 #include "cmd/cli/terminal.h"
+#include "cmd/daemon/prompt_files.h"
 #include "registry/model_name.h"
 #include "runner/checkpoint/checkpoint_files.h"
 
@@ -58,7 +59,10 @@ Result<Json> show_folder(const std::string& text) {
   }
   GLM_TRY(check_model_folder(text));
   const runner::CheckpointFiles files = GLM_TRY(runner::files_in(text));
-  const runner::ModelFacts facts = GLM_TRY(runner::survey(files).with(text));
+  runner::ModelFacts facts = GLM_TRY(runner::survey(files).with(text));
+  if (const Status tokenizer = daemon::check_tokenizer(files); !facts.refusal && !tokenizer.ok()) {
+    facts.refusal = tokenizer.error();
+  }
   Json answer = {{"model", text}};
   const Json more = api::description(facts, files, {});
   for (const auto& [field, value] : more.items()) answer[field] = value;

@@ -59,13 +59,17 @@ def check_models_that_cannot_run(glm: Glm) -> None:
     fails(glm, ["pull", "other/truncated"], CORRUPT, "model.safetensors")
     fails(glm, ["pull", "other/nonsense"], CORRUPT, "config.json")
     fails(glm, ["pull", "other/gguf"], UNSUPPORTED, "GGUF")
+    # Refused when the small files are here.
+    fails(glm, ["pull", "other/wordless"], UNSUPPORTED, "no tokenizer.json")
+    fails(glm, ["pull", "other/mumbling"], CORRUPT, "tokenizer.json", "the repository itself is broken")
+    assert "glm cannot run this: it has no tokenizer.json" in glm.ok("show", "other/wordless")
     assert glm.json("list")["models"] == []
 
 
 def broken_repositories(root: Path) -> dict:
     """Folders the hub serves, each broken in one way."""
     made = {}
-    for name in ("qwen", "truncated", "nonsense", "gguf"):
+    for name in ("qwen", "truncated", "nonsense", "gguf", "wordless", "mumbling"):
         folder = root / name
         shutil.copytree(SOURCE / "models" / "glm-tiny-int4", folder)
         made[f"other/{name}"] = folder
@@ -75,6 +79,8 @@ def broken_repositories(root: Path) -> dict:
     weights = root / "truncated" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     (root / "nonsense" / "config.json").write_text('{"model_type": ["glm4_moe_lite"]}')
+    (root / "wordless" / "tokenizer.json").unlink()
+    (root / "mumbling" / "tokenizer.json").write_text('{"version": "1.0"}')
     (root / "gguf" / "model.safetensors").rename(root / "gguf" / "model.gguf")
     return made
 
