@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -59,11 +60,33 @@ Result<fs::path> resource_dir() {
                     (share / "catalog").string());
 }
 
+namespace {
+
+// Tells no size beforehand.
+Result<std::string> read_pipe(const Fd& fd, const fs::path& path, std::uint64_t size_max_bytes) {
+  std::string bytes;
+  std::array<char, 64 << 10> buffer;
+  while (true) {
+    const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno_error("read", path, errno);
+    if (got == 0) return bytes;
+    bytes.append(buffer.data(), static_cast<std::size_t>(got));
+    if (bytes.size() > size_max_bytes) {
+      return make_error(Errc::exhausted, "read {}: more than the {} bytes that are accepted",
+                        path.string(), size_max_bytes);
+    }
+  }
+}
+
+}  // namespace
+
 Result<std::string> read_file(const fs::path& path, std::uint64_t size_max_bytes) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return errno_error("open", path, errno);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return errno_error("stat", path, errno);
+  if (S_ISFIFO(info.st_mode)) return read_pipe(fd, path, size_max_bytes);
   if (!S_ISREG(info.st_mode)) {
     return make_error(Errc::invalid_argument, "read {}: not a regular file", path.string());
   }

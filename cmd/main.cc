@@ -39,16 +39,20 @@ std::vector<std::string> flags_of(const CLI::App& app, const CLI::App& command) 
   return flags;
 }
 
+Error unknown_command(const std::string& word) {
+  std::vector<std::string_view> names;
+  for (const Command& command : commands()) names.push_back(command.name);
+  return make_error(Errc::invalid_argument,
+                    "there is no command '{}'{}\n  'glm --help' lists the commands", word,
+                    did_you_mean(word, names));
+}
+
 // CLI11 writes sentences with capitals and full stops, and knows no "did you mean".
 Error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
   const std::vector<CLI::App*> chosen = app.get_subcommands();
   const std::vector<std::string> extras = app.remaining(true);
   if (chosen.empty() && !extras.empty() && !extras[0].starts_with('-')) {
-    std::vector<std::string_view> names;
-    for (const Command& command : commands()) names.push_back(command.name);
-    return make_error(Errc::invalid_argument,
-                      "there is no command '{}'{}\n  'glm --help' lists the commands", extras[0],
-                      did_you_mean(extras[0], names));
+    return unknown_command(extras[0]);
   }
   const std::string help =
       chosen.empty() ? "glm --help" : fmt::format("glm {} --help", chosen[0]->get_name());
@@ -67,6 +71,11 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
   }
   std::string message = failure.what();
   while (message.ends_with('.') || message.ends_with('\n')) message.pop_back();
+  const std::string command = chosen.empty() ? "" : chosen[0]->get_name();
+  if (!extras.empty() && (command == "tokenize" || command == "detokenize")) {
+    message = fmt::format("'{}' was not expected: {} reads its text from standard input", extras[0],
+                          command);
+  }
   return make_error(Errc::invalid_argument, "{}\n  '{}' shows what is possible", message, help);
 }
 
@@ -94,6 +103,11 @@ int run(int argc, char** argv) {
   if (argc < 2) {
     fmt::print(stderr, "{}", app.help());
     return outcome(Errc::invalid_argument).exit_code;
+  }
+  // CLI11 would print the help of everything.
+  if (argc > 2 && std::string_view(argv[1]) == "help" && argv[2][0] != '-') {
+    const auto meant = [&](CLI::App* command) { return command->check_name(argv[2]); };
+    if (app.get_subcommands(meant).empty()) return report(unknown_command(argv[2]));
   }
   try {
     app.parse(parsed_words(argc, argv));

@@ -64,12 +64,12 @@ Result<Device> choose_device(const std::string& wanted) {
   if (devices > 0) return Device{"cuda:0", ""};
   const bool built_in = kernels::backends() != "cpu";
   if (wanted == "cuda") {
-    return make_error(Errc::device, "--device cuda: {}",
+    return make_error(built_in ? Errc::device : Errc::unsupported, "--device cuda: {}",
                       built_in ? "no NVIDIA GPU or driver was found"
                                : "this program was built without the CUDA backend");
   }
-  return Device{"cpu", built_in ? "no GPU found, running on the CPU"
-                                : "built without the CUDA backend, running on the CPU"};
+  // A program that has no use for a GPU owes no word about it.
+  return Device{"cpu", built_in ? "no GPU found, running on the CPU" : ""};
 }
 
 Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, int fd) {

@@ -144,7 +144,7 @@ Status for_each_delta(Answer& answer, const Client& client,
   return Ok{};
 }
 
-Result<store::Manifest> find_model(Services& services, const std::string& name) {
+Result<store::Manifest> stored_model(Services& services, const std::string& name) {
   const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
   Result<store::Manifest> exact = services.store.find(ref.store_name());
   if (exact.ok() || exact.error().code != Errc::not_found) return exact;
@@ -155,8 +155,14 @@ Result<store::Manifest> find_model(Services& services, const std::string& name) 
       }
     }
   }
-  return make_error(Errc::not_found, "model \"{}\" not found, try pulling it first: glm pull {}",
-                    name, name);
+  return make_error(Errc::not_found, "model \"{}\" not found", name);
+}
+
+Result<store::Manifest> find_model(Services& services, const std::string& name) {
+  Result<store::Manifest> found = stored_model(services, name);
+  if (found.ok() || found.error().code != Errc::not_found) return found;
+  return make_error(Errc::not_found, "{}, try pulling it first: glm pull {}", found.error().message,
+                    name);
 }
 
 Result<std::optional<daemon::KeepAlive>> keep_alive_field(const Json& body) {

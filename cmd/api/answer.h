@@ -53,7 +53,10 @@ Status for_each_delta(Answer& answer, const Client& client,
                       const std::function<bool(const daemon::Delta&)>& each);
 
 // The manifest a client's name means: exact names first, then a pulled repository under another
-// name. Errc::not_found: `model "x" not found, try pulling it first`.
+// name. Errc::not_found: `model "x" not found`.
+Result<store::Manifest> stored_model(Services& services, const std::string& name);
+
+// The same for who wants to use it: "…, try pulling it first".
 Result<store::Manifest> find_model(Services& services, const std::string& name);
 
 // "5m", "-1", 300, 0; as Ollama reads keep_alive.

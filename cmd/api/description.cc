@@ -28,7 +28,7 @@ std::string parameter_size(const Json& facts) {
 Result<Json> capabilities(const std::string& chat_template) {
   Json list = Json::array({"completion"});
   if (chat_template.empty()) return list;
-  const auto parsed = GLM_TRY(runner::ChatTemplate::parse(chat_template).with("chat template"));
+  const auto parsed = GLM_TRY(runner::ChatTemplate::parse(chat_template));
   if (parsed.mentions("tools")) list.push_back("tools");
   if (parsed.mentions("enable_thinking")) list.push_back("thinking");
   return list;

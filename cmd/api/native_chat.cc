@@ -123,15 +123,17 @@ Result<Question> read_common(const Json& body) {
   question.template_extras = GLM_TRY(template_kwargs_field(body));
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   if (const Json* options = find(body, "options")) question.options = *options;
-  GLM_TRY(refuse_fields(body, {"format", "images", "suffix", "logprobs", "top_logprobs"}));
+  GLM_TRY(
+      refuse_fields(body, {"format", "images", "suffix", "template", "logprobs", "top_logprobs"}));
   return question;
 }
 
 // An empty request loads the model, or with keep_alive 0 unloads it.
 Result<Reply> load_or_unload(Services& services, Shape shape, const Question& question,
                              const Client& client) {
-  const store::Manifest manifest = GLM_TRY(find_model(services, question.model));
   const bool unload = question.keep_alive && question.keep_alive->count() == 0;
+  const store::Manifest manifest = GLM_TRY(unload ? stored_model(services, question.model)
+                                                  : find_model(services, question.model));
   if (unload) {
     (void)services.models.unload(manifest.name);
   } else {
@@ -178,7 +180,6 @@ Result<Reply> native_generate(Services& services, const Json& body, const Client
   Question question = GLM_TRY(read_common(body));
   const std::string prompt = GLM_TRY(text(body, "prompt")).value_or("");
   if (prompt.empty()) return load_or_unload(services, Shape::generate, question, client);
-  GLM_TRY(refuse_fields(body, {"template"}));
   if (GLM_TRY(boolean(body, "raw")).value_or(false)) {
     question.raw_prompt = prompt;
   } else {

@@ -80,6 +80,7 @@ Result<Json> show_stored(Services& services, const store::Manifest& manifest) {
   // Without the tokenizer, which is large and tells nothing here.
   Result<runner::ModelFacts> facts = runner::survey(files);
   if (!facts.ok()) return daemon::with_repair_hint(std::move(facts).error());
+  if (!facts->refusal && !files.contains("tokenizer.json")) facts->refusal = daemon::no_tokenizer();
   Json answer = {{"model", manifest.name}, {"modelfile", manifest.modelfile}};
   add(answer, description(*facts, files, modelfile));
   add(answer, {{"modified_at", manifest.pulled_at},
@@ -142,7 +143,7 @@ Result<Reply> copy(Services& services, const Json& body, const Client&) {
 
 Result<Reply> remove(Services& services, const Json& body, const Client&) {
   const std::string name = GLM_TRY(model_field(body));
-  const store::Manifest manifest = GLM_TRY(find_model(services, name));
+  const store::Manifest manifest = GLM_TRY(stored_model(services, name));
   (void)services.models.unload(manifest.name);
   GLM_TRY(services.store.remove(manifest.name));
   return json_reply(Json::object());

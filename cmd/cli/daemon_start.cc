@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/paths.h"
 #include "base/subprocess.h"
+#include "base/units.h"
 #include "cmd/cli/terminal.h"
 
 namespace glm {
@@ -65,6 +66,13 @@ std::string log_tail(const fs::path& log, std::uint64_t begin) {
 std::uint64_t size_of(const Fd& file) {
   struct stat info {};
   return ::fstat(file.get(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+// What the daemon would refuse to start with is this user's mistake, not a daemon's failure.
+Status check_environment() {
+  const std::string keep_alive = env_or_empty("GLM_KEEP_ALIVE");
+  if (!keep_alive.empty()) GLM_TRY(parse_duration(keep_alive).with("GLM_KEEP_ALIVE"));
+  return Ok{};
 }
 
 Result<std::string> start(const HostAddress& address, const fs::path& home) {
@@ -131,6 +139,7 @@ Result<std::string> ensure_daemon(const HostAddress& address) {
                       "no daemon answers at {}; start it there with 'glm serve', or set GLM_HOST",
                       address.str());
   }
+  GLM_TRY(check_environment());
   const fs::path home = GLM_TRY(make_glm_home());
   const Fd held = GLM_TRY(lock(home / "daemon-start.lock", Steady::now() + kStartTimeMax));
   peer = who_answers(address);  // it may have come up while we waited

@@ -52,6 +52,7 @@ Result<std::vector<std::int32_t>> parse_ids(std::string_view text, std::int32_t 
 Status detokenize(const Args& args) {
   GLM_TRY(check_one_source(args.model, args.file, "--file tokenizer.json"));
   const runner::Tokenizer tokenizer = GLM_TRY(read_tokenizer(args.model, args.file));
+  if (stdin_is_terminal()) say("glm: reads token ids from standard input, until Ctrl-D\n");
   const std::string input = GLM_TRY(read_standard_input(kInputMaxBytes));
   GLM_TRY(check_utf8(input, "standard input"));
   const std::vector<std::int32_t> ids = GLM_TRY(parse_ids(input, tokenizer.size()));

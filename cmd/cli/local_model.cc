@@ -23,6 +23,7 @@ bool is_folder(const std::string& name) {
   return fs::is_directory(name, ignored);
 }
 
+// The errors name the folder.
 Result<LocalModel> in_folder(const std::string& name) {
   return LocalModel{name, GLM_TRY(runner::files_in(name)), {}};
 }
@@ -89,10 +90,18 @@ Result<LocalModel> by_name(const std::string& name) {
 
 Result<LocalModel> find_local_model(const std::string& name) {
   GLM_TRY(check_utf8(name, "the model's name"));
-  if (name.starts_with('/') || name.starts_with('.')) return in_folder(name).with(name);
+  if (name.starts_with('/') || name.starts_with('.')) return in_folder(name);
   Result<LocalModel> found = by_name(name);
-  if (!found.ok() && is_folder(name)) return in_folder(name).with(name);
+  if (!found.ok() && is_folder(name)) return in_folder(name);
   return std::move(found).with(name);
+}
+
+Status refuse_folder(const std::string& model) {
+  if (registry::ModelRef::parse(model).ok() || !is_folder(model)) return Ok{};
+  return make_error(Errc::unsupported,
+                    "{} is a folder; folders can be shown, tokenized and templated, not run or "
+                    "pulled: 'glm show {}'",
+                    model, model);
 }
 
 Result<runner::Tokenizer> read_tokenizer(const std::string& model, const std::string& file) {

@@ -21,6 +21,10 @@ struct LocalModel {
 // Nothing is created or started. Errc::not_found tells how to get the model.
 Result<LocalModel> find_local_model(const std::string& name);
 
+// For commands whose models come from the store. Errc::unsupported when `model` can only mean a
+// folder that exists.
+Status refuse_folder(const std::string& model);
+
 // The tokenizer of a model, or of one file; exactly one of the two names is not empty.
 Result<runner::Tokenizer> read_tokenizer(const std::string& model, const std::string& file);
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "cmd/cli/local_model.h"
 #include "cmd/cli/pull_view.h"
 #include "cmd/cli/terminal.h"
 
@@ -19,6 +20,7 @@ struct Args {
 
 Status pull(Cli& cli, const Args& args) {
   GLM_TRY(check_utf8(args.model, "the model's name"));
+  GLM_TRY(refuse_folder(args.model));
   Client client = GLM_TRY(connect(cli));
   return pull_model(client, args.model, args.json ? Format::json : Format::text);
 }

@@ -2,7 +2,9 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cmd/cli/cli.h"
@@ -18,10 +20,24 @@ struct Args {
 Status rm(Cli& cli, const Args& args) {
   for (const std::string& model : args.models) GLM_TRY(check_utf8(model, "the model's name"));
   Client client = GLM_TRY(connect(cli));
+  std::optional<Error> failure;
   for (const std::string& model : args.models) {
-    GLM_TRY(client.remove("/api/delete", {{"model", model}}).with("rm " + model));
-    GLM_TRY(print(fmt::format("deleted '{}'\n", model)));
+    const Result<Json> removed =
+        client.remove("/api/delete", {{"model", model}}).with("rm " + model);
+    if (removed.ok()) {
+      GLM_TRY(print(fmt::format("deleted '{}'\n", model)));
+      continue;
+    }
+    const Error& error = removed.error();
+    if (failure) {
+      failure->message += "; " + error.message;
+    } else {
+      failure = error;
+    }
+    // Nobody is there to ask about the others.
+    if (error.code == Errc::unavailable || error.code == Errc::cancelled) break;
   }
+  if (failure) return *std::move(failure);
   return Ok{};
 }
 

@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "cmd/cli/chat.h"
 #include "cmd/cli/cli.h"
+#include "cmd/cli/local_model.h"
 #include "cmd/cli/pull.h"
 #include "cmd/cli/question.h"
 #include "cmd/cli/standard_input.h"
@@ -113,6 +114,7 @@ Status run(Cli& cli, const Args& args) {
                       "--json is for one answer: give a prompt, or pipe one in");
   }
   const std::string prompt = interactive ? std::string() : GLM_TRY(whole_prompt(args));
+  GLM_TRY(refuse_folder(args.model));
   Client client = GLM_TRY(connect(cli));
   GLM_TRY(pull_if_absent(client, args.model));
   if (!interactive) return answer_once(client, asking, prompt, args);

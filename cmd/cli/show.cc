@@ -11,6 +11,7 @@
 #include "cmd/cli/cli.h"
 #include "cmd/cli/model_page.h"
 #include "cmd/cli/terminal.h"
+#include "cmd/daemon/prompt_files.h"
 #include "registry/model_name.h"
 #include "runner/checkpoint/checkpoint_files.h"
 
@@ -35,13 +36,33 @@ bool means_folder(const std::string& text) {
   return !registry::ModelRef::parse(text).ok() && fs::is_directory(text, ignored);
 }
 
+// Before anything else in it is looked at: it may be somebody's home. Weights without a
+// configuration are still worth a word, and an error of the folder itself is told by files_in().
+Status check_model_folder(const fs::path& folder) {
+  std::error_code error;
+  bool model = false;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    model =
+        model || name == "config.json" || name.ends_with(".safetensors") || name.ends_with(".gguf");
+  }
+  if (error || model) return Ok{};
+  return make_error(Errc::not_found, "{}: no config.json here: not a model folder",
+                    folder.string());
+}
+
 Result<Json> show_folder(const std::string& text) {
   std::error_code ignored;
   if (fs::is_regular_file(text, ignored)) {
     return make_error(Errc::invalid_argument, "{} is a file; name the folder it is in", text);
   }
+  GLM_TRY(check_model_folder(text));
   const runner::CheckpointFiles files = GLM_TRY(runner::files_in(text));
-  const runner::ModelFacts facts = GLM_TRY(runner::survey(files).with(text));
+  runner::ModelFacts facts = GLM_TRY(runner::survey(files).with(text));
+  if (const Status tokenizer = daemon::check_tokenizer(files); !facts.refusal && !tokenizer.ok()) {
+    facts.refusal = tokenizer.error();
+  }
   Json answer = {{"model", text}};
   const Json more = api::description(facts, files, {});
   for (const auto& [field, value] : more.items()) answer[field] = value;

@@ -109,9 +109,13 @@ Status render(const Args& args) {
   GLM_TRY(check_one_source(args.model, args.file, "--file TEMPLATE.jinja"));
   Source source = GLM_TRY(find_source(args));
   const OrderedJson context = GLM_TRY(context_of(args, std::move(source.special_tokens)));
-  const auto parsed = GLM_TRY(
-      runner::ChatTemplate::parse(source.templates.choose(context["tools"])).with(source.name));
-  const std::string prompt = GLM_TRY(parsed.render(context).with(source.name));
+  auto parsed =
+      runner::ChatTemplate::parse(source.templates.choose(context["tools"])).with(source.name);
+  if (!parsed.ok()) {
+    const bool published = !args.model.empty() && parsed.error().code == Errc::invalid_argument;
+    return Error{published ? Errc::corrupt : parsed.error().code, parsed.error().message};
+  }
+  const std::string prompt = GLM_TRY(parsed->render(context).with(source.name));
   return print(stdout_is_terminal() ? for_terminal(prompt) : prompt);
 }
 

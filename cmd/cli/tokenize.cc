@@ -27,6 +27,7 @@ struct Args {
 Status tokenize(const Args& args) {
   GLM_TRY(check_one_source(args.model, args.file, "--file tokenizer.json"));
   const runner::Tokenizer tokenizer = GLM_TRY(read_tokenizer(args.model, args.file));
+  if (stdin_is_terminal()) say("glm: reads the text from standard input, until Ctrl-D\n");
   const std::string text = GLM_TRY(read_standard_input(kInputMaxBytes));
   GLM_TRY(check_utf8(text, "standard input"));
   runner::EncodeOptions options;

@@ -2,12 +2,16 @@
 
 #include <nlohmann/json.hpp>
 
+#include "runner/text/tokenizer.h"
+
 namespace glm::daemon {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kFileSizeMax = 16ull << 20;  // tokenizer_config.json lists added tokens
+
+constexpr std::uint64_t kTokenizerSizeMax = 256ull << 20;
 
 constexpr const char* kSpecialTokens[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                           "pad_token", "cls_token", "mask_token"};
@@ -61,6 +65,19 @@ Result<ChatTemplates> find_chat_templates(const runner::CheckpointFiles& files,
     if (!found.standard.empty() || !found.with_tools.empty()) return found;
   }
   return out;
+}
+
+Error no_tokenizer() {
+  return make_error(Errc::unsupported,
+                    "it has no tokenizer.json, and glm reads no other form of a tokenizer");
+}
+
+Status check_tokenizer(const runner::CheckpointFiles& files) {
+  if (!files.contains("tokenizer.json")) return no_tokenizer();
+  const std::string json =
+      GLM_TRY(runner::read_small_file(files, "tokenizer.json", kTokenizerSizeMax));
+  GLM_TRY(runner::Tokenizer::parse(json));
+  return Ok{};
 }
 
 Result<std::string> find_chat_template(const runner::CheckpointFiles& files,

@@ -25,6 +25,13 @@ struct ChatTemplates {
 Result<ChatTemplates> find_chat_templates(const runner::CheckpointFiles& files,
                                           const modelfiles::Modelfile& modelfile);
 
+// Whether text can become tokens. Errc::unsupported without a tokenizer.json, or what is wrong with
+// the one that is there.
+Status check_tokenizer(const runner::CheckpointFiles& files);
+
+// Why a model without a tokenizer.json does not run.
+Error no_tokenizer();
+
 // The template that is used without tools.
 Result<std::string> find_chat_template(const runner::CheckpointFiles& files,
                                        const modelfiles::Modelfile& modelfile);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "cmd/daemon/prompt_files.h"
 #include "registry/bundled_source.h"
 #include "registry/hub_client.h"
 #include "registry/model_name.h"
@@ -21,17 +22,25 @@ constexpr int kLooksMax = 4;
 constexpr std::chrono::seconds kLookTimeMax{90};
 constexpr std::chrono::milliseconds kLookPatience{100};
 
+Error as_published(const Error& error) {
+  return make_error(Errc::corrupt,
+                    "{} (the bytes are as published: the repository itself is broken)",
+                    error.message);
+}
+
 Status accept(const runner::CheckpointFiles& small_files) {
   GLM_TRY(runner::inspect_small_files(small_files));
-  return Ok{};
+  Status tokenizer = check_tokenizer(small_files);
+  if (!tokenizer.ok() && tokenizer.error().code == Errc::corrupt)
+    return as_published(tokenizer.error());
+  return tokenizer;
 }
 
 Result<std::string> describe(const runner::CheckpointFiles& files) {
   Result<runner::ModelFacts> facts = runner::inspect(files);
   if (facts.ok()) return runner::facts_json(*facts);
   if (facts.error().code != Errc::corrupt) return std::move(facts).error();
-  return make_error(Errc::corrupt, "{} (the bytes are as published: the repository itself is broken)",
-                    facts.error().message);
+  return as_published(facts.error());
 }
 
 }  // namespace
@@ -107,8 +116,7 @@ std::optional<Status> PullJob::outcome() const {
   return outcome_;
 }
 
-Pulls::Pulls(store::Store& store, const modelfiles::Catalog& catalog,
-             std::filesystem::path bundles)
+Pulls::Pulls(store::Store& store, const modelfiles::Catalog& catalog, std::filesystem::path bundles)
     : store_(store), catalog_(catalog), bundles_(std::move(bundles)) {}
 
 Result<registry::PullRequest> Pulls::plan(const std::string& name) const {
@@ -134,8 +142,7 @@ Result<registry::PullRequest> Pulls::plan(const std::string& name) const {
 Result<std::unique_ptr<registry::Source>> Pulls::source_for(
     const registry::PullRequest& request) const {
   if (request.source.starts_with(kBundled)) {
-    return std::unique_ptr<registry::Source>(
-        std::make_unique<registry::BundledSource>(bundles_));
+    return std::unique_ptr<registry::Source>(std::make_unique<registry::BundledSource>(bundles_));
   }
   return std::unique_ptr<registry::Source>(GLM_TRY(registry::HubSource::from_environment()));
 }

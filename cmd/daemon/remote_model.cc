@@ -2,11 +2,13 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <system_error>
 
 #include "base/errno_error.h"
+#include "cmd/daemon/prompt_files.h"
 #include "registry/preview.h"
 
 namespace glm::daemon {
@@ -67,6 +69,13 @@ Result<RemoteModel> look_at(registry::Source& source, registry::PullRequest requ
   ScratchFolder folder = GLM_TRY(ScratchFolder::create());
   runner::CheckpointFiles files = GLM_TRY(write_files(preview, folder.path()));
   runner::ModelFacts facts = GLM_TRY(facts_of(preview, files).with(preview.snapshot.repository));
+  const auto is_tokenizer = [](const registry::RemoteFile& file) {
+    return file.path == "tokenizer.json";  // large: that it is there has to do
+  };
+  const auto& listed = preview.snapshot.files;
+  if (!facts.refusal && std::none_of(listed.begin(), listed.end(), is_tokenizer)) {
+    facts.refusal = no_tokenizer();
+  }
   return RemoteModel{.request = std::move(request),
                      .snapshot = std::move(preview.snapshot),
                      .weights_bytes = preview.weights_bytes,

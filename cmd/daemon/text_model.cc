@@ -21,6 +21,13 @@ bool has_system(const Json& messages) {
   return false;
 }
 
+// No client has written it: its mistakes are nobody's wrong use.
+Result<runner::ChatTemplate> parse_published(const std::string& source) {
+  Result<runner::ChatTemplate> parsed = runner::ChatTemplate::parse(source);
+  if (parsed.ok() || parsed.error().code != Errc::invalid_argument) return parsed;
+  return Error{Errc::corrupt, std::move(parsed).error().message};
+}
+
 }  // namespace
 
 TextModel::TextModel(runner::ModelFacts facts, runner::Tokenizer tokenizer)
@@ -28,7 +35,9 @@ TextModel::TextModel(runner::ModelFacts facts, runner::Tokenizer tokenizer)
 
 Error with_repair_hint(Error error) {
   if (error.code == Errc::corrupt) {
-    error.message += "; the file in the store is damaged: remove the model and pull it again";
+    error.message +=
+        "; if the file was damaged here, removing the model and a new pull of it help ('glm rm', "
+        "'glm pull'); if the error comes back, the repository itself is broken";
   }
   return error;
 }
@@ -51,10 +60,10 @@ Result<TextModel> TextModel::read(const runner::CheckpointFiles& files,
   }
   const ChatTemplates sources = GLM_TRY(find_chat_templates(files, model.modelfile_));
   if (!sources.standard.empty()) {
-    model.template_ = GLM_TRY(runner::ChatTemplate::parse(sources.standard));
+    model.template_ = GLM_TRY(parse_published(sources.standard));
   }
   if (!sources.with_tools.empty()) {
-    model.tool_template_ = GLM_TRY(runner::ChatTemplate::parse(sources.with_tools));
+    model.tool_template_ = GLM_TRY(parse_published(sources.with_tools));
   }
   model.special_tokens_ = GLM_TRY(special_tokens(files));
   return model;

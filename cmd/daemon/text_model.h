@@ -61,7 +61,8 @@ class TextModel {
   nlohmann::ordered_json special_tokens_;
 };
 
-// Files in the store were whole when they came: tells what to do about one that no longer is.
+// Files in the store are as published until something damages them, and what was published may be
+// wrong itself: tells how to find out which.
 Error with_repair_hint(Error error);
 
 }  // namespace glm::daemon

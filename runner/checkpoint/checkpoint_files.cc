@@ -20,6 +20,7 @@ Result<CheckpointFiles> files_in(const fs::path& folder) {
       entry.disable_recursion_pending();
       continue;
     }
+    if (entry.depth() > 0) entry.disable_recursion_pending();
     if (!entry->is_regular_file(error)) continue;
     files[entry->path().lexically_relative(folder).generic_string()] = entry->path();
   }

@@ -15,8 +15,8 @@ namespace glm::runner {
 // Repository path ("config.json", "model-00001-of-00004.safetensors") -> file on disk.
 using CheckpointFiles = std::map<std::string, std::filesystem::path>;
 
-// Every regular file below `folder`, except what starts with a dot. Errc::not_found if there is no
-// such folder or nothing in it.
+// Every regular file in `folder` and in the folders directly in it, except what starts with a dot:
+// no checkpoint is deeper. Errc::not_found if there is no such folder or nothing in it.
 Result<CheckpointFiles> files_in(const std::filesystem::path& folder);
 
 // The whole of one small file. Errc::not_found if the checkpoint has none of that name,

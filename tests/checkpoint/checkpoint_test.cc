@@ -205,7 +205,9 @@ TEST(CheckpointFiles, ComeFromAFolder) {
   fakes::write_file(folder.path() / "a", "1");
   fakes::write_file(folder.path() / "sub" / "b", "2");
   fakes::write_file(folder.path() / "sub" / ".git" / "c", "3");
-  fakes::write_file(folder.path() / ".hidden", "4");
+  std::filesystem::create_directories(folder.path() / "sub" / "deeper");
+  fakes::write_file(folder.path() / "sub" / "deeper" / "d", "4");
+  fakes::write_file(folder.path() / ".hidden", "5");
   const auto files = files_in(folder.path());
   ASSERT_TRUE(files.ok());
   EXPECT_EQ(files->size(), 2U);

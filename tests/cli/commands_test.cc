@@ -292,6 +292,12 @@ TEST_F(RunCommand, RefusesWrongUseBeforeItAsksAnybody) {
        "as 5m or 1h30m\n"},
       {{"--host", "a b", "list"},
        "glm: --host: 'a b' is no address of a daemon; write host:port such as 127.0.0.1:11435\n"},
+      {{"help", "rnu"},
+       "glm: there is no command 'rnu'; did you mean 'run'?\n"
+       "  'glm --help' lists the commands\n"},
+      {{"tokenize", "tiny", "hello"},
+       "glm: 'hello' was not expected: tokenize reads its text from standard input\n"
+       "  'glm tokenize --help' shows what is possible\n"},
       {{"stop"}, "glm: stop wants a model, or --all\n"},
       {{"show", "a", "b"},
        "glm: The following argument was not expected: b\n"
@@ -500,6 +506,39 @@ TEST_F(Commands, PsHasARowForEveryLoadedModel) {
             "b       1               1.0 kB    48%/52% CPU/GPU    -          Stopping...\n"
             "c                       1.0 kB    100% CPU           -          -\n");
   EXPECT_TRUE(json::accept(glm({"ps", "--json"}).out));
+}
+
+TEST_F(Commands, RmGoesOnAfterANameThatFails) {
+  daemon.on("DELETE /api/delete", [](const FakeRequest& request) {
+    const std::string model = request.json()["model"];
+    if (model == "here") return one("{}");
+    return one(R"({"error":"model \")" + model + R"(\" not found","code":"not_found"})", 404);
+  });
+  const Ran ran = glm({"rm", "a", "here", "b"});
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_EQ(ran.out, "deleted 'here'\n");
+  EXPECT_EQ(ran.err, "glm: rm a: model \"a\" not found; rm b: model \"b\" not found\n");
+}
+
+TEST_F(Commands, TellThatAFolderIsNotRun) {
+  const std::string folder = home.path().string();
+  for (const char* verb : {"run", "pull"}) {
+    const Ran ran = glm({verb, folder});
+    EXPECT_EQ(ran.exit_code, 7);
+    EXPECT_EQ(ran.err, "glm: " + folder +
+                           " is a folder; folders can be shown, tokenized and templated, not run "
+                           "or pulled: 'glm show " +
+                           folder + "'\n");
+  }
+}
+
+TEST_F(Commands, ShowTellsThatAFolderIsNoModel) {
+  const std::string folder = home.path().string();
+  std::filesystem::create_directories(home.path() / "deep" / "er");
+  std::ofstream(home.path() / "x.bin") << "x";
+  const Ran ran = glm({"show", folder});
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_EQ(ran.err, "glm: " + folder + ": no config.json here: not a model folder\n");
 }
 
 TEST_F(Commands, StopUnloads) {

@@ -106,6 +106,17 @@ TEST_F(DaemonStart, StartsOnlyOneForManyCommandsAtOnce) {
   EXPECT_EQ(starts(), 1);
 }
 
+TEST_F(DaemonStart, CallsAnEnvironmentThatNoDaemonTakesWrongUse) {
+  ::setenv("GLM_KEEP_ALIVE", "foo", 1);
+  const auto version = ensure_daemon(address);
+  ::unsetenv("GLM_KEEP_ALIVE");
+  ASSERT_FALSE(version.ok());
+  EXPECT_EQ(version.error().code, Errc::invalid_argument);
+  EXPECT_TRUE(version.error().message.starts_with("GLM_KEEP_ALIVE: 'foo' is no duration"))
+      << version.error().message;
+  EXPECT_EQ(starts(), 0);
+}
+
 TEST_F(DaemonStart, ShowsTheLogOfADaemonThatDies) {
   ::setenv("GLM_TEST_SERVE", "dies", 1);
   std::filesystem::create_directories(home.path() / "logs");

@@ -47,9 +47,14 @@ class ShowRemote : public ::testing::Test {
                                     {"HF_TOKEN", ""}}});
   }
 
-  void host(const Dossier& dossier) {
+  enum class Tokenizer { present, missing };
+
+  void host(const Dossier& dossier, Tokenizer tokenizer = Tokenizer::present) {
     for (const auto& [name, text] : dossier.small_files) {
       hub_.add_file(dossier.repository, name, text);
+    }
+    if (tokenizer == Tokenizer::present) {
+      hub_.add_file(dossier.repository, "tokenizer.json", "{}");  // that nobody reads
     }
     for (const runner::ShardHeader& shard : dossier.shards) {
       hub_.add_hollow_file(dossier.repository, shard.name,
@@ -112,6 +117,14 @@ TEST_F(ShowRemote, ReadsHeadersOfAModelThatWasNotPulled) {
   EXPECT_EQ(page.exit_code, 0);
   EXPECT_THAT(page.out, HasSubstr("    pulled        not pulled\n"));
   EXPECT_THAT(page.out, HasSubstr("8832 modules    15.6 GB\n"));
+}
+
+TEST_F(ShowRemote, TellsThatTheTokenizerIsMissing) {
+  const Dossier dossier = cyankiwi();
+  host(dossier, Tokenizer::missing);
+  const Ran ran = glm({"show", dossier.repository});
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_THAT(ran.out, HasSubstr("  glm cannot run this: it has no tokenizer.json"));
 }
 
 TEST_F(ShowRemote, TellsWhatCannotRunAndWhy) {

@@ -1,11 +1,13 @@
 // template, tokenize and detokenize: the real program with the models that ship with it, and no
 // daemon anywhere.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/cli/glm_process.h"
@@ -92,6 +94,22 @@ TEST_F(TemplateCommand, ReadsAFolder) {
   EXPECT_EQ(glm({"template", model, "--messages", "-"}, kHello).out, "file<B>");
 }
 
+TEST_F(TemplateCommand, ReadsAPipe) {
+  const std::string pipe = folder.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(pipe) << kHello; });
+  EXPECT_EQ(glm({"template", "tiny", "--messages", pipe}).out,
+            "[gMASK]<sop><|user|>Hello<|assistant|><think>");
+  writer.join();
+}
+
+TEST_F(TemplateCommand, TellsABrokenCheckpointFromABrokenArgument) {
+  const std::string jinja = file("model/chat_template.jinja", "{% fro %}");
+  const Ran of_model = glm({"template", folder.path() / "model", "--messages", "-"}, kHello);
+  EXPECT_EQ(of_model.exit_code, 5) << of_model.err;
+  EXPECT_EQ(glm({"template", "--file", jinja, "--messages", "-"}, kHello).exit_code, 2);
+}
+
 TEST_F(TemplateCommand, SaysWhatIsWrong) {
   const auto fails = [&](std::vector<std::string> arguments, int code, const std::string& message) {
     arguments.insert(arguments.begin(), "template");
@@ -134,6 +152,11 @@ TEST_F(TokenizeCommand, RefusesWhatIsNoText) {
   EXPECT_EQ(glm({"detokenize", "tiny"}, "1 x").err,
             "glm: standard input: wanted token ids, got 'x'\n");
   EXPECT_EQ(glm({"detokenize", "tiny"}, "100000").exit_code, 2);
+  EXPECT_EQ(glm({"tokenize", "/nowhere"}).err,
+            "glm: open folder /nowhere: No such file or directory\n");
+  std::filesystem::create_directories(folder.path() / "empty");
+  const std::string empty = folder.path() / "empty";
+  EXPECT_EQ(glm({"tokenize", empty}).err, "glm: " + empty + ": the folder is empty\n");
   EXPECT_EQ(glm({"tokenize", "--file", "/nowhere/tokenizer.json"}, "a").exit_code, 3);
   EXPECT_EQ(glm({"tokenize", "--file", file("t.json", "{}")}, "a").exit_code, 5);
   EXPECT_EQ(glm({"tokenize", "tiny", "--no-special"}, "").out, "\n");

@@ -49,6 +49,16 @@ TEST(TextModel, TakesTheModelfilesTemplate) {
   EXPECT_EQ(model.call_layout(), runner::CallLayout::none);
 }
 
+TEST(TextModel, CallsATemplateThatDoesNotParseBrokenAndBlamesNobody) {
+  const auto files = runner::files_in(GLM_SOURCE_DIR "/models/glm-tiny");
+  ASSERT_TRUE(files.ok());
+  const auto model = TextModel::load(*files, "FROM tiny\nTEMPLATE {% fro %}\n");
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.error().code, Errc::corrupt);
+  EXPECT_EQ(model.error().message.find("is damaged"), std::string::npos) << model.error().message;
+  EXPECT_NE(model.error().message.find("the repository itself is broken"), std::string::npos);
+}
+
 TEST(TextModel, NamesThePlaceInATemplate) {
   const TextModel model = tiny("FROM tiny\nTEMPLATE \"\"\"a\n{{ messages + 1 }}\"\"\"\n");
   const auto rendered = model.render(kHello, nullptr, {});

@@ -45,7 +45,11 @@ def check_names(glm: Glm) -> None:
     fails(glm, ["pull", "nobody/nothing"], NOT_FOUND, "nobody/nothing does not exist")
     fails(glm, ["pull", "../../etc/passwd"], INVALID, "is no model name")
     fails(glm, ["pull", "glm-org/glm-tiny@v9"], NOT_FOUND, "no branch, tag or commit 'v9'")
-    fails(glm, ["rm", "no-such-model"], NOT_FOUND, "not found")
+    assert "pull" not in fails(glm, ["rm", "no-such-model"], NOT_FOUND, "not found")
+    fails(glm, ["rm", "no-such-model", "nor-this"], NOT_FOUND, "no-such-model", "nor-this")
+    assert "pull" not in fails(glm, ["stop", "no-such-model"], NOT_FOUND, "not found")
+    fails(glm, ["run", str(TINY), "hi"], UNSUPPORTED, "is a folder")
+    fails(glm, ["pull", str(TINY)], UNSUPPORTED, "is a folder")
     fails(glm, ["cp", "no-such-model", "x"], NOT_FOUND, "not found")
     fails(glm, ["show", "no-such-model"], NOT_FOUND, "not found")
 
@@ -55,13 +59,17 @@ def check_models_that_cannot_run(glm: Glm) -> None:
     fails(glm, ["pull", "other/truncated"], CORRUPT, "model.safetensors")
     fails(glm, ["pull", "other/nonsense"], CORRUPT, "config.json")
     fails(glm, ["pull", "other/gguf"], UNSUPPORTED, "GGUF")
+    # Refused when the small files are here.
+    fails(glm, ["pull", "other/wordless"], UNSUPPORTED, "no tokenizer.json")
+    fails(glm, ["pull", "other/mumbling"], CORRUPT, "tokenizer.json", "the repository itself is broken")
+    assert "glm cannot run this: it has no tokenizer.json" in glm.ok("show", "other/wordless")
     assert glm.json("list")["models"] == []
 
 
 def broken_repositories(root: Path) -> dict:
     """Folders the hub serves, each broken in one way."""
     made = {}
-    for name in ("qwen", "truncated", "nonsense", "gguf"):
+    for name in ("qwen", "truncated", "nonsense", "gguf", "wordless", "mumbling"):
         folder = root / name
         shutil.copytree(SOURCE / "models" / "glm-tiny-int4", folder)
         made[f"other/{name}"] = folder
@@ -71,6 +79,8 @@ def broken_repositories(root: Path) -> dict:
     weights = root / "truncated" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     (root / "nonsense" / "config.json").write_text('{"model_type": ["glm4_moe_lite"]}')
+    (root / "wordless" / "tokenizer.json").unlink()
+    (root / "mumbling" / "tokenizer.json").write_text('{"version": "1.0"}')
     (root / "gguf" / "model.safetensors").rename(root / "gguf" / "model.gguf")
     return made
 
@@ -85,7 +95,7 @@ def check_damage(glm: Glm) -> None:
     blob.chmod(0o644)
     blob.write_bytes(whole[:1000])
     glm.ok("stop", "tiny")
-    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "tokenizer.json", "pull it again")
+    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "tokenizer.json", "if the file was damaged here", "a new pull")
     blob.write_bytes(whole)
     assert glm.ok("run", "tiny", "What is 17 + 25?") == "42\n"
     glm.ok("stop", "tiny")
@@ -94,7 +104,7 @@ def check_damage(glm: Glm) -> None:
     whole = blob.read_bytes()
     blob.chmod(0o644)
     blob.write_bytes(whole[:-1])
-    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "model-00001", "pull it again")
+    fails(glm, ["run", "tiny", "What is 17 + 25?"], CORRUPT, "model-00001", "if the file was damaged here", "a new pull")
     blob.unlink()
     healed = glm.run("run", "tiny", "What is 17 + 25?")  # a blob that is gone is pulled again
     assert healed.stdout == "42\n" and "pulling" in healed.stderr, healed
@@ -179,6 +189,9 @@ def check_bodies(glm: Glm) -> None:
     expect(404, "not found, try pulling it first", {"model": "nope", "messages": [{"role": "user", "content": "x"}]})
     expect(400, "tokens", {"model": "tiny", "messages": [{"role": "user", "content": "word " * 5000}]})
     expect(400, "format", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "format": "json"})
+    expect(400, "template", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "template": "{{ 1 }}"})
+    expect(400, "template", {"model": "tiny", "prompt": "x", "template": "{{ 1 }}"}, "/api/generate")
+    expect(400, "CUDA", {"model": "tiny", "prompt": "x", "options": {"device": "cuda"}}, "/api/generate")
     expect(404, "no such endpoint", {}, "/api/nothing")
     status, body = glm.api("GET", "/api/chat")
     assert status == 405 and b"wants POST" in body, (status, body)
