@@ -31,7 +31,9 @@ Result<fs::path> glm_home() {
   }
   std::error_code failure;
   fs::path absolute = fs::absolute(home, failure);
-  if (failure) return make_error(Errc::invalid_argument, "GLM_HOME '{}': {}", home.string(), failure.message());
+  if (failure)
+    return make_error(Errc::invalid_argument, "GLM_HOME '{}': {}", home.string(),
+                      failure.message());
   return absolute.lexically_normal();
 }
 

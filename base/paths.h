@@ -25,7 +25,8 @@ Result<std::filesystem::path> executable_path();
 // The value of an environment variable; empty when unset.
 std::string env_or_empty(const char* variable);
 
-// The whole of a small file, or of a pipe (a shell's <(command)). Errc::not_found, permission or exhausted (larger than size_max_bytes).
+// The whole of a small file, or of a pipe (a shell's <(command)). Errc::not_found, permission or
+// exhausted (larger than size_max_bytes).
 Result<std::string> read_file(const std::filesystem::path& path,
                               std::uint64_t size_max_bytes = 64ull << 20);
 

@@ -63,8 +63,8 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
     const std::vector<std::string> flags = flags_of(app, chosen.empty() ? app : *chosen[0]);
     const std::vector<std::string_view> names(flags.begin(), flags.end());
     if (std::find(flags.begin(), flags.end(), flag) != flags.end()) {
-      return make_error(Errc::invalid_argument, "'{}' belongs behind the command\n  '{}' lists the flags",
-                        flag, help);
+      return make_error(Errc::invalid_argument,
+                        "'{}' belongs behind the command\n  '{}' lists the flags", flag, help);
     }
     return make_error(Errc::invalid_argument, "there is no flag '{}'{}\n  '{}' lists the flags",
                       flag, did_you_mean(flag, names), help);
@@ -79,7 +79,8 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
   return make_error(Errc::invalid_argument, "{}\n  '{}' shows what is possible", message, help);
 }
 
-// Without the program's name, last first, as CLI11 takes them; `glm help pull` is `glm pull --help`.
+// Without the program's name, last first, as CLI11 takes them; `glm help pull` is `glm pull
+// --help`.
 std::vector<std::string> parsed_words(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   if (words[0] == "help") {

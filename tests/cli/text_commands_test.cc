@@ -49,11 +49,11 @@ TEST_F(TemplateCommand, PrintsThePromptAndNothingElse) {
 }
 
 TEST_F(TemplateCommand, TakesItsVariablesFromFlags) {
-  EXPECT_EQ(glm({"template", "tiny:int4", "--messages", "-", "--kwargs",
-                 R"({"enable_thinking": false})"},
-                kHello)
-                .out,
-            "[gMASK]<sop><|user|>Hello<|assistant|></think>");
+  EXPECT_EQ(
+      glm({"template", "tiny:int4", "--messages", "-", "--kwargs", R"({"enable_thinking": false})"},
+          kHello)
+          .out,
+      "[gMASK]<sop><|user|>Hello<|assistant|></think>");
   const std::string jinja = file("t.jinja",
                                  "{{ bos_token }}{{ eos_token }}{{ tools | tojson }}{{ documents }}"
                                  "{{ add_generation_prompt }}{{ x }}{{ pad_token is defined }}\n");
