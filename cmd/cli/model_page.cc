@@ -133,13 +133,19 @@ std::vector<std::string> format_row(const Json& row) {
           format_bytes(static_cast<std::uint64_t>(integer_field(row, "bytes")))};
 }
 
+// Only these could be quantized: norms and biases are modules of a group too, but count in Formats
+// alone.
+std::string matrices(std::int64_t count) {
+  return fmt::format("{} {}", count, count == 1 ? "matrix" : "matrices");
+}
+
 std::vector<std::string> unquantized_row(const Json& row) {
   const std::int64_t modules = integer_field(row, "modules"), of = integer_field(row, "of");
   const std::string layers = text_field(row, "layers");
   const bool one = layers.find_first_of("-,") == std::string::npos;
   return {text_field(row, "group"),
-          modules == of ? fmt::format("all {}", counted(modules, "module"))
-                        : fmt::format("{} of {}", modules, counted(of, "module")),
+          modules == of ? fmt::format("all {}", matrices(modules))
+                        : fmt::format("{} of {}", modules, matrices(of)),
           layers.empty() ? "" : fmt::format("{} {}", one ? "layer" : "layers", layers)};
 }
 
