@@ -7,7 +7,8 @@
 
 namespace glm::runner {
 
-KvPool::KvPool(std::int64_t pages) : holders_(static_cast<std::size_t>(pages)) {
+KvPool::KvPool(std::int64_t pages)
+    : holders_(static_cast<std::size_t>(pages)), kept_(static_cast<std::size_t>(pages)) {
   free_.reserve(holders_.size());
   for (auto page = static_cast<std::int32_t>(pages) - 1; page >= 0; --page) free_.push_back(page);
 }
@@ -22,6 +23,7 @@ std::int32_t KvPool::holders(std::int32_t page) const {
 }
 
 Result<std::int32_t> KvPool::take() {
+  if (free_.empty() && kept_idle_ > 0) keeper_->give_up_one();
   if (free_.empty()) {
     return make_error(Errc::exhausted, "all {} pages of the key-value memory are in use", pages());
   }
@@ -33,12 +35,49 @@ Result<std::int32_t> KvPool::take() {
 
 void KvPool::share(std::int32_t page) {
   GLM_CHECK(holders(page) > 0);
-  ++holders_[static_cast<std::size_t>(page)];
+  const auto index = static_cast<std::size_t>(page);
+  if (++holders_[index] == 2 && kept_[index]) {
+    --kept_idle_;
+    keeper_->page_busy(page);
+  }
 }
 
 void KvPool::give_back(std::int32_t page) {
   GLM_CHECK(holders(page) > 0);
-  if (--holders_[static_cast<std::size_t>(page)] == 0) free_.push_back(page);
+  const auto index = static_cast<std::size_t>(page);
+  GLM_CHECK(holders_[index] > 1 || !kept_[index]);
+  if (--holders_[index] == 0) {
+    free_.push_back(page);
+  } else if (holders_[index] == 1 && kept_[index]) {
+    ++kept_idle_;
+    keeper_->page_idle(page);
+  }
+}
+
+void KvPool::set_keeper(PageKeeper* keeper) {
+  GLM_CHECK(keeper == nullptr || keeper_ == nullptr);
+  GLM_CHECK(std::none_of(kept_.begin(), kept_.end(), [](bool kept) { return kept; }));
+  keeper_ = keeper;
+}
+
+void KvPool::keep(std::int32_t page) {
+  GLM_CHECK(keeper_ != nullptr && holders(page) > 0 && !kept(page));
+  const auto index = static_cast<std::size_t>(page);
+  ++holders_[index];
+  kept_[index] = true;
+}
+
+void KvPool::drop(std::int32_t page) {
+  GLM_CHECK(kept(page));
+  const auto index = static_cast<std::size_t>(page);
+  if (holders_[index] == 1) --kept_idle_;
+  kept_[index] = false;
+  if (--holders_[index] == 0) free_.push_back(page);
+}
+
+bool KvPool::kept(std::int32_t page) const {
+  GLM_CHECK(page >= 0 && page < pages());
+  return kept_[static_cast<std::size_t>(page)];
 }
 
 Status KvPool::check_integrity() const {
@@ -53,6 +92,14 @@ Status KvPool::check_integrity() const {
       return make_error(Errc::internal, "page {} is free with {} holders", page, holders_[index]);
     }
     listed[index] = true;
+  }
+  std::int64_t idle = 0;
+  for (std::size_t index = 0; index < holders_.size(); ++index) {
+    if (kept_[index] && holders_[index] == 1) ++idle;
+  }
+  if (idle != kept_idle_) {
+    return make_error(Errc::internal, "{} pages are kept and idle, {} are counted", idle,
+                      kept_idle_);
   }
   for (std::size_t index = 0; index < holders_.size(); ++index) {
     if (!listed[index] && holders_[index] < 1) {
@@ -83,9 +130,9 @@ KvCache::~KvCache() {
 Status KvCache::reserve(std::int64_t tokens) {
   GLM_CHECK(tokens >= 0);
   std::int64_t missing = pages_missing(tokens);
-  if (missing > pool_->pages_free()) {
+  if (missing > pool_->pages_available()) {
     return make_error(Errc::exhausted, "{} more tokens want {} pages, {} of {} are free", tokens,
-                      missing, pool_->pages_free(), pool_->pages());
+                      missing, pool_->pages_available(), pool_->pages());
   }
   for (; missing > 0; --missing) pages_.push_back(GLM_TRY(pool_->take()));
   return Ok{};
@@ -99,6 +146,24 @@ std::int64_t KvCache::pages_missing(std::int64_t tokens) const {
 void KvCache::append(std::int64_t tokens) {
   GLM_CHECK(tokens >= 0 && pages_of(length_ + tokens) <= static_cast<std::int64_t>(pages_.size()));
   length_ += tokens;
+}
+
+void KvCache::adopt(std::int32_t page) {
+  GLM_CHECK(length_ % kPageTokens == 0);
+  pool_->share(page);
+  const auto index = static_cast<std::size_t>(length_ / kPageTokens);
+  if (index < pages_.size()) {
+    pool_->give_back(std::exchange(pages_[index], page));
+  } else {
+    pages_.push_back(page);
+  }
+  length_ += kPageTokens;
+}
+
+void KvCache::exchange(std::size_t index, std::int32_t page) {
+  GLM_CHECK(static_cast<std::int64_t>(index + 1) * kPageTokens <= length_);
+  pool_->share(page);
+  pool_->give_back(std::exchange(pages_[index], page));
 }
 
 void KvCache::truncate(std::int64_t length) {

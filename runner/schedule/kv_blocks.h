@@ -23,6 +23,15 @@ constexpr std::int64_t pages_of(std::int64_t tokens) {
   return (tokens + kPageTokens - 1) / kPageTokens;
 }
 
+// Somebody who holds pages for later and gives them up when they are needed: the prefix cache.
+class PageKeeper {
+ public:
+  virtual ~PageKeeper() = default;
+  virtual void page_idle(std::int32_t page) = 0;  // nobody else holds it any more
+  virtual void page_busy(std::int32_t page) = 0;  // somebody took it up again
+  virtual void give_up_one() = 0;                 // drops one idle page; there is one
+};
+
 // The model whose memory the pages are derives from it. Every page must be free when it goes.
 class KvPool {
  public:
@@ -33,13 +42,23 @@ class KvPool {
 
   std::int64_t pages() const { return static_cast<std::int64_t>(holders_.size()); }
   std::int64_t pages_free() const { return static_cast<std::int64_t>(free_.size()); }
+  // Free, or kept and idle: what take() can hand out.
+  std::int64_t pages_available() const { return pages_free() + kept_idle_; }
   std::int32_t holders(std::int32_t page) const;
 
-  // A free page, now with one holder. Errc::exhausted when there is none.
+  // A free page, now with one holder; the keeper gives one up where none is free. Errc::exhausted
+  // when there is none either.
   Result<std::int32_t> take();
   // One holder more, one holder fewer, of a page that has some. Without holders it is free.
   void share(std::int32_t page);
   void give_back(std::int32_t page);
+
+  // At most one keeper, which must drop() all it keeps before it goes. keep() makes it one more
+  // holder of a page, drop() takes that back.
+  void set_keeper(PageKeeper* keeper);
+  void keep(std::int32_t page);
+  void drop(std::int32_t page);
+  bool kept(std::int32_t page) const;
 
   // Errc::internal, and what is wrong, unless every page is either free or held, and listed once.
   Status check_integrity() const;
@@ -47,6 +66,9 @@ class KvPool {
  private:
   std::vector<std::int32_t> free_;     // the last one is taken next: its memory is warm
   std::vector<std::int32_t> holders_;  // by page
+  PageKeeper* keeper_ = nullptr;
+  std::vector<bool> kept_;  // by page
+  std::int64_t kept_idle_ = 0;
 };
 
 // What a model remembers of one sequence. Must not outlive its pool.
@@ -67,6 +89,13 @@ class KvCache {
 
   // The model's word that the rows of `tokens` more tokens are written; they must be reserved.
   void append(std::int64_t tokens);
+
+  // The next kPageTokens tokens are the ones of `page`, which somebody else has written: one holder
+  // more for it. length() must be a multiple of kPageTokens; a page reserved there goes back.
+  void adopt(std::int32_t page);
+
+  // `page` instead of the one at `index`, which is full; both hold the same rows.
+  void exchange(std::size_t index, std::int32_t page);
 
   // Forgets what lies behind the first `length` tokens, and what was reserved behind them: a shared
   // prefix stays, a rejected draft goes. `length` must not exceed length().

@@ -16,8 +16,8 @@ Result<std::int64_t> pool_pages(const PoolNeeds& needs) {
   const std::int64_t wanted = pages_of(needs.context_max) * needs.running_max;
   if (needs.memory_free_bytes == 0 || needs.page_bytes == 0) return wanted;
   const bool device = needs.memory == PoolMemory::of_a_device;
-  const std::uint64_t kept =
-      device ? std::min(needs.memory_free_bytes, kDeviceReserveBytes) : needs.memory_free_bytes - needs.memory_free_bytes / 2;
+  const std::uint64_t kept = device ? std::min(needs.memory_free_bytes, kDeviceReserveBytes)
+                                    : needs.memory_free_bytes - needs.memory_free_bytes / 2;
   const auto affordable =
       static_cast<std::int64_t>((needs.memory_free_bytes - kept) / needs.page_bytes);
   if (affordable == 0) {
