@@ -178,7 +178,8 @@ void Scheduler::plan_tokens() {
                      .tokens = tokens.last(1),
                      .cache = &sequence.cache,
                      .samples = true,
-                     .continues = sequence.ahead > 0});
+                     .continues = sequence.ahead > 0,
+                     .said = sequence.said()});
     members_.push_back(&sequence);
   }
 }
@@ -230,7 +231,8 @@ Work Scheduler::piece_of(Sequence& sequence, std::int64_t tokens_max) const {
                         .subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(count)),
           .cache = &sequence.cache,
           .samples = count == sequence.pending(),
-          .one_by_one = !in_prompt};
+          .one_by_one = !in_prompt,
+          .said = sequence.said()};
 }
 
 void Scheduler::ran() {
@@ -269,6 +271,11 @@ std::int64_t Scheduler::prompt_cached(std::uint64_t id) const {
 
 bool Scheduler::started(std::uint64_t id) const {
   return at(id).started;
+}
+
+bool Scheduler::anyone_speaks() const {
+  return std::any_of(running_.begin(), running_.end(),
+                     [](const auto& sequence) { return sequence->speaks(); });
 }
 
 SchedulerStats Scheduler::stats() const {

@@ -60,6 +60,7 @@ struct Work {
   bool samples = false;                  // a token is to follow the last
   bool continues = false;  // the one token is the sequence's last sample, which nobody has read yet
   bool one_by_one = false;  // SequenceStep::one_by_one
+  std::int64_t said = 0;    // tokens sampled before this step
 };
 
 struct SchedulerStats {
@@ -100,6 +101,7 @@ class Scheduler {
   std::int64_t prompt_cached(std::uint64_t id) const;  // prompt tokens nobody had to compute
   bool started(std::uint64_t id) const;                // was admitted at least once
 
+  bool anyone_speaks() const;  // and would wait while prompts are worked off
   bool empty() const { return running_.empty() && waiting_.empty(); }
   SchedulerStats stats() const;
 
