@@ -1,41 +1,45 @@
-// The loop's body: which sequence gets the next stretch of work, and what came of it.
+// Requests in, events out: the scheduler's steps run over a model.
 //
-// Each step is one batch: a token for every running sequence, and for at most one of them a chunk
-// of its prompt instead, so that a long prompt delays the others by one chunk only. Sequences
-// beyond the limits, or without pages for their prompt, wait in the order they came.
+// A step is enqueued before the tokens of the one before it are read (`steps_ahead`), so that a GPU
+// goes from one to the next without waiting for the host. What that costs is a token computed for
+// nothing when a sequence ends by what it said: it is dropped.
 //
-//              admit                        last token
-//   waiting  --------->  running (prompt, then tokens)  --------->  finished
-//            <---------
-//             put back: the youngest, when a page is missing; what it has said is worked off again
-//             like a prompt, and the text goes on as if nothing had happened
-//
-// Running sequences are ordered by arrival, and all of them came before all that wait. The oldest
-// always gets its pages, so every request is finished one day.
+//   step i     plan, submit ........ collect: tokens, stops, events
+//   step i+1            plan, submit ........ collect
 //
 // Knows no thread, clock or socket of its own: runner/process.cc drives it.
 //
 // Thread safety: none; one thread drives it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
+#include <optional>
 #include <string>
-#include <span>
 #include <vector>
 
 #include "base/clock.h"
 #include "runner/frames.h"
 #include "runner/models/model.h"
-#include "runner/sample/sampler.h"
+#include "runner/schedule/prompt_budget.h"
+#include "runner/schedule/scheduler.h"
 
 namespace glm::runner {
 
 struct EngineLimits {
-  std::size_t running_max = 8;  // at most what a batch of the model holds beside a chunk
+  std::size_t running_max =
+      8;  // at most what a batch of the model holds beside a piece of a prompt
   std::size_t waiting_max = 512;
-  std::int64_t prompt_chunk_tokens = 256;
+  // Where prompts may be cut, and the largest piece of one in a step. Equal for a backend whose
+  // results are the same bits in any company: then a prompt is always cut in the same way.
+  std::int64_t prompt_unit_tokens = 256;
+  std::int64_t prompt_piece_tokens = 256;
   std::int64_t context_max = 0;  // tokens of one sequence, prompt and answer; at most the pool's
+  std::chrono::duration<double> step{0.05};  // what those who speak should wait at most
+  std::size_t steps_ahead = 0;               // 1 for a device that works while the host does
+  bool prefix_cache = true;                  // needs a unit of whole pages
 };
 
 class Engine {
@@ -51,10 +55,13 @@ class Engine {
   // Answered by an event with FinishReason::cancelled, unless the request is already finished.
   void cancel(std::uint64_t id);
 
-  bool idle() const { return waiting_.empty() && running_.empty() && pending_.empty(); }
+  bool idle() const { return scheduler_.empty() && in_flight_.empty() && pending_.empty(); }
 
-  // One step over all running sequences.
+  // Enqueues a step over all running sequences, and returns what has come of those before.
   std::vector<RequestEvent> step();
+
+  SchedulerStats stats() const { return scheduler_.stats(); }
+  Status check_integrity() const { return scheduler_.check_integrity(); }
 
   // A device that has failed once computes nothing right any more: whoever drives the engine hands
   // out the events of the step and ends the process.
@@ -62,46 +69,36 @@ class Engine {
   const std::string& device_failure() const { return device_failure_; }
 
  private:
-  struct Sequence {
-    Sequence(GenerateRequest asked, KvPool& pool);
-    std::int64_t pending() const {  // tokens that are known and not in the cache yet
-      return static_cast<std::int64_t>(history.size()) - cache.length();
-    }
-    // Neither a fresh prompt nor an answer to be worked off again: one token a step.
-    bool speaks() const { return generated > 0 && pending() == 1; }
-
-    std::int64_t prompt_tokens;
-    std::vector<std::int32_t> history;  // prompt and generated tokens
-    GenerateRequest request;            // its prompt has become the history
-    KvCache cache;
-    Sampler sampler;
-    std::int64_t generated = 0;
-    bool admitted_before = false;
-    Clock::Steady started;
+  struct Request {
+    GenerateRequest asked;     // its prompt is the scheduler's
+    SamplingOptions silenced;  // the options, while no stop id may be sampled
+    std::optional<Clock::Steady> started;
     Clock::Steady first_token;
+  };
+  struct InFlight {
+    std::vector<std::uint64_t> samples;  // whose, in the order of the batch
+    std::int64_t prompt_tokens = 0;
   };
 
   Status check_request(const GenerateRequest& request) const;
-  void admit();
-  void plan();
-  bool make_room(std::size_t index, std::int64_t tokens);
-  void put_back_youngest();
-  SequenceStep chunk_of(Sequence& sequence) const;
-  void run(std::vector<RequestEvent>& events);
-  bool take_token(Sequence& sequence, std::span<float> logits, std::vector<RequestEvent>& events);
-  void finish(const Sequence& sequence, RequestEvent event, std::vector<RequestEvent>& events);
-  void fail(std::uint64_t id, Error error);
+  bool submit_step(std::vector<RequestEvent>& events);
+  void collect(std::vector<RequestEvent>& events);
+  void take(std::uint64_t id, const Sampled& sample, std::vector<RequestEvent>& events);
+  void finish(std::uint64_t id, FinishReason reason, RequestEvent& event);
+  void fail(std::uint64_t id, const Error& error, std::vector<RequestEvent>& events);
+  void fail_device(const Error& error, std::vector<RequestEvent>& events);
 
   Model& model_;
-  KvPool& pool_;
   const EngineLimits limits_;
   Clock& clock_;
-  std::deque<Sequence> waiting_;
-  std::vector<Sequence> running_;
+  std::optional<PrefixCache> prefixes_;
+  Scheduler scheduler_;
+  PromptBudget budget_;
+  std::map<std::uint64_t, Request> requests_;
+  std::deque<InFlight> in_flight_;
+  Clock::Steady last_step_;            // when the last one was collected, or work began
   std::vector<RequestEvent> pending_;  // to be handed out by the next step
-  std::vector<SequenceStep> batch_;    // of this step
-  std::vector<std::size_t> members_;   // of running_, in the order of the batch
-  std::vector<float> logits_;
+  std::vector<SequenceStep> batch_;
   std::string device_failure_;
 };
 

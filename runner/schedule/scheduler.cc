@@ -265,6 +265,10 @@ std::int64_t Scheduler::generated(std::uint64_t id) const {
   return at(id).generated;
 }
 
+bool Scheduler::answered(std::uint64_t id) const {
+  return at(id).generated >= at(id).tokens_max;
+}
+
 std::int64_t Scheduler::prompt_cached(std::uint64_t id) const {
   return at(id).prompt_cached;
 }
