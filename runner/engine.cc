@@ -75,6 +75,7 @@ TokenLogprobs logprobs_of(const Sampled& sampled) {
 
 Engine::Engine(Model& model, KvPool& pool, EngineLimits limits, Clock& clock)
     : model_(model),
+      pool_(pool),
       limits_(within(model, pool, limits)),
       clock_(clock),
       prefixes_(),
@@ -129,6 +130,19 @@ void Engine::cancel(std::uint64_t id) {
   event.id = id;
   event.finish = FinishReason::cancelled;
   pending_.push_back(std::move(event));
+}
+
+EngineStats Engine::stats() const {
+  const SchedulerStats scheduled = scheduler_.stats();
+  EngineStats stats = counted_;
+  stats.running = static_cast<std::uint32_t>(scheduled.running);
+  stats.waiting = static_cast<std::uint32_t>(scheduled.waiting);
+  stats.pages_total = pool_.pages();
+  stats.pages_used = pool_.pages() - pool_.pages_available();
+  stats.prefix_queries = scheduled.prefix_queries;
+  stats.prefix_hits = scheduled.prefix_hits;
+  stats.preemptions = scheduled.preemptions;
+  return stats;
 }
 
 std::vector<RequestEvent> Engine::step() {
@@ -194,15 +208,21 @@ void Engine::take(std::uint64_t id, const Sampled& sample, std::vector<RequestEv
     fail(id, not_finite(), events);
     return;
   }
-  if (scheduler_.generated(id) == 0) request.first_token = clock_.now();
+  RequestEvent event;
+  event.id = id;
+  if (scheduler_.generated(id) == 0) {
+    request.first_token = clock_.now();
+    event.cached_tokens = scheduler_.prompt_cached(id);
+    counted_.prompt_tokens += scheduler_.tokens(id).size();
+  }
+  ++counted_.generated_tokens;
   const auto& stop_ids = request.asked.stop_ids;
   if (std::find(stop_ids.begin(), stop_ids.end(), sample.id) != stop_ids.end()) {
-    finish(id, FinishReason::stop, events.emplace_back());
+    events.push_back(std::move(event));
+    finish(id, FinishReason::stop, events.back());
     return;
   }
   scheduler_.take(id, sample.id);
-  RequestEvent event;
-  event.id = id;
   event.tokens.push_back(sample.id);
   if (request.asked.sampling.logprobs >= 0) event.logprobs.push_back(logprobs_of(sample));
   events.push_back(std::move(event));
@@ -218,7 +238,6 @@ void Engine::finish(std::uint64_t id, FinishReason reason, RequestEvent& event) 
   event.finish = reason;
   event.prompt_ns = ns_between(request.started.value_or(first), first);
   event.eval_ns = ns_between(first, now);
-  event.prompt_cached = scheduler_.prompt_cached(id);
   if (reason == FinishReason::failed) {
     scheduler_.remove_spoiled(id);
   } else {

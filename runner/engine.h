@@ -60,7 +60,7 @@ class Engine {
   // Enqueues a step over all running sequences, and returns what has come of those before.
   std::vector<RequestEvent> step();
 
-  SchedulerStats stats() const { return scheduler_.stats(); }
+  EngineStats stats() const;
   Status check_integrity() const { return scheduler_.check_integrity(); }
 
   // A device that has failed once computes nothing right any more: whoever drives the engine hands
@@ -89,11 +89,13 @@ class Engine {
   void fail_device(const Error& error, std::vector<RequestEvent>& events);
 
   Model& model_;
+  KvPool& pool_;
   const EngineLimits limits_;
   Clock& clock_;
   std::optional<PrefixCache> prefixes_;
   Scheduler scheduler_;
   PromptBudget budget_;
+  EngineStats counted_;  // its counters of tokens only
   std::map<std::uint64_t, Request> requests_;
   std::deque<InFlight> in_flight_;
   Clock::Steady last_step_;            // when the last one was collected, or work began
