@@ -4,8 +4,6 @@
 #include <limits>
 #include <utility>
 
-#include "runner/sample/random.h"
-
 namespace glm::runner {
 namespace {
 
@@ -65,8 +63,7 @@ TokenLogprobs logprobs_of(const Sampled& sampled) {
   TokenLogprobs logprobs{.chosen = sampled.logprob, .top = {}};
   for (std::int32_t i = 0; i < sampled.top_count; ++i) {
     const auto index = static_cast<std::size_t>(i);
-    logprobs.top.push_back(
-        {.id = sampled.top_ids[index], .logprob = sampled.top_logprobs[index]});
+    logprobs.top.push_back({.id = sampled.top_ids[index], .logprob = sampled.top_logprobs[index]});
   }
   return logprobs;
 }
@@ -204,7 +201,7 @@ void Engine::collect(std::vector<RequestEvent>& events) {
 // One token more of a request that is still here.
 void Engine::take(std::uint64_t id, const Sampled& sample, std::vector<RequestEvent>& events) {
   Request& request = requests_.at(id);
-  if (!sample.finite) {
+  if (sample.finite != 1) {
     fail(id, not_finite(), events);
     return;
   }

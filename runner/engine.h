@@ -104,8 +104,4 @@ class Engine {
   std::string device_failure_;
 };
 
-// Generates a few tokens from a fixed prompt. Errc::internal when logits are not finite: a model
-// that loads and cannot generate is not ready.
-Status smoke_test(Model& model, KvPool& pool);
-
 }  // namespace glm::runner

@@ -23,6 +23,7 @@
 #include "runner/models/registry.h"
 #include "runner/outbox.h"
 #include "runner/schedule/pool_size.h"
+#include "runner/smoke_test.h"
 
 namespace glm::runner {
 namespace {

@@ -19,7 +19,7 @@
 
 #include "base/result.h"
 #include "cmd/daemon/models.h"
-#include "runner/sample/sampler.h"
+#include "runner/sample/sampling_options.h"
 #include "runner/text/reasoning_parser.h"
 #include "runner/text/stop_strings.h"
 #include "runner/text/tokenizer.h"

@@ -1,5 +1,7 @@
 #include "runner/sample/random.h"
 
+#include "runner/sample/sampling_options.h"
+
 #include <random>
 
 namespace glm::runner {

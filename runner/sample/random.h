@@ -17,7 +17,4 @@ class Random {
   std::uint64_t state_ = 0;
 };
 
-// From the operating system's entropy.
-std::uint64_t fresh_seed();
-
 }  // namespace glm::runner

@@ -13,23 +13,9 @@
 #include <vector>
 
 #include "runner/sample/random.h"
+#include "runner/sample/sampling_options.h"
 
 namespace glm::runner {
-
-struct SamplingOptions {
-  float temperature = 1.0F;           // 0: greedy, the lowest id among equals
-  std::int32_t top_k = 0;             // 0: all
-  float top_p = 1.0F;                 // 1: all
-  float min_p = 0.0F;                 // 0: all; relative to the most likely token
-  float repeat_penalty = 1.0F;        // 1: none; divides positive logits, multiplies negative ones
-  float presence_penalty = 0.0F;      // subtracted once from every token seen
-  float frequency_penalty = 0.0F;     // subtracted once per occurrence
-  std::int32_t repeat_last_n = 64;    // how much history the penalties see; 0: none, -1: all
-  std::optional<std::uint64_t> seed = std::nullopt;  // absent: a fresh one
-
-  // Ids from here on are padding rows of the embedding and are never sampled.
-  std::int32_t vocab_limit = std::numeric_limits<std::int32_t>::max();
-};
 
 class Sampler {
  public:

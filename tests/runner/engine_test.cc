@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "runner/models/registry.h"
+#include "runner/smoke_test.h"
 #include "tests/fakes/tiny_random_model.h"
 
 namespace glm::runner {
@@ -111,6 +112,8 @@ class SumModel final : public Model {
       if (bias.id == sampled.id) sampled.id = 0;
     }
     sampled.finite = spoil_ ? 0 : 1;
+    sampled.logprob = -0.5F;
+    sampled.top_count = std::max(options.logprobs, 0);
     const auto next = static_cast<std::size_t>(cache.length() / kPageTokens);
     if (next < cache.pages().size()) pool.at(cache, cache.length()) = sampled.id;
     return sampled;
@@ -338,6 +341,37 @@ TEST_P(EngineModes, RefusesAnIdTheModelDoesNotKnowWithoutDisturbingOthers) {
   EXPECT_EQ(outcomes[2].tokens, expected(request(2, {1, 2}, 5)).tokens);
 }
 
+TEST_P(EngineModes, RefusesMoreBiasesThanAStepHolds) {
+  Machine machine(100, limits(GetParam()));
+  GenerateRequest r = request(1, {1, 2}, 40);
+  r.sampling.logit_bias.resize(2000);
+  machine.engine->submit(r);
+  std::map<std::uint64_t, Outcome> outcomes;
+  machine.run(outcomes);
+  EXPECT_EQ(outcomes[1].message, "1 stop ids and 2000 biases of logits, wanted at most 64 and 960");
+}
+
+TEST_P(EngineModes, TellsLogprobsOfEveryTokenToWhomAsked) {
+  Machine machine(100, limits(GetParam()));
+  GenerateRequest r = request(1, {1, 2}, 3);
+  r.stop_ids = {};
+  r.sampling.logprobs = 2;
+  machine.engine->submit(r);
+  machine.engine->submit(request(2, {1, 2}, 3));
+  std::size_t told = 0;
+  while (!machine.engine->idle()) {
+    for (const RequestEvent& event : machine.engine->step()) {
+      ASSERT_EQ(event.logprobs.size(), event.id == 1 ? event.tokens.size() : 0);
+      for (const TokenLogprobs& logprobs : event.logprobs) {
+        EXPECT_EQ(logprobs.chosen, -0.5F);
+        EXPECT_EQ(logprobs.top.size(), 2u);
+        ++told;
+      }
+    }
+  }
+  EXPECT_EQ(told, 3u);
+}
+
 TEST_P(EngineModes, LimitsTheContextToWhatMemoryHolds) {
   Machine machine(2, limits(GetParam()));
   machine.engine->submit(request(1, std::vector<std::int32_t>(128, 1), 5));
@@ -364,9 +398,9 @@ TEST_P(EngineModes, FinishesEveryRequestWithLittleMemoryAndGivesAllOfItBack) {
   Machine machine(5, many);
   std::map<std::uint64_t, GenerateRequest> requests;
   std::map<std::uint64_t, Outcome> outcomes;
-  for (std::uint64_t id = 1; id <= 10'000; ++id) {
+  for (std::uint64_t id = 1; id <= 2'000; ++id) {
     GenerateRequest r =
-        request(id, random_prompt(random, 90), 1 + static_cast<std::int64_t>(random() % 250));
+        request(id, random_prompt(random, 90), 1 + static_cast<std::int64_t>(random() % 230));
     if (random() % 8 == 0) r.stop_ids = {};
     machine.engine->submit(r);
     requests[id] = std::move(r);
@@ -388,7 +422,7 @@ TEST_P(EngineModes, FinishesEveryRequestWithLittleMemoryAndGivesAllOfItBack) {
     EXPECT_EQ(outcomes[id].finish, want.finish) << "request " << id;
   }
   EXPECT_LT(cancelled, requests.size() / 2);
-  EXPECT_GT(machine.engine->stats().preemptions, 100u);
+  EXPECT_GT(machine.engine->stats().preemptions, 10u);
   machine.engine.reset();
   EXPECT_EQ(machine.pool.pages_free(), machine.pool.pages());
 }
@@ -445,7 +479,7 @@ TEST_P(EngineOverModel, GivesTheTextEachRequestGivesAlone) {
   Model* const model = &counted;
   constexpr std::int64_t kPages = 8;
   const auto pool = std::move(model->make_pool(kPages)).value();
-  EngineLimits some{.running_max = 6,
+  EngineLimits some{.running_max = 8,
                     .waiting_max = 256,
                     .prompt_unit_tokens = 64,
                     .prompt_piece_tokens = 64,
@@ -460,7 +494,7 @@ TEST_P(EngineOverModel, GivesTheTextEachRequestGivesAlone) {
     if (id % 4 == 0)
       std::copy_n(shared.begin(), std::min(prompt.size(), shared.size()), prompt.begin());
     requests.push_back(request(id, std::move(prompt),
-                               1 + static_cast<std::int64_t>(random() % (id % 8 == 1 ? 250 : 30))));
+                               1 + static_cast<std::int64_t>(random() % (id % 3 == 1 ? 250 : 40))));
     requests.back().stop_ids =
         id % 4 == 0 ? std::vector<std::int32_t>{5} : std::vector<std::int32_t>{};
     requests.back().sampling.temperature = 1;
@@ -491,7 +525,9 @@ TEST_P(EngineOverModel, GivesTheTextEachRequestGivesAlone) {
     }
     EXPECT_EQ(pool->pages_free(), kPages);
     EXPECT_TRUE(pool->check_integrity().ok());
-    if (!prefix_cache) EXPECT_GT(counted.tokens_ran_, tokens_alone);
+    if (!prefix_cache) {
+      EXPECT_GT(counted.tokens_ran_, tokens_alone);
+    }
     for (const GenerateRequest& r : requests) {
       EXPECT_EQ(together[r.id].tokens, alone[r.id].tokens) << "request " << r.id;
       EXPECT_EQ(together[r.id].finish, alone[r.id].finish) << "request " << r.id;
