@@ -1,5 +1,6 @@
 #include "kernels/dtype.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -92,6 +93,16 @@ float f8_e4m3_to_f32(std::uint8_t bits) {
     magnitude = std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
   }
   return (bits & 0x80) != 0 ? -magnitude : magnitude;
+}
+
+std::uint8_t f32_to_f8_e4m3(float value) {
+  if (std::isnan(value)) return 0x7F;
+  const float magnitude = std::min(std::abs(value), 448.0F);
+  // Steps are 2^-9 below 2^-6, and three bits behind the first above.
+  const int exponent = std::max(magnitude == 0 ? -6 : std::ilogb(magnitude), -6);
+  auto steps = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 3 - exponent)));
+  steps += (exponent + 6) * 8;  // a carry is a step of the next exponent
+  return static_cast<std::uint8_t>((std::signbit(value) ? 0x80 : 0) | steps);
 }
 
 float f8_e8m0_to_f32(std::uint8_t bits) {

@@ -43,6 +43,7 @@ inline std::uint16_t f32_to_bf16(float value) {
 float f16_to_f32(std::uint16_t bits);
 std::uint16_t f32_to_f16(float value);  // round to nearest even, overflow to infinity
 float f8_e4m3_to_f32(std::uint8_t bits);
+std::uint8_t f32_to_f8_e4m3(float value);  // round to nearest even, beyond 448 to 448; NaN is 0x7f
 float f8_e8m0_to_f32(std::uint8_t bits);
 float e2m1_to_f32(std::uint8_t code);  // the low four bits
 

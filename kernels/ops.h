@@ -92,6 +92,7 @@ class Ops {
   // where a backend gains nothing by it: then `enqueue` was not called. What the numbers in memory
   // say (ids, positions, page tables) is read when it runs; shapes and positions_max are fixed.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& enqueue) = 0;
+  virtual bool records() const = 0;  // whether it ever gains something
   // `recording` is one of this backend's and must live until it has run.
   virtual void replay(const Recording& recording) = 0;
 

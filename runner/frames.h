@@ -33,6 +33,7 @@ struct LoadFrame {
   std::int32_t threads = 0;                                // 0: as many as cores
   std::int64_t context_max = 0;                            // 0: the model's
   float latent_norm_eps = 0;                               // 0: the checkpoint's
+  std::string kv_cache_type = "bf16";                      // or "fp8"
 };
 
 struct GenerateFrame {

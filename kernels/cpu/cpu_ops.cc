@@ -47,6 +47,7 @@ class CpuOps final : public Ops {
   std::unique_ptr<Recording> record(const std::function<void()>& /*enqueue*/) override {
     return nullptr;
   }
+  bool records() const override { return false; }
   void replay(const Recording& /*recording*/) override { GLM_CHECK(false); }
 
   void add(const Add& args) override { cpu::add(pool_, args); }

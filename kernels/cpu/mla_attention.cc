@@ -20,42 +20,44 @@ void mla_absorbed(ThreadPool& pool, const MlaAbsorbed& a) {
   const std::int64_t heads = a.q.size(1);
   const std::int64_t width = a.q.size(2);
   const std::int64_t latent = a.out.size(2);
-  const std::int64_t row_stride = a.rows.pages.stride(1);
   const std::int64_t cost = tokens * heads * a.tokens.positions_max * (width + latent);
-  // One unit of work is one token with two heads: they share every cached row that is loaded.
-  const std::int64_t pairs = (heads + 1) / 2;
-  pool.for_ranges(tokens * pairs, 1, cost, [&](std::int64_t first, std::int64_t end) {
+  // One unit of work is one token with some heads: they share every cached row that is loaded, and
+  // more of them one that must be decoded.
+  const std::int64_t heads_at_once = a.rows.plain() ? 2 : 8;
+  const std::int64_t groups = (heads + heads_at_once - 1) / heads_at_once;
+  pool.for_ranges(tokens * groups, 1, cost, [&](std::int64_t first, std::int64_t end) {
     for (std::int64_t unit = first; unit < end; ++unit) {
-      const std::int64_t t = unit / pairs;
-      const std::int64_t head = unit % pairs * 2;
-      const std::int64_t count = std::min<std::int64_t>(2, heads - head);
+      const std::int64_t t = unit / groups;
+      const std::int64_t head = unit % groups * heads_at_once;
+      const std::int64_t count = std::min(heads_at_once, heads - head);
       const std::int64_t sequence = a.tokens.sequence.as<std::int32_t>()[t];
       const std::int64_t visible = a.tokens.position.as<std::int32_t>()[t] + 1;
       float* scores = scratch(Scratch::scores, count * visible);
-      for_pages(a.rows, sequence, visible,
-                [&](const float* rows, std::int64_t position, std::int64_t row_count) {
-                  dot_block({.w = rows,
-                             .w_stride = row_stride,
-                             .rows = row_count,
-                             .x = a.q.as<float>() + t * a.q.stride(0) + head * a.q.stride(1),
-                             .x_stride = a.q.stride(1),
-                             .tokens = count,
-                             .out = scores + position,
-                             .out_stride = visible,
-                             .dim = width});
-                });
+      for_latent_pages(
+          a.rows, width, sequence, visible,
+          [&](const float* rows, std::int64_t stride, std::int64_t position, std::int64_t in_page) {
+            dot_block({.w = rows,
+                       .w_stride = stride,
+                       .rows = in_page,
+                       .x = a.q.as<float>() + t * a.q.stride(0) + head * a.q.stride(1),
+                       .x_stride = a.q.stride(1),
+                       .tokens = count,
+                       .out = scores + position,
+                       .out_stride = visible,
+                       .dim = width});
+          });
       for (std::int64_t h = 0; h < count; ++h) softmax(scores + h * visible, visible, a.scale);
-      for_pages(
-          a.rows, sequence, visible,
-          [&](const float* rows, std::int64_t position, std::int64_t row_count) {
+      for_latent_pages(
+          a.rows, width, sequence, visible,
+          [&](const float* rows, std::int64_t stride, std::int64_t position, std::int64_t in_page) {
             weighted_sum({.p = scores + position,
                           .p_stride = visible,
                           .v = rows,
-                          .v_stride = row_stride,
+                          .v_stride = stride,
                           .out = a.out.as<float>() + t * a.out.stride(0) + head * a.out.stride(1),
                           .out_stride = a.out.stride(1),
                           .tokens = count,
-                          .count = row_count,
+                          .count = in_page,
                           .dim = latent,
                           .add = position > 0});
           });

@@ -18,12 +18,22 @@ inline const __nv_bfloat16* bf16(const ConstTensorView& a) {
   return static_cast<const __nv_bfloat16*>(a.data);
 }
 
-inline device::PagedRows device_rows(const PagedRows& a) {
-  return {.pages = bf16(a.pages),
+template <typename Element = __nv_bfloat16>
+device::PagedRows<Element> device_rows(const PagedRows& a) {
+  return {.pages = static_cast<Element*>(a.pages.data),
           .table = a.table.as<std::int32_t>(),
           .page_stride = a.pages.stride(0),
           .place_stride = a.pages.stride(1),
           .table_stride = a.table.stride(0)};
+}
+
+static_assert(device::LatentRecord::kBlock == LatentRecord::kBlock);
+
+inline device::LatentRecord device_record(const LatentRecord& a) {
+  return {.latent = static_cast<int>(a.latent),
+          .scales_at = static_cast<int>(a.scales_at()),
+          .rope_at = static_cast<int>(a.rope_at()),
+          .size_bytes = static_cast<int>(a.size_bytes())};
 }
 
 inline device::AttentionHeads device_heads(const TensorView& out, const ConstTensorView& q,
@@ -47,6 +57,15 @@ inline device::PagedSource device_source(const MlaAbsorbed& a) {
           .key_dim = static_cast<int>(a.q.size(2)),
           .value_dim = static_cast<int>(a.out.size(2)),
           .value_offset = 0};
+}
+
+// Of pages that are not plain.
+inline device::LatentSource device_latents(const MlaAbsorbed& a) {
+  return {.rows = device_rows<std::uint8_t>(a.rows),
+          .layout =
+              device_record({.latent = a.rows.fp8_latent, .rope = a.q.size(2) - a.rows.fp8_latent}),
+          .sequences = a.tokens.sequence.as<std::int32_t>(),
+          .positions = a.tokens.position.as<std::int32_t>()};
 }
 
 inline device::PagedSource device_source(const GqaAttention& a) {

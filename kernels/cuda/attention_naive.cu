@@ -3,7 +3,6 @@
 // Contracts: kernels/ops/mla_attention.h, kernels/ops/gqa_attention.h.
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/attention_variants.h"
-#include "kernels/device/numbers.cuh"
 #include "kernels/device/reduce.cuh"
 
 namespace glm::kernels::cuda {
@@ -45,8 +44,7 @@ __global__ void __launch_bounds__(kThreads) attention_naive_kernel(Args<Source> 
     for (int j = warp; j < count; j += kWarps) {
       float dot = 0;
       for (int c = lane; c < a.key_dim; c += device::kWarpThreads) {
-        dot += device::load(q + c) *
-               device::load(a.source.key(place, kv_head, c) + j * a.source.key_stride(c));
+        dot += device::load(q + c) * a.source.key_at(place, j, kv_head, c);
       }
       dot = device::warp_sum(dot);
       if (lane == 0) weights[j] = dot * a.heads.scale_log2;
@@ -61,8 +59,7 @@ __global__ void __launch_bounds__(kThreads) attention_naive_kernel(Args<Source> 
     for (int c = thread; c < a.value_dim; c += kThreads) {
       float sum = sums[c] * shrink;
       for (int j = 0; j < count; ++j) {
-        sum += exp2f(weights[j] - highest) *
-               device::load(a.source.value(place, kv_head, c) + j * a.source.value_stride());
+        sum += exp2f(weights[j] - highest) * a.source.value_at(place, j, kv_head, c);
       }
       sums[c] = sum;  // columns belong to threads: no barrier
     }
@@ -80,32 +77,32 @@ cudaError_t launch(const Args<Source>& args, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
-template <typename Op>
-cudaError_t launch_op(const Op& a, std::int64_t kv_heads, cudaStream_t stream) {
-  const auto source = device_source(a);
-  return launch(
-      Args<decltype(device_source(a))>{.source = source,
-                                       .heads = device_heads(a.out, a.q, kv_heads, a.scale),
-                                       .key_dim = static_cast<int>(a.q.size(2)),
-                                       .value_dim = static_cast<int>(a.out.size(2))},
-      stream);
+template <typename Op, typename Source>
+cudaError_t launch_op(const Op& a, const Source& source, std::int64_t kv_heads,
+                      cudaStream_t stream) {
+  return launch(Args<Source>{.source = source,
+                             .heads = device_heads(a.out, a.q, kv_heads, a.scale),
+                             .key_dim = static_cast<int>(a.q.size(2)),
+                             .value_dim = static_cast<int>(a.out.size(2))},
+                stream);
 }
 
 }  // namespace
 
 cudaError_t mla_absorbed_naive(const MlaAbsorbed& a, const AttentionWorkspace& /*workspace*/,
                                cudaStream_t stream) {
-  return launch_op(a, 1, stream);
+  return a.rows.plain() ? launch_op(a, device_source(a), 1, stream)
+                        : launch_op(a, device_latents(a), 1, stream);
 }
 
 cudaError_t mla_expanded_naive(const MlaExpanded& a, const AttentionWorkspace& /*workspace*/,
                                cudaStream_t stream) {
-  return launch_op(a, a.q.size(1), stream);
+  return launch_op(a, device_source(a), a.q.size(1), stream);
 }
 
 cudaError_t gqa_attention_naive(const GqaAttention& a, const AttentionWorkspace& /*workspace*/,
                                 cudaStream_t stream) {
-  return launch_op(a, a.kv_heads, stream);
+  return launch_op(a, device_source(a), a.kv_heads, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -109,6 +109,7 @@ class Device final : public Ops {
   Status wait(Event& event) override;
   Status reserve(const WorkspaceBounds& bounds) override;
   std::unique_ptr<Recording> record(const std::function<void()>& enqueue) override;
+  bool records() const override { return true; }
   void replay(const Recording& recording) override;
 
   void add(const Add& args) override {

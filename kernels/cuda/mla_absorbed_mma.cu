@@ -9,58 +9,34 @@
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/attention_combine.h"
 #include "kernels/cuda/attention_variants.h"
+#include "kernels/device/latent_tiles.cuh"
 #include "kernels/device/mma.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
 
-constexpr int kWidth = 576;
-constexpr int kLatent = 512;
+constexpr int kWidth = device::kLatentWidth;
+constexpr int kLatent = device::kLatentDim;
 constexpr int kRows = 32;  // heads of a block
-constexpr int kTile = 32;  // positions; divides a page
-constexpr int kThreads = 256;
+constexpr int kTile = device::kLatentTile;
+constexpr int kThreads = device::kLatentThreads;
 constexpr int kQuarters = 4;
 constexpr int kSteps = kWidth / 16 / kQuarters;  // products of 16 columns in a quarter
-constexpr int kScoreStride = kTile + 8;          // padded: rows start in different banks
+static_assert(kSteps == device::kLatentSteps);
+constexpr int kScoreStride = kTile + 8;  // padded: rows start in different banks
 
-template <int kStages>
-struct Shared {
-  __nv_bfloat16 tiles[kStages][kTile * kWidth];
+// What passes between scores, softmax and values.
+struct Exchange {
   float scores[kQuarters][kRows][kScoreStride];
   __nv_bfloat16 weights[kRows][kScoreStride];
   float shrink[kRows];
   float sums[kRows];
 };
 
-// Where this block's rows lie and how they come.
-struct Loader {
-  const device::PagedSource& source;
-  int sequence;
-  int visible;
-  int first;  // tile
-  int count;
-
-  __device__ const __nv_bfloat16* place(int tile) const {
-    return tile < count ? source.place(sequence, (first + tile) * kTile) : nullptr;
-  }
-  // Always commits a group, so that groups count tiles.
-  __device__ void start(__nv_bfloat16* to, int tile, const __nv_bfloat16* from) const {
-    constexpr int kChunks = kWidth / 8;
-    if (tile < count) {
-      const int rows = visible - (first + tile) * kTile;
-#pragma unroll
-      for (int i = 0; i < kTile * kChunks / kThreads; ++i) {
-        const int index = static_cast<int>(threadIdx.x) + i * kThreads;
-        const int row = index / kChunks;
-        const int chunk = index % kChunks;
-        // Rows nobody sees may hold anything, and 0 * NaN would be seen: they are zeros here.
-        device::copy_async_16(device::shared_address(to) + device::swizzled<kWidth>(row, chunk),
-                              source.key(from, 0, chunk * 8) + row * source.key_stride(0),
-                              row < rows);
-      }
-    }
-    device::copy_async_commit();
-  }
+template <typename Tiles>
+struct Shared {
+  typename Tiles::Shared tiles;
+  Exchange exchange;
 };
 
 // This warp's quarter of the queries as left operands.
@@ -85,9 +61,9 @@ __device__ void load_queries(std::uint32_t (&q)[kSteps][2][4], const device::Att
   }
 }
 
-// scores[quarter] of this warp's half of the tile.
-template <int kStages>
-__device__ void score(Shared<kStages>& shared, const __nv_bfloat16* tile,
+// scores[quarter] of this warp's half of the tile, while `tiles` works on the next one.
+template <typename Tiles>
+__device__ void score(Exchange& shared, Tiles& tiles, const __nv_bfloat16* tile,
                       const std::uint32_t (&q)[kSteps][2][4]) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -101,11 +77,13 @@ __device__ void score(Shared<kStages>& shared, const __nv_bfloat16* tile,
     const int chunk = (quarter * kSteps + step) * 2 + lane / 8 % 2;
     device::load_matrices(keys,
                           device::shared_address(tile) + device::swizzled<kWidth>(row, chunk));
+    const auto piece = tiles.fetch(step);
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
       device::mma_16x8x16(s[m][0], q[step][m], keys[0], keys[1]);
       device::mma_16x8x16(s[m][1], q[step][m], keys[2], keys[3]);
     }
+    tiles.put(step, piece);
   }
 #pragma unroll
   for (int m = 0; m < 2; ++m) {
@@ -126,8 +104,7 @@ struct Softmax {
 };
 
 // Four scores of one head from their quarters; leaves weights and how much earlier sums shrink.
-template <int kStages>
-__device__ void weigh(Shared<kStages>& shared, Softmax& state, float scale_log2, int rows) {
+__device__ void weigh(Exchange& shared, Softmax& state, float scale_log2, int rows) {
   const int head = static_cast<int>(threadIdx.x) / 8;
   const int column = static_cast<int>(threadIdx.x) % 8 * 4;
   float s[4] = {};
@@ -161,8 +138,7 @@ __device__ void weigh(Shared<kStages>& shared, Softmax& state, float scale_log2,
 }
 
 // values[m][n] += weights * tile, this warp's 64 columns.
-template <int kStages>
-__device__ void accumulate(float (&values)[2][8][4], const Shared<kStages>& shared,
+__device__ void accumulate(float (&values)[2][8][4], const Exchange& shared,
                            const __nv_bfloat16* tile) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -203,12 +179,13 @@ __device__ void accumulate(float (&values)[2][8][4], const Shared<kStages>& shar
   }
 }
 
-template <int kStages>
+template <typename Tiles>
 __global__ void __launch_bounds__(kThreads, 1)
-    mla_decode_kernel(device::PagedSource source, device::AttentionHeads heads,
+    mla_decode_kernel(typename Tiles::Source source, device::AttentionHeads heads,
                       device::AttentionPartial partial) {
   extern __shared__ __align__(128) unsigned char shared_bytes[];
-  auto& shared = *reinterpret_cast<Shared<kStages>*>(shared_bytes);
+  auto& all = *reinterpret_cast<Shared<Tiles>*>(shared_bytes);
+  Exchange& shared = all.exchange;
   const int split = static_cast<int>(blockIdx.x);
   const int first_head = static_cast<int>(blockIdx.y) * kRows;
   const int token = static_cast<int>(blockIdx.z);
@@ -217,37 +194,28 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int warp = thread / 32;
 
   const int visible = source.visible(token);
-  const int tiles = (visible + kTile - 1) / kTile;
-  const int share = (tiles + partial.splits - 1) / partial.splits;
-  const int first = min(split * share, tiles);
-  const Loader loader{.source = source,
-                      .sequence = source.sequence(token),
-                      .visible = visible,
-                      .first = first,
-                      .count = min(share, tiles - first)};
-  if (loader.count == 0) {
+  const int tiles_all = (visible + kTile - 1) / kTile;
+  const int share = (tiles_all + partial.splits - 1) / partial.splits;
+  const int first = min(split * share, tiles_all);
+  const device::TileRange range{.sequence = source.sequence(token),
+                                .visible = visible,
+                                .first = first,
+                                .count = min(share, tiles_all - first)};
+  if (range.count == 0) {
     partial.store_nothing(token, split, first_head, min(kRows, heads.heads - first_head));
     return;
   }
-  for (int tile = 0; tile < kStages - 1; ++tile) {
-    loader.start(shared.tiles[tile], tile, loader.place(tile));
-  }
-  const __nv_bfloat16* next = loader.place(kStages - 1);  // looked up one tile ahead
+  Tiles tiles(all.tiles, source, range);
 
   std::uint32_t q[kSteps][2][4];
   load_queries(q, heads, token, first_head, warp % kQuarters * kSteps * 16);
   Softmax softmax;
   float values[2][8][4] = {};
-  for (int tile = 0; tile < loader.count; ++tile) {
-    device::copy_async_wait<kStages - 2>();
-    __syncthreads();  // the tile is here for all, and the one before it has been used
-    const int ahead = tile + kStages - 1;
-    loader.start(shared.tiles[ahead % kStages], ahead, next);
-    next = loader.place(ahead + 1);
-    const __nv_bfloat16* rows = shared.tiles[tile % kStages];
-    score(shared, rows, q);
+  for (int tile = 0; tile < range.count; ++tile) {
+    const __nv_bfloat16* rows = tiles.take(tile);
+    score(shared, tiles, rows, q);
     __syncthreads();  // all quarters of the scores
-    weigh(shared, softmax, heads.scale_log2, visible - (first + tile) * kTile);
+    weigh(shared, softmax, heads.scale_log2, range.rows(tile));
     __syncthreads();  // weights
     accumulate(values, shared, rows);
   }
@@ -279,8 +247,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
-template <int kStages>
-cudaError_t launch(const MlaAbsorbed& a, const AttentionWorkspace& workspace, cudaStream_t stream) {
+template <typename Tiles>
+cudaError_t launch(const MlaAbsorbed& a, const typename Tiles::Source& source,
+                   const AttentionWorkspace& workspace, cudaStream_t stream) {
   const device::AttentionHeads heads = device_heads(a.out, a.q, 1, a.scale);
   const std::int64_t blocks = (heads.heads + kRows - 1) / kRows;
   const std::int64_t splits = choose_splits({.units = heads.tokens * blocks,
@@ -288,26 +257,36 @@ cudaError_t launch(const MlaAbsorbed& a, const AttentionWorkspace& workspace, cu
                                              .places = workspace.multiprocessors,
                                              .splits_max = splits_max(workspace, heads, kLatent)});
   const device::AttentionPartial partial = attention_partial(workspace, heads, splits, kLatent);
-  constexpr int kBytes = sizeof(Shared<kStages>);
+  constexpr int kBytes = sizeof(Shared<Tiles>);
   const cudaError_t code = cudaFuncSetAttribute(
-      mla_decode_kernel<kStages>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
+      mla_decode_kernel<Tiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (code != cudaSuccess) return code;
   const dim3 grid(static_cast<unsigned>(splits), static_cast<unsigned>(blocks),
                   static_cast<unsigned>(heads.tokens));
-  mla_decode_kernel<kStages><<<grid, kThreads, kBytes, stream>>>(device_source(a), heads, partial);
+  mla_decode_kernel<Tiles><<<grid, kThreads, kBytes, stream>>>(source, heads, partial);
   if (splits > 1) return launch_attention_combine(partial, heads, stream);
   return cudaGetLastError();
 }
 
-constexpr int kStagesMany = 3;
-constexpr int kStagesFew = 2;  // fits 99 KB
+// Stages where there is much shared memory, and where a block has 99 KB.
+using PlainMany = device::PlainTiles<3>;
+using PlainFew = device::PlainTiles<2>;
+using Fp8Many = device::Fp8Tiles<4, 2>;
+using Fp8Few = device::Fp8Tiles<1, 1>;
+
+template <typename Tiles>
+bool fits(const AttentionWorkspace& workspace) {
+  return workspace.shared_bytes_max >= static_cast<std::int64_t>(sizeof(Shared<Tiles>));
+}
 
 }  // namespace
 
 bool mla_absorbed_mma_decode_supports(const MlaAbsorbed& a, const AttentionWorkspace& workspace) {
   constexpr std::int64_t kGridMax = 65535;
+  static_assert(Fp8Few::kRecordBytes ==
+                LatentRecord{.latent = kLatent, .rope = kWidth - kLatent}.size_bytes());
   return workspace.compute_major >= 8 &&
-         workspace.shared_bytes_max >= static_cast<std::int64_t>(sizeof(Shared<kStagesFew>)) &&
+         (a.rows.plain() ? fits<PlainFew>(workspace) : fits<Fp8Few>(workspace)) &&
          a.q.dtype == Dtype::bf16 && a.q.size(2) == kWidth && a.out.size(2) == kLatent &&
          a.q.size(0) <= kGridMax && vector_rows(a.q) && vector_rows(a.out) &&
          vector_rows(a.rows.pages);
@@ -315,10 +294,12 @@ bool mla_absorbed_mma_decode_supports(const MlaAbsorbed& a, const AttentionWorks
 
 cudaError_t mla_absorbed_mma_decode(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
                                     cudaStream_t stream) {
-  const bool many =
-      workspace.shared_bytes_max >= static_cast<std::int64_t>(sizeof(Shared<kStagesMany>));
-  return many ? launch<kStagesMany>(a, workspace, stream)
-              : launch<kStagesFew>(a, workspace, stream);
+  if (a.rows.plain()) {
+    return fits<PlainMany>(workspace) ? launch<PlainMany>(a, device_source(a), workspace, stream)
+                                      : launch<PlainFew>(a, device_source(a), workspace, stream);
+  }
+  return fits<Fp8Many>(workspace) ? launch<Fp8Many>(a, device_latents(a), workspace, stream)
+                                  : launch<Fp8Few>(a, device_latents(a), workspace, stream);
 }
 
 }  // namespace glm::kernels::cuda

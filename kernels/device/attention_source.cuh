@@ -3,19 +3,25 @@
 //
 //   sequence(token), visible(token)   the token sees positions 0 .. visible - 1 of its sequence
 //   place(sequence, position)         a handle; places of one page follow each other
-//   key(place, row, kv_head, column), value(...)
-//                                     elements `row` positions after the place, within its page; 8
-//                                     columns from a multiple of 8 are contiguous where the host
-//                                     has checked alignment
+//   key_at(place, row, kv_head, column), value_at(…)
+//                                     numbers `row` positions after the place, within its page
+//
+// and where pages are plain
+//
+//   key(place, kv_head, column), value(…)   their addresses; 8 columns from a multiple of 8 are
+//                                     contiguous where the host has checked alignment
+//   key_stride(column), value_stride()  from position to position
 #pragma once
 
+#include "kernels/device/latent_record.cuh"
+#include "kernels/device/numbers.cuh"
 #include "kernels/device/paged_rows.cuh"
 
 namespace glm::kernels::device {
 
 // A row of the cache holds the keys of all kv heads, and somewhere (maybe inside the key) values.
 struct PagedSource {
-  PagedRows rows;
+  PagedRows<> rows;
   const std::int32_t* sequences;
   const std::int32_t* positions;
   int key_dim;
@@ -35,6 +41,32 @@ struct PagedSource {
   }
   __device__ std::int64_t key_stride(int /*column*/) const { return rows.place_stride; }
   __device__ std::int64_t value_stride() const { return rows.place_stride; }
+  __device__ float key_at(Place place, int row, int kv_head, int column) const {
+    return load(key(place, kv_head, column) + row * rows.place_stride);
+  }
+  __device__ float value_at(Place place, int row, int kv_head, int column) const {
+    return load(value(place, kv_head, column) + row * rows.place_stride);
+  }
+};
+
+// Pages of fp8 latents: one head, whose key is the whole row and whose value its beginning.
+struct LatentSource {
+  PagedRows<std::uint8_t> rows;
+  LatentRecord layout;
+  const std::int32_t* sequences;
+  const std::int32_t* positions;
+
+  using Place = const std::uint8_t*;
+
+  __device__ int sequence(int token) const { return sequences[token]; }
+  __device__ int visible(int token) const { return positions[token] + 1; }
+  __device__ Place place(int sequence, int position) const { return rows.row(sequence, position); }
+  __device__ float key_at(Place place, int row, int /*kv_head*/, int column) const {
+    return layout.value(place + row * rows.place_stride, column);
+  }
+  __device__ float value_at(Place place, int row, int kv_head, int column) const {
+    return key_at(place, row, kv_head, column);
+  }
 };
 
 // Keys and values of one sequence, whose last tokens these are; a key's last columns are shared by
@@ -65,6 +97,12 @@ struct ExpandedSource {
     return column >= nope ? k_rope_position : k_position;
   }
   __device__ std::int64_t value_stride() const { return v_position; }
+  __device__ float key_at(Place place, int row, int head, int column) const {
+    return load(key(place, head, column) + row * key_stride(column));
+  }
+  __device__ float value_at(Place place, int row, int head, int column) const {
+    return load(value(place, head, column) + row * v_position);
+  }
 };
 
 // Queries and results: row r of a kv head's block of rows is token r / group, head r % group of the

@@ -9,14 +9,16 @@ namespace glm::kernels::device {
 
 constexpr int kRowsOfPage = 64;
 
+// Element: bf16 where pages are plain, bytes otherwise.
+template <typename Element = __nv_bfloat16>
 struct PagedRows {
-  __nv_bfloat16* pages;
+  Element* pages;
   const std::int32_t* table;
   std::int64_t page_stride;
   std::int64_t place_stride;
   std::int64_t table_stride;
 
-  __device__ __nv_bfloat16* row(int sequence, int position) const {
+  __device__ Element* row(int sequence, int position) const {
     const std::int64_t page = table[sequence * table_stride + position / kRowsOfPage];
     return pages + page * page_stride + position % kRowsOfPage * place_stride;
   }

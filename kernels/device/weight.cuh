@@ -5,18 +5,11 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "kernels/device/fp8.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/weight.h"
 
 namespace glm::kernels::device {
-
-__device__ inline float e4m3(std::uint8_t bits) {
-  if ((bits & 0x7FU) == 0x7FU) return __int_as_float(0x7FC00000);
-  // The same bits as an f16 have an exponent too small by eight.
-  const std::uint16_t half_bits =
-      static_cast<std::uint16_t>((bits & 0x80U) << 8U | (bits & 0x7FU) << 7U);
-  return __half2float(__ushort_as_half(half_bits)) * 256.0F;
-}
 
 __device__ inline float e8m0(std::uint8_t bits) {
   if (bits == 255) return __int_as_float(0x7FC00000);

@@ -7,7 +7,7 @@
 //     out[t, h, :] = sum_j softmax(s)_j * v_j[g, :]
 //
 //   q     [tokens, heads, dim]                         f32 (cpu), bf16 (cuda)   rotated
-//   rows  pages of width kv_heads * (dim + v_dim)      dtype of q, keys rotated
+//   rows  pages of width kv_heads * (dim + v_dim)      plain, dtype of q, keys rotated
 //   out   [tokens, heads, v_dim]                       dtype of q
 //
 // All: last axis contiguous, other strides free; out overlaps nothing.
@@ -36,13 +36,12 @@ inline void check(const GqaAttention& a) {
   Dim heads("heads");
   Dim dim("dim");
   Dim v_dim("v_dim");
-  Dim width("width");
-  check(a.rows, width);
   check(a.tokens, tokens);
   match(a.q, "q").shape({&tokens, &heads, &dim}).dtype({a.rows.pages.dtype}).rows_contiguous();
   match(a.out, "out").shape({&tokens, &heads, &v_dim}).dtype({a.q.dtype}).rows_contiguous();
   GLM_CHECK(a.kv_heads >= 1 && heads.value() % a.kv_heads == 0);
-  GLM_CHECK(width.value() == a.kv_heads * (dim.value() + v_dim.value()));
+  GLM_CHECK(a.rows.plain());
+  check(a.rows, a.kv_heads * (dim.value() + v_dim.value()));
   GLM_CHECK(a.scale > 0);
 }
 

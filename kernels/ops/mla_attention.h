@@ -7,7 +7,7 @@
 //     out[t, h, :] = sum_j softmax(s)_j * row_j[0 .. latent)
 //
 //   q     [tokens, heads, latent + rope]  f32 (cpu), bf16 (cuda)   W_UK applied to its front
-//   rows  pages of width latent + rope    dtype of q
+//   rows  pages of width latent + rope    plain in the dtype of q, or fp8_latent
 //   out   [tokens, heads, latent]         dtype of q               W_UV is still to be applied
 //
 // Expanded, for long prompts: keys and values of each head have been computed from the gathered
@@ -26,7 +26,9 @@
 // Bounds   expanded: positions >= tokens.
 // Numerics cpu: softmax in f32 with the sum in f64; against f64: absolute 1e-5 for values of size
 //          one. cuda: scores and sums in f32, probabilities rounded to bf16 before they meet the
-//          values; relative L2 error 5e-3. A token's result does not depend on the other tokens.
+//          values; relative L2 error 5e-3. Of fp8 latents both are against the values that the
+//          records hold (kv_format.h), on cuda rounded to bf16. A token's result does not depend
+//          on the other tokens.
 #pragma once
 
 #include "base/check.h"
@@ -57,11 +59,13 @@ inline void check(const MlaAbsorbed& a) {
   Dim heads("heads");
   Dim width("latent + rope");
   Dim latent("latent");
-  check(a.rows, width);
   check(a.tokens, tokens);
-  match(a.q, "q").shape({&tokens, &heads, &width}).dtype({a.rows.pages.dtype}).rows_contiguous();
+  match(a.q, "q").shape({&tokens, &heads, &width}).rows_contiguous();
   match(a.out, "out").shape({&tokens, &heads, &latent}).dtype({a.q.dtype}).rows_contiguous();
+  check(a.rows, width.value());
+  check_dtype(a.rows, a.q, "q");
   GLM_CHECK(latent.value() <= width.value());
+  GLM_CHECK(a.rows.plain() || a.rows.fp8_latent == latent.value());
 }
 
 inline void check(const MlaExpanded& a) {

@@ -7,7 +7,17 @@ namespace {
 
 constexpr std::size_t kShapesMax = 64;
 
+std::int64_t round_up(std::int64_t value, std::int64_t to) {
+  return (value + to - 1) / to * to;
+}
+
 }  // namespace
+
+std::int64_t recorded_sequences(std::int64_t sequences) {
+  if (sequences <= 8) return sequences;
+  if (sequences <= 32) return round_up(sequences, 4);
+  return round_up(sequences, sequences <= 64 ? 8 : 16);
+}
 
 Status DecodeGraphs::run(kernels::Ops& ops, const DecodeShape& shape,
                          const std::function<void()>& enqueue) {

@@ -28,6 +28,10 @@ struct DecodeShape {
   }
 };
 
+// The next of the numbers of sequences that steps are recorded for, so that there are few however
+// many come and go: none more up to 8, at most a third from there, a quarter from 32 on.
+std::int64_t recorded_sequences(std::int64_t sequences);
+
 class DecodeGraphs {
  public:
   // Runs what `enqueue` asks for: as it is the first time a shape occurs, recorded from then on.

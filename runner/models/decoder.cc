@@ -33,6 +33,13 @@ struct Layer {
   MoeBlock moe;    // in the others
 };
 
+// How a layer keeps a token: elements of pages.
+struct CachedRow {
+  Dtype dtype = Dtype::f32;
+  std::int64_t elements = 0;
+  std::int64_t fp8_latent = 0;  // PagedRows::fp8_latent
+};
+
 Status check_biases(const std::vector<TokenBias>& biases) {
   if (biases.size() > kTokenBiasesMax) {
     return make_error(Errc::invalid_argument, "{} biases of logits, wanted at most {}",
@@ -48,8 +55,12 @@ Status check_biases(const std::vector<TokenBias>& biases) {
 
 class Decoder final : public Model {
  public:
-  Decoder(ModelFacts facts, std::unique_ptr<Ops> ops, std::unique_ptr<Attention> attention)
-      : facts_(std::move(facts)), ops_(std::move(ops)), attention_(std::move(attention)) {}
+  Decoder(ModelFacts facts, std::unique_ptr<Ops> ops, std::unique_ptr<Attention> attention,
+          kernels::KvFormat kv_format)
+      : facts_(std::move(facts)),
+        ops_(std::move(ops)),
+        attention_(std::move(attention)),
+        kv_format_(kv_format) {}
   ~Decoder() override { (void)ops_->sync(); }  // nobody uses memory that goes now
 
   Status load(WeightLoader& loader);
@@ -67,6 +78,7 @@ class Decoder final : public Model {
 
  private:
   const ModelConfig& config() const { return facts_.config; }
+  CachedRow cached_row() const;
   Status load_ends(WeightLoader& loader);
   Result<Layer> load_layer(WeightLoader& loader, std::int64_t index);
   Status allocate_activations();
@@ -82,6 +94,7 @@ class Decoder final : public Model {
   ModelFacts facts_;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Attention> attention_;
+  kernels::KvFormat kv_format_;
 
   DeviceWeight embedding_;
   DeviceWeight head_;  // empty where the embeddings serve
@@ -196,9 +209,18 @@ std::uint64_t Decoder::weight_bytes() const {
   return sum;
 }
 
+CachedRow Decoder::cached_row() const {
+  if (kv_format_ == kernels::KvFormat::plain) {
+    return {.dtype = ops_->activation_dtype(), .elements = config().cache_dim()};
+  }
+  const kernels::LatentRecord record{.latent = config().mla.kv_rank, .rope = config().mla.rope_dim};
+  return {.dtype = Dtype::u8, .elements = record.size_bytes(), .fp8_latent = record.latent};
+}
+
 std::uint64_t Decoder::page_bytes() const {
-  return static_cast<std::uint64_t>(config().layers * kPageTokens * config().cache_dim() *
-                                    kernels::size_bytes(ops_->activation_dtype()));
+  const CachedRow row = cached_row();
+  return static_cast<std::uint64_t>(config().layers * kPageTokens * row.elements *
+                                    kernels::size_bytes(row.dtype));
 }
 
 Result<std::unique_ptr<KvPool>> Decoder::make_pool(std::int64_t pages) {
@@ -207,19 +229,20 @@ Result<std::unique_ptr<KvPool>> Decoder::make_pool(std::int64_t pages) {
     return make_error(Errc::invalid_argument, "a pool of {} pages: wanted 1 to {}", pages,
                       kPagesMax);
   }
-  const ModelConfig& c = config();
+  const CachedRow row = cached_row();
+  const std::int64_t all = pages + 1;  // with the spare one
   const auto allocate = [&](Dtype dtype, std::int64_t elements) {
     return DeviceArray::allocate(*ops_, dtype, elements)
         .with(fmt::format("a pool of {} pages of {} tokens", pages, kPageTokens));
   };
   DecoderPool::Memory memory;
-  memory.rows =
-      GLM_TRY(allocate(ops_->activation_dtype(), c.layers * pages * kPageTokens * c.cache_dim()));
-  memory.rows_view = memory.rows.view({c.layers, pages, kPageTokens, c.cache_dim()});
-  memory.ids = GLM_TRY(allocate(Dtype::i32, pages * kPageTokens));
+  memory.fp8_latent = row.fp8_latent;
+  memory.rows = GLM_TRY(allocate(row.dtype, config().layers * all * kPageTokens * row.elements));
+  memory.rows_view = memory.rows.view({config().layers, all, kPageTokens, row.elements});
+  memory.ids = GLM_TRY(allocate(Dtype::i32, all * kPageTokens));
   // Whatever a mistaken step reads there is an id of the vocabulary.
-  const std::vector<std::int32_t> zeros(static_cast<std::size_t>(pages * kPageTokens));
-  ops_->upload(memory.ids.view({pages, kPageTokens}).data,
+  const std::vector<std::int32_t> zeros(static_cast<std::size_t>(all * kPageTokens));
+  ops_->upload(memory.ids.view({all, kPageTokens}).data,
                std::as_bytes(std::span<const std::int32_t>(zeros)));
   GLM_TRY(ops_->sync());
   return std::unique_ptr<KvPool>(
@@ -312,8 +335,11 @@ Status Decoder::forward(std::span<const SequenceStep> batch, std::span<float> lo
 Status Decoder::submit(std::span<const SequenceStep> batch) {
   const DecoderPool* pool = GLM_TRY(check_batch(batch, StepEnd::tokens, {}));
   GLM_TRY(run(*pool, batch, StepEnd::tokens));
+  const auto wanted = std::count_if(batch.begin(), batch.end(), [](const SequenceStep& step) {
+    return wants_end(step, StepEnd::tokens);
+  });
   GLM_TRY(in_flight_.launch(*ops_, static_cast<const kernels::SampledRow*>(sampled_.data()),
-                            inputs_.wanted()));
+                            wanted));
   for (const SequenceStep& step : batch) step.cache->append(step.count());
   return Ok{};
 }
@@ -321,19 +347,26 @@ Status Decoder::submit(std::span<const SequenceStep> batch) {
 // Asks for the operations of a step: as a recording where every sequence gets one token and wants
 // one.
 Status Decoder::run(const DecoderPool& pool, std::span<const SequenceStep> batch, StepEnd end) {
-  inputs_.upload(*ops_, in_flight_.inputs(), batch, end);
+  const bool repeats = ops_->records() && attention_->single_tokens_repeat() &&
+                       std::all_of(batch.begin(), batch.end(), [&](const SequenceStep& step) {
+                         return step.count() == 1 && wants_end(step, end);
+                       });
+  Padding padding{.page = pool.spare_page()};
+  if (repeats && end == StepEnd::tokens) {
+    const auto sequences = static_cast<std::int64_t>(batch.size());
+    padding.sequences = std::min(recorded_sequences(sequences), kBatch.sequences_max) - sequences;
+  }
+  inputs_.upload(*ops_, in_flight_.inputs(), batch, end, padding);
   const auto enqueue = [&] {
     run_layers(pool);
     if (inputs_.wanted() == 0) return;
     run_head();
     if (end == StepEnd::tokens) run_sample(pool);
   };
-  const auto sequences = static_cast<std::int64_t>(batch.size());
-  if (inputs_.tokens() == sequences && inputs_.wanted() == sequences &&
-      attention_->single_tokens_repeat()) {
+  if (repeats) {
     return graphs_.run(*ops_,
                        {.pool = pool.number(),
-                        .sequences = sequences,
+                        .sequences = inputs_.tokens(),
                         .table_width = inputs_.table().size(1),
                         .samples = end == StepEnd::tokens},
                        enqueue);
@@ -376,7 +409,7 @@ void Decoder::run_layers(const DecoderPool& pool) {
                         {.x = normed,
                          .out = delta,
                          .inv_freq = inv_freq_.view({config().rope_dim() / 2}),
-                         .rows = {.pages = pool.layer(index), .table = inputs_.table()},
+                         .rows = pool.layer(index, inputs_.table()),
                          .tokens = inputs_.places(),
                          .stretches = inputs_.stretches()});
     norm(layer.post_attention_norm);
@@ -453,7 +486,8 @@ Result<std::unique_ptr<Model>> load_decoder(const Checkpoint& checkpoint, ModelF
   for (std::int64_t layer = config.layers; layer < config.layers + mtp_layers; ++layer) {
     loader.skip(fmt::format("model.layers.{}.", layer));
   }
-  auto model = std::make_unique<Decoder>(std::move(facts), std::move(ops), std::move(attention));
+  auto model = std::make_unique<Decoder>(std::move(facts), std::move(ops), std::move(attention),
+                                         options.kv_format);
   GLM_TRY(model->load(loader));
   for (std::string& note : loader.notes()) model->note(std::move(note));
   return std::unique_ptr<Model>(std::move(model));

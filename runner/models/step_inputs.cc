@@ -86,7 +86,8 @@ Result<StepInputs> StepInputs::allocate(Ops& ops, const BatchLimits& limits,
 }
 
 void StepInputs::upload(Ops& ops, std::span<std::byte> host, std::span<const SequenceStep> batch,
-                        StepEnd end) {
+                        StepEnd end, const Padding& padding) {
+  GLM_CHECK(padding.sequences == 0 || end == StepEnd::tokens);
   stretches_.clear();
   tokens_ = 0;
   for (const SequenceStep& step : batch) {
@@ -98,6 +99,12 @@ void StepInputs::upload(Ops& ops, std::span<std::byte> host, std::span<const Seq
                           .one_by_one = step.one_by_one});
     tokens_ += count;
   }
+  for (std::int64_t i = 0; i < padding.sequences; ++i) {
+    stretches_.push_back({.sequence = static_cast<std::int64_t>(stretches_.size()),
+                          .first_token = tokens_++,
+                          .tokens = 1,
+                          .positions = 1});
+  }
   Writer writer(host);
   std::int32_t biases = 0;
   for (std::size_t s = 0; end == StepEnd::tokens && s < batch.size(); ++s) {
@@ -106,7 +113,8 @@ void StepInputs::upload(Ops& ops, std::span<std::byte> host, std::span<const Seq
     row.bias_first = std::exchange(biases, biases + row.bias_count);
     writer.put(row);
   }
-  write_tokens(writer, batch);
+  for (std::int64_t i = 0; i < padding.sequences; ++i) writer.put(SampleRow{});
+  write_tokens(writer, batch, padding);
   wanted_ = 0;
   wanted_first_ = writer.words();
   for (std::size_t s = 0; s < batch.size(); ++s) {
@@ -114,7 +122,10 @@ void StepInputs::upload(Ops& ops, std::span<std::byte> host, std::span<const Seq
     ++wanted_;
     writer.put(static_cast<std::int32_t>(stretches_[s].first_token + stretches_[s].tokens - 1));
   }
-  write_table(writer, batch);
+  for (std::int64_t i = 0; i < padding.sequences; ++i, ++wanted_) {
+    writer.put(static_cast<std::int32_t>(tokens_ - padding.sequences + i));
+  }
+  write_table(writer, batch, padding);
   bias_first_ = writer.words();
   for (const SequenceStep& step : batch) {
     if (end != StepEnd::tokens || step.sampling == nullptr) continue;
@@ -125,7 +136,8 @@ void StepInputs::upload(Ops& ops, std::span<std::byte> host, std::span<const Seq
   ops.upload_in_place(block_.view({block_.capacity()}).data, writer.written());
 }
 
-void StepInputs::write_tokens(Writer& writer, std::span<const SequenceStep> batch) {
+void StepInputs::write_tokens(Writer& writer, std::span<const SequenceStep> batch,
+                              const Padding& padding) {
   given_ = writer.words();
   for (const SequenceStep& step : batch) {
     if (step.continues) {
@@ -134,6 +146,7 @@ void StepInputs::write_tokens(Writer& writer, std::span<const SequenceStep> batc
       writer.put(step.tokens);
     }
   }
+  for (std::int64_t i = 0; i < padding.sequences; ++i) writer.put(std::int32_t{0});
   for (const Stretch& stretch : stretches_) {
     for (std::int64_t t = 0; t < stretch.tokens; ++t) {
       writer.put(static_cast<std::int32_t>(stretch.sequence));
@@ -146,7 +159,8 @@ void StepInputs::write_tokens(Writer& writer, std::span<const SequenceStep> batc
   }
 }
 
-void StepInputs::write_table(Writer& writer, std::span<const SequenceStep> batch) {
+void StepInputs::write_table(Writer& writer, std::span<const SequenceStep> batch,
+                             const Padding& padding) {
   std::int64_t positions_max = 0;
   for (const Stretch& stretch : stretches_) {
     positions_max = std::max(positions_max, stretch.positions);
@@ -162,6 +176,7 @@ void StepInputs::write_table(Writer& writer, std::span<const SequenceStep> batch
     writer.put(pages.first(known));
     for (std::size_t i = known; i < width; ++i) writer.put(std::int32_t{0});
   }
+  for (std::int64_t i = 0; i < padding.sequences * table_width_; ++i) writer.put(padding.page);
 }
 
 kernels::StepTokens StepInputs::places() const {

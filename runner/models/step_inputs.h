@@ -22,6 +22,13 @@ inline bool wants_end(const SequenceStep& step, StepEnd end) {
   return end == StepEnd::logits ? step.wants_logits : step.sampling != nullptr;
 }
 
+// Sequences that nobody asked for, of one token each, in a page that nobody reads: they make the
+// number of sequences one of a few.
+struct Padding {
+  std::int64_t sequences = 0;
+  std::int32_t page = 0;
+};
+
 class StepInputs {
  public:
   static Result<StepInputs> allocate(kernels::Ops& ops, const BatchLimits& limits,
@@ -30,10 +37,11 @@ class StepInputs {
   std::uint64_t size_bytes() const { return block_.size_bytes(); }  // of the largest block
 
   // Writes the block into `host`, memory of allocate_host(), and asks for its upload. The batch
-  // must be within the limits and its caches must have reserved what it adds. The views below are
-  // of the last batch.
+  // must be within the limits and its caches must have reserved what it adds. Padding comes behind
+  // the batch, wants tokens like it, and is within the limits as well. The views below are of the
+  // last batch, padding included.
   void upload(kernels::Ops& ops, std::span<std::byte> host, std::span<const SequenceStep> batch,
-              StepEnd end);
+              StepEnd end, const Padding& padding = {});
 
   std::int64_t tokens() const { return tokens_; }
   kernels::ConstTensorView given() const { return words(given_, tokens_); }
@@ -49,8 +57,8 @@ class StepInputs {
 
  private:
   class Writer;
-  void write_tokens(Writer& writer, std::span<const SequenceStep> batch);
-  void write_table(Writer& writer, std::span<const SequenceStep> batch);
+  void write_tokens(Writer& writer, std::span<const SequenceStep> batch, const Padding& padding);
+  void write_table(Writer& writer, std::span<const SequenceStep> batch, const Padding& padding);
   kernels::ConstTensorView words(std::int64_t first, std::int64_t count) const {
     return block_.view({block_.capacity()}).slice(0, first, count);
   }

@@ -26,6 +26,29 @@ DeviceArray<std::uint16_t> random_array(std::int64_t count) {
   return array;
 }
 
+// Records of random rows, likewise.
+DeviceArray<std::uint8_t> random_records(const LatentRecord& layout, std::int64_t count) {
+  constexpr std::int64_t kBlock = 1024;
+  static std::mt19937 engine{7};  // NOLINT: the same numbers every time
+  std::vector<std::uint8_t> block(static_cast<std::size_t>(kBlock * layout.size_bytes()));
+  for (std::int64_t row = 0; row < kBlock; ++row) {
+    std::vector<float> values;
+    for (const std::uint16_t bits : random_bits(engine, layout.latent + layout.rope)) {
+      values.push_back(bf16_to_f32(bits));
+    }
+    encode(layout, values.data(), block.data() + row * layout.size_bytes());
+  }
+  DeviceArray<std::uint8_t> array(static_cast<std::size_t>(count * layout.size_bytes()));
+  for (std::int64_t at = 0; at < count; at += kBlock) {
+    const std::int64_t rows = std::min(kBlock, count - at);
+    cuda_ok(
+        cudaMemcpy(array.data() + at * layout.size_bytes(), block.data(),
+                   static_cast<std::size_t>(rows * layout.size_bytes()), cudaMemcpyHostToDevice),
+        "fill");
+  }
+  return array;
+}
+
 struct Row {
   std::string op;
   std::string shape;
@@ -121,11 +144,28 @@ double pairs(const Shape& s) {
   return static_cast<double>(s.tokens) * (s.context - s.tokens + (s.tokens + 1) / 2.0);
 }
 
+// The same places in fp8, with rows of their own.
+struct Latents {
+  static constexpr LatentRecord kLayout{.latent = 512, .rope = 64};
+  explicit Latents(const Rows& plain)
+      : memory(random_records(kLayout, plain.rows.pages.size(0) * kPageTokens)), rows(plain.rows) {
+    rows.pages = {
+        memory.data(), Dtype::u8, {rows.pages.size(0), kPageTokens, kLayout.size_bytes()}};
+    rows.fp8_latent = kLayout.latent;
+  }
+  DeviceArray<std::uint8_t> memory;
+  PagedRows rows;
+};
+
 void mla_absorbed(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s,
-                  std::string_view variant) {
-  if (!table.wants(name("mla_absorbed", variant))) return;
+                  std::string_view variant, KvFormat format = KvFormat::plain) {
+  const bool fp8 = format == KvFormat::fp8_latent;
+  const std::string op = name(fp8 ? "mla_absorbed fp8" : "mla_absorbed", variant);
+  if (!table.wants(op)) return;
   constexpr std::int64_t kHeads = 20;
   Rows cache(s, 576);
+  const Latents latents(cache);
+  if (fp8) cache.rows = latents.rows;
   const std::int64_t tokens = static_cast<std::int64_t>(s.sequences) * s.tokens;
   const auto q = random_array(tokens * kHeads * 576);
   const auto out = random_array(tokens * kHeads * 512);
@@ -136,9 +176,10 @@ void mla_absorbed(Table& table, const cuda::AttentionWorkspace& workspace, const
                       .scale = 0.0625F};
   check(a);
   const double rows = static_cast<double>(s.sequences) * s.context;
-  table.add({.op = name("mla_absorbed", variant),
+  const double row_bytes = fp8 ? static_cast<double>(Latents::kLayout.size_bytes()) : 576 * 2;
+  table.add({.op = op,
              .shape = text(s),
-             .bytes = rows * 576 * 2 + static_cast<double>(tokens) * kHeads * 1088 * 2,
+             .bytes = rows * row_bytes + static_cast<double>(tokens) * kHeads * 1088 * 2,
              .flops = s.sequences * pairs(s) * kHeads * 2 * 1088},
             [&] { return cuda::launch_mla_absorbed(a, workspace, nullptr, variant); });
 }
@@ -192,26 +233,36 @@ void mla_expanded(Table& table, const cuda::AttentionWorkspace& workspace, const
             [&] { return cuda::launch_mla_expanded(a, workspace, nullptr, variant); });
 }
 
+void store_and_gather(Table& table, const Shape& s, const std::string& format,
+                      const PagedRows& rows, const StepTokens& step, double row_bytes) {
+  const std::int64_t tokens = step.position.size(0);
+  const auto x = random_array(tokens * 576);
+  table.add({.op = "store_rows" + format,
+             .shape = text(s),
+             .bytes = static_cast<double>(tokens) * (576 * 2 + row_bytes)},
+            [&] {
+              return cuda::launch_store_rows(
+                  {.rows = rows, .tokens = step, .x = {x.data(), Dtype::bf16, {tokens, 576}}},
+                  nullptr);
+            });
+  const auto gathered = random_array(static_cast<std::int64_t>(s.context) * 576);
+  table.add({.op = "gather_rows" + format,
+             .shape = text(s),
+             .bytes = static_cast<double>(s.context) * (576 * 2 + row_bytes)},
+            [&] {
+              return cuda::launch_gather_rows(
+                  {.out = {gathered.data(), Dtype::bf16, {s.context, 576}}, .rows = rows}, nullptr);
+            });
+}
+
 void rows_and_rope(Table& table, const Shape& s) {
   if (!table.wants("rows and rope")) return;
   Rows cache(s, 576);
+  const Latents latents(cache);
   const std::int64_t tokens = static_cast<std::int64_t>(s.sequences) * s.tokens;
-  const auto x = random_array(tokens * 576);
-  const double bytes = static_cast<double>(tokens) * 576 * 2 * 2;
-  table.add({.op = "store_rows", .shape = text(s), .bytes = bytes}, [&] {
-    return cuda::launch_store_rows(
-        {.rows = cache.rows, .tokens = cache.tokens, .x = {x.data(), Dtype::bf16, {tokens, 576}}},
-        nullptr);
-  });
-  const auto gathered = random_array(static_cast<std::int64_t>(s.context) * 576);
-  table.add({.op = "gather_rows",
-             .shape = text(s),
-             .bytes = static_cast<double>(s.context) * 576 * 2 * 2},
-            [&] {
-              return cuda::launch_gather_rows(
-                  {.out = {gathered.data(), Dtype::bf16, {s.context, 576}}, .rows = cache.rows},
-                  nullptr);
-            });
+  store_and_gather(table, s, "", cache.rows, cache.tokens, 576 * 2);
+  store_and_gather(table, s, " fp8", latents.rows, cache.tokens,
+                   static_cast<double>(Latents::kLayout.size_bytes()));
   const auto q = random_array(tokens * 20 * 64);
   std::vector<float> freq(32);
   for (std::size_t k = 0; k < freq.size(); ++k) {
@@ -242,6 +293,7 @@ void run(std::string_view filter) {
                                {4, 1024, 1},         {16, 640, 1}, {64, 640, 1},  {64, 4096, 1},
                                {1, 1024, 1, 131072}, {1, 1024, 4}, {1, 4096, 64}, {1, 4096, 256}};
   for (const Shape& s : kDecode) mla_absorbed(table, workspace, s, {});
+  for (const Shape& s : kDecode) mla_absorbed(table, workspace, s, {}, KvFormat::fp8_latent);
   mla_absorbed(table, workspace, {1, 1024, 1}, "naive");
   constexpr Shape kPrompts[] = {{1, 512, 512}, {1, 2048, 2048}, {1, 8192, 512}, {1, 8192, 8192}};
   for (const Shape& s : kPrompts) mla_expanded(table, workspace, s, {});

@@ -40,6 +40,7 @@ class ForwardingOps : public kernels::Ops {
   std::unique_ptr<kernels::Recording> record(const std::function<void()>& enqueue) override {
     return inner_->record(enqueue);
   }
+  bool records() const override { return inner_->records(); }
   void replay(const kernels::Recording& recording) override { inner_->replay(recording); }
 
   void add(const kernels::Add& args) override { inner_->add(args); }

@@ -38,6 +38,7 @@ class NotingOps : public kernels::Ops {
     enqueue();
     return std::make_unique<kernels::Recording>();
   }
+  bool records() const override { return true; }
   void replay(const kernels::Recording& /*recording*/) override { notes_ += "replay "; }
 
   void add(const kernels::Add& /*args*/) override {}

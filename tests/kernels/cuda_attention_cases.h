@@ -106,12 +106,13 @@ struct Stretch {
   int count = 0;
 };
 
-// Sequences in the cache and the tokens of a step: a stretch of each, in this order.
+// Sequences in the cache and the tokens of a step: a stretch of each, in this order. With `latent`
+// the pages are fp8 latents; the host's rows are then the values that the device should read.
 class Cache {
  public:
   Cache(std::mt19937& engine, const std::vector<Stretch>& stretches, std::int64_t width,
-        float spread = 1.0F)
-      : width_(width) {
+        std::int64_t latent = 0)
+      : width_(width), record_{.latent = latent, .rope = width - latent} {
     int longest = 0;
     int pages = 3;  // that nobody uses
     for (const Stretch& s : stretches) {
@@ -124,6 +125,7 @@ class Cache {
     for (int i = 0; i < pages; ++i) order[static_cast<std::size_t>(i)] = i;
     std::shuffle(order.begin(), order.end(), engine);
     page_bits.assign(static_cast<std::size_t>(pages * kPage * width), kNan);
+    if (latent > 0) records.assign(static_cast<std::size_t>(pages * kPage * record_stride()), 0xFF);
     table.assign(stretches.size() * static_cast<std::size_t>(table_width_), 0x7FFFFFF0);
     std::size_t next = 0;
     for (std::size_t s = 0; s < stretches.size(); ++s) {
@@ -133,8 +135,7 @@ class Cache {
       }
       const int end = stretches[s].first + stretches[s].count;
       for (int p = 0; p < end; ++p) {
-        const Bits row = random_bits(engine, width, spread);
-        std::copy(row.begin(), row.end(), row_of(static_cast<int>(s), p));
+        set_row(static_cast<int>(s), p, random_bits(engine, width).data());
       }
       for (int t = 0; t < stretches[s].count; ++t) {
         sequence.push_back(static_cast<std::int32_t>(s));
@@ -142,6 +143,7 @@ class Cache {
       }
     }
     device_pages_.emplace_back(page_bits);
+    device_records_.emplace_back(records);
     device_ints_.emplace_back(table);
     device_ints_.emplace_back(sequence);
     device_ints_.emplace_back(position);
@@ -150,21 +152,45 @@ class Cache {
   // To the same addresses, after changes.
   void upload() {
     device_pages_[0].set(page_bits);
+    device_records_[0].set(records);
     device_ints_[0].set(table);
     device_ints_[1].set(sequence);
     device_ints_[2].set(position);
   }
-  std::uint16_t* row_of(int s, int p) {
-    const int page = table[static_cast<std::size_t>(s * table_width_ + p / kPage)];
-    return page_bits.data() + (static_cast<std::int64_t>(page) * kPage + p % kPage) * width_;
+  std::uint16_t* row_of(int s, int p) { return page_bits.data() + place_of(s, p) * width_; }
+  // What the backends should make of a row that is stored.
+  void set_row(int s, int p, const std::uint16_t* bits) {
+    std::uint16_t* row = row_of(s, p);
+    std::copy_n(bits, width_, row);
+    if (records.empty()) return;
+    std::vector<float> values(static_cast<std::size_t>(width_));
+    std::transform(row, row + width_, values.begin(), bf16_to_f32);
+    std::uint8_t* record = records.data() + place_of(s, p) * record_stride();
+    encode(record_, values.data(), record);
+    decode(record_, record, width_, values.data());
+    std::transform(values.begin(), values.end(), row, f32_to_bf16);
+  }
+  // A row of another cache, as it is there.
+  void copy_row(int s, int p, Cache& from, int from_s, int from_p) {
+    std::copy_n(from.row_of(from_s, from_p), width_, row_of(s, p));
+    if (records.empty()) return;
+    std::copy_n(from.records.data() + from.place_of(from_s, from_p) * record_stride(),
+                record_.size_bytes(), records.data() + place_of(s, p) * record_stride());
   }
   std::int64_t tokens() const { return static_cast<std::int64_t>(sequence.size()); }
   PagedRows rows() {
     const auto pages = static_cast<std::int64_t>(page_bits.size()) / kPage / width_;
-    return {.pages = {device_pages_[0].data(), Dtype::bf16, {pages, kPage, width_}},
-            .table = {device_ints_[0].data(),
-                      Dtype::i32,
-                      {static_cast<std::int64_t>(table.size()) / table_width_, table_width_}}};
+    PagedRows rows{
+        .pages = {device_pages_[0].data(), Dtype::bf16, {pages, kPage, width_}},
+        .table = {device_ints_[0].data(),
+                  Dtype::i32,
+                  {static_cast<std::int64_t>(table.size()) / table_width_, table_width_}}};
+    if (!records.empty()) {
+      rows.pages = {device_records_[0].data(), Dtype::u8, {pages, kPage, record_.size_bytes()}};
+      rows.pages.strides = {kPage * record_stride(), record_stride(), 1};
+      rows.fp8_latent = record_.latent;
+    }
+    return rows;
   }
   StepTokens step() const {
     return {.sequence = {device_ints_[1].data(), Dtype::i32, {tokens()}},
@@ -172,9 +198,11 @@ class Cache {
             .positions_max = positions_max};
   }
   const DeviceArray<std::uint16_t>& device_pages() const { return device_pages_[0]; }
+  const DeviceArray<std::uint8_t>& device_records() const { return device_records_[0]; }
 
   std::int64_t positions_max = 0;
   Bits page_bits;
+  std::vector<std::uint8_t> records;  // empty where pages are plain
   std::vector<std::int32_t> table;
   std::vector<std::int32_t> sequence;
   std::vector<std::int32_t> position;
@@ -183,9 +211,17 @@ class Cache {
   static constexpr int kPage = static_cast<int>(kPageTokens);
   static int pages_of(const Stretch& s) { return (s.first + s.count + kPage - 1) / kPage; }
 
+  std::int64_t place_of(int s, int p) const {
+    const int page = table[static_cast<std::size_t>(s * table_width_ + p / kPage)];
+    return static_cast<std::int64_t>(page) * kPage + p % kPage;
+  }
+  std::int64_t record_stride() const { return record_.size_bytes() + 16; }
+
   std::int64_t width_;
+  LatentRecord record_;
   int table_width_ = 0;
   std::vector<DeviceArray<std::uint16_t>> device_pages_;
+  std::vector<DeviceArray<std::uint8_t>> device_records_;
   std::vector<DeviceArray<std::int32_t>> device_ints_;
 };
 

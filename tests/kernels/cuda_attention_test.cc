@@ -80,14 +80,17 @@ struct Paged {
   std::int64_t value_dim;
   float scale;
   float spread = 1;  // of the queries: how sharp the softmax is
+  KvFormat format = KvFormat::plain;
 
   std::int64_t width() const { return kv_heads == 0 ? dim : kv_heads * (dim + value_dim); }
+  std::int64_t latent() const { return format == KvFormat::plain ? 0 : value_dim; }
 };
 
 std::string describe(const Paged& p, const Cache& cache) {
   return std::string(p.variant) + " heads " + std::to_string(p.heads) + " kv " +
-         std::to_string(p.kv_heads) + " dim " + std::to_string(p.dim) + " tokens " +
-         std::to_string(cache.tokens()) + " positions_max " + std::to_string(cache.positions_max);
+         std::to_string(p.kv_heads) + " dim " + std::to_string(p.dim) +
+         (p.format == KvFormat::plain ? "" : " fp8") + " tokens " + std::to_string(cache.tokens()) +
+         " positions_max " + std::to_string(cache.positions_max);
 }
 
 cudaError_t launch(const Paged& p, Cache& cache, const TensorView& out, const ConstTensorView& q,
@@ -151,23 +154,39 @@ std::vector<double> expected(const Paged& p, Cache& cache, const Bits& q) {
 }
 
 const Paged kPaged[] = {
-    {"naive", 1, 0, 576, 512, 0.0625F},       {"naive", 3, 0, 7, 5, 0.4F},
-    {"naive", 20, 0, 40, 33, 0.2F},           {"naive", 4, 2, 9, 6, 0.3F},
-    {"naive", 24, 2, 128, 128, 0.088F},       {"mma_decode", 1, 0, 576, 512, 0.0625F},
-    {"mma_decode", 3, 0, 576, 512, 0.0625F},  {"mma_decode", 20, 0, 576, 512, 0.0625F, 4},
-    {"mma_decode", 33, 0, 576, 512, 0.0625F}, {"mma_decode", 1, 1, 128, 128, 0.088F},
-    {"mma_decode", 6, 2, 128, 128, 0.088F},   {"mma_decode", 24, 2, 128, 128, 0.088F, 4},
-    {"mma_decode", 20, 1, 128, 128, 0.088F},  {"mma_prefill", 1, 1, 128, 128, 0.088F},
-    {"mma_prefill", 6, 2, 128, 128, 0.088F},  {"mma_prefill", 24, 2, 128, 128, 0.088F, 4},
-    {"mma_prefill", 20, 1, 128, 128, 0.088F}, {"", 24, 2, 128, 128, 0.088F},
+    {"naive", 1, 0, 576, 512, 0.0625F},
+    {"naive", 3, 0, 7, 5, 0.4F},
+    {"naive", 20, 0, 40, 33, 0.2F},
+    {"naive", 4, 2, 9, 6, 0.3F},
+    {"naive", 24, 2, 128, 128, 0.088F},
+    {"mma_decode", 1, 0, 576, 512, 0.0625F},
+    {"mma_decode", 3, 0, 576, 512, 0.0625F},
+    {"mma_decode", 20, 0, 576, 512, 0.0625F, 4},
+    {"mma_decode", 33, 0, 576, 512, 0.0625F},
+    {"mma_decode", 1, 1, 128, 128, 0.088F},
+    {"mma_decode", 6, 2, 128, 128, 0.088F},
+    {"mma_decode", 24, 2, 128, 128, 0.088F, 4},
+    {"mma_decode", 20, 1, 128, 128, 0.088F},
+    {"mma_prefill", 1, 1, 128, 128, 0.088F},
+    {"mma_prefill", 6, 2, 128, 128, 0.088F},
+    {"mma_prefill", 24, 2, 128, 128, 0.088F, 4},
+    {"mma_prefill", 20, 1, 128, 128, 0.088F},
+    {"", 24, 2, 128, 128, 0.088F},
     {"", 20, 0, 576, 512, 0.0625F},
+    {"naive", 3, 0, 7, 5, 0.4F, 1, KvFormat::fp8_latent},
+    {"naive", 5, 0, 150, 131, 0.2F, 1, KvFormat::fp8_latent},
+    {"naive", 20, 0, 576, 512, 0.0625F, 1, KvFormat::fp8_latent},
+    {"mma_decode", 1, 0, 576, 512, 0.0625F, 1, KvFormat::fp8_latent},
+    {"mma_decode", 20, 0, 576, 512, 0.0625F, 4, KvFormat::fp8_latent},
+    {"mma_decode", 33, 0, 576, 512, 0.0625F, 1, KvFormat::fp8_latent},
+    {"", 20, 0, 576, 512, 0.0625F, 1, KvFormat::fp8_latent},
 };
 
 TEST_F(CudaAttentionTest, OverPagesAgreesWithTheReference) {
   double worst = 0;
   for (const Paged& p : kPaged) {
     for (const std::vector<Stretch>& mix : mixes(engine_)) {
-      Cache cache(engine_, mix, p.width());
+      Cache cache(engine_, mix, p.width(), p.latent());
       const Bits q = random_bits(engine_, cache.tokens() * p.heads * p.dim, p.spread);
       const DeviceArray<std::uint16_t> device_q(q);
       const std::vector<double> want = expected(p, cache, q);
@@ -191,16 +210,16 @@ TEST_F(CudaAttentionTest, ATokenDoesNotNoticeTheOthers) {
     const std::string_view variant = p.variant;
     if (variant.empty()) continue;
     const int lone = static_cast<int>(engine_() % 400);
-    Cache cache(engine_, {{17, 1}, {lone, 1}, {900, 1}, {0, 1}}, p.width());
+    Cache cache(engine_, {{17, 1}, {lone, 1}, {900, 1}, {0, 1}}, p.width(), p.latent());
     const auto row = static_cast<std::size_t>(p.heads * p.dim);
     const auto result = static_cast<std::ptrdiff_t>(p.heads * p.value_dim);
     Bits q = random_bits(engine_, cache.tokens() * p.heads * p.dim);
     const DeviceArray<std::uint16_t> device_q(q);
     const Bits first = run(p, cache, device_q, workspace());
 
-    Cache second_cache(engine_, {{500, 1}, {33, 1}, {lone, 1}, {900, 1}}, p.width());
+    Cache second_cache(engine_, {{500, 1}, {33, 1}, {lone, 1}, {900, 1}}, p.width(), p.latent());
     for (int j = 0; j <= lone; ++j) {
-      std::copy_n(cache.row_of(1, j), p.width(), second_cache.row_of(2, j));
+      second_cache.copy_row(2, j, cache, 1, j);
     }
     second_cache.upload();
     Bits second_q = random_bits(engine_, cache.tokens() * p.heads * p.dim);
@@ -216,7 +235,7 @@ TEST_F(CudaAttentionTest, ATokenDoesNotNoticeTheOthers) {
 
 TEST_F(CudaAttentionTest, APromptInPiecesGivesTheSameBits) {
   for (const Paged& p : {kPaged[4], kPaged[15], kPaged[16]}) {
-    Cache whole(engine_, {{0, 150}}, p.width());
+    Cache whole(engine_, {{0, 150}}, p.width(), p.latent());
     const Bits q = random_bits(engine_, 150 * p.heads * p.dim);
     const DeviceArray<std::uint16_t> device_q(q);
     const Bits want = run(p, whole, device_q, workspace());
@@ -244,7 +263,7 @@ TEST_F(CudaAttentionTest, AGraphFollowsPositionsAndTables) {
   for (const Paged& p : kPaged) {
     const std::string_view variant = p.variant;
     if (variant.empty()) continue;
-    Cache cache(engine_, {{600, 1}, {40, 1}, {1000, 1}}, p.width());
+    Cache cache(engine_, {{600, 1}, {40, 1}, {1000, 1}}, p.width(), p.latent());
     const Bits q = random_bits(engine_, 3 * p.heads * p.dim);
     const DeviceArray<std::uint16_t> device_q(q);
     const DeviceArray<std::uint16_t> out(

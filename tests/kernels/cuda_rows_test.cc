@@ -55,6 +55,57 @@ TEST_F(CudaRowsTest, StoredRowsAreGathered) {
   }
 }
 
+// The bytes that the host makes of the same bf16 numbers, of all sizes, some not finite.
+TEST_F(CudaRowsTest, StoredLatentsAreTheRecordsOfTheHost) {
+  struct Shape {
+    std::int64_t width, latent;
+  };
+  for (const Shape& s :
+       {Shape{1, 1}, Shape{40, 33}, Shape{150, 131}, Shape{576, 512}, Shape{900, 700}}) {
+    Cache cache(engine_, {{0, 70}, {63, 2}, {200, 1}}, s.width, s.latent);
+    Bits x = random_bits(engine_, cache.tokens() * s.width);
+    for (std::int64_t row = 0; row < cache.tokens(); ++row) {
+      const int exponent = static_cast<int>(engine_() % 300) - 160;
+      for (std::int64_t c = 0; c < s.width; ++c) {
+        std::uint16_t& bits = x[static_cast<std::size_t>(row * s.width + c)];
+        const int outlier = engine_() % 128 == 0 ? 8 : 0;
+        bits = f32_to_bf16(std::ldexp(bf16_to_f32(bits), exponent / 4 + outlier));
+        if (row % 16 == 5 && engine_() % 256 == 0) bits = engine_() % 2 == 0 ? kNan : 0xFF80;
+      }
+    }
+    for (std::size_t t = 0; t < cache.sequence.size(); ++t) {
+      cache.set_row(cache.sequence[t], cache.position[t],
+                    x.data() + static_cast<std::int64_t>(t) * s.width);
+    }
+    const DeviceArray<std::uint16_t> device_x(x);
+    ASSERT_EQ(
+        cuda::launch_store_rows({.rows = cache.rows(),
+                                 .tokens = cache.step(),
+                                 .x = {device_x.data(), Dtype::bf16, {cache.tokens(), s.width}}},
+                                nullptr),
+        cudaSuccess);
+    EXPECT_TRUE(cache.device_records().get() == cache.records) << s.width;
+    for (const std::int64_t columns : {s.width, s.latent * 2 / 3 + 1}) {
+      const std::int64_t positions = 70;
+      const DeviceArray<std::uint16_t> out(
+          Bits(static_cast<std::size_t>(positions * columns), kNan));
+      ASSERT_EQ(cuda::launch_gather_rows({.out = {out.data(), Dtype::bf16, {positions, columns}},
+                                          .rows = cache.rows(),
+                                          .sequence = 0},
+                                         nullptr),
+                cudaSuccess);
+      const Bits got = out.get();
+      for (int p = 0; p < positions; ++p) {
+        const auto same = [](std::uint16_t a, std::uint16_t b) {
+          return a == b || (std::isnan(bf16_to_f32(a)) && std::isnan(bf16_to_f32(b)));
+        };
+        EXPECT_TRUE(std::equal(got.begin() + p * columns, got.begin() + (p + 1) * columns,
+                               cache.row_of(0, p), same));
+      }
+    }
+  }
+}
+
 template <typename T>
 void rotate(std::mt19937& engine, RopePairs pairs, std::int64_t heads, std::int64_t dim,
             std::int64_t half, std::int64_t tokens, bool in_place) {

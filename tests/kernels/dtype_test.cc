@@ -73,6 +73,33 @@ TEST(Dtype, RoundsToF16) {
   EXPECT_EQ(f32_to_f16(std::numeric_limits<float>::quiet_NaN()) & 0x7C00, 0x7C00);
 }
 
+// Against a search for the nearest of all values; of two, the one with an even code.
+TEST(Dtype, RoundsToE4m3) {
+  const auto nearest = [](float value) {
+    std::uint8_t best = 0;
+    for (std::uint8_t code = 1; code < 0x7F; ++code) {
+      const float nearer = std::abs(f8_e4m3_to_f32(best) - value);
+      const float distance = std::abs(f8_e4m3_to_f32(code) - value);
+      if (distance < nearer || (distance == nearer && code % 2 == 0)) best = code;
+    }
+    return best;
+  };
+  for (std::uint8_t code = 0; code < 0x7E; ++code) {
+    const float low = f8_e4m3_to_f32(code);
+    const float high = f8_e4m3_to_f32(static_cast<std::uint8_t>(code + 1));
+    const float middle = (low + high) / 2;
+    for (const float value : {low, std::nextafter(middle, low), middle,
+                              std::nextafter(middle, high), low + (high - low) * 0.3F}) {
+      EXPECT_EQ(f32_to_f8_e4m3(value), nearest(value)) << value;
+      EXPECT_EQ(f32_to_f8_e4m3(-value), nearest(value) | 0x80) << value;
+    }
+  }
+  EXPECT_EQ(f32_to_f8_e4m3(1e-30F), 0);
+  EXPECT_EQ(f32_to_f8_e4m3(449.0F), 0x7E);
+  EXPECT_EQ(f32_to_f8_e4m3(-std::numeric_limits<float>::infinity()), 0xFE);
+  EXPECT_EQ(f32_to_f8_e4m3(std::numeric_limits<float>::quiet_NaN()), 0x7F);
+}
+
 // Every 16-bit pattern survives the way to f32 and back.
 TEST(Dtype, ConvertsEveryHalfBackToItself) {
   for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {

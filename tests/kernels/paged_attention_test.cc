@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <optional>
 
 #include "kernels/ops.h"
 #include "tests/kernels/paged_cache.h"
@@ -90,26 +91,93 @@ TEST_F(PagedAttention, GathersTheFirstColumnsOfTheRowsOfASequence) {
   }
 }
 
+TEST_F(PagedAttention, StoresLatentsAsTheRecordsOfTheFormat) {
+  struct Shape {
+    std::int64_t width, latent;
+  };
+  for (const Shape& s : {Shape{1, 1}, Shape{40, 33}, Shape{576, 512}, Shape{139, 130}}) {
+    PagedCache cache(engine_, s.width, lengths(kMixture));
+    LatentCache latents(cache, s.latent);
+    StepList list;
+    for (std::size_t i = 0; i < kMixture.size(); ++i) {
+      for (std::int64_t t = kMixture[i].tokens; t > 0; --t) {
+        list.add(static_cast<std::int64_t>(i), kMixture[i].positions - t);
+      }
+    }
+    const Floats x = random(list.size() * (s.width + 2));
+    ConstTensorView rows(x.data(), Dtype::f32, {list.size(), s.width});
+    rows.strides = {s.width + 2, 1};
+    ops_->store_rows({.rows = latents.rows(), .tokens = list.tokens(), .x = rows});
+    std::vector<std::uint8_t> want(static_cast<std::size_t>(latents.layout().size_bytes()));
+    for (std::int64_t t = 0; t < list.size(); ++t) {
+      const auto token = static_cast<std::size_t>(t);
+      encode(latents.layout(), x.data() + t * (s.width + 2), want.data());
+      const std::uint8_t* got = latents.record(list.sequence[token], list.position[token]);
+      EXPECT_TRUE(std::equal(want.begin(), want.end(), got));
+      EXPECT_TRUE(std::all_of(got + want.size(), got + want.size() + 16,
+                              [](std::uint8_t byte) { return byte == 0xFF; }));
+    }
+  }
+}
+
+TEST_F(PagedAttention, GathersTheValuesOfRecords) {
+  const std::int64_t width = 150;
+  const std::int64_t latent = 131;
+  PagedCache cache(engine_, width, {70, 200, 1});
+  cache.fill(1, random(200 * width));
+  LatentCache latents(cache, latent);
+  for (const std::int64_t positions : {0, 1, 65, 200}) {
+    for (const std::int64_t columns : {std::int64_t{1}, std::int64_t{130}, latent, width}) {
+      Floats out(static_cast<std::size_t>(positions * columns), NAN);
+      ops_->gather_rows({.out = {out.data(), Dtype::f32, {positions, columns}},
+                         .rows = latents.rows(),
+                         .sequence = 1});
+      for (std::int64_t p = 0; p < positions; ++p) {
+        EXPECT_TRUE(std::equal(out.begin() + p * columns, out.begin() + (p + 1) * columns,
+                               cache.row(1, p)));
+      }
+    }
+  }
+}
+
 struct MlaShape {
   std::int64_t heads;
   std::int64_t width;
   std::int64_t latent;
 };
-constexpr MlaShape kMlaShapes[] = {{1, 1, 1}, {3, 49, 40}, {5, 33, 33}, {2, 576, 512}};
+constexpr MlaShape kMlaShapes[] = {{1, 1, 1}, {3, 49, 40}, {17, 33, 33}, {2, 576, 512}};
 
-TEST_F(PagedAttention, MlaAbsorbedMatchesTheFormula) {
+class MlaOverPages : public PagedAttention, public testing::WithParamInterface<KvFormat> {
+ protected:
+  // The rows of the cache in this format; the cache has their exact values from now on.
+  PagedRows rows_of(PagedCache& cache, std::int64_t latent) {
+    if (GetParam() == KvFormat::plain) return cache.rows();
+    return latents_.emplace(cache, latent).rows();
+  }
+
+ private:
+  std::optional<LatentCache> latents_;
+};
+INSTANTIATE_TEST_SUITE_P(Formats, MlaOverPages,
+                         testing::Values(KvFormat::plain, KvFormat::fp8_latent));
+
+TEST_P(MlaOverPages, AbsorbedMatchesTheFormula) {
   constexpr Part kLengths[] = {{1, 1}, {33, 1}, {7, 2}, {31, 31}, {64, 3}, {65, 2}, {129, 70}};
   for (const MlaShape& s : kMlaShapes) {
     for (const Part& part : kLengths) {
-      const Floats rows = random(part.positions * s.width);
       PagedCache cache(engine_, s.width, {part.positions});
-      cache.fill(0, rows);
+      cache.fill(0, random(part.positions * s.width));
+      const PagedRows paged = rows_of(cache, s.latent);
+      Floats rows;
+      for (std::int64_t p = 0; p < part.positions; ++p) {
+        rows.insert(rows.end(), cache.row(0, p), cache.row(0, p) + s.width);
+      }
       const StepList list = last_tokens(part.tokens, part.positions);
       const Floats q = random(part.tokens * s.heads * s.width);
       Floats out(static_cast<std::size_t>(part.tokens * s.heads * s.latent), NAN);
       ops_->mla_absorbed({.out = {out.data(), Dtype::f32, {part.tokens, s.heads, s.latent}},
                           .q = {q.data(), Dtype::f32, {part.tokens, s.heads, s.width}},
-                          .rows = cache.rows(),
+                          .rows = paged,
                           .tokens = list.tokens(),
                           .scale = 0.25F});
       for (std::int64_t vector = 0; vector < part.tokens * s.heads; ++vector) {
@@ -146,7 +214,7 @@ struct Heads {
   std::int64_t out_dim;
 };
 using Attend = std::function<void(const ConstTensorView& q, const TensorView& out,
-                                  const PagedRows& rows, const StepTokens& tokens)>;
+                                  PagedCache& cache, const StepTokens& tokens)>;
 
 // All parts in one call, then every token in a call of its own with nothing but its sequence.
 void expect_same_bits_alone(std::mt19937& engine, std::int64_t width, const Heads& heads,
@@ -167,7 +235,7 @@ void expect_same_bits_alone(std::mt19937& engine, std::int64_t width, const Head
   const Floats q = random(list.size() * q_row);
   Floats together(static_cast<std::size_t>(list.size() * out_row), NAN);
   attend({q.data(), Dtype::f32, {list.size(), heads.count, heads.q_dim}},
-         {together.data(), Dtype::f32, {list.size(), heads.count, heads.out_dim}}, cache.rows(),
+         {together.data(), Dtype::f32, {list.size(), heads.count, heads.out_dim}}, cache,
          list.tokens());
   for (std::int64_t t = 0; t < list.size(); ++t) {
     const auto token = static_cast<std::size_t>(t);
@@ -177,21 +245,25 @@ void expect_same_bits_alone(std::mt19937& engine, std::int64_t width, const Head
     own.fill(0, Floats(all.begin(), all.begin() + positions * width));
     Floats alone(static_cast<std::size_t>(out_row), NAN);
     attend({q.data() + t * q_row, Dtype::f32, {1, heads.count, heads.q_dim}},
-           {alone.data(), Dtype::f32, {1, heads.count, heads.out_dim}}, own.rows(),
+           {alone.data(), Dtype::f32, {1, heads.count, heads.out_dim}}, own,
            last_tokens(1, positions).tokens());
     ASSERT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + t * out_row))
         << "token " << t;
   }
 }
 
-TEST_F(PagedAttention, MlaGivesATokenTheSameBitsInAnyCompany) {
+TEST_P(MlaOverPages, ATokenGetsTheSameBitsInAnyCompany) {
   for (const MlaShape& s : kMlaShapes) {
     expect_same_bits_alone(
         engine_, s.width, {.count = s.heads, .q_dim = s.width, .out_dim = s.latent},
         [&](std::int64_t count) { return random(count); },
-        [&](const ConstTensorView& q, const TensorView& out, const PagedRows& rows,
+        [&](const ConstTensorView& q, const TensorView& out, PagedCache& cache,
             const StepTokens& tokens) {
-          ops_->mla_absorbed({.out = out, .q = q, .rows = rows, .tokens = tokens, .scale = 0.25F});
+          ops_->mla_absorbed({.out = out,
+                              .q = q,
+                              .rows = rows_of(cache, s.latent),
+                              .tokens = tokens,
+                              .scale = 0.25F});
         });
   }
 }
@@ -207,11 +279,11 @@ TEST_F(PagedAttention, GqaGivesATokenTheSameBitsInAnyCompany) {
         engine_, s.kv_heads * (s.dim + s.v_dim),
         {.count = heads, .q_dim = s.dim, .out_dim = s.v_dim},
         [&](std::int64_t count) { return random(count); },
-        [&](const ConstTensorView& q, const TensorView& out, const PagedRows& rows,
+        [&](const ConstTensorView& q, const TensorView& out, PagedCache& cache,
             const StepTokens& tokens) {
           ops_->gqa_attention({.out = out,
                                .q = q,
-                               .rows = rows,
+                               .rows = cache.rows(),
                                .tokens = tokens,
                                .kv_heads = s.kv_heads,
                                .scale = 0.25F});

@@ -66,6 +66,7 @@ class PagedCache {
   const std::vector<float>& memory() const { return memory_; }
 
  private:
+  friend class LatentCache;
   std::int64_t stride() const { return width_ + 3; }
   std::int64_t table_stride() const { return slots_ + 2; }
 
@@ -75,6 +76,51 @@ class PagedCache {
   std::int64_t pages_ = 0;
   std::vector<float> memory_;
   std::vector<std::int32_t> table_;
+};
+
+// The same rows and the same table, the first `latent` values of each row in fp8. Records lie 16
+// bytes apart, and where no row lies every byte is 0xFF: NaN, whichever part it is read as.
+class LatentCache {
+ public:
+  LatentCache(PagedCache& cache, std::int64_t latent)
+      : cache_(cache), layout_{.latent = latent, .rope = cache.width_ - latent} {
+    const std::int64_t bytes = cache.pages_ * kPageTokens * stride();
+    memory_ =
+        std::vector<Chunk>(static_cast<std::size_t>(bytes) / sizeof(Chunk), Chunk{~0ULL, ~0ULL});
+    for (std::int64_t place = 0; place < cache.pages_ * kPageTokens; ++place) {
+      float* row = cache.memory_.data() + place * cache.stride();
+      if (std::isnan(row[0])) continue;
+      std::uint8_t* record = bytes_of(place);
+      encode(layout_, row, record);
+      decode(layout_, record, cache.width_, row);
+    }
+  }
+
+  // The cache it was made of has the values of the records now.
+  PagedRows rows() {
+    PagedRows rows = cache_.rows();
+    rows.pages = {memory_.data(), Dtype::u8, {cache_.pages_, kPageTokens, layout_.size_bytes()}};
+    rows.pages.strides = {kPageTokens * stride(), stride(), 1};
+    rows.fp8_latent = layout_.latent;
+    return rows;
+  }
+  const LatentRecord& layout() const { return layout_; }
+  const std::uint8_t* record(std::int64_t sequence, std::int64_t position) {
+    return bytes_of((cache_.row(sequence, position) - cache_.memory_.data()) / cache_.stride());
+  }
+
+ private:
+  struct alignas(16) Chunk {
+    std::uint64_t low, high;
+  };
+  std::int64_t stride() const { return layout_.size_bytes() + 16; }
+  std::uint8_t* bytes_of(std::int64_t place) {
+    return reinterpret_cast<std::uint8_t*>(memory_.data()) + place * stride();
+  }
+
+  PagedCache& cache_;
+  LatentRecord layout_;
+  std::vector<Chunk> memory_;
 };
 
 // Which token stands where.
