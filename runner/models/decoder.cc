@@ -338,8 +338,8 @@ Status Decoder::submit(std::span<const SequenceStep> batch) {
   const auto wanted = std::count_if(batch.begin(), batch.end(), [](const SequenceStep& step) {
     return wants_end(step, StepEnd::tokens);
   });
-  GLM_TRY(in_flight_.launch(*ops_, static_cast<const kernels::SampledRow*>(sampled_.data()),
-                            wanted));
+  GLM_TRY(
+      in_flight_.launch(*ops_, static_cast<const kernels::SampledRow*>(sampled_.data()), wanted));
   for (const SequenceStep& step : batch) step.cache->append(step.count());
   return Ok{};
 }
