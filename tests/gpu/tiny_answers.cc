@@ -1,19 +1,12 @@
 // tiny_answers FOLDER PROMPTS.jsonl [--device cuda:0] [--against cpu] [--count 500] [--batch 64]
 //              [--kv bf16|fp8] [--against-kv bf16|fp8]
 //
-<<<<<<< HEAD
 // Answers held-out prompts greedily on two devices (or on one, with pages in two formats), in
-// batches and one by one, and prints how often
-// the answers are the same, where they first part (with the distance between the two largest logits
-// there: near-ties may), and how many are right. Fails below 99 % or when accuracy differs by more
-// than half a point. Judged are the prompts whose expected answer is a text.
-=======
-// Answers held-out prompts greedily on two devices, in batches and one by one, and once with the
-// tokens sampled on the device and fed back there; and prints how often the answers are the same,
-// where they first part (with the distance between the two largest logits there: near-ties may),
-// and how many are right. Fails below 99 % or when accuracy differs by more than half a point.
-// Judged are the prompts whose expected answer is a text.
->>>>>>> sample
+// batches and one by one, and once with the tokens sampled on the device and fed back there; and
+// prints how often the answers are the same, where they first part (with the distance between the
+// two largest logits there: near-ties may), and how many are right. Fails below 99 % or when
+// accuracy differs by more than half a point. Judged are the prompts whose expected answer is a
+// text.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -125,7 +118,6 @@ Status answer(runner::Model& model, runner::KvPool& pool, std::span<const Questi
   return Ok{};
 }
 
-<<<<<<< HEAD
 struct Backend {
   std::string device;
   std::string kv = "bf16";
@@ -133,9 +125,6 @@ struct Backend {
   std::string text() const { return kv == "bf16" ? device : device + " " + kv; }
 };
 
-Result<std::vector<Answer>> answer_all(const runner::CheckpointFiles& files, const Backend& backend,
-                                       std::span<const Question> questions, std::size_t batch) {
-=======
 // The same with steps in flight: each is asked for before the tokens of the last one are known.
 Status answer_in_flight(runner::Model& model, runner::KvPool& pool,
                         std::span<const Question> questions, std::span<Answer> answers) {
@@ -187,11 +176,9 @@ Status answer_in_flight(runner::Model& model, runner::KvPool& pool,
 using Way = Status (*)(runner::Model&, runner::KvPool&, std::span<const Question>,
                        std::span<Answer>);
 
-Result<std::vector<Answer>> answer_all(const runner::CheckpointFiles& files,
-                                       const std::string& device,
+Result<std::vector<Answer>> answer_all(const runner::CheckpointFiles& files, const Backend& backend,
                                        std::span<const Question> questions, std::size_t batch,
                                        Way way = &answer) {
->>>>>>> sample
   runner::LoadOptions options;
   options.device = backend.device;
   options.kv_format = GLM_TRY(runner::parse_kv_cache_type(backend.kv));
@@ -264,15 +251,10 @@ Result<bool> run(const Arguments& arguments) {
   const std::vector<Question> questions =
       GLM_TRY(read_questions(arguments.prompts, arguments.count, chat_template, tokenizer));
   const auto reference = GLM_TRY(answer_all(files, arguments.against, questions, arguments.batch));
-<<<<<<< HEAD
   const auto batched = GLM_TRY(answer_all(files, arguments.backend, questions, arguments.batch));
   const auto alone = GLM_TRY(answer_all(files, arguments.backend, questions, 1));
-=======
-  const auto batched = GLM_TRY(answer_all(files, arguments.device, questions, arguments.batch));
-  const auto alone = GLM_TRY(answer_all(files, arguments.device, questions, 1));
   const auto in_flight =
-      GLM_TRY(answer_all(files, arguments.device, questions, arguments.batch, &answer_in_flight));
->>>>>>> sample
+      GLM_TRY(answer_all(files, arguments.backend, questions, arguments.batch, &answer_in_flight));
   const double same = agreement("devices", reference, batched);
   const double batches = agreement("batches", alone, batched);
   const double sampled = agreement("in flight", batched, in_flight);
@@ -283,12 +265,8 @@ Result<bool> run(const Arguments& arguments) {
       "{:24} {} prompts: {} = {} {:6.2f} %, batch {} = batch 1 {:6.2f} %, = in flight {:6.2f} %, "
       "right {:.2f} % and {:.2f} % {}\n",
       std::filesystem::path(arguments.folder).filename().string(), questions.size(),
-<<<<<<< HEAD
-      arguments.backend.text(), arguments.against.text(), same, arguments.batch, batches, a, b,
-=======
-      arguments.device, arguments.against, same, arguments.batch, batches, sampled, a, b,
->>>>>>> sample
-      good ? "ok" : "FAILED");
+      arguments.backend.text(), arguments.against.text(), same, arguments.batch, batches, sampled,
+      a, b, good ? "ok" : "FAILED");
   return good;
 }
 
