@@ -81,6 +81,13 @@ constexpr OptionRow kRows[] = {
      .fallback = "auto",
      .choices = "auto|cpu|cuda",
      .help = "where the model runs"},
+    {.name = "kv_cache_type",
+     .env = "GLM_KV_CACHE_TYPE",
+     .type = OptionType::text,
+     .fallback = "bf16",
+     .choices = "bf16|fp8",
+     .help = "how the context is kept in memory; fp8 holds 1.75 times as much, for models with "
+             "latent attention"},
 };
 
 const std::pair<std::string_view, Member> kMembers[] = {
@@ -97,6 +104,7 @@ const std::pair<std::string_view, Member> kMembers[] = {
     {"num_ctx", &RunOptions::num_ctx},
     {"stop", &RunOptions::stop},
     {"device", &RunOptions::device},
+    {"kv_cache_type", &RunOptions::kv_cache_type},
 };
 static_assert(std::size(kRows) == std::size(kMembers));
 

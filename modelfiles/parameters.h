@@ -30,7 +30,8 @@ struct RunOptions {
       num_predict;                      // -1: until the model stops, -2: until the context is full
   std::optional<std::int64_t> num_ctx;  // 0: as much as fits
   std::vector<std::string> stop;
-  std::string device;  // "auto", "cpu" or "cuda"; never empty
+  std::string device;         // "auto", "cpu" or "cuda"; never empty
+  std::string kv_cache_type;  // "bf16" or "fp8"; never empty
 };
 
 // The table behind it all; lives for the whole program.

@@ -63,6 +63,7 @@ void put(WireWriter& out, const LoadFrame& frame) {
   out.put(frame.threads);
   out.put(frame.context_max);
   out.put(frame.latent_norm_eps);
+  out.put(std::string_view(frame.kv_cache_type));
 }
 
 LoadFrame get_load(WireReader& in) {
@@ -77,6 +78,7 @@ LoadFrame get_load(WireReader& in) {
   frame.threads = in.get<std::int32_t>();
   frame.context_max = in.get<std::int64_t>();
   frame.latent_norm_eps = in.get<float>();
+  frame.kv_cache_type = in.get_string();
   return frame;
 }
 

@@ -19,7 +19,7 @@
 
 namespace glm::runner {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 inline constexpr std::uint32_t kFrameSizeMax = 64u << 20;
 
 struct LoadFrame {
@@ -29,6 +29,7 @@ struct LoadFrame {
   std::int32_t threads = 0;                                // 0: as many as cores
   std::int64_t context_max = 0;                            // 0: the model's
   float latent_norm_eps = 0;                               // 0: the checkpoint's
+  std::string kv_cache_type = "bf16";                      // or "fp8"
 };
 
 struct GenerateFrame {
@@ -62,8 +63,8 @@ struct RequestEvent {
   std::uint64_t id = 0;
   std::vector<std::int32_t> tokens;
   FinishReason finish = FinishReason::none;
-  Errc code = Errc::internal;  // with finish == failed
-  std::string message;         // likewise
+  Errc code = Errc::internal;   // with finish == failed
+  std::string message;          // likewise
   std::uint64_t prompt_ns = 0;  // with finish: time in prefill
   std::uint64_t eval_ns = 0;    // with finish: time from the first token to the last
 };

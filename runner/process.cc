@@ -78,6 +78,7 @@ Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& devi
   LoadOptions options;
   options.device = device.name;
   options.threads = request.threads;
+  options.kv_format = GLM_TRY(parse_kv_cache_type(request.kv_cache_type));
   if (request.latent_norm_eps > 0) options.latent_norm_eps = request.latent_norm_eps;
   options.progress = [fd](const LoadProgress& progress) {
     (void)send_frame(fd, LoadProgressFrame{progress.completed_bytes, progress.total_bytes});

@@ -100,6 +100,7 @@ Result<daemon::ModelLease> load(Services& services, const store::Manifest& manif
   const modelfiles::RunOptions options = GLM_TRY(run_options(question, modelfile));
   daemon::RunOptions run;
   run.device = options.device;
+  run.kv_cache_type = options.kv_cache_type;
   run.context_max = std::max<std::int64_t>(options.num_ctx.value_or(0), 0);
   return services.models.acquire(manifest, run, question.keep_alive,
                                  [&client] { return client.gone(); });

@@ -69,8 +69,9 @@ Result<Asking> asking_from(const Args& args) {
   GLM_TRY(check_utf8(args.system, "the system message"));
   OptionSet environment(modelfiles::parameter_table());
   GLM_TRY(environment.read_environment());
-  if (environment.origin("device") == OptionOrigin::environment) {
-    asking.options["device"] = *environment.text("device");
+  for (const std::string name : {"device", "kv_cache_type"}) {
+    if (environment.origin(name) != OptionOrigin::environment) continue;
+    asking.options[name] = *environment.text(name);
   }
   for (const auto& [name, values] : args.options) {
     for (const std::string& value : values) {

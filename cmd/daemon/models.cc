@@ -118,6 +118,7 @@ Result<std::shared_ptr<LoadedModel>> Models::load(const store::Manifest& manifes
   }
   frame.device = options.device;
   frame.context_max = options.context_max;
+  frame.kv_cache_type = options.kv_cache_type;
   TextModel text = GLM_TRY(TextModel::load(files, manifest.modelfile));
   Result<std::shared_ptr<RunnerLink>> started = start_runner(manifest.name, frame);
   if (!started.ok()) return with_repair_hint(std::move(started).error());

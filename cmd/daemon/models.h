@@ -2,8 +2,8 @@
 //
 //            acquire                 first tokens generated
 //   absent ──────────► loading ───────────────────────────► loaded ◄──► in use (leases)
-//      ▲                  │ failed: every waiter gets the error   │ idle past its deadline, stopped,
-//      └──────────────────┴───────────────────────────────────────┘ runner died
+//      ▲                  │ failed: every waiter gets the error   │ idle past its deadline,
+//      stopped, └──────────────────┴───────────────────────────────────────┘ runner died
 //
 // Concurrent requests for a model that is loading wait for that one load. A model whose run options
 // or files differ from what is asked is replaced as soon as nobody uses it.
@@ -31,8 +31,9 @@
 namespace glm::daemon {
 
 struct RunOptions {
-  std::string device = "auto";   // "auto", "cpu", "cuda"
-  std::int64_t context_max = 0;  // tokens; 0: the model's
+  std::string device = "auto";         // "auto", "cpu", "cuda"
+  std::int64_t context_max = 0;        // tokens; 0: the model's
+  std::string kv_cache_type = "bf16";  // or "fp8"
   bool operator==(const RunOptions&) const = default;
 };
 

@@ -26,7 +26,8 @@ struct Stretch {
   bool one_by_one = false;     // SequenceStep::one_by_one
 };
 
-// New tokens on their way through one layer. A cached row holds ModelConfig::cache_dim() values.
+// New tokens on their way through one layer. A cached row holds ModelConfig::cache_dim() values,
+// in the format of its pages.
 struct AttentionStep {
   kernels::ConstTensorView x;         // [tokens, hidden], normed
   kernels::TensorView out;            // [tokens, hidden]

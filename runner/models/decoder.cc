@@ -31,27 +31,36 @@ struct Layer {
   MoeBlock moe;    // in the others
 };
 
-// What every layer keeps of the tokens of all sequences: [layers, pages, kPageTokens, cache_dim].
+// How a layer keeps a token: elements of pages.
+struct CachedRow {
+  Dtype dtype = Dtype::f32;
+  std::int64_t elements = 0;
+  std::int64_t fp8_latent = 0;  // PagedRows::fp8_latent
+};
+
+// What every layer keeps of the tokens of all sequences: [layers, pages, kPageTokens, elements].
 class DecoderPool final : public KvPool {
  public:
-  DecoderPool(const Model* owner, std::int64_t number, DeviceArray memory, TensorView view)
+  DecoderPool(const Model* owner, std::int64_t number, DeviceArray memory, TensorView view,
+              std::int64_t fp8_latent)
       : KvPool(view.size(1)),
         owner_(owner),
         number_(number),
         memory_(std::move(memory)),
-        view_(view) {}
+        view_(view),
+        fp8_latent_(fp8_latent) {}
 
   std::int64_t number() const { return number_; }  // no two pools of a model have the same
 
   bool belongs_to(const Model* model) const { return owner_ == model; }
 
-  // The pages of one layer.
-  TensorView layer(std::size_t index) const {
+  // The pages of one layer, and who has which.
+  kernels::PagedRows layer(std::size_t index, const ConstTensorView& table) const {
     TensorView pages = view_.slice(0, static_cast<std::int64_t>(index), 1);
     pages.rank = 3;
     pages.shape = {view_.size(1), view_.size(2), view_.size(3)};
     pages.strides = {view_.stride(1), view_.stride(2), view_.stride(3)};
-    return pages;
+    return {.pages = pages, .table = table, .fp8_latent = fp8_latent_};
   }
 
  private:
@@ -59,12 +68,17 @@ class DecoderPool final : public KvPool {
   std::int64_t number_;
   DeviceArray memory_;
   TensorView view_;
+  std::int64_t fp8_latent_;
 };
 
 class Decoder final : public Model {
  public:
-  Decoder(ModelFacts facts, std::unique_ptr<Ops> ops, std::unique_ptr<Attention> attention)
-      : facts_(std::move(facts)), ops_(std::move(ops)), attention_(std::move(attention)) {}
+  Decoder(ModelFacts facts, std::unique_ptr<Ops> ops, std::unique_ptr<Attention> attention,
+          kernels::KvFormat kv_format)
+      : facts_(std::move(facts)),
+        ops_(std::move(ops)),
+        attention_(std::move(attention)),
+        kv_format_(kv_format) {}
 
   Status load(WeightLoader& loader);
   void note(std::string text) { facts_.notes.push_back(std::move(text)); }
@@ -79,6 +93,7 @@ class Decoder final : public Model {
 
  private:
   const ModelConfig& config() const { return facts_.config; }
+  CachedRow cached_row() const;
   Status load_ends(WeightLoader& loader);
   Result<Layer> load_layer(WeightLoader& loader, std::int64_t index);
   Status allocate_activations();
@@ -92,6 +107,7 @@ class Decoder final : public Model {
   ModelFacts facts_;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Attention> attention_;
+  kernels::KvFormat kv_format_;
 
   DeviceWeight embedding_;
   DeviceWeight head_;  // empty where the embeddings serve
@@ -197,9 +213,18 @@ std::uint64_t Decoder::weight_bytes() const {
   return sum;
 }
 
+CachedRow Decoder::cached_row() const {
+  if (kv_format_ == kernels::KvFormat::plain) {
+    return {.dtype = ops_->activation_dtype(), .elements = config().cache_dim()};
+  }
+  const kernels::LatentRecord record{.latent = config().mla.kv_rank, .rope = config().mla.rope_dim};
+  return {.dtype = Dtype::u8, .elements = record.size_bytes(), .fp8_latent = record.latent};
+}
+
 std::uint64_t Decoder::page_bytes() const {
-  return static_cast<std::uint64_t>(config().layers * kPageTokens * config().cache_dim() *
-                                    kernels::size_bytes(ops_->activation_dtype()));
+  const CachedRow row = cached_row();
+  return static_cast<std::uint64_t>(config().layers * kPageTokens * row.elements *
+                                    kernels::size_bytes(row.dtype));
 }
 
 Result<std::unique_ptr<KvPool>> Decoder::make_pool(std::int64_t pages) {
@@ -207,14 +232,14 @@ Result<std::unique_ptr<KvPool>> Decoder::make_pool(std::int64_t pages) {
     return make_error(Errc::invalid_argument, "a pool of {} pages: wanted 1 to {}", pages,
                       std::numeric_limits<std::int32_t>::max());
   }
-  const ModelConfig& c = config();
+  const std::int64_t layers = config().layers;
+  const CachedRow row = cached_row();
   DeviceArray memory =
-      GLM_TRY(DeviceArray::allocate(*ops_, ops_->activation_dtype(),
-                                    c.layers * pages * kPageTokens * c.cache_dim())
+      GLM_TRY(DeviceArray::allocate(*ops_, row.dtype, layers * pages * kPageTokens * row.elements)
                   .with(fmt::format("a pool of {} pages of {} tokens", pages, kPageTokens)));
-  const TensorView view = memory.view({c.layers, pages, kPageTokens, c.cache_dim()});
+  const TensorView view = memory.view({layers, pages, kPageTokens, row.elements});
   return std::unique_ptr<KvPool>(
-      std::make_unique<DecoderPool>(this, ++pools_made_, std::move(memory), view));
+      std::make_unique<DecoderPool>(this, ++pools_made_, std::move(memory), view, row.fp8_latent));
 }
 
 Status Decoder::check_step(const SequenceStep& step) const {
@@ -331,7 +356,7 @@ void Decoder::run_layers(const DecoderPool& pool) {
                         {.x = normed,
                          .out = delta,
                          .inv_freq = inv_freq_.view({config().rope_dim() / 2}),
-                         .rows = {.pages = pool.layer(index), .table = inputs_.table()},
+                         .rows = pool.layer(index, inputs_.table()),
                          .tokens = inputs_.places(),
                          .stretches = inputs_.stretches()});
     norm(layer.post_attention_norm);
@@ -399,7 +424,8 @@ Result<std::unique_ptr<Model>> load_decoder(const Checkpoint& checkpoint, ModelF
   for (std::int64_t layer = config.layers; layer < config.layers + mtp_layers; ++layer) {
     loader.skip(fmt::format("model.layers.{}.", layer));
   }
-  auto model = std::make_unique<Decoder>(std::move(facts), std::move(ops), std::move(attention));
+  auto model = std::make_unique<Decoder>(std::move(facts), std::move(ops), std::move(attention),
+                                         options.kv_format);
   GLM_TRY(model->load(loader));
   for (std::string& note : loader.notes()) model->note(std::move(note));
   return std::unique_ptr<Model>(std::move(model));

@@ -73,6 +73,12 @@ Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
                     facts.architecture);
 }
 
+Result<kernels::KvFormat> parse_kv_cache_type(std::string_view text) {
+  if (text == "bf16") return kernels::KvFormat::plain;
+  if (text == "fp8") return kernels::KvFormat::fp8_latent;
+  return make_error(Errc::invalid_argument, "kv_cache_type wants bf16 or fp8, got '{}'", text);
+}
+
 std::vector<std::string_view> supported_architectures() {
   std::vector<std::string_view> names;
   for (const ArchitectureRow& row : kArchitectures) names.push_back(row.model_type);

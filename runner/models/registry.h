@@ -31,8 +31,9 @@ struct LoadOptions {
   std::optional<float> latent_norm_eps;  // see ModelFacts::latent_norm_eps
   int threads = 0;                       // of the CPU; 0: one per core
   MlaForm mla_form = MlaForm::automatic;
-  std::function<void(const LoadProgress&)> progress;  // called on the loading thread
-  std::stop_token stop;                               // Errc::cancelled
+  kernels::KvFormat kv_format = kernels::KvFormat::plain;  // Errc::unsupported where it cannot be
+  std::function<void(const LoadProgress&)> progress;       // called on the loading thread
+  std::stop_token stop;                                    // Errc::cancelled
 
   // Stands between the model and its backend; for tests that look on or interfere.
   std::function<std::unique_ptr<kernels::Ops>(std::unique_ptr<kernels::Ops>)> wrap_ops;
@@ -41,6 +42,9 @@ struct LoadOptions {
 // Errc::unsupported, corrupt and not_found as inspect(); Errc::exhausted when memory is short;
 // Errc::invalid_argument for a device of no known kind, Errc::device where it cannot be used.
 Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files, const LoadOptions& options);
+
+// "bf16" (plain: on the CPU pages are f32) or "fp8". Errc::invalid_argument.
+Result<kernels::KvFormat> parse_kv_cache_type(std::string_view text);
 
 // "glm4_moe_lite", …
 std::vector<std::string_view> supported_architectures();

@@ -1,6 +1,6 @@
 """The program against transformers in float32, on random weights in true dimensions, one row per stored format.
 
-    python3 true_dimensions.py TEACHER_FORCED [--model glm-4.7-flash|glm-4.7] [--formats a,b] [--prefill 1000] [--decode 64]
+    python3 true_dimensions.py TEACHER_FORCED [--model glm-4.7-flash|glm-4.7] [--formats a,b] [--prefill 1000] [--decode 64] [--kv fp8]
 
 TEACHER_FORCED is the program of tests/gpu. Both sides see the same tokens; transformers gets the weights decoded by
 formats.py. With the reference's experts imposed, logits are compared; without, the choice of experts. Needs torch,
@@ -138,10 +138,10 @@ def compare(options: argparse.Namespace, form: str, work: Path) -> bool:
         torch.cuda.empty_cache()
 
     vocab = model.config["vocab_size"]
-    steps = ("--prefill", str(options.prefill))
+    steps = ("--prefill", str(options.prefill), "--kv", options.kv)
     imposed = run(options.program, folder, work, options.device, *steps, "--impose", work / "routing.i32",
                   "--record", work / "would.i32").view(-1, vocab)
-    whole = run(options.program, folder, work, options.device, "--prefill", str(length), "--impose", work / "routing.i32")
+    whole = run(options.program, folder, work, options.device, "--prefill", str(length), "--kv", options.kv, "--impose", work / "routing.i32")
     run(options.program, folder, work, options.device, *steps, "--record", work / "own.i32")
 
     def taken(name: str) -> torch.Tensor:
@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("program", type=Path)
     parser.add_argument("--model", choices=MODELS, default="glm-4.7-flash")
     parser.add_argument("--formats", default=",".join(FORMATS))
+    parser.add_argument("--kv", default="bf16", help="bf16 or fp8: how the program keeps its cache")
     parser.add_argument("--prefill", type=int, default=1000)
     parser.add_argument("--decode", type=int, default=64)
     parser.add_argument("--device", default="cuda:0")

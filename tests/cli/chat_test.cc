@@ -57,6 +57,7 @@ class Chat : public ::testing::Test {
                           .environment = {{"GLM_HOST", daemon.host()},
                                           {"GLM_HOME", home.path().string()},
                                           {"GLM_DEVICE", ""},
+                                          {"GLM_KV_CACHE_TYPE", ""},
                                           {"LC_ALL", "C.UTF-8"}}});
   }
 

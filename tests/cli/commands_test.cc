@@ -38,11 +38,12 @@ class Commands : public ::testing::Test {
   }
 
   Invocation invocation(std::vector<std::string> arguments, std::string input = {}) {
-    return {
-        .arguments = std::move(arguments),
-        .input = std::move(input),
-        .environment = {
-            {"GLM_HOST", daemon.host()}, {"GLM_HOME", home.path().string()}, {"GLM_DEVICE", ""}}};
+    return {.arguments = std::move(arguments),
+            .input = std::move(input),
+            .environment = {{"GLM_HOST", daemon.host()},
+                            {"GLM_HOME", home.path().string()},
+                            {"GLM_KV_CACHE_TYPE", ""},
+                            {"GLM_DEVICE", ""}}};
   }
 
   void has_tiny() { daemon.on("POST /api/show", one(R"({"model":"tiny:latest"})")); }
@@ -139,13 +140,22 @@ TEST_F(RunCommand, SendsItsFlags) {
   EXPECT_EQ(sent("POST /api/generate")["think"], false);
 }
 
-TEST_F(RunCommand, TakesTheDeviceFromTheEnvironment) {
+TEST_F(RunCommand, TakesDeviceAndCacheTypeFromTheEnvironment) {
   answers({R"({"response":"ok","done":false})", kDone});
   Invocation run = invocation({"run", "tiny", "x"});
-  run.environment.back().second = "cpu";
+  const auto set = [&](std::string_view name, const char* value) {
+    for (auto& [variable, text] : run.environment) {
+      if (variable == name) text = value;
+    }
+  };
+  set("GLM_DEVICE", "cpu");
   EXPECT_EQ(run_glm(run).exit_code, 0);
   EXPECT_EQ(sent("POST /api/generate")["options"], json({{"device", "cpu"}}));
-  run.environment.back().second = "gpu";
+  set("GLM_KV_CACHE_TYPE", "fp8");
+  EXPECT_EQ(run_glm(run).exit_code, 0);
+  EXPECT_EQ(sent("POST /api/generate")["options"],
+            json({{"device", "cpu"}, {"kv_cache_type", "fp8"}}));
+  set("GLM_DEVICE", "gpu");
   const Ran wrong = run_glm(run);
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_EQ(wrong.err,

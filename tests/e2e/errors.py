@@ -192,6 +192,8 @@ def check_bodies(glm: Glm) -> None:
     expect(400, "template", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "template": "{{ 1 }}"})
     expect(400, "template", {"model": "tiny", "prompt": "x", "template": "{{ 1 }}"}, "/api/generate")
     expect(400, "CUDA", {"model": "tiny", "prompt": "x", "options": {"device": "cuda"}}, "/api/generate")
+    expect(400, "kv_cache_type wants bf16 or fp8, got 'q8_0'",
+           {"model": "tiny", "prompt": "x", "options": {"kv_cache_type": "q8_0"}}, "/api/generate")
     expect(404, "no such endpoint", {}, "/api/nothing")
     status, body = glm.api("GET", "/api/chat")
     assert status == 405 and b"wants POST" in body, (status, body)

@@ -107,6 +107,7 @@ def test(glm: Glm, hub: Hub) -> None:
     for name in ("tiny", "tiny:int4"):
         glm.ok("pull", name)
     check_golden(glm, "tiny:int4", jsonl(GOLDEN / "greedy_int4.jsonl"))
+    assert glm.ok("run", "tiny", "--kv-cache-type", "fp8", "What is 17 + 25?") == "42\n"
     check_names(glm)
     check_stop(glm)
 

@@ -1,4 +1,5 @@
 // full_size FOLDER [--device cuda:0] [--contexts 1,4096,65536] [--generate 64] [--batch 1]
+//           [--kv bf16|fp8]
 //
 // Loads a checkpoint of any size and generates from it at several lengths of context, greedily, and
 // prints how fast: reading the files past and through the page cache, loading, prompt, decoding.
@@ -60,7 +61,7 @@ double read_rate(const std::vector<std::filesystem::path>& files, int flags) {
 }
 
 struct Arguments {
-  std::string folder, device = "cuda:0";
+  std::string folder, device = "cuda:0", kv = "bf16";
   std::vector<std::int64_t> contexts = {1, 4096, 65536};
   std::int64_t generate = 64;
   std::int64_t batch = 1;
@@ -83,6 +84,7 @@ Arguments parse(int count, char** words) {
     }
     ++i;
     if (word == "--device") arguments.device = value;
+    if (word == "--kv") arguments.kv = value;
     if (word == "--generate") arguments.generate = number(value);
     if (word == "--batch") arguments.batch = number(value);
     if (word == "--contexts") {
@@ -166,6 +168,7 @@ Status run(const Arguments& arguments) {
   const auto begun = std::chrono::steady_clock::now();
   runner::LoadOptions options;
   options.device = arguments.device;
+  options.kv_format = GLM_TRY(runner::parse_kv_cache_type(arguments.kv));
   const auto model = GLM_TRY(runner::load_model(files, options));
   const double load_s = seconds_since(begun);
   fmt::print(

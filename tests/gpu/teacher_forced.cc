@@ -1,5 +1,5 @@
 // teacher_forced FOLDER --tokens FILE --out FILE [--device cpu|cuda:N] [--prefill N]
-//                [--impose FILE] [--record FILE]
+//                [--impose FILE] [--record FILE] [--kv bf16|fp8]
 //
 // Runs the given tokens through a checkpoint: the first N at once, the others one by one, and
 // writes the logits after token N and after each of the others: f32 [count, vocab]. Files of tokens
@@ -39,7 +39,7 @@ void write_all(const std::string& path, const std::vector<T>& values) {
 }
 
 struct Arguments {
-  std::string folder, tokens, out, device = "cpu", impose, record;
+  std::string folder, tokens, out, device = "cpu", impose, record, kv = "bf16";
   std::size_t prefill = 1;
 };
 
@@ -55,6 +55,8 @@ Arguments parse(int count, char** words) {
       arguments.out = value;
     } else if (word == "--device") {
       arguments.device = value;
+    } else if (word == "--kv") {
+      arguments.kv = value;
     } else if (word == "--impose") {
       arguments.impose = value;
     } else if (word == "--record") {
@@ -91,6 +93,7 @@ Status run(const Arguments& arguments) {
   }
   runner::LoadOptions options;
   options.device = arguments.device;
+  options.kv_format = GLM_TRY(runner::parse_kv_cache_type(arguments.kv));
   if (impose || !arguments.record.empty()) {
     options.wrap_ops = [&](std::unique_ptr<kernels::Ops> ops) {
       return fakes::with_routing(std::move(ops), routing, impose);

@@ -1,6 +1,8 @@
 // tiny_answers FOLDER PROMPTS.jsonl [--device cuda:0] [--against cpu] [--count 500] [--batch 64]
+//              [--kv bf16|fp8] [--against-kv bf16|fp8]
 //
-// Answers held-out prompts greedily on two devices, in batches and one by one, and prints how often
+// Answers held-out prompts greedily on two devices (or on one, with pages in two formats), in
+// batches and one by one, and prints how often
 // the answers are the same, where they first part (with the distance between the two largest logits
 // there: near-ties may), and how many are right. Fails below 99 % or when accuracy differs by more
 // than half a point. Judged are the prompts whose expected answer is a text.
@@ -114,11 +116,18 @@ Status answer(runner::Model& model, runner::KvPool& pool, std::span<const Questi
   return Ok{};
 }
 
-Result<std::vector<Answer>> answer_all(const runner::CheckpointFiles& files,
-                                       const std::string& device,
+struct Backend {
+  std::string device;
+  std::string kv = "bf16";
+
+  std::string text() const { return kv == "bf16" ? device : device + " " + kv; }
+};
+
+Result<std::vector<Answer>> answer_all(const runner::CheckpointFiles& files, const Backend& backend,
                                        std::span<const Question> questions, std::size_t batch) {
   runner::LoadOptions options;
-  options.device = device;
+  options.device = backend.device;
+  options.kv_format = GLM_TRY(runner::parse_kv_cache_type(backend.kv));
   const auto model = GLM_TRY(runner::load_model(files, options));
   batch = std::max<std::size_t>(batch, 1);
   batch = std::min(batch, static_cast<std::size_t>(model->batch_limits().sequences_max));
@@ -174,7 +183,9 @@ double agreement(std::string_view what, const std::vector<Answer>& a,
 }
 
 struct Arguments {
-  std::string folder, prompts, device = "cuda:0", against = "cpu";
+  std::string folder, prompts;
+  Backend backend{.device = "cuda:0"};
+  Backend against{.device = "cpu"};
   std::size_t count = 500, batch = 64;
 };
 
@@ -186,8 +197,8 @@ Result<bool> run(const Arguments& arguments) {
   const std::vector<Question> questions =
       GLM_TRY(read_questions(arguments.prompts, arguments.count, chat_template, tokenizer));
   const auto reference = GLM_TRY(answer_all(files, arguments.against, questions, arguments.batch));
-  const auto batched = GLM_TRY(answer_all(files, arguments.device, questions, arguments.batch));
-  const auto alone = GLM_TRY(answer_all(files, arguments.device, questions, 1));
+  const auto batched = GLM_TRY(answer_all(files, arguments.backend, questions, arguments.batch));
+  const auto alone = GLM_TRY(answer_all(files, arguments.backend, questions, 1));
   const double same = agreement("devices", reference, batched);
   const double batches = agreement("batches", alone, batched);
   const double a = accuracy(tokenizer, questions, reference);
@@ -197,7 +208,7 @@ Result<bool> run(const Arguments& arguments) {
       "{:24} {} prompts: {} = {} {:6.2f} %, batch {} = batch 1 {:6.2f} %, right {:.2f} % and "
       "{:.2f} % {}\n",
       std::filesystem::path(arguments.folder).filename().string(), questions.size(),
-      arguments.device, arguments.against, same, arguments.batch, batches, a, b,
+      arguments.backend.text(), arguments.against.text(), same, arguments.batch, batches, a, b,
       good ? "ok" : "FAILED");
   return good;
 }
@@ -215,8 +226,10 @@ Arguments parse(int count, char** words) {
       continue;
     }
     ++i;
-    if (word == "--device") arguments.device = value;
-    if (word == "--against") arguments.against = value;
+    if (word == "--device") arguments.backend.device = value;
+    if (word == "--against") arguments.against.device = value;
+    if (word == "--kv") arguments.backend.kv = value;
+    if (word == "--against-kv") arguments.against.kv = value;
     if (word == "--count") number(arguments.count);
     if (word == "--batch") number(arguments.batch);
   }

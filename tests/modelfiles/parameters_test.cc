@@ -28,7 +28,8 @@ TEST(Parameters, FillTheirStruct) {
                                  {"num_predict", 10.0},
                                  {"num_ctx", 8192},
                                  {"stop", {"a", "b"}},
-                                 {"device", "cpu"}},
+                                 {"device", "cpu"},
+                                 {"kv_cache_type", "fp8"}},
                             set)
                   .ok());
   const RunOptions run = run_options(set);
@@ -45,6 +46,7 @@ TEST(Parameters, FillTheirStruct) {
   EXPECT_EQ(run.num_ctx, 8192);
   EXPECT_EQ(run.stop, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(run.device, "cpu");
+  EXPECT_EQ(run.kv_cache_type, "fp8");
 }
 
 TEST(Parameters, StayEmptyWhereNobodySaidAnything) {
@@ -53,6 +55,7 @@ TEST(Parameters, StayEmptyWhereNobodySaidAnything) {
   EXPECT_EQ(run.seed, std::nullopt);
   EXPECT_TRUE(run.stop.empty());
   EXPECT_EQ(run.device, "auto");
+  EXPECT_EQ(run.kv_cache_type, "bf16");
 }
 
 TEST(Parameters, OfARequestWinOverThoseOfTheModelfile) {
@@ -112,7 +115,9 @@ INSTANTIATE_TEST_SUITE_P(
                    "options: seed wants a whole number, got 1.8446744073709552e+19"},
         BadRequest{R"({"stop": [1]})", "options: stop cannot be [1]"},
         BadRequest{R"({"stop": {"a": 1}})", "options: stop cannot be {\"a\":1}"},
-        BadRequest{R"({"device": "tpu"})", "options: device wants auto, cpu or cuda, got 'tpu'"}));
+        BadRequest{R"({"device": "tpu"})", "options: device wants auto, cpu or cuda, got 'tpu'"},
+        BadRequest{R"({"kv_cache_type": "q8_0"})",
+                   "options: kv_cache_type wants bf16 or fp8, got 'q8_0'"}));
 
 TEST(Parameters, AllHaveHelp) {
   for (const OptionRow& row : parameter_table().rows()) EXPECT_FALSE(row.help.empty()) << row.name;

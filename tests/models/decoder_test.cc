@@ -161,6 +161,52 @@ TEST(Glm4MoeLite, GivesTheSameLogitsAbsorbedAndExpanded) {
   }
 }
 
+// Both forms read the same records, so they agree as they do over plain pages; against those the
+// logits are off by what fp8 loses.
+TEST(Glm4MoeLite, RunsOverFp8Latents) {
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), {});
+  for (const std::size_t length : {1U, 33U, 129U}) {
+    const auto tokens = prompt(length);
+    const std::vector<float> plain = logits_of(*load(folder.path(), {}), tokens, tokens.size());
+    LoadOptions options;
+    options.kv_format = kernels::KvFormat::fp8_latent;
+    options.mla_form = MlaForm::absorbed;
+    const auto model = load(folder.path(), options);
+    EXPECT_EQ(model->page_bytes(), 3U * 64 * 96);  // 64 e4m3, a scale, 8 bf16, 12 bytes of nothing
+    const std::vector<float> absorbed = logits_of(*model, tokens, tokens.size());
+    EXPECT_LT(largest_difference(plain, absorbed), 0.1F * largest(plain));
+    EXPECT_GT(largest_difference(plain, absorbed), 0.0F);
+    EXPECT_LT(largest_difference(absorbed, logits_of(*model, tokens, 7)), 2e-2F * largest(plain));
+    options.mla_form = MlaForm::expanded;
+    EXPECT_LT(largest_difference(absorbed,
+                                 logits_of(*load(folder.path(), options), tokens, tokens.size())),
+              2e-2F * largest(plain));
+  }
+}
+
+TEST(Glm4Moe, RefusesFp8LatentsBecauseItHasNone) {
+  TinyModelOptions tiny;
+  tiny.architecture = FakeArchitecture::glm4_moe;
+  TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), tiny);
+  LoadOptions options;
+  options.kv_format = kernels::KvFormat::fp8_latent;
+  const auto model = load_model(std::move(files_in(folder.path())).value(), options);
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.error().code, Errc::unsupported);
+  EXPECT_EQ(model.error().message,
+            "kv_cache_type fp8: it is for architectures that cache a latent (glm4_moe_lite), "
+            "glm4_moe caches keys and values; run it with bf16");
+}
+
+TEST(Decoder, NamesTheTypesOfCaches) {
+  EXPECT_EQ(*parse_kv_cache_type("bf16"), kernels::KvFormat::plain);
+  EXPECT_EQ(*parse_kv_cache_type("fp8"), kernels::KvFormat::fp8_latent);
+  EXPECT_EQ(parse_kv_cache_type("q8_0").error().message,
+            "kv_cache_type wants bf16 or fp8, got 'q8_0'");
+}
+
 // The same weights decoded by hand into a plain checkpoint must give the same bits.
 TEST(Decoder, ReadsQuantizedWeightsExactly) {
   TinyModelOptions options;

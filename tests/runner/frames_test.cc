@@ -35,7 +35,8 @@ class Frames : public testing::Test {
                    .device = text(),
                    .threads = 3,
                    .context_max = 4096,
-                   .latent_norm_eps = 1e-6F};
+                   .latent_norm_eps = 1e-6F,
+                   .kv_cache_type = text()};
     GenerateFrame generate;
     generate.request.id = number();
     generate.request.prompt = ids();
@@ -51,8 +52,8 @@ class Frames : public testing::Test {
                        .message = text(),
                        .prompt_ns = number(),
                        .eval_ns = number()};
-    ReadyFrame ready{.device = text(), .note = text(), .context_max = 9, .memory_bytes = 10,
-                     .load_ns = 11};
+    ReadyFrame ready{
+        .device = text(), .note = text(), .context_max = 9, .memory_bytes = 10, .load_ns = 11};
     return {load,
             generate,
             CancelFrame{number()},
