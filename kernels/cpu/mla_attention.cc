@@ -1,7 +1,7 @@
 #include <algorithm>
 
+#include "kernels/cpu/attend_pages.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/page_rows.h"
 #include "kernels/cpu/rows_linear.h"
 #include "kernels/cpu/softmax.h"
 #include "kernels/cpu/vector_loops.h"
@@ -27,40 +27,11 @@ void mla_absorbed(ThreadPool& pool, const MlaAbsorbed& a) {
   const std::int64_t groups = (heads + heads_at_once - 1) / heads_at_once;
   pool.for_ranges(tokens * groups, 1, cost, [&](std::int64_t first, std::int64_t end) {
     for (std::int64_t unit = first; unit < end; ++unit) {
-      const std::int64_t t = unit / groups;
       const std::int64_t head = unit % groups * heads_at_once;
-      const std::int64_t count = std::min(heads_at_once, heads - head);
-      const std::int64_t sequence = a.tokens.sequence.as<std::int32_t>()[t];
-      const std::int64_t visible = a.tokens.position.as<std::int32_t>()[t] + 1;
-      float* scores = scratch(Scratch::scores, count * visible);
-      for_latent_pages(
-          a.rows, width, sequence, visible,
-          [&](const float* rows, std::int64_t stride, std::int64_t position, std::int64_t in_page) {
-            dot_block({.w = rows,
-                       .w_stride = stride,
-                       .rows = in_page,
-                       .x = a.q.as<float>() + t * a.q.stride(0) + head * a.q.stride(1),
-                       .x_stride = a.q.stride(1),
-                       .tokens = count,
-                       .out = scores + position,
-                       .out_stride = visible,
-                       .dim = width});
-          });
-      for (std::int64_t h = 0; h < count; ++h) softmax(scores + h * visible, visible, a.scale);
-      for_latent_pages(
-          a.rows, width, sequence, visible,
-          [&](const float* rows, std::int64_t stride, std::int64_t position, std::int64_t in_page) {
-            weighted_sum({.p = scores + position,
-                          .p_stride = visible,
-                          .v = rows,
-                          .v_stride = stride,
-                          .out = a.out.as<float>() + t * a.out.stride(0) + head * a.out.stride(1),
-                          .out_stride = a.out.stride(1),
-                          .tokens = count,
-                          .count = in_page,
-                          .dim = latent,
-                          .add = position > 0});
-          });
+      attend_pages(a, {.token = unit / groups,
+                       .first = head,
+                       .count = std::min(heads_at_once, heads - head),
+                       .width = width});
     }
   });
 }

@@ -4,11 +4,11 @@
 //
 // Four warps, each with its own ring of 16 positions a stage and its own softmax: they meet only at
 // the end, in shared memory. Of a page, warp w takes positions 16 w .. 16 w + 15.
-#include "kernels/cuda/attention_args.h"
-#include "kernels/cuda/attention_combine.h"
+#include "kernels/cuda/attention_split.cuh"
 #include "kernels/cuda/attention_variants.h"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/softmax_rows.cuh"
+#include "kernels/device/tile_range.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -43,22 +43,17 @@ constexpr int kSharedBytes = sizeof(Rings) > sizeof(Results) ? sizeof(Rings) : s
 
 struct Loader {
   const device::PagedSource& source;
-  int sequence;
+  const device::TileRange<kTile>& range;
   int kv_head;
-  int visible;
-  int first;  // tile
-  int count;
 
-  __device__ const __nv_bfloat16* place(int tile) const {
-    return tile < count ? source.place(sequence, (first + tile) * kTile) : nullptr;
-  }
+  __device__ const __nv_bfloat16* place(int tile) const { return range.place(source, tile); }
   // This warp's positions of a tile. Always commits a group, so that groups count tiles.
   __device__ void start(Stage& to, int tile, const __nv_bfloat16* from) const {
     constexpr int kChunks = kDim / 8;
-    if (tile < count) {
+    if (tile < range.count) {
       const int lane = static_cast<int>(threadIdx.x) % 32;
       const int above = static_cast<int>(threadIdx.x) / 32 * kWarpTile;
-      const int rows = visible - (first + tile) * kTile;
+      const int rows = range.rows(tile);
       // Each lane keeps its chunk and goes down the rows.
       const int chunk = lane % kChunks;
       const std::int64_t stride = source.key_stride(0);
@@ -115,17 +110,9 @@ __global__ void __launch_bounds__(kThreads)
   const int first_head = kv_head * heads.group + first_row;
   const int head_count = min(kRows, heads.group - first_row);
 
-  const int visible = source.visible(token);
-  const int tiles = (visible + kTile - 1) / kTile;
-  const int share = (tiles + partial.splits - 1) / partial.splits;
-  const int first = min(split * share, tiles);
-  const Loader loader{.source = source,
-                      .sequence = source.sequence(token),
-                      .kv_head = kv_head,
-                      .visible = visible,
-                      .first = first,
-                      .count = min(share, tiles - first)};
-  if (loader.count == 0) {
+  const auto range = device::TileRange<kTile>::of(source, token, split, partial.splits);
+  const Loader loader{.source = source, .range = range, .kv_head = kv_head};
+  if (range.count == 0) {
     partial.store_nothing(token, split, first_head, head_count);
     return;
   }
@@ -139,14 +126,14 @@ __global__ void __launch_bounds__(kThreads)
   load_queries(q, heads, token, first_head, head_count);
   device::SoftmaxRows softmax;
   float values[kDim / 8][4] = {};
-  for (int tile = 0; tile < loader.count; ++tile) {
+  for (int tile = 0; tile < range.count; ++tile) {
     device::copy_async_wait<kStages - 2>();
     __syncwarp();  // the tile is here for all lanes, and the one before it has been used
     const int ahead = tile + kStages - 1;
     loader.start(stages[ahead % kStages], ahead, next);
     next = loader.place(ahead + 1);
-    const int own_first = (first + tile) * kTile + warp * kWarpTile;
-    if (own_first >= visible) continue;  // the last tile may end before this warp's part
+    const int own_first = (range.first + tile) * kTile + warp * kWarpTile;
+    if (own_first >= range.visible) continue;  // the last tile may end before this warp's part
     const Stage& stage = stages[tile % kStages];
 
     float scores[kWarpTile / 8][4] = {};
@@ -159,7 +146,7 @@ __global__ void __launch_bounds__(kThreads)
       device::mma_16x8x16(scores[0], q[step], keys[0], keys[1]);
       device::mma_16x8x16(scores[1], q[step], keys[2], keys[3]);
     }
-    const int seen = visible - own_first;
+    const int seen = range.visible - own_first;
     softmax.update(scores, values, heads.scale_log2, seen, seen);
     const std::uint32_t weights[4] = {device::bf16_pair(scores[0][0], scores[0][1]),
                                       device::bf16_pair(scores[0][2], scores[0][3]),
@@ -217,32 +204,21 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 bool gqa_attention_mma_decode_supports(const GqaAttention& a, const AttentionWorkspace& workspace) {
-  constexpr std::int64_t kGridMax = 65535;
-  return workspace.compute_major >= 8 && workspace.shared_bytes_max >= kSharedBytes &&
-         a.q.dtype == Dtype::bf16 && a.q.size(2) == kDim && a.out.size(2) == kDim &&
-         a.q.size(0) <= kGridMax && vector_rows(a.q) && vector_rows(a.out) &&
-         vector_rows(a.rows.pages);
+  return split_supports(a, workspace,
+                        {.key_dim = kDim, .value_dim = kDim, .shared_bytes = kSharedBytes});
 }
 
 cudaError_t gqa_attention_mma_decode(const GqaAttention& a, const AttentionWorkspace& workspace,
                                      cudaStream_t stream) {
-  constexpr std::int64_t kBlocksOfMultiprocessor = 2;
   const device::AttentionHeads heads = device_heads(a.out, a.q, a.kv_heads, a.scale);
-  const std::int64_t blocks = a.kv_heads * ((heads.group + kRows - 1) / kRows);
-  const std::int64_t splits =
-      choose_splits({.units = heads.tokens * blocks,
-                     .tiles = (a.tokens.positions_max + kTile - 1) / kTile,
-                     .places = kBlocksOfMultiprocessor * workspace.multiprocessors,
-                     .splits_max = splits_max(workspace, heads, kDim)});
-  const device::AttentionPartial partial = attention_partial(workspace, heads, splits, kDim);
-  const cudaError_t code = cudaFuncSetAttribute(
-      gqa_decode_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
-  if (code != cudaSuccess) return code;
-  const dim3 grid(static_cast<unsigned>(splits), static_cast<unsigned>(blocks),
-                  static_cast<unsigned>(heads.tokens));
-  gqa_decode_kernel<<<grid, kThreads, kSharedBytes, stream>>>(device_source(a), heads, partial);
-  if (splits > 1) return launch_attention_combine(partial, heads, stream);
-  return cudaGetLastError();
+  return launch_split<GqaAttention, device::PagedSource>(
+      {.kernel = &gqa_decode_kernel,
+       .threads = kThreads,
+       .shared_bytes = kSharedBytes,
+       .blocks_of_multiprocessor = 2,
+       .tile = kTile,
+       .blocks = a.kv_heads * ((heads.group + kRows - 1) / kRows)},
+      a, device_source(a), heads, workspace, stream);
 }
 
 }  // namespace glm::kernels::cuda

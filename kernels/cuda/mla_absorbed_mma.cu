@@ -6,8 +6,7 @@
 // positions (w / 4): its part of the queries stays in registers for good, and each key is read from
 // shared memory once. The quarters meet in shared memory. For the values, warp w owns columns
 // 64 w .. 64 w + 63 of all heads. Between the two, eight threads a head keep its softmax.
-#include "kernels/cuda/attention_args.h"
-#include "kernels/cuda/attention_combine.h"
+#include "kernels/cuda/attention_split.cuh"
 #include "kernels/cuda/attention_variants.h"
 #include "kernels/device/latent_tiles.cuh"
 #include "kernels/device/mma.cuh"
@@ -193,14 +192,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int lane = thread % 32;
   const int warp = thread / 32;
 
-  const int visible = source.visible(token);
-  const int tiles_all = (visible + kTile - 1) / kTile;
-  const int share = (tiles_all + partial.splits - 1) / partial.splits;
-  const int first = min(split * share, tiles_all);
-  const device::TileRange range{.sequence = source.sequence(token),
-                                .visible = visible,
-                                .first = first,
-                                .count = min(share, tiles_all - first)};
+  const auto range = device::LatentRange::of(source, token, split, partial.splits);
   if (range.count == 0) {
     partial.store_nothing(token, split, first_head, min(kRows, heads.heads - first_head));
     return;
@@ -247,59 +239,45 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
-template <typename Tiles>
-cudaError_t launch(const MlaAbsorbed& a, const typename Tiles::Source& source,
-                   const AttentionWorkspace& workspace, cudaStream_t stream) {
-  const device::AttentionHeads heads = device_heads(a.out, a.q, 1, a.scale);
-  const std::int64_t blocks = (heads.heads + kRows - 1) / kRows;
-  const std::int64_t splits = choose_splits({.units = heads.tokens * blocks,
-                                             .tiles = (a.tokens.positions_max + kTile - 1) / kTile,
-                                             .places = workspace.multiprocessors,
-                                             .splits_max = splits_max(workspace, heads, kLatent)});
-  const device::AttentionPartial partial = attention_partial(workspace, heads, splits, kLatent);
-  constexpr int kBytes = sizeof(Shared<Tiles>);
-  const cudaError_t code = cudaFuncSetAttribute(
-      mla_decode_kernel<Tiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
-  if (code != cudaSuccess) return code;
-  const dim3 grid(static_cast<unsigned>(splits), static_cast<unsigned>(blocks),
-                  static_cast<unsigned>(heads.tokens));
-  mla_decode_kernel<Tiles><<<grid, kThreads, kBytes, stream>>>(source, heads, partial);
-  if (splits > 1) return launch_attention_combine(partial, heads, stream);
-  return cudaGetLastError();
-}
-
 // Stages where there is much shared memory, and where a block has 99 KB.
 using PlainMany = device::PlainTiles<3>;
 using PlainFew = device::PlainTiles<2>;
 using Fp8Many = device::Fp8Tiles<4, 2>;
 using Fp8Few = device::Fp8Tiles<1, 1>;
+static_assert(Fp8Few::kRecordBytes ==
+              LatentRecord{.latent = kLatent, .rope = kWidth - kLatent}.size_bytes());
 
 template <typename Tiles>
-bool fits(const AttentionWorkspace& workspace) {
-  return workspace.shared_bytes_max >= static_cast<std::int64_t>(sizeof(Shared<Tiles>));
+constexpr int kSharedBytes = sizeof(Shared<Tiles>);
+
+template <typename Many, typename Few>
+cudaError_t launch(const MlaAbsorbed& a, const typename Many::Source& source,
+                   const AttentionWorkspace& workspace, cudaStream_t stream) {
+  const device::AttentionHeads heads = device_heads(a.out, a.q, 1, a.scale);
+  const bool many = workspace.shared_bytes_max >= kSharedBytes<Many>;
+  return launch_split<MlaAbsorbed, typename Many::Source>(
+      {.kernel = many ? &mla_decode_kernel<Many> : &mla_decode_kernel<Few>,
+       .threads = kThreads,
+       .shared_bytes = many ? kSharedBytes<Many> : kSharedBytes<Few>,
+       .tile = kTile,
+       .blocks = (heads.heads + kRows - 1) / kRows},
+      a, source, heads, workspace, stream);
 }
 
 }  // namespace
 
 bool mla_absorbed_mma_decode_supports(const MlaAbsorbed& a, const AttentionWorkspace& workspace) {
-  constexpr std::int64_t kGridMax = 65535;
-  static_assert(Fp8Few::kRecordBytes ==
-                LatentRecord{.latent = kLatent, .rope = kWidth - kLatent}.size_bytes());
-  return workspace.compute_major >= 8 &&
-         (a.rows.plain() ? fits<PlainFew>(workspace) : fits<Fp8Few>(workspace)) &&
-         a.q.dtype == Dtype::bf16 && a.q.size(2) == kWidth && a.out.size(2) == kLatent &&
-         a.q.size(0) <= kGridMax && vector_rows(a.q) && vector_rows(a.out) &&
-         vector_rows(a.rows.pages);
+  return split_supports(
+      a, workspace,
+      {.key_dim = kWidth,
+       .value_dim = kLatent,
+       .shared_bytes = a.rows.plain() ? kSharedBytes<PlainFew> : kSharedBytes<Fp8Few>});
 }
 
 cudaError_t mla_absorbed_mma_decode(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
                                     cudaStream_t stream) {
-  if (a.rows.plain()) {
-    return fits<PlainMany>(workspace) ? launch<PlainMany>(a, device_source(a), workspace, stream)
-                                      : launch<PlainFew>(a, device_source(a), workspace, stream);
-  }
-  return fits<Fp8Many>(workspace) ? launch<Fp8Many>(a, device_latents(a), workspace, stream)
-                                  : launch<Fp8Few>(a, device_latents(a), workspace, stream);
+  return a.rows.plain() ? launch<PlainMany, PlainFew>(a, device_source(a), workspace, stream)
+                        : launch<Fp8Many, Fp8Few>(a, device_latents(a), workspace, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -58,10 +58,6 @@ bool is_fast_int4(const Product& a) {
   return fast_int4(a.weight.first) && (!a.gated || fast_int4(a.up.first));
 }
 
-std::span<const ProductVariant> product_variants() {
-  return kVariants;
-}
-
 const ProductVariant& choose_variant(const Product& a, std::string_view forced) {
   for (const ProductVariant& variant : kVariants) {
     const bool wanted = forced.empty() ? variant.prefers(a) : forced == variant.name;

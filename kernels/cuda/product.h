@@ -13,7 +13,6 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 #include "kernels/device/weight.h"
@@ -64,8 +63,6 @@ struct ProductVariant {
   cudaError_t (*launch)(const Product& a, cudaStream_t stream);
 };
 
-std::span<const ProductVariant> product_variants();
-
 // `forced` names a variant; one that does not support the product gives way to the naive one.
 const ProductVariant& choose_variant(const Product& a, std::string_view forced);
 
@@ -74,7 +71,6 @@ bool fits_tensor_cores(const Product& a);
 // int4 with bf16 scales and groups of 32, 64, 128, …, dequantized in registers.
 bool is_fast_int4(const Product& a);
 
-bool supports_naive(const Product& a);
 cudaError_t launch_naive(const Product& a, cudaStream_t stream);
 cudaError_t launch_stream(const Product& a, cudaStream_t stream);
 std::int64_t stream_tile_rows(const Product& a);

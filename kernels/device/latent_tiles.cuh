@@ -1,10 +1,12 @@
 // How absorbed latent attention gets cached rows into shared memory: tile after tile of 32
 // positions, as bf16, while later ones are under way. One class for each format of the pages.
 //
-//   Tiles tiles(shared, source, range);       starts the first copies
-//   rows = tiles.take(0), take(1), …          every tile once, in order, by all threads of the
-//   block;
-//                                             the tile before is not read any more
+//   Tiles tiles(shared, source, range);  starts the first copies
+//   rows = tiles.take(0), take(1), …     every tile once, in order, by all threads of the block;
+//                                        the tile before is not read any more
+//   piece = tiles.fetch(step), tiles.put(step, piece)
+//                                        after each take and before the next, for each of
+//                                        kLatentSteps: the next tile, in the shadow of products
 //
 // Chunks of a row are swizzled as swizzled<kLatentWidth>. Rows nobody sees may hold anything, and
 // 0 * NaN would be seen: they are zeros here.
@@ -12,6 +14,7 @@
 
 #include "kernels/device/attention_source.cuh"
 #include "kernels/device/mma.cuh"
+#include "kernels/device/tile_range.cuh"
 
 namespace glm::kernels::device {
 
@@ -21,19 +24,7 @@ constexpr int kLatentTile = 32;  // positions; divides a page
 constexpr int kLatentThreads = 256;
 constexpr int kLatentSteps = 9;
 
-// The part of a sequence that a block reads.
-struct TileRange {
-  int sequence;
-  int visible;  // positions
-  int first;    // tile
-  int count;    // tiles
-
-  __device__ int rows(int tile) const { return visible - (first + tile) * kLatentTile; }
-  template <typename Source>
-  __device__ typename Source::Place place(const Source& source, int tile) const {
-    return tile < count ? source.place(sequence, (first + tile) * kLatentTile) : nullptr;
-  }
-};
+using LatentRange = TileRange<kLatentTile>;
 
 // Plain pages: rows are copied to where they are read.
 template <int kStages>
@@ -44,7 +35,7 @@ class PlainTiles {
     __nv_bfloat16 tiles[kStages][kLatentTile * kLatentWidth];
   };
 
-  __device__ PlainTiles(Shared& shared, const Source& source, const TileRange& range)
+  __device__ PlainTiles(Shared& shared, const Source& source, const LatentRange& range)
       : shared_(shared), source_(source), range_(range) {
     for (int tile = 0; tile < kStages - 1; ++tile) start(tile, range.place(source, tile));
     next_ = range.place(source, kStages - 1);
@@ -82,7 +73,7 @@ class PlainTiles {
 
   Shared& shared_;
   const Source& source_;
-  const TileRange& range_;
+  const LatentRange& range_;
   Source::Place next_;  // looked up one tile ahead
 };
 
@@ -103,7 +94,7 @@ class Fp8Tiles {
     __nv_bfloat16 tiles[kTiles][kLatentTile * kLatentWidth];
   };
 
-  __device__ Fp8Tiles(Shared& shared, const Source& source, const TileRange& range)
+  __device__ Fp8Tiles(Shared& shared, const Source& source, const LatentRange& range)
       : shared_(shared), source_(source), range_(range) {
     for (int tile = 0; tile < kStages; ++tile) start(tile, range.place(source, tile));
     next_ = range.place(source, kStages);
@@ -208,7 +199,7 @@ class Fp8Tiles {
 
   Shared& shared_;
   const Source& source_;
-  const TileRange& range_;
+  const LatentRange& range_;
   Source::Place next_;  // looked up one tile ahead
   int decoding_ = 0;
 };

@@ -143,15 +143,19 @@ TEST_F(RunCommand, SendsItsFlags) {
 TEST_F(RunCommand, TakesDeviceAndCacheTypeFromTheEnvironment) {
   answers({R"({"response":"ok","done":false})", kDone});
   Invocation run = invocation({"run", "tiny", "x"});
-  run.environment.back().second = "cpu";
+  const auto set = [&](std::string_view name, const char* value) {
+    for (auto& [variable, text] : run.environment) {
+      if (variable == name) text = value;
+    }
+  };
+  set("GLM_DEVICE", "cpu");
   EXPECT_EQ(run_glm(run).exit_code, 0);
   EXPECT_EQ(sent("POST /api/generate")["options"], json({{"device", "cpu"}}));
-  run.environment.emplace_back("GLM_KV_CACHE_TYPE", "fp8");
+  set("GLM_KV_CACHE_TYPE", "fp8");
   EXPECT_EQ(run_glm(run).exit_code, 0);
   EXPECT_EQ(sent("POST /api/generate")["options"],
             json({{"device", "cpu"}, {"kv_cache_type", "fp8"}}));
-  run.environment.pop_back();
-  run.environment.back().second = "gpu";
+  set("GLM_DEVICE", "gpu");
   const Ran wrong = run_glm(run);
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_EQ(wrong.err,
