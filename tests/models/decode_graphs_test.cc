@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/fakes/noting_ops.h"
 
 namespace glm::runner {
@@ -68,6 +70,19 @@ TEST(DecodeGraphs, DropTheShapeThatWasNotUsedForLongest) {
   EXPECT_EQ(ops.notes(), "replay ");
   step(1);  // forgotten, so it runs as it is
   EXPECT_EQ(ops.notes(), "replay ");
+}
+
+TEST(DecodeGraphs, AreOfFewNumbersOfSequencesNoneMuchLargerThanAskedFor) {
+  std::set<std::int64_t> sizes;
+  for (std::int64_t sequences = 1; sequences <= 256; ++sequences) {
+    const std::int64_t size = recorded_sequences(sequences);
+    EXPECT_GE(size, sequences);
+    EXPECT_LE(3 * size, 4 * sequences) << sequences;
+    EXPECT_EQ(recorded_sequences(size), size);
+    sizes.insert(size);
+  }
+  EXPECT_LE(sizes.size(), 32u);
+  EXPECT_EQ(*sizes.rbegin(), 256);
 }
 
 }  // namespace

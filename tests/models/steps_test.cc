@@ -9,6 +9,7 @@
 #include <random>
 
 #include "runner/models/registry.h"
+#include "tests/fakes/forwarding_ops.h"
 #include "tests/fakes/tiny_random_model.h"
 
 namespace glm::runner {
@@ -127,6 +128,48 @@ TEST_P(Steps, ContinueWithTokensTheHostDoesNotKnow) {
   }
   while (!in_flight.empty()) collect();
   for (const Sequence& sequence : sequences) EXPECT_EQ(sequence.got, sequence.want);
+}
+
+// A backend that would record steps, if it could: they get an even shape.
+class PaddedOps final : public fakes::ForwardingOps {
+ public:
+  using ForwardingOps::ForwardingOps;
+  bool records() const override { return true; }
+};
+
+TEST_P(Steps, GiveTheSameTokensWithSequencesThatNobodyAskedFor) {
+  constexpr std::size_t kSequences = 9;  // recorded as 12
+  LoadOptions options;
+  options.wrap_ops = [](std::unique_ptr<kernels::Ops> ops) {
+    return std::make_unique<PaddedOps>(std::move(ops));
+  };
+  const auto padded = std::move(load_model(*files_in(folder_.path()), options)).value();
+  const auto pool = std::move(padded->make_pool(40)).value();
+  std::vector<Tokens> want;
+  std::vector<SamplingOptions> sampling;
+  std::vector<KvCache> caches;
+  std::vector<SequenceStep> batch;
+  for (std::size_t s = 0; s < kSequences; ++s) {
+    sampling.push_back({.temperature = 1.0F, .seed = random_()});
+    want.push_back(answer({static_cast<std::int32_t>(s)}, sampling[s], 70));
+    caches.emplace_back(*pool);
+  }
+  std::vector<Tokens> next;
+  for (std::size_t s = 0; s < kSequences; ++s) next.push_back({static_cast<std::int32_t>(s)});
+  for (std::size_t i = 0; i < 70; ++i) {
+    batch.clear();
+    for (std::size_t s = 0; s < kSequences; ++s) {
+      batch.push_back({.tokens = next[s], .cache = &caches[s], .sampling = &sampling[s]});
+    }
+    ASSERT_TRUE(padded->submit(batch).ok());
+    const auto sampled = padded->collect();
+    ASSERT_TRUE(sampled.ok());
+    ASSERT_EQ(sampled->size(), kSequences);
+    for (std::size_t s = 0; s < kSequences; ++s) {
+      next[s] = {(*sampled)[s].id};
+      ASSERT_EQ(next[s][0], want[s][i]) << "sequence " << s << ", token " << i;
+    }
+  }
 }
 
 // What was said so far comes back as one stretch, and goes on as it would have.
