@@ -335,7 +335,8 @@ Status Decoder::run(const DecoderPool& pool, std::span<const SequenceStep> batch
                        {.pool = pool.number(),
                         .sequences = sequences,
                         .table_width = inputs_.table().size(1),
-                        .samples = end == StepEnd::tokens},
+                        .samples = end == StepEnd::tokens,
+                        .filters = inputs_.may_filter()},
                        enqueue);
   }
   enqueue();
@@ -431,7 +432,8 @@ void Decoder::run_sample(const DecoderPool& pool) {
                 .logits = logits_.view({inputs_.wanted(), config().vocab_size}),
                 .rows = inputs_.sample_rows(),
                 .history = {.pages = pool.ids(), .table = inputs_.table()},
-                .biases = inputs_.biases()});
+                .biases = inputs_.biases(),
+                .may_filter = inputs_.may_filter()});
 }
 
 }  // namespace
