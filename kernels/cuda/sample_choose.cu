@@ -5,21 +5,81 @@
 // ids in the same way.
 #include <cfloat>
 
-#include "kernels/cuda/sample_row.cuh"
+#include "kernels/cuda/sample_sums.cuh"
 
 namespace glm::kernels::cuda::sampling {
 namespace {
 
-constexpr int kThreads = 1024;
-constexpr int kBinsOfThread = kSampleBins / kThreads;
-constexpr std::uint32_t kListMax = 2048;
+// A range of keys (draw::key_of), cut into bins of 2^shift of them, the largest keys first.
+struct Range {
+  std::uint64_t low;
+  std::uint64_t high;
 
-struct Sums {
-  std::uint64_t count;
-  std::uint64_t mass;
+  __device__ bool holds(std::uint64_t key) const { return key >= low && key <= high; }
+  __device__ int shift() const {
+    const int bits = 64 - __clzll(static_cast<long long>(high - low));
+    return max(0, bits - 11);
+  }
+  __device__ int bin(std::uint64_t key) const { return static_cast<int>((high - key) >> shift()); }
+  __device__ Range part(int number) const {
+    const std::uint64_t first = high - (static_cast<std::uint64_t>(number) << shift());
+    const std::uint64_t width = 1ULL << shift();
+    return {.low = first - low >= width ? first - width + 1 : low, .high = first};
+  }
 };
-__device__ Sums operator+(const Sums& a, const Sums& b) {
-  return {.count = a.count + b.count, .mass = a.mass + b.mass};
+static_assert(kSampleBins == 1 << 11);
+
+__device__ Range from_lane(const Range& range, int mask) {
+  return {.low = __shfl_xor_sync(kFullWarp, range.low, mask),
+          .high = __shfl_xor_sync(kFullWarp, range.high, mask)};
+}
+
+// All keys of logits between these two.
+__device__ Range range_of(float lowest, float highest) {
+  constexpr std::int32_t kLastId = 0xFFFFFF;
+  return {.low = draw::key_of(lowest, kLastId), .high = draw::key_of(highest, 0)};
+}
+
+struct Shared {
+  SumsShared sums;
+  SampleBins bins;
+  std::uint64_t list[kSampleListMax];  // keys, in any order
+  std::uint32_t listed;
+};
+
+// A row's keys, and what they weigh.
+struct Keys {
+  Source source;
+  Draw draw;
+  bool weighs;
+
+  __device__ std::uint64_t mass(std::uint64_t key) const {
+    return weighs ? draw::mass(draw.weight(draw::logit_of(key))) : 0;
+  }
+  template <typename Body>
+  __device__ void for_each(const Range& range, const Body& body) const {
+    source.for_each(0, source.count, [&](int id, float logit) {
+      const std::uint64_t key = draw::key_of(logit, id);
+      if (range.holds(key)) body(key);
+    });
+  }
+};
+
+template <typename Body>
+__device__ void for_listed(const Shared& shared, const Body& body) {
+  for (std::uint32_t i = threadIdx.x; i < shared.listed; i += kThreads) body(shared.list[i]);
+}
+
+__device__ void clear_list(Shared& shared) {
+  __syncthreads();  // nobody still reads it
+  if (threadIdx.x == 0) shared.listed = 0;
+  __syncthreads();  // it is empty
+}
+
+// Too many are counted and not kept.
+__device__ void append(Shared& shared, std::uint64_t key) {
+  const std::uint32_t place = atomicAdd(&shared.listed, 1U);
+  if (place < kSampleListMax) shared.list[place] = key;
 }
 
 // Where a row's keys are cut off, and what lies above, the last key included.
@@ -28,211 +88,107 @@ struct Cut {
   Sums sums;
 };
 
-enum class Measure { count, mass };
-__device__ std::uint64_t measured(const Sums& sums, Measure by) {
-  return by == Measure::count ? sums.count : sums.mass;
-}
-
-// Keys of a row, and what they weigh where anybody asks.
-struct Keys {
-  Source source;
-  float highest;
-  double per_temperature;
-  bool weighs;
-
-  template <typename Body>
-  __device__ void for_each(const Body& body) const {
-    source.for_each(static_cast<int>(threadIdx.x), source.count, kThreads, body);
-  }
-  __device__ std::uint64_t mass(std::uint64_t key) const {
-    return weighs ? draw::mass(draw::weight(draw::logit_of(key), highest, per_temperature)) : 0;
-  }
-};
-
-struct Shared {
-  SampleBins bins;
-  std::uint64_t list[kListMax];  // the keys of a range, once they are few
-  std::uint32_t listed;
-  Sums warp_sums[kThreads / device::kWarpThreads];
-  Sums above;   // of the bin that was found
-  Sums inside;  // of it
-  int bin;
-};
-
-__device__ Sums warp_scan(Sums sums) {
-  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-  for (int offset = 1; offset < device::kWarpThreads; offset *= 2) {
-    const Sums other = {.count = __shfl_up_sync(kFullWarp, sums.count, offset),
-                        .mass = __shfl_up_sync(kFullWarp, sums.mass, offset)};
-    if (lane >= offset) sums = sums + other;
-  }
-  return sums;
-}
-
-// Sums of this thread's predecessors and itself; `all` are those of the block.
-__device__ Sums block_scan(Sums sums, Shared& shared, Sums& all) {
-  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
-  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-  sums = warp_scan(sums);
-  __syncthreads();  // nobody still reads the sums of an earlier call
-  if (lane == device::kWarpThreads - 1) shared.warp_sums[warp] = sums;
-  __syncthreads();  // the sums of all warps are there
-  const Sums scanned = warp_scan(shared.warp_sums[lane]);
-  all = {.count = __shfl_sync(kFullWarp, scanned.count, device::kWarpThreads - 1),
-         .mass = __shfl_sync(kFullWarp, scanned.mass, device::kWarpThreads - 1)};
-  const int before = max(warp - 1, 0);
-  const Sums earlier = {.count = __shfl_sync(kFullWarp, scanned.count, before),
-                        .mass = __shfl_sync(kFullWarp, scanned.mass, before)};
-  return warp > 0 ? sums + earlier : sums;
-}
-static_assert(kThreads / device::kWarpThreads == device::kWarpThreads);
-
-// The bin in which sums from above reach `wanted`, which all bins together do; shared.bin, .above
-// and .inside. Returns the sums of all bins.
-__device__ Sums find_bin(Shared& shared, Sums above, Measure by, std::uint64_t wanted) {
-  const int first = static_cast<int>(threadIdx.x) * kBinsOfThread;
-  Sums own[kBinsOfThread];
-  Sums sums = {};
-  for (int i = 0; i < kBinsOfThread; ++i) {
-    own[i] = {.count = shared.bins.counts[first + i], .mass = shared.bins.masses[first + i]};
-    sums = sums + own[i];
-  }
-  Sums all;
-  const Sums scanned = block_scan(sums, shared, all);
-  Sums before = {.count = above.count + scanned.count - sums.count,
-                 .mass = above.mass + scanned.mass - sums.mass};
-  for (int i = 0; i < kBinsOfThread; ++i) {
-    const Sums behind = before + own[i];
-    if (measured(before, by) < wanted && measured(behind, by) >= wanted) {
-      shared.bin = first + i;
-      shared.above = before;
-      shared.inside = own[i];
-    }
-    before = behind;
-  }
-  __syncthreads();  // the bin is known to all
-  return all;
-}
-
-__device__ void clear_bins(Shared& shared) {
-  for (int i = static_cast<int>(threadIdx.x); i < kSampleBins; i += kThreads) {
-    shared.bins.counts[i] = 0;
-    shared.bins.masses[i] = 0;
-  }
-}
-
-__device__ void count_key(const Keys& keys, const Range& range, std::uint64_t key, Shared& shared) {
-  const int bin = range.bin(key);
-  atomicAdd(shared.bins.counts + bin, 1U);
-  const std::uint64_t mass = keys.mass(key);
-  if (mass > 0) atomicAdd(shared.bins.masses + bin, static_cast<unsigned long long>(mass));
-}
-
-// Bins of a range, from all keys of the row.
-__device__ void fill_bins(const Keys& keys, const Range& range, Shared& shared) {
-  clear_bins(shared);
-  __syncthreads();  // all are cleared
-  keys.for_each([&](int id, float logit) {
-    const std::uint64_t key = draw::key_of(logit, id);
-    if (range.holds(key)) count_key(keys, range, key, shared);
-  });
-  __syncthreads();  // bins are complete
-}
-
-// Keys of a range, which must be few, into the list; in any order.
-__device__ void fill_list(const Keys& keys, const Range& range, Shared& shared) {
-  if (threadIdx.x == 0) shared.listed = 0;
-  __syncthreads();  // the list is empty
-  keys.for_each([&](int id, float logit) {
-    const std::uint64_t key = draw::key_of(logit, id);
-    if (range.holds(key)) shared.list[atomicAdd(&shared.listed, 1U)] = key;
-  });
-  __syncthreads();  // the list is complete
-}
-
-// Narrows `range`, whose bins are in shared.bins, until one key is left at which sums from above
-// reach `wanted`.
-__device__ Cut find_cut(const Keys& keys, Range range, Measure by, std::uint64_t wanted,
-                        Shared& shared) {
-  Sums above = {};
-  bool listed = false;
+// Narrows `range` until one key is left at which sums from above reach `wanted`. `listed`: the list
+// has all keys of the range; else they are read from the row.
+__device__ Cut find_cut(const Keys& keys, Range range, bool listed, Sums above, Measure by,
+                        std::uint64_t wanted, Shared& shared) {
   while (true) {
-    find_bin(shared, above, by, wanted);
-    above = shared.above;
-    const Sums inside = shared.inside;
-    const bool single = range.shift() == 0 || inside.count == 1;
-    range = range.part(shared.bin);
-    if (single) return {.key = range.low, .sums = above + inside};
+    clear_bins(shared.bins);
+    __syncthreads();  // all are cleared
+    const auto count = [&](std::uint64_t key) {
+      add_to(shared.bins, range.bin(key), keys.mass(key));
+    };
     if (listed) {
-      clear_bins(shared);
-      __syncthreads();  // all are cleared
-    } else if (inside.count <= kListMax) {
-      fill_list(keys, range, shared);
-      listed = true;
-      clear_bins(shared);
-      __syncthreads();  // all are cleared
+      for_listed(shared, [&](std::uint64_t key) {
+        if (range.holds(key)) count(key);
+      });
     } else {
-      fill_bins(keys, range, shared);
-      continue;
-    }
-    for (std::uint32_t i = threadIdx.x; i < shared.listed; i += kThreads) {
-      if (range.holds(shared.list[i])) count_key(keys, range, shared.list[i], shared);
+      keys.for_each(range, count);
     }
     __syncthreads();  // bins are complete
+    const FoundBin found = ScannedBins(shared.bins, above, shared.sums).find(by, wanted);
+    above = found.above;
+    const bool single = range.shift() == 0 || found.inside.count == 1;
+    range = range.part(found.number);
+    if (single) return {.key = range.low, .sums = above + found.inside};
+    if (!listed && found.inside.count <= kSampleListMax) {
+      clear_list(shared);
+      keys.for_each(range, [&](std::uint64_t key) { append(shared, key); });
+      __syncthreads();  // the list is complete
+      listed = true;
+    }
   }
 }
 
-__device__ void load_bins(const SampleBins& bins, Shared& shared) {
-  for (int i = static_cast<int>(threadIdx.x); i < kSampleBins; i += kThreads) {
-    shared.bins.counts[i] = bins.counts[i];
-    shared.bins.masses[i] = bins.masses[i];
-  }
-  __syncthreads();  // bins are complete
-}
-
-// The lowest key that top_k and top_p leave.
-__device__ std::uint64_t last_key(const Args& a, const SampleRow& row, const Keys& keys,
-                                  const Range& range, Shared& shared) {
-  const SampleBins& bins = a.space.bins[blockIdx.x];
-  load_bins(bins, shared);
-  Sums all = find_bin(shared, {}, Measure::count, 1);
+// The lowest key that top_k and top_p leave, of all keys or of those in the list.
+__device__ std::uint64_t last_key(const SampleRow& row, const Keys& keys, const Range& range,
+                                  bool listed, Sums above, Sums all, Shared& shared) {
   std::uint64_t key = range.low;
   const auto top_k = static_cast<std::uint64_t>(max(row.top_k, 0));
-  if (top_k > 0 && top_k < all.count) {
-    const Cut cut = find_cut(keys, range, Measure::count, top_k, shared);
+  if (top_k > 0 && top_k <= all.count) {
+    const Cut cut = find_cut(keys, range, listed, above, Measure::count, top_k, shared);
     key = cut.key;
     all = cut.sums;
-    if (row.top_p < 1.0F) load_bins(bins, shared);
   }
   if (!(row.top_p < 1.0F)) return key;
   const std::uint64_t wanted = draw::mass_wanted(row.top_p, all.mass);
-  const Cut cut = find_cut(keys, range, Measure::mass, wanted, shared);
-  return max(key, cut.key);
+  return max(key, find_cut(keys, range, listed, above, Measure::mass, wanted, shared).key);
+}
+
+// The winner among the keys of the list that stay.
+__device__ SampleBest among_listed(const SampleRow& row, const Keys& keys, const SampleList& list,
+                                   Shared& shared) {
+  clear_list(shared);
+  if (threadIdx.x == 0) shared.listed = list.count;
+  Range range{.low = ~0ULL, .high = 0};
+  for (std::uint32_t i = threadIdx.x; i < list.count; i += kThreads) {
+    const std::uint64_t key = list.keys[i];
+    shared.list[i] = key;
+    range = {.low = min(range.low, key), .high = max(range.high, key)};
+  }
+  range = block_joined(range, Range{.low = ~0ULL, .high = 0}, [](const Range& x, const Range& y) {
+    return Range{.low = min(x.low, y.low), .high = max(x.high, y.high)};
+  });
+  __syncthreads();  // the list is complete
+  const Sums above = {.count = list.above_count, .mass = list.above_mass};
+  const Sums all = {.count = list.above_count + list.count, .mass = list.all_mass};
+  const std::uint64_t last = last_key(row, keys, range, true, above, all, shared);
+  SampleBest best{.score = 0, .id = -1};
+  for_listed(shared, [&](std::uint64_t key) {
+    const float logit = draw::logit_of(key);
+    if (key < last || !keys.draw.likely(logit)) return;
+    best = better(best, keys.draw.score(logit, draw::id_of(key)));
+  });
+  return best;
 }
 
 // The winner of the draw among the ids that all filters leave.
 __device__ int filtered(const Args& a, const SampleRow& row, const SamplePart& part,
                         Shared& shared) {
   const Keys keys{.source = source_of(a, row, blockIdx.x),
-                  .highest = part.highest,
-                  .per_temperature = draw::per_temperature(row),
+                  .draw = Draw(row, part.highest),
                   .weighs = row.top_p < 1.0F};
-  const Range range = range_of(part.lowest, part.highest);
-  const std::uint64_t last = cuts(row) ? last_key(a, row, keys, range, shared) : range.low;
-  Best best = {.score = 0, .id = -1};
-  keys.for_each([&](int id, float logit) {
-    if (draw::key_of(logit, id) < last) return;
-    if (row.min_p > 0 && logit != part.highest &&
-        !(draw::weight(logit, part.highest, keys.per_temperature) >= row.min_p)) {
-      return;
+  const SampleList& list = a.space.lists[blockIdx.x];
+  SampleBest best{.score = 0, .id = -1};
+  if (list.count <= kSampleListMax) {
+    if (list.count > 0) best = among_listed(row, keys, list, shared);
+    for (int i = static_cast<int>(threadIdx.x); i < a.chunks; i += kThreads) {
+      best = better(best, a.drawn(blockIdx.x)[i]);
     }
-    const draw::Words words = draw::random_words(row.seed, row.position, id / 4);
-    best = better(best, {draw::score(logit, keys.per_temperature, words.word[id % 4]), id});
-  });
-  SamplePart joint = nothing();
-  joint.score = best.score;
-  joint.id = best.id;
-  return block_joined(joint).id;
+  } else {  // ties without end
+    const Range range = range_of(part.lowest, part.highest);
+    Sums own = {};
+    keys.for_each(range,
+                  [&](std::uint64_t key) { own = own + Sums{.count = 1, .mass = keys.mass(key)}; });
+    Sums all;
+    block_scan(own, shared.sums, all);
+    const std::uint64_t last = last_key(row, keys, range, false, {}, all, shared);
+    keys.for_each({.low = last, .high = range.high}, [&](std::uint64_t key) {
+      const float logit = draw::logit_of(key);
+      if (keys.draw.likely(logit)) best = better(best, keys.draw.score(logit, draw::id_of(key)));
+    });
+  }
+  return block_joined(best).id;
 }
 
 // A lower bound of the count-th largest logit: the count-th largest of the pieces' own largest.
@@ -248,45 +204,50 @@ __device__ float floor_of(const Args& a, int count, Shared& shared) {
     if (larger == count - 1) shared.list[0] = own;
   }
   __syncthreads();  // one of them was the one
-  const float floor = draw::logit_of(shared.list[0]);
-  __syncthreads();  // the list is free again
-  return fmaxf(floor, -FLT_MAX);
+  return fmaxf(draw::logit_of(shared.list[0]), -FLT_MAX);
 }
 
 // Of a row whose logits are all finite.
 __device__ void report_logprobs(const Args& a, const SampleRow& row, const SamplePart& part,
                                 int chosen, SampledRow& out, Shared& shared) {
+  const float top = part.raw_highest;
   const Keys keys{.source = {.logits = a.raw(blockIdx.x), .count = a.ids_of(row)},
-                  .highest = part.raw_highest,
-                  .per_temperature = 1.0,
+                  .draw = Draw(row, top),
                   .weighs = false};
-  Sums sums = {};
-  keys.for_each([&](int /*id*/, float logit) {
-    sums.mass += draw::mass(draw::weight(logit, part.raw_highest, 1.0));
+  const int count = min(min(row.logprobs, kLogprobsMax), keys.source.count);
+  const float floor = count > 0 ? floor_of(a, count, shared) : FLT_MAX;
+  clear_list(shared);
+  Sums own = {};
+  keys.source.for_each(0, keys.source.count, [&](int id, float logit) {
+    own.mass += draw::mass(draw::weight(logit, top, 1.0));
+    if (logit >= floor) append(shared, draw::key_of(logit, id));
   });
   Sums all;
-  block_scan(sums, shared, all);
+  block_scan(own, shared.sums, all);
   const float log_sum = draw::log_sum(all.mass);
   const auto logprob = [&](int id) {
-    return draw::add(draw::add(keys.source.logits[id], -part.raw_highest), -log_sum);
+    return draw::add(draw::add(keys.source.logits[id], -top), -log_sum);
   };
-  const int count = min(min(row.logprobs, kLogprobsMax), keys.source.count);
   if (threadIdx.x == 0) {
     out.logprob = logprob(chosen);
     out.top_count = count;
   }
   if (count == 0) return;
-  const Range range = range_of(floor_of(a, count, shared), part.raw_highest);
-  fill_bins(keys, range, shared);
-  const Cut cut = find_cut(keys, range, Measure::count, static_cast<std::uint64_t>(count), shared);
-  fill_list(keys, {.low = cut.key, .high = range.high}, shared);
+  const bool listed = shared.listed <= kSampleListMax;
+  const Range range = range_of(floor, top);
+  const Cut cut =
+      find_cut(keys, range, listed, {}, Measure::count, static_cast<std::uint64_t>(count), shared);
+  clear_list(shared);
+  keys.for_each({.low = cut.key, .high = range.high},
+                [&](std::uint64_t key) { append(shared, key); });
+  __syncthreads();  // the list is complete
   const auto thread = static_cast<int>(threadIdx.x);
   if (thread >= count) return;
-  const std::uint64_t own = shared.list[thread];
+  const std::uint64_t mine = shared.list[thread];
   int place = 0;
-  for (int i = 0; i < count; ++i) place += shared.list[i] > own ? 1 : 0;
-  out.top_ids[place] = draw::id_of(own);
-  out.top_logprobs[place] = logprob(draw::id_of(own));
+  for (int i = 0; i < count; ++i) place += shared.list[i] > mine ? 1 : 0;
+  out.top_ids[place] = draw::id_of(mine);
+  out.top_logprobs[place] = logprob(draw::id_of(mine));
 }
 
 __global__ void __launch_bounds__(kThreads) choose_kernel(Args a) {
@@ -294,7 +255,7 @@ __global__ void __launch_bounds__(kThreads) choose_kernel(Args a) {
   const SampleRow row = a.rows[blockIdx.x];
   SampledRow& out = a.out[blockIdx.x];
   const SamplePart part = whole_row(a, blockIdx.x);
-  int id = part.id;
+  int id = part.best.id;
   if (draw::filters(row) && draw::is_finite(part.highest)) id = filtered(a, row, part, shared);
   const bool reports = row.logprobs >= 0 && part.finite == 1;
   if (threadIdx.x == 0) {

@@ -12,26 +12,42 @@ constexpr std::int64_t sample_chunks(std::int64_t vocab) {
   return (vocab + kSampleChunk - 1) / kSampleChunk;
 }
 
+struct SampleBest {
+  double score;
+  std::int32_t id;  // -1: none
+};
+
 // What a piece of a row comes to.
 struct SamplePart {
-  double score;       // the best of the piece, and whose it is
-  std::int32_t id;    // -1: the piece has no ids
+  SampleBest best;
   float highest;      // of the adjusted logits
   float lowest;       // of those that are not -infinity; +infinity: all are
   float raw_highest;  // of the logits as they came
   std::int32_t finite;
 };
 
-// How the keys of a row are spread over its range, and their masses.
+// How the keys of a row are spread over its range, and their masses; the largest come first.
 constexpr int kSampleBins = 2048;
 struct SampleBins {
   unsigned long long masses[kSampleBins];
   std::uint32_t counts[kSampleBins];
 };
 
+// Keys among which the last decision falls; nothing is missing if there are at most so many.
+constexpr std::uint32_t kSampleListMax = 2048;
+struct SampleList {
+  unsigned long long above_count;  // of the keys that surely stay
+  unsigned long long above_mass;
+  unsigned long long all_mass;  // of the row
+  std::uint32_t count;
+  std::uint64_t keys[kSampleListMax];  // in no order
+};
+
 struct SampleWorkspace {
   SamplePart* parts = nullptr;  // [rows, chunks]
+  SampleBest* drawn = nullptr;  // [rows, chunks]; of the keys that surely stay
   SampleBins* bins = nullptr;   // [rows]
+  SampleList* lists = nullptr;  // [rows]
   float* adjusted = nullptr;    // [rows, vocab]; of rows with filters, where bias or penalties act
 };
 

@@ -24,8 +24,8 @@
 //   logits   [rows, vocab]  f32   columns contiguous; only read
 //   rows     [rows]               in device memory, like everything here
 //   out      [rows]
-//   history  pages of ids (step_ids.h): the tokens at positions 0 .. row.position of row.sequence;
-//            the id chosen is written to cell row.next_cell, all pages counted through
+//   history  pages of ids (step_ids.h), 16-byte aligned: the tokens at 0 .. row.position of
+//            row.sequence. The chosen id is written to cell row.next_cell, counted over all pages
 //   biases   of all rows; a row's are bias_first .. bias_first + bias_count - 1, an id at most once
 //            among them; ids outside the vocabulary do nothing. Not NaN, not +infinity
 //
@@ -93,6 +93,8 @@ struct Sample {
   const SampleRow* rows = nullptr;
   PagedIds history;
   const LogitBias* biases = nullptr;
+  // What the host knows without asking the device: false if no row has top_k, top_p or min_p.
+  bool may_filter = true;
 };
 
 inline void check(const Sample& a) {

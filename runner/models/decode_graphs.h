@@ -21,10 +21,11 @@ struct DecodeShape {
   std::int64_t sequences = 0;
   std::int64_t table_width = 0;
   bool samples = false;  // tokens are wanted, not logits
+  bool filters = false;  // of some sequence's likely tokens only a part may be drawn
 
   bool operator<(const DecodeShape& other) const {
-    return std::tie(pool, sequences, table_width, samples) <
-           std::tie(other.pool, other.sequences, other.table_width, other.samples);
+    return std::tie(pool, sequences, table_width, samples, filters) <
+           std::tie(other.pool, other.sequences, other.table_width, other.samples, other.filters);
   }
 };
 

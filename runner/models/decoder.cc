@@ -368,7 +368,8 @@ Status Decoder::run(const DecoderPool& pool, std::span<const SequenceStep> batch
                        {.pool = pool.number(),
                         .sequences = inputs_.tokens(),
                         .table_width = inputs_.table().size(1),
-                        .samples = end == StepEnd::tokens},
+                        .samples = end == StepEnd::tokens,
+                        .filters = inputs_.may_filter()},
                        enqueue);
   }
   enqueue();
@@ -464,7 +465,8 @@ void Decoder::run_sample(const DecoderPool& pool) {
                 .logits = logits_.view({inputs_.wanted(), config().vocab_size}),
                 .rows = inputs_.sample_rows(),
                 .history = {.pages = pool.ids(), .table = inputs_.table()},
-                .biases = inputs_.biases()});
+                .biases = inputs_.biases(),
+                .may_filter = inputs_.may_filter()});
 }
 
 }  // namespace

@@ -54,6 +54,7 @@ class StepInputs {
   kernels::ConstTensorView wanted_rows() const { return words(wanted_first_, wanted_); }
   const kernels::SampleRow* sample_rows() const;
   const kernels::LogitBias* biases() const;
+  bool may_filter() const { return may_filter_; }  // Sample::may_filter
 
  private:
   class Writer;
@@ -72,6 +73,7 @@ class StepInputs {
   std::int64_t table_width_ = 0;
   std::int64_t tokens_ = 0;
   std::int64_t wanted_ = 0;
+  bool may_filter_ = false;
   // Offsets in words.
   std::int64_t given_ = 0;
   std::int64_t wanted_first_ = 0;
