@@ -29,6 +29,7 @@
 #include "kernels/ops/sample.h"
 #include "kernels/ops/silu_mul.h"
 #include "kernels/ops/step_ids.h"
+#include "kernels/ops/timestamp.h"
 
 namespace glm::kernels {
 
@@ -112,6 +113,7 @@ class Ops {
   virtual void silu_mul(const SiluMul& args) = 0;
   virtual void step_ids(const StepIds& args) = 0;
   virtual void store_rows(const StoreRows& args) = 0;
+  virtual void timestamp(const Timestamp& args) = 0;
 };
 
 // The reference: f32 activations, plain loops. `threads` 0 means one per core.

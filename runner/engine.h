@@ -42,6 +42,9 @@ struct EngineLimits {
   bool prefix_cache = true;                  // needs a unit of whole pages
 };
 
+// What suits the backend. `context_max` 0: the model's, and never more.
+EngineLimits engine_limits(const Model& model, bool gpu, std::int64_t context_max);
+
 class Engine {
  public:
   // `pool` is the model's; nobody else takes pages from it.

@@ -108,16 +108,6 @@ Result<LoadFrame> receive_load(int fd) {
   return std::move(*request);
 }
 
-// A step costs a GPU hardly more for many sequences than for one, it works while the host plans the
-// next, and its results are not the same bits in any company: prompts are cut where it suits.
-EngineLimits limits_on_gpu(const Model& model) {
-  const BatchLimits batch = model.batch_limits();
-  return {.running_max = static_cast<std::size_t>(batch.sequences_max),
-          .prompt_unit_tokens = kPageTokens,
-          .prompt_piece_tokens = batch.tokens_max,
-          .steps_ahead = 1};
-}
-
 // Many times what the slowest step takes: the CPU works minutes on a chunk of a large model.
 constexpr std::chrono::seconds kStepMaxOnGpu{30};
 constexpr std::chrono::seconds kStepMaxOnCpu{600};
@@ -138,11 +128,7 @@ Result<Loaded> start(const LoadFrame& request, Voice& voice) {
   Model& model = *loaded.model;
   EngineLimits& limits = loaded.limits;
   const bool gpu = device.name != "cpu";
-  if (gpu) limits = limits_on_gpu(model);
-  limits.context_max = model.facts().context_max;
-  if (request.context_max > 0) {
-    limits.context_max = std::min(limits.context_max, request.context_max);
-  }
+  limits = engine_limits(model, gpu, request.context_max);
   const std::int64_t pages =
       GLM_TRY(pool_pages({.context_max = limits.context_max,
                           .running_max = static_cast<std::int64_t>(limits.running_max),

@@ -1,3 +1,4 @@
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
@@ -65,6 +66,12 @@ class CpuOps final : public Ops {
   void sample(const Sample& args) override { cpu::sample(pool_, args); }
   void silu_mul(const SiluMul& args) override { cpu::silu_mul(pool_, args); }
   void step_ids(const StepIds& args) override { cpu::step_ids(pool_, args); }
+  void timestamp(const Timestamp& args) override {
+    check(args);
+    *args.out = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                               std::chrono::steady_clock::now().time_since_epoch())
+                                               .count());
+  }
   void store_rows(const StoreRows& args) override { cpu::store_rows(pool_, args); }
 
  private:

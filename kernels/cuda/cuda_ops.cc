@@ -171,6 +171,10 @@ class Device final : public Ops {
     check(args);
     remember("store_rows", launch_store_rows(args, stream_.get()));
   }
+  void timestamp(const Timestamp& args) override {
+    check(args);
+    remember("timestamp", launch_timestamp(args, stream_.get()));
+  }
 
  private:
   void remember(std::string_view op, cudaError_t code) {

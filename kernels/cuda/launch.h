@@ -21,6 +21,7 @@
 #include "kernels/ops/sample.h"
 #include "kernels/ops/silu_mul.h"
 #include "kernels/ops/step_ids.h"
+#include "kernels/ops/timestamp.h"
 
 namespace glm::kernels::cuda {
 
@@ -35,6 +36,7 @@ cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream);
 cudaError_t launch_sample(const Sample& a, const SampleWorkspace& space, cudaStream_t stream);
 cudaError_t launch_silu_mul(const SiluMul& a, cudaStream_t stream);
 cudaError_t launch_step_ids(const StepIds& a, cudaStream_t stream);
+cudaError_t launch_timestamp(const Timestamp& a, cudaStream_t stream);
 
 // numbers[i] = i * 2654435761 + salt, modulo 2^32.
 struct SelfTestNumbers {

@@ -75,6 +75,7 @@ class Decoder final : public Model {
   Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override;
   Status submit(std::span<const SequenceStep> batch) override;
   Result<std::span<const Sampled>> collect() override { return in_flight_.collect(*ops_); }
+  StepTimes collected_times() const override { return in_flight_.collected_times(); }
 
  private:
   const ModelConfig& config() const { return facts_.config; }
@@ -114,7 +115,6 @@ class Decoder final : public Model {
   DeviceArray delta_;     // what the last block adds to it
   DeviceArray wanted_x_;  // the rows of x_ that logits follow
   DeviceArray logits_;
-  kernels::Buffer sampled_;
   MlpScratch mlp_scratch_;
 };
 
@@ -185,8 +185,6 @@ Status Decoder::allocate_activations() {
   wanted_x_ = GLM_TRY(room(kBatch.sequences_max * hidden));
   logits_ =
       GLM_TRY(DeviceArray::allocate(*ops_, Dtype::f32, kBatch.sequences_max * config().vocab_size));
-  sampled_ = GLM_TRY(ops_->allocate(static_cast<std::uint64_t>(kBatch.sequences_max) *
-                                    sizeof(kernels::SampledRow)));
   mlp_scratch_ = GLM_TRY(MlpScratch::allocate(*ops_, config(), kBatch.tokens_max));
   GLM_TRY(ops_->reserve({.tokens = kBatch.tokens_max,
                          .chosen = config().moe.experts_per_token,
@@ -338,8 +336,7 @@ Status Decoder::submit(std::span<const SequenceStep> batch) {
   const auto wanted = std::count_if(batch.begin(), batch.end(), [](const SequenceStep& step) {
     return wants_end(step, StepEnd::tokens);
   });
-  GLM_TRY(
-      in_flight_.launch(*ops_, static_cast<const kernels::SampledRow*>(sampled_.data()), wanted));
+  GLM_TRY(in_flight_.launch(*ops_, wanted));
   for (const SequenceStep& step : batch) step.cache->append(step.count());
   return Ok{};
 }
@@ -357,11 +354,13 @@ Status Decoder::run(const DecoderPool& pool, std::span<const SequenceStep> batch
     padding.sequences = std::min(recorded_sequences(sequences), kBatch.sequences_max) - sequences;
   }
   inputs_.upload(*ops_, in_flight_.inputs(), batch, end, padding);
+  const StepResults results = in_flight_.results();
   const auto enqueue = [&] {
+    ops_->timestamp({.out = &results.times->began_ns});
     run_layers(pool);
-    if (inputs_.wanted() == 0) return;
-    run_head();
-    if (end == StepEnd::tokens) run_sample(pool);
+    if (inputs_.wanted() > 0) run_head();
+    if (inputs_.wanted() > 0 && end == StepEnd::tokens) run_sample(pool);
+    ops_->timestamp({.out = &results.times->ended_ns});
   };
   if (repeats) {
     return graphs_.run(*ops_,
@@ -461,7 +460,7 @@ void Decoder::run_head() {
 
 // A token from each row of logits, told to the host and to the pages.
 void Decoder::run_sample(const DecoderPool& pool) {
-  ops_->sample({.out = static_cast<kernels::SampledRow*>(sampled_.data()),
+  ops_->sample({.out = in_flight_.results().sampled,
                 .logits = logits_.view({inputs_.wanted(), config().vocab_size}),
                 .rows = inputs_.sample_rows(),
                 .history = {.pages = pool.ids(), .table = inputs_.table()},

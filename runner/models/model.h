@@ -43,6 +43,12 @@ struct SequenceStep {
 // A token, whether its logits were finite, and logprobs where they were asked for.
 using Sampled = kernels::SampledRow;
 
+// When the device began a step and when it had ended it: nanoseconds of its clock.
+struct StepTimes {
+  std::uint64_t began_ns = 0;
+  std::uint64_t ended_ns = 0;
+};
+
 // Submitted and not collected.
 inline constexpr std::size_t kStepsInFlightMax = 2;
 
@@ -88,6 +94,7 @@ class Model {
   // that has sampling options, in the order of the batch; valid until the next collect().
   // Errc::device.
   virtual Result<std::span<const Sampled>> collect() = 0;
+  virtual StepTimes collected_times() const { return {}; }  // of that step, where it is known
 };
 
 // Appends `tokens`, however many, to one sequence, in stretches as long as a batch may be. `logits`

@@ -15,6 +15,12 @@
 
 namespace glm::runner {
 
+// What a step leaves on the device for the host.
+struct StepResults {
+  StepTimes* times = nullptr;
+  kernels::SampledRow* sampled = nullptr;
+};
+
 class StepsInFlight {
  public:
   static Result<StepsInFlight> allocate(kernels::Ops& ops, std::uint64_t inputs_bytes,
@@ -26,21 +32,28 @@ class StepsInFlight {
   // Where the inputs of the next step go; not while full.
   std::span<std::byte> inputs();
 
-  // The operations of the next step have been asked for: fetches its tokens when they are done.
+  // Where every step writes, always the same: the next one runs after it was fetched.
+  StepResults results() const;
+
+  // The operations of the next step have been asked for: fetches its results when they are done.
   // After a failure the step does not count.
-  Status launch(kernels::Ops& ops, const kernels::SampledRow* sampled, std::int64_t rows);
+  Status launch(kernels::Ops& ops, std::int64_t rows);
 
   // The tokens of the oldest step, which must be there; valid until the next collect().
   Result<std::span<const kernels::SampledRow>> collect(kernels::Ops& ops);
+  const StepTimes& collected_times() const { return collected_times_; }
 
  private:
   struct Slot {
     kernels::Buffer inputs;
-    kernels::Buffer sampled;
+    kernels::Buffer results;
     std::unique_ptr<kernels::Event> done;
     std::int64_t rows = 0;
   };
   Slot& slot(std::uint64_t step) { return slots_[step % slots_.size()]; }
+
+  kernels::Buffer on_device_;  // times, then sampled rows
+  StepTimes collected_times_;
 
   // One more than may be under way: what was collected last stays readable.
   std::array<Slot, kStepsInFlightMax + 1> slots_;

@@ -57,6 +57,7 @@ class ForwardingOps : public kernels::Ops {
   void store_rows(const kernels::StoreRows& args) override { inner_->store_rows(args); }
   void sample(const kernels::Sample& args) override { inner_->sample(args); }
   void step_ids(const kernels::StepIds& args) override { inner_->step_ids(args); }
+  void timestamp(const kernels::Timestamp& args) override { inner_->timestamp(args); }
   void silu_mul(const kernels::SiluMul& args) override { inner_->silu_mul(args); }
   void router_topk(const kernels::RouterTopK& args) override { inner_->router_topk(args); }
 

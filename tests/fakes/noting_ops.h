@@ -56,6 +56,7 @@ class NotingOps : public kernels::Ops {
   void sample(const kernels::Sample& /*args*/) override {}
   void silu_mul(const kernels::SiluMul& /*args*/) override {}
   void step_ids(const kernels::StepIds& /*args*/) override {}
+  void timestamp(const kernels::Timestamp& /*args*/) override {}
   void store_rows(const kernels::StoreRows& /*args*/) override {}
 
  private:
