@@ -11,5 +11,6 @@ namespace glm::api {
 
 Result<Reply> openai_chat(Services& services, const Json& body, const Client& client);
 Result<Reply> openai_models(Services& services, const Json& body, const Client& client);
+Result<Reply> openai_model(Services& services, const Json& body, const Client& client);
 
 }  // namespace glm::api
