@@ -58,9 +58,13 @@ bool Generation::parses_calls() const {
 Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
                                                       GenerationRequest request) {
   runner::GenerateRequest ids;
-  runner::EncodeOptions encode;
-  encode.specials = request.specials;
-  ids.prompt = model.text.tokenizer().encode(request.prompt, encode);
+  if (request.prompt_ids.empty()) {
+    runner::EncodeOptions encode;
+    encode.specials = request.specials;
+    ids.prompt = model.text.tokenizer().encode(request.prompt, encode);
+  } else {
+    ids.prompt = std::move(request.prompt_ids);
+  }
   const auto prompt_tokens = static_cast<std::int64_t>(ids.prompt.size());
   const std::int64_t context_max = model.link->ready().context_max;
   if (prompt_tokens >= context_max) {
@@ -70,7 +74,7 @@ Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
                       prompt_tokens, model.manifest.name, context_max);
   }
   ids.tokens_max = request.tokens_max.value_or(context_max - prompt_tokens);
-  ids.stop_ids = model.text.facts().eos_ids;
+  if (!request.ignore_eos) ids.stop_ids = model.text.facts().eos_ids;
   ids.sampling = request.sampling;
   ids.sampling.vocab_limit = model.text.tokenizer().size();
   const std::string prompt = request.prompt;
@@ -109,7 +113,9 @@ Result<std::optional<Delta>> Generation::next(const std::function<bool()>& gone)
       done_ = true;
       delta.append(finish(*event));
     }
-    if (!delta.empty()) return std::optional<Delta>(std::move(delta));
+    if (!delta.empty() || (request_.every_step && delta.tokens > 0)) {
+      return std::optional<Delta>(std::move(delta));
+    }
     if (gone && gone()) return make_error(Errc::cancelled, "the client closed its connection");
   }
   return std::optional<Delta>();

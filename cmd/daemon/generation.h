@@ -29,12 +29,15 @@ namespace glm::daemon {
 
 struct GenerationRequest {
   std::string prompt;  // rendered
+  std::vector<std::int32_t> prompt_ids;  // in its place where not empty
   runner::EncodeOptions::Specials specials = runner::EncodeOptions::Specials::omit;
   bool plain_text = false;  // no thinking, no tools: every byte is content
   nlohmann::ordered_json tools;
   runner::CallLayout call_layout = runner::CallLayout::none;
   std::vector<std::string> stops;
   std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
+  bool ignore_eos = false;  // the model's ends of text are tokens like any other
+  bool every_step = false;  // also pieces without text: a special token, half a character
   runner::SamplingOptions sampling;
 };
 
@@ -82,9 +85,12 @@ class Generation {
   // Cancels what is not finished.
   ~Generation();
 
-  // The next piece that is not empty; nullopt at the end, then stats() holds. `gone` is asked now
+  // The next piece that is not empty (but see every_step); nullopt at the end. `gone` is asked now
   // and then: true cancels with Errc::cancelled.
   Result<std::optional<Delta>> next(const std::function<bool()>& gone);
+
+  // True as soon as the last piece is out; then stats() holds.
+  bool finished() const { return done_; }
 
   const GenerationStats& stats() const { return stats_; }
 
