@@ -122,10 +122,11 @@ void Stream::write(StreamWriter& writer) const {
   Json json = heading(*answers.front(), clock);
   for (std::size_t index = 0; index < answers.size(); ++index) {
     const daemon::Generation& generation = *answers[index]->generation;
+    json["choices"] = Json::array({choice(index, "", nullptr)});
     const auto piece = [&](const std::string& text) {
-      const bool last = generation.finished();
-      json["choices"] = Json::array(
-          {choice(index, text, last ? Json(generation.stats().done_reason) : Json(nullptr))});
+      Json& one = json["choices"].front();  // of an event per token only this is new
+      one["text"] = text;
+      if (generation.finished()) one["finish_reason"] = generation.stats().done_reason;
       return event(json);
     };
     bool ended = false;

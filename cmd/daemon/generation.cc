@@ -8,7 +8,8 @@
 namespace glm::daemon {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{100};
+// How often a client is looked after. Hundreds of streams may wait at a time.
+constexpr std::chrono::milliseconds kPatience{250};
 
 // Control tokens a parser needs to see, whether or not the file marks them special.
 constexpr std::array<std::string_view, 8> kTags = {"<think>",      "</think>",    "<tool_call>",
@@ -91,13 +92,11 @@ Generation::~Generation() {
 
 Result<std::optional<Delta>> Generation::next(const std::function<bool()>& gone) {
   while (!done_) {
-    const std::optional<runner::RequestEvent> event = stream_->wait(kPatience);
-    if (!event) {
-      if (gone && gone()) {
-        return make_error(Errc::cancelled, "the client closed its connection");
-      }
-      continue;
+    if (time_to_ask() && gone && gone()) {
+      return make_error(Errc::cancelled, "the client closed its connection");
     }
+    const std::optional<runner::RequestEvent> event = stream_->wait(kPatience);
+    if (!event) continue;
     Delta delta = take(event->tokens);
     if (event->finish == runner::FinishReason::failed) {
       done_ = true;
@@ -116,9 +115,16 @@ Result<std::optional<Delta>> Generation::next(const std::function<bool()>& gone)
     if (!delta.empty() || (request_.every_step && delta.tokens > 0)) {
       return std::optional<Delta>(std::move(delta));
     }
-    if (gone && gone()) return make_error(Errc::cancelled, "the client closed its connection");
   }
   return std::optional<Delta>();
+}
+
+// Whether or not tokens come: an answer that is only collected is written to nobody meanwhile.
+bool Generation::time_to_ask() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - asked_ < kPatience) return false;
+  asked_ = now;
+  return true;
 }
 
 Delta Generation::take(const std::vector<std::int32_t>& tokens) {

@@ -97,6 +97,7 @@ class Generation {
  private:
   Generation(LoadedModel& model, GenerationRequest request, std::string_view prompt);
 
+  bool time_to_ask();
   Delta take(const std::vector<std::int32_t>& tokens);
   void accept_text(std::string text, Delta& delta);
   void accept_pieces(runner::ReasoningParser::Pieces pieces, Delta& delta);
@@ -115,6 +116,7 @@ class Generation {
   bool said_something_ = false;
   bool done_ = false;
   std::chrono::steady_clock::time_point started_;
+  std::chrono::steady_clock::time_point asked_;  // after the client
   std::chrono::steady_clock::time_point first_token_;
   GenerationStats stats_;
 };

@@ -26,21 +26,9 @@ class TokenStream {
 
   // False when the reader is too far behind; the caller then cancels the request.
   bool push(runner::RequestEvent event) {
-    MutexLock lock(mutex_);
-    if (closed_) return true;
-    const bool last = event.finish != runner::FinishReason::none;
-    const bool overflow = events_.size() >= kEventsMax;
-    if (overflow) {
-      event = {};
-      event.id = id_;
-      event.finish = runner::FinishReason::failed;
-      event.code = Errc::cancelled;
-      event.message = "the client read too slowly";
-    }
-    closed_ = last || overflow;
-    events_.push_back(std::move(event));
-    changed_.notify_one();
-    return !overflow;
+    const bool in_time = put(std::move(event));
+    changed_.notify_one();  // without the lock, which the reader wants as soon as it wakes
+    return in_time;
   }
 
   // The next event, or nullopt when the time is over.
@@ -56,6 +44,23 @@ class TokenStream {
   }
 
  private:
+  bool put(runner::RequestEvent event) {
+    MutexLock lock(mutex_);
+    if (closed_) return true;
+    const bool last = event.finish != runner::FinishReason::none;
+    const bool overflow = events_.size() >= kEventsMax;
+    if (overflow) {
+      event = {};
+      event.id = id_;
+      event.finish = runner::FinishReason::failed;
+      event.code = Errc::cancelled;
+      event.message = "the client read too slowly";
+    }
+    closed_ = last || overflow;
+    events_.push_back(std::move(event));
+    return !overflow;
+  }
+
   const std::uint64_t id_;
   Mutex mutex_;
   std::condition_variable changed_;
