@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/descriptor_limit.h"
 #include "base/fd.h"
 #include "base/paths.h"
 #include "base/units.h"
@@ -89,14 +89,6 @@ Result<KeepAlive> default_keep_alive() {
   const std::string text = env_or_empty("GLM_KEEP_ALIVE");
   if (text.empty()) return KeepAlive(std::chrono::minutes(5));
   return parse_duration(text).with("GLM_KEEP_ALIVE");
-}
-
-// A stream needs descriptors for its client and for noticing that the client left.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // fewer streams otherwise
 }
 
 // What crashed pulls have left and nobody has come back for.
