@@ -35,6 +35,27 @@ constexpr std::array<OptionField, 11> kOptionFields = {{
     {"num_ctx", "num_ctx"},
 }};
 
+}  // namespace
+
+Result<Json> openai_options(const Json& body) {
+  Json options = Json::object();
+  for (const OptionField& option : kOptionFields) {
+    if (GLM_TRY(number(body, option.field))) {
+      options[std::string(option.parameter)] = *find(body, option.field);
+    }
+  }
+  if (const Json* stop = find(body, "stop")) options["stop"] = *stop;
+  return options;
+}
+
+Result<bool> openai_wants_usage(const Json& body) {
+  const Json* options = find(body, "stream_options");
+  if (options == nullptr || !options->is_object()) return false;
+  return GLM_TRY(boolean(*options, "include_usage").with("stream_options")).value_or(false);
+}
+
+namespace {
+
 struct Heading {
   std::string id;
   std::int64_t created = 0;
@@ -216,16 +237,11 @@ Result<Question> read_question(const Json& body) {
     return make_error(Errc::invalid_argument, "messages is required");
   }
   question.messages = *messages;
-  for (const OptionField& option : kOptionFields) {
-    if (GLM_TRY(number(body, option.field))) {
-      question.options[std::string(option.parameter)] = *find(body, option.field);
-    }
-  }
+  question.options = GLM_TRY(openai_options(body));
   question.template_extras = GLM_TRY(template_kwargs_field(body));
   GLM_TRY(read_effort(body, question));
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   GLM_TRY(read_tools(body, question));
-  if (const Json* stop = find(body, "stop")) question.options["stop"] = *stop;
   GLM_TRY(refuse_fields(body, {"logprobs", "top_logprobs", "logit_bias", "functions"}));
   const std::int64_t answers = GLM_TRY(integer(body, "n")).value_or(1);
   if (answers < 1 || answers > kAnswersMax) {
@@ -248,10 +264,7 @@ Result<Question> read_question(const Json& body) {
 Result<Reply> openai_chat(Services& services, const Json& body, const Client& client) {
   const Question question = GLM_TRY(read_question(body));
   const bool streaming = GLM_TRY(boolean(body, "stream")).value_or(false);
-  StreamOptions options;
-  if (const Json* fields = find(body, "stream_options"); fields != nullptr && fields->is_object()) {
-    options.include_usage = GLM_TRY(boolean(*fields, "include_usage")).value_or(false);
-  }
+  const StreamOptions options{.include_usage = GLM_TRY(openai_wants_usage(body))};
   const std::shared_ptr<Answer> answer = GLM_TRY(ask(services, question, client));
   if (!streaming) return whole(*answer, services.clock, client);
   Reply out;

@@ -6,12 +6,13 @@
 #include "cmd/api/native_chat.h"
 #include "cmd/api/native_models.h"
 #include "cmd/api/openai_chat.h"
+#include "cmd/api/openai_completions.h"
 #include "cmd/outcome.h"
 
 namespace glm::api {
 namespace {
 
-constexpr std::array<Route, 17> kRoutes = {{
+constexpr std::array<Route, 18> kRoutes = {{
     {"POST", "/api/chat", &native_chat, true},
     {"POST", "/api/generate", &native_generate, true},
     {"GET", "/api/tags", &tags, false},
@@ -27,6 +28,7 @@ constexpr std::array<Route, 17> kRoutes = {{
     {"GET", "/metrics", &metrics, false},
     {"GET", "/", &greeting, false},
     {"POST", "/v1/chat/completions", &openai_chat, true},
+    {"POST", "/v1/completions", &openai_completions, true},
     {"GET", "/v1/models", &openai_models, false},
     {"GET", "/v1/models/*", &openai_model, false},
 }};

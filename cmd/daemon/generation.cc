@@ -6,7 +6,8 @@
 namespace glm::daemon {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{100};
+// How often a client is looked after. Hundreds of streams may wait at a time.
+constexpr std::chrono::milliseconds kPatience{250};
 
 std::uint64_t ns_between(Clock::Steady from, Clock::Steady to) {
   return static_cast<std::uint64_t>(
@@ -16,16 +17,23 @@ std::uint64_t ns_between(Clock::Steady from, Clock::Steady to) {
 }  // namespace
 
 Generation::Generation(LoadedModel& model, const GenerationRequest& request)
-    : model_(model), open_(request.answers), started_(std::chrono::steady_clock::now()) {
+    : model_(model),
+      open_(request.answers),
+      every_step_(request.every_step),
+      started_(std::chrono::steady_clock::now()) {
   for (std::size_t i = 0; i < request.answers; ++i) answers_.emplace_back(model, request);
 }
 
 Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
                                                       GenerationRequest request) {
   runner::GenerateRequest ids;
-  runner::EncodeOptions encode;
-  encode.specials = request.specials;
-  ids.prompt = model.text->tokenizer().encode(request.prompt, encode);
+  if (request.prompt_ids.empty()) {
+    runner::EncodeOptions encode;
+    encode.specials = request.specials;
+    ids.prompt = model.text->tokenizer().encode(request.prompt, encode);
+  } else {
+    ids.prompt = std::move(request.prompt_ids);
+  }
   const auto prompt_tokens = static_cast<std::int64_t>(ids.prompt.size());
   const std::int64_t context_max = model.runner->ready().context_max;
   if (prompt_tokens >= context_max) {
@@ -59,16 +67,27 @@ Generation::~Generation() {
 
 Result<std::optional<Delta>> Generation::next(const std::function<bool()>& gone) {
   while (open_ > 0) {
-    const std::optional<TokenEvent> event = stream_->wait(kPatience);
-    if (event) {
-      const std::size_t index = stream_->answer(event->event.id);
-      if (answers_[index].done) continue;  // under way when it was cancelled
-      Delta delta = GLM_TRY(take(index, *event));
-      if (!delta.empty()) return std::optional<Delta>(std::move(delta));
+    if (time_to_ask() && gone && gone()) {
+      return make_error(Errc::cancelled, "the client closed its connection");
     }
-    if (gone && gone()) return make_error(Errc::cancelled, "the client closed its connection");
+    const std::optional<TokenEvent> event = stream_->wait(kPatience);
+    if (!event) continue;
+    const std::size_t index = stream_->answer(event->event.id);
+    if (answers_[index].done) continue;  // under way when it was cancelled
+    Delta delta = GLM_TRY(take(index, *event));
+    if (!delta.empty() || (every_step_ && delta.tokens > 0)) {
+      return std::optional<Delta>(std::move(delta));
+    }
   }
   return std::optional<Delta>();
+}
+
+// Whether or not tokens come: an answer that is only collected is written to nobody meanwhile.
+bool Generation::time_to_ask() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - asked_ < kPatience) return false;
+  asked_ = now;
+  return true;
 }
 
 Result<Delta> Generation::take(std::size_t index, const TokenEvent& arrival) {

@@ -21,11 +21,13 @@
 namespace glm::daemon {
 
 struct GenerationRequest {
-  std::string prompt;  // rendered
+  std::string prompt;                    // rendered
+  std::vector<std::int32_t> prompt_ids;  // in its place where not empty
   runner::EncodeOptions::Specials specials = runner::EncodeOptions::Specials::omit;
   TextOptions text;
   std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
-  bool ignore_eos = false;                 // the model cannot end its answer
+  bool ignore_eos = false;                 // the model's ends of text are tokens like any other
+  bool every_step = false;  // also pieces without text: a special token, half a character
   runner::SamplingOptions sampling;
   std::size_t answers = 1;  // to the one prompt; the i-th has the seed plus i
   Clock::Steady arrived;    // when the client asked
@@ -50,8 +52,8 @@ class Generation {
   // Cancels what is not finished.
   ~Generation();
 
-  // The next piece that is not empty, of any answer; nullopt at the end of all.
-  // `gone` is asked now and then: true cancels with Errc::cancelled.
+  // The next piece that is not empty (but see every_step), of any answer; nullopt at the end of
+  // all. `gone` is asked now and then: true cancels with Errc::cancelled.
   Result<std::optional<Delta>> next(const std::function<bool()>& gone);
 
   // True as soon as the last piece is out; then stats() holds.
@@ -77,12 +79,15 @@ class Generation {
 
   Result<Delta> take(std::size_t index, const TokenEvent& event);
   void finish(Answer& answer, Finished how, Clock::Steady now);
+  bool time_to_ask();
 
   LoadedModel& model_;
   std::shared_ptr<TokenStream> stream_;
   std::deque<Answer> answers_;
   std::size_t open_ = 0;  // answers that are not done
+  const bool every_step_;
   Clock::Steady started_;
+  Clock::Steady asked_;  // after the client
   GenerationStats stats_;
 };
 

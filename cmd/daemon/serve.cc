@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/descriptor_limit.h"
 #include "base/fd.h"
 #include "base/paths.h"
 #include "base/units.h"
@@ -103,14 +103,6 @@ Result<ModelLimits> model_limits() {
     }
   }
   return limits;
-}
-
-// A stream needs descriptors for its client and for noticing that the client left.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // fewer streams otherwise
 }
 
 // What crashed pulls have left and nobody has come back for.

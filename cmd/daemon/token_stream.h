@@ -35,21 +35,9 @@ class TokenStream {
 
   // False when the reader is too far behind; the caller then cancels all of its answers.
   bool push(runner::RequestEvent event) {
-    const auto now = std::chrono::steady_clock::now();
-    MutexLock lock(mutex_);
-    if (overflown_) return true;
-    overflown_ = events_.size() >= kEventsMax;
-    if (overflown_) {
-      runner::RequestEvent lost;
-      lost.id = event.id;
-      lost.finish = runner::FinishReason::failed;
-      lost.code = Errc::cancelled;
-      lost.message = "the client read too slowly";
-      event = std::move(lost);
-    }
-    events_.push_back({std::move(event), now});
-    changed_.notify_one();
-    return !overflown_;
+    const bool in_time = put(std::move(event));
+    changed_.notify_one();  // without the lock, which the reader wants as soon as it wakes
+    return in_time;
   }
 
   // The next event, or nullopt when the time is over.
@@ -65,6 +53,23 @@ class TokenStream {
   }
 
  private:
+  bool put(runner::RequestEvent event) {
+    const auto now = std::chrono::steady_clock::now();
+    MutexLock lock(mutex_);
+    if (overflown_) return true;
+    overflown_ = events_.size() >= kEventsMax;
+    if (overflown_) {
+      runner::RequestEvent lost;
+      lost.id = event.id;
+      lost.finish = runner::FinishReason::failed;
+      lost.code = Errc::cancelled;
+      lost.message = "the client read too slowly";
+      event = std::move(lost);
+    }
+    events_.push_back({std::move(event), now});
+    return !overflown_;
+  }
+
   const std::uint64_t first_id_;
   const std::size_t answers_;
   Mutex mutex_;
