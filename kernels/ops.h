@@ -26,7 +26,9 @@
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
 #include "kernels/ops/router_topk.h"
+#include "kernels/ops/sample.h"
 #include "kernels/ops/silu_mul.h"
+#include "kernels/ops/step_ids.h"
 
 namespace glm::kernels {
 
@@ -37,12 +39,20 @@ struct WorkspaceBounds {
   std::int64_t experts = 0;  // of a layer
   std::int64_t hidden = 0;
   std::int64_t inner = 0;  // of an expert
+  std::int64_t rows = 0;   // of logits a token is sampled from
+  std::int64_t vocab = 0;  // of such a row
 };
 
 // Operations that were written down, to be run again with the same shapes and addresses.
 class Recording {
  public:
   virtual ~Recording() = default;
+};
+
+// A point in the order of operations, for the host to wait at.
+class Event {
+ public:
+  virtual ~Event() = default;
 };
 
 class Ops {
@@ -56,18 +66,33 @@ class Ops {
   virtual Result<Buffer> allocate(std::uint64_t size_bytes) = 0;
   // What allocate() could still give, in bytes; a guess where others use the memory as well.
   virtual std::uint64_t memory_free() const = 0;
+  // Memory of the host that the device reads and writes by itself, 64-byte aligned, contents
+  // undefined. Errc::exhausted.
+  virtual Result<Buffer> allocate_host(std::uint64_t size_bytes) = 0;
   virtual void upload(void* target, std::span<const std::byte> source) = 0;
+  // The same without a copy in between: `source` is of allocate_host() and stays as it is until an
+  // event after this has been waited for.
+  virtual void upload_in_place(void* target, std::span<const std::byte> source) = 0;
+  // `target` holds what was asked for after a sync; where it is of allocate_host(), nothing waits
+  // meanwhile, and an event will do as well.
   virtual void download(std::span<std::byte> target, const void* source) = 0;
   virtual Status sync() = 0;
 
-  // Before the first moe_mlp; once, for the largest. Errc::exhausted.
+  virtual Result<std::unique_ptr<Event>> make_event() = 0;
+  // The event comes when everything asked for so far is done. Reports what could not even be asked
+  // for.
+  virtual Status mark(Event& event) = 0;
+  // Blocks until then, or reports why it will never be; marks made later are not waited for.
+  virtual Status wait(Event& event) = 0;
+
+  // Before the first moe_mlp or sample; once, for the largest. Errc::exhausted.
   virtual Status reserve(const WorkspaceBounds& bounds) = 0;
 
   // Writes down what `enqueue` asks for instead of running it; `enqueue` calls operations only. Null
   // where a backend gains nothing by it: then `enqueue` was not called. What the numbers in memory
   // say (ids, positions, page tables) is read when it runs; shapes and positions_max are fixed.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& enqueue) = 0;
-  // `recording` is one of this backend's and must live until the next sync.
+  // `recording` is one of this backend's and must live until it has run.
   virtual void replay(const Recording& recording) = 0;
 
   virtual void add(const Add& args) = 0;
@@ -82,7 +107,9 @@ class Ops {
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;
   virtual void router_topk(const RouterTopK& args) = 0;
+  virtual void sample(const Sample& args) = 0;
   virtual void silu_mul(const SiluMul& args) = 0;
+  virtual void step_ids(const StepIds& args) = 0;
   virtual void store_rows(const StoreRows& args) = 0;
 };
 

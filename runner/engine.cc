@@ -1,7 +1,7 @@
 #include "runner/engine.h"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -13,11 +13,25 @@ std::uint64_t ns_between(Clock::Steady from, Clock::Steady to) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(to - from).count());
 }
 
-Status check_finite(std::span<const float> logits) {
-  if (std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); })) {
-    return Ok{};
-  }
+Status check_finite(const Sampled& sampled) {
+  if (sampled.finite == 1) return Ok{};
   return make_error(Errc::internal, "the model computed logits that are not finite");
+}
+
+SamplingOptions without(SamplingOptions options, const std::vector<std::int32_t>& ids) {
+  for (const std::int32_t id : ids) {
+    std::erase_if(options.logit_bias, [&](const TokenBias& bias) { return bias.id == id; });
+    options.logit_bias.push_back({.id = id, .bias = -std::numeric_limits<float>::infinity()});
+  }
+  return options;
+}
+
+TokenLogprobs logprobs_of(const Sampled& sampled) {
+  TokenLogprobs logprobs{.chosen = sampled.logprob, .top = {}};
+  for (std::int32_t i = 0; i < sampled.top_count; ++i) {
+    logprobs.top.push_back({.id = sampled.top_ids[i], .logprob = sampled.top_logprobs[i]});
+  }
+  return logprobs;
 }
 
 RequestEvent failure(std::uint64_t id, const Error& error) {
@@ -47,15 +61,16 @@ Engine::Sequence::Sequence(GenerateRequest asked, KvPool& pool)
     : prompt_tokens(static_cast<std::int64_t>(asked.prompt.size())),
       history(std::move(asked.prompt)),
       request(std::move(asked)),
-      cache(pool),
-      sampler(request.sampling) {}
+      cache(pool) {
+  if (!request.sampling.seed) request.sampling.seed = fresh_seed();
+  if (request.tokens_min > 0) early = without(request.sampling, request.stop_ids);
+}
 
 Engine::Engine(Model& model, KvPool& pool, EngineLimits limits, Clock& clock)
     : model_(model), pool_(pool), limits_(within(model, pool, limits)), clock_(clock) {
   running_.reserve(limits_.running_max);
   batch_.reserve(limits_.running_max);
   members_.reserve(limits_.running_max);
-  logits_.resize(limits_.running_max * static_cast<std::size_t>(model.facts().vocab_size));
 }
 
 Status Engine::check_request(const GenerateRequest& request) const {
@@ -71,6 +86,13 @@ Status Engine::check_request(const GenerateRequest& request) const {
     if (token >= 0 && token < vocab) continue;
     return make_error(Errc::invalid_argument, "token {} is outside the vocabulary of {}", token,
                       vocab);
+  }
+  if (request.stop_ids.size() > kStopIdsMax ||
+      request.sampling.logit_bias.size() > kTokenBiasesMax - kStopIdsMax) {
+    return make_error(Errc::invalid_argument,
+                      "{} stop ids and {} biases of logits, wanted at most {} and {}",
+                      request.stop_ids.size(), request.sampling.logit_bias.size(), kStopIdsMax,
+                      kTokenBiasesMax - kStopIdsMax);
   }
   if (waiting_.size() >= limits_.waiting_max) {
     return make_error(Errc::exhausted, "{} requests are waiting already; try again later",
@@ -147,7 +169,7 @@ void Engine::plan() {
     if (!make_room(index, 1)) break;
     batch_.push_back({.tokens = std::span(sequence.history).last(1),
                       .cache = &sequence.cache,
-                      .wants_logits = true});
+                      .sampling = &sequence.sampling()});
     members_.push_back(index);
   }
   if (!chunk || *chunk >= running_.size()) return;
@@ -182,26 +204,28 @@ SequenceStep Engine::chunk_of(Sequence& sequence) const {
   return {.tokens = std::span(sequence.history)
                         .subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(count)),
           .cache = &sequence.cache,
-          .wants_logits = count == sequence.pending(),
-          .one_by_one = !in_prompt};
+          .one_by_one = !in_prompt,
+          .sampling = count == sequence.pending() ? &sequence.sampling() : nullptr};
+}
+
+Result<std::span<const Sampled>> Engine::sample() {
+  GLM_TRY(model_.submit(batch_));
+  return model_.collect();
 }
 
 void Engine::run(std::vector<RequestEvent>& events) {
-  const auto vocab = static_cast<std::size_t>(model_.facts().vocab_size);
-  const auto wanted = static_cast<std::size_t>(std::count_if(
-      batch_.begin(), batch_.end(), [](const SequenceStep& step) { return step.wants_logits; }));
-  const Status ran = model_.forward(batch_, std::span(logits_).first(wanted * vocab));
+  const Result<std::span<const Sampled>> ran = sample();
   if (!ran.ok() && ran.error().code == Errc::device) device_failure_ = ran.error().message;
-  std::span<float> rest = logits_;
+  std::span<const Sampled> rest = ran.ok() ? *ran : std::span<const Sampled>();
   std::vector<bool> finished(running_.size());
   for (std::size_t i = 0; i < batch_.size(); ++i) {
     Sequence& sequence = running_[members_[i]];
     if (!ran.ok()) {
       finish(sequence, failure(sequence.request.id, ran.error()), events);
       finished[members_[i]] = true;
-    } else if (batch_[i].wants_logits) {
-      finished[members_[i]] = take_token(sequence, rest.first(vocab), events);
-      rest = rest.subspan(vocab);
+    } else if (batch_[i].sampling != nullptr) {
+      finished[members_[i]] = take_token(sequence, rest.front(), events);
+      rest = rest.subspan(1);
     }
   }
   batch_.clear();  // its spans and caches end with the sequences
@@ -210,9 +234,9 @@ void Engine::run(std::vector<RequestEvent>& events) {
 }
 
 // One token more; true when it was the last.
-bool Engine::take_token(Sequence& sequence, std::span<float> logits,
+bool Engine::take_token(Sequence& sequence, const Sampled& sampled,
                         std::vector<RequestEvent>& events) {
-  if (const Status finite = check_finite(logits); !finite.ok()) {
+  if (const Status finite = check_finite(sampled); !finite.ok()) {
     finish(sequence, failure(sequence.request.id, finite.error()), events);
     return true;
   }
@@ -223,7 +247,7 @@ bool Engine::take_token(Sequence& sequence, std::span<float> logits,
     counted_.prompt_tokens += static_cast<std::uint64_t>(sequence.prompt_tokens);
   }
   ++counted_.generated_tokens;
-  const std::int32_t token = sequence.sampler.sample(logits, sequence.history);
+  const std::int32_t token = sampled.id;
   ++sequence.generated;
   const auto& stop_ids = sequence.request.stop_ids;
   if (std::find(stop_ids.begin(), stop_ids.end(), token) != stop_ids.end()) {
@@ -233,6 +257,7 @@ bool Engine::take_token(Sequence& sequence, std::span<float> logits,
   }
   sequence.history.push_back(token);
   event.tokens.push_back(token);
+  if (sequence.request.sampling.logprobs >= 0) event.logprobs = {logprobs_of(sampled)};
   if (sequence.generated >= sequence.request.tokens_max) {
     event.finish = FinishReason::length;
     finish(sequence, std::move(event), events);
@@ -253,18 +278,19 @@ void Engine::finish(const Sequence& sequence, RequestEvent event,
 
 Status smoke_test(Model& model, KvPool& pool) {
   constexpr std::int64_t kTokens = 4;
-  std::vector<float> logits(static_cast<std::size_t>(model.facts().vocab_size));
   KvCache cache(pool);
   const std::int32_t last_id = std::min<std::int32_t>(model.facts().vocab_size, 64) - 1;
-  std::vector<std::int32_t> tokens;
-  for (std::int32_t i = 0; i < kTokens; ++i) tokens.push_back(std::min(i, last_id));
+  std::vector<std::int32_t> prompt;
+  for (std::int32_t i = 0; i < kTokens; ++i) prompt.push_back(std::min(i, last_id));
   SamplingOptions greedy;
   greedy.temperature = 0;
-  Sampler sampler(greedy);
+  SequenceStep step{.tokens = prompt, .cache = &cache, .sampling = &greedy};
   for (std::int64_t i = 0; i < kTokens; ++i) {
-    GLM_TRY(run_tokens(model, cache, tokens, logits));
-    GLM_TRY(check_finite(logits).with("smoke test"));
-    tokens = {sampler.sample(logits, {})};
+    GLM_TRY(cache.reserve(step.count() + 1).with("smoke test"));
+    GLM_TRY(model.submit({&step, 1}).with("smoke test"));
+    const std::span<const Sampled> sampled = GLM_TRY(model.collect().with("smoke test"));
+    GLM_TRY(check_finite(sampled.front()).with("smoke test"));
+    step = {.cache = &cache, .continues = true, .sampling = &greedy};
   }
   return Ok{};
 }

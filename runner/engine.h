@@ -27,7 +27,6 @@
 #include "base/clock.h"
 #include "runner/frames.h"
 #include "runner/models/model.h"
-#include "runner/sample/sampler.h"
 
 namespace glm::runner {
 
@@ -70,12 +69,16 @@ class Engine {
     }
     // Neither a fresh prompt nor an answer to be worked off again: one token a step.
     bool speaks() const { return generated > 0 && pending() == 1; }
+    // Of the next token: no stop id before the least number of tokens.
+    const SamplingOptions& sampling() const {
+      return generated < request.tokens_min ? early : request.sampling;
+    }
 
     std::int64_t prompt_tokens;
     std::vector<std::int32_t> history;  // prompt and generated tokens
     GenerateRequest request;            // its prompt has become the history
+    SamplingOptions early;              // the request's without its stop ids
     KvCache cache;
-    Sampler sampler;
     std::int64_t generated = 0;
     bool admitted_before = false;
     Clock::Steady started;
@@ -89,7 +92,8 @@ class Engine {
   void put_back_youngest();
   SequenceStep chunk_of(Sequence& sequence) const;
   void run(std::vector<RequestEvent>& events);
-  bool take_token(Sequence& sequence, std::span<float> logits, std::vector<RequestEvent>& events);
+  Result<std::span<const Sampled>> sample();
+  bool take_token(Sequence& sequence, const Sampled& sampled, std::vector<RequestEvent>& events);
   void finish(const Sequence& sequence, RequestEvent event, std::vector<RequestEvent>& events);
   void fail(std::uint64_t id, Error error);
 
@@ -102,8 +106,7 @@ class Engine {
   std::vector<RequestEvent> pending_;  // to be handed out by the next step
   std::vector<SequenceStep> batch_;    // of this step
   std::vector<std::size_t> members_;   // of running_, in the order of the batch
-  std::vector<float> logits_;
-  EngineStats counted_;  // its counters only
+  EngineStats counted_;                // its counters only
   std::string device_failure_;
 };
 

@@ -22,6 +22,12 @@ void put(WireWriter& out, const SamplingOptions& s) {
   out.put(static_cast<std::uint8_t>(s.seed.has_value()));
   out.put(s.seed.value_or(0));
   out.put(s.vocab_limit);
+  out.put(static_cast<std::uint32_t>(s.logit_bias.size()));
+  for (const TokenBias& bias : s.logit_bias) {
+    out.put(bias.id);
+    out.put(bias.bias);
+  }
+  out.put(s.logprobs);
 }
 
 SamplingOptions get_sampling(WireReader& in) {
@@ -38,7 +44,40 @@ SamplingOptions get_sampling(WireReader& in) {
   const auto seed = in.get<std::uint64_t>();
   if (has_seed) s.seed = seed;
   s.vocab_limit = in.get<decltype(s.vocab_limit)>();
+  const auto biases = in.get<std::uint32_t>();
+  for (std::uint32_t i = 0; i < biases && !in.failed(); ++i) {
+    const auto id = in.get<std::int32_t>();
+    s.logit_bias.push_back({.id = id, .bias = in.get<float>()});
+  }
+  s.logprobs = in.get<decltype(s.logprobs)>();
   return s;
+}
+
+void put(WireWriter& out, const std::vector<TokenLogprobs>& logprobs) {
+  out.put(static_cast<std::uint32_t>(logprobs.size()));
+  for (const TokenLogprobs& token : logprobs) {
+    out.put(token.chosen);
+    out.put(static_cast<std::uint32_t>(token.top.size()));
+    for (const TokenLogprob& other : token.top) {
+      out.put(other.id);
+      out.put(other.logprob);
+    }
+  }
+}
+
+std::vector<TokenLogprobs> get_logprobs(WireReader& in) {
+  std::vector<TokenLogprobs> logprobs;
+  const auto tokens = in.get<std::uint32_t>();
+  for (std::uint32_t t = 0; t < tokens && !in.failed(); ++t) {
+    TokenLogprobs token{.chosen = in.get<float>(), .top = {}};
+    const auto count = in.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
+      const auto id = in.get<std::int32_t>();
+      token.top.push_back({.id = id, .logprob = in.get<float>()});
+    }
+    logprobs.push_back(std::move(token));
+  }
+  return logprobs;
 }
 
 // What is out of range comes from a runner gone mad: the error it cannot name is a bug.
@@ -84,6 +123,7 @@ void put(WireWriter& out, const GenerateFrame& frame) {
   out.put(frame.request.id);
   out.put(frame.request.prompt);
   out.put(frame.request.tokens_max);
+  out.put(frame.request.tokens_min);
   out.put(frame.request.stop_ids);
   put(out, frame.request.sampling);
 }
@@ -93,6 +133,7 @@ GenerateFrame get_generate(WireReader& in) {
   frame.request.id = in.get<std::uint64_t>();
   frame.request.prompt = in.get_list<std::int32_t>();
   frame.request.tokens_max = in.get<std::int64_t>();
+  frame.request.tokens_min = in.get<std::int64_t>();
   frame.request.stop_ids = in.get_list<std::int32_t>();
   frame.request.sampling = get_sampling(in);
   return frame;
@@ -127,6 +168,7 @@ void put(WireWriter& out, const StepFrame& frame) {
   for (const RequestEvent& event : frame.events) {
     out.put(event.id);
     out.put(event.tokens);
+    put(out, event.logprobs);
     out.put(event.finish);
     out.put(event.code);
     out.put(std::string_view(event.message));
@@ -143,6 +185,7 @@ StepFrame get_step(WireReader& in) {
     RequestEvent event;
     event.id = in.get<std::uint64_t>();
     event.tokens = in.get_list<std::int32_t>();
+    event.logprobs = get_logprobs(in);
     event.finish = get_finish(in);
     event.code = get_errc(in);
     event.message = in.get_string();

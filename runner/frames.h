@@ -62,10 +62,21 @@ struct LoadFailedFrame {
   Error error;
 };
 
+// Logarithms of probabilities before any sampling setting changed them.
+struct TokenLogprob {
+  std::int32_t id = 0;
+  float logprob = 0;
+};
+struct TokenLogprobs {
+  float chosen = 0;               // of the token itself
+  std::vector<TokenLogprob> top;  // most likely first
+};
+
 // What one step brought for one request. Tokens arrive in order; finish is set exactly once.
 struct RequestEvent {
   std::uint64_t id = 0;
   std::vector<std::int32_t> tokens;
+  std::vector<TokenLogprobs> logprobs;  // one for each token, where they were asked for
   FinishReason finish = FinishReason::none;
   Errc code = Errc::internal;      // with finish == failed
   std::string message;             // likewise

@@ -16,7 +16,7 @@
 #include "cmd/daemon/answer_text.h"
 #include "cmd/daemon/metrics.h"
 #include "cmd/daemon/models.h"
-#include "runner/sample/sampler.h"
+#include "runner/sample/sampling_options.h"
 
 namespace glm::daemon {
 

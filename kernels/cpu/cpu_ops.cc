@@ -26,6 +26,8 @@ class CpuOps final : public Ops {
     return Buffer(data, size_bytes, &std::free);
   }
 
+  Result<Buffer> allocate_host(std::uint64_t size_bytes) override { return allocate(size_bytes); }
+
   std::uint64_t memory_free() const override { return cpu::memory_available(); }
 
   void upload(void* target, std::span<const std::byte> source) override {
@@ -34,7 +36,13 @@ class CpuOps final : public Ops {
   void download(std::span<std::byte> target, const void* source) override {
     if (!target.empty()) std::memcpy(target.data(), source, target.size());
   }
+  void upload_in_place(void* target, std::span<const std::byte> source) override {
+    upload(target, source);
+  }
   Status sync() override { return Ok{}; }
+  Result<std::unique_ptr<Event>> make_event() override { return std::make_unique<Event>(); }
+  Status mark(Event& /*event*/) override { return Ok{}; }
+  Status wait(Event& /*event*/) override { return Ok{}; }
   Status reserve(const WorkspaceBounds& /*bounds*/) override { return Ok{}; }
   std::unique_ptr<Recording> record(const std::function<void()>& /*enqueue*/) override {
     return nullptr;
@@ -53,7 +61,9 @@ class CpuOps final : public Ops {
   void rms_norm(const RmsNorm& args) override { cpu::rms_norm(pool_, args); }
   void rope(const Rope& args) override { cpu::rope(pool_, args); }
   void router_topk(const RouterTopK& args) override { cpu::router_topk(pool_, args); }
+  void sample(const Sample& args) override { cpu::sample(pool_, args); }
   void silu_mul(const SiluMul& args) override { cpu::silu_mul(pool_, args); }
+  void step_ids(const StepIds& args) override { cpu::step_ids(pool_, args); }
   void store_rows(const StoreRows& args) override { cpu::store_rows(pool_, args); }
 
  private:

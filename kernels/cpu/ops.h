@@ -18,7 +18,9 @@ void moe_mlp(ThreadPool& pool, const MoeMlp& a);
 void rms_norm(ThreadPool& pool, const RmsNorm& a);
 void rope(ThreadPool& pool, const Rope& a);
 void router_topk(ThreadPool& pool, const RouterTopK& a);
+void sample(ThreadPool& pool, const Sample& a);
 void silu_mul(ThreadPool& pool, const SiluMul& a);
+void step_ids(ThreadPool& pool, const StepIds& a);
 void store_rows(ThreadPool& pool, const StoreRows& a);
 
 }  // namespace glm::kernels::cpu

@@ -22,6 +22,29 @@ struct StreamTraits {
 };
 using Stream = Handle<StreamTraits>;
 
+struct EventTraits {
+  using Raw = cudaEvent_t;
+  static constexpr Raw kEmpty = nullptr;
+  static void close(Raw event) { (void)cudaEventDestroy(event); }
+};
+class StreamEvent final : public Event {
+ public:
+  Handle<EventTraits> handle;
+};
+cudaEvent_t handle_of(Event& event) {
+  return dynamic_cast<StreamEvent&>(event).handle.get();
+}
+
+Result<Buffer> allocate_pinned(std::uint64_t size_bytes) {
+  void* memory = nullptr;
+  if (const cudaError_t code = cudaMallocHost(&memory, size_bytes == 0 ? 1 : size_bytes);
+      code != cudaSuccess) {
+    (void)cudaGetLastError();
+    return cuda_error(fmt::format("allocate {} bytes of pinned memory", size_bytes), code);
+  }
+  return Buffer(memory, size_bytes, [](void* pinned) { (void)cudaFreeHost(pinned); });
+}
+
 // Pinned memory through which small uploads pass: they are in order with the stream and wait for
 // nothing. What has been handed out is free again after a sync.
 class Staging {
@@ -74,9 +97,16 @@ class Device final : public Ops {
 
   Result<Buffer> allocate(std::uint64_t size_bytes) override;
   std::uint64_t memory_free() const override;
+  Result<Buffer> allocate_host(std::uint64_t size_bytes) override {
+    return allocate_pinned(size_bytes);
+  }
+  void upload_in_place(void* target, std::span<const std::byte> source) override;
   void upload(void* target, std::span<const std::byte> source) override;
   void download(std::span<std::byte> target, const void* source) override;
   Status sync() override;
+  Result<std::unique_ptr<Event>> make_event() override;
+  Status mark(Event& event) override;
+  Status wait(Event& event) override;
   Status reserve(const WorkspaceBounds& bounds) override;
   std::unique_ptr<Recording> record(const std::function<void()>& enqueue) override;
   void replay(const Recording& recording) override;
@@ -106,6 +136,7 @@ class Device final : public Ops {
     check(args);
     remember("router_topk", launch_router_topk(args, stream_.get()));
   }
+  void sample(const Sample& args) override;
   void silu_mul(const SiluMul& args) override {
     check(args);
     remember("silu_mul", launch_silu_mul(args, stream_.get()));
@@ -131,6 +162,10 @@ class Device final : public Ops {
     check(args);
     remember("rope", launch_rope(args, stream_.get()));
   }
+  void step_ids(const StepIds& args) override {
+    check(args);
+    remember("step_ids", launch_step_ids(args, stream_.get()));
+  }
   void store_rows(const StoreRows& args) override {
     check(args);
     remember("store_rows", launch_store_rows(args, stream_.get()));
@@ -140,6 +175,13 @@ class Device final : public Ops {
   void remember(std::string_view op, cudaError_t code) {
     if (code != cudaSuccess && !failure_) failure_ = cuda_error(op, code);
   }
+  Status take_failure() {
+    if (!failure_) return Ok{};
+    Error failure = *std::move(failure_);
+    failure_.reset();
+    return failure;
+  }
+
   CudaOptions options_;
   Stream stream_;
   Staging staging_;
@@ -217,6 +259,12 @@ void Device::upload(void* target, std::span<const std::byte> source) {
                                      source.size(), cudaMemcpyHostToDevice, stream_.get()));
 }
 
+void Device::upload_in_place(void* target, std::span<const std::byte> source) {
+  if (source.empty()) return;
+  remember("upload", cudaMemcpyAsync(target, source.data(), source.size(), cudaMemcpyHostToDevice,
+                                     stream_.get()));
+}
+
 void Device::download(std::span<std::byte> target, const void* source) {
   if (target.empty()) return;
   remember("download", cudaMemcpyAsync(target.data(), source, target.size(), cudaMemcpyDeviceToHost,
@@ -226,10 +274,27 @@ void Device::download(std::span<std::byte> target, const void* source) {
 Status Device::sync() {
   remember("sync", cudaStreamSynchronize(stream_.get()));
   staging_.synced();
-  if (!failure_) return Ok{};
-  Error failure = *std::move(failure_);
-  failure_.reset();
-  return failure;
+  return take_failure();
+}
+
+Result<std::unique_ptr<Event>> Device::make_event() {
+  auto event = std::make_unique<StreamEvent>();
+  if (const cudaError_t code =
+          cudaEventCreateWithFlags(event->handle.out(), cudaEventDisableTiming);
+      code != cudaSuccess) {
+    return cuda_error("make an event", code);
+  }
+  return std::unique_ptr<Event>(std::move(event));
+}
+
+Status Device::mark(Event& event) {
+  remember("mark", cudaEventRecord(handle_of(event), stream_.get()));
+  return take_failure();
+}
+
+Status Device::wait(Event& event) {
+  remember("wait", cudaEventSynchronize(handle_of(event)));
+  return take_failure();
 }
 
 Status Device::reserve(const WorkspaceBounds& bounds) {
@@ -258,6 +323,18 @@ void Device::moe_mlp(const MoeMlp& args) {
       bounds.tokens, bounds.chosen, bounds.experts, bounds.hidden, bounds.inner);
 }
 
+void Device::sample(const Sample& args) {
+  check(args);
+  if (workspace_.holds(args)) {
+    return remember("sample", launch_sample(args, workspace_.sample(), stream_.get()));
+  }
+  if (failure_) return;
+  failure_ = make_error(Errc::exhausted,
+                        "sample of {} rows of {}: the workspace was reserved for {} of {}",
+                        args.logits.size(0), args.logits.size(1), workspace_.bounds().rows,
+                        workspace_.bounds().vocab);
+}
+
 }  // namespace
 
 Error cuda_error(std::string_view attempt, cudaError_t code) {
@@ -275,11 +352,7 @@ Result<std::unique_ptr<Ops>> open_device(CudaOptions options) {
       code != cudaSuccess) {
     return cuda_error(attempt, code);
   }
-  void* pinned = nullptr;
-  if (const cudaError_t code = cudaMallocHost(&pinned, Staging::kBytes); code != cudaSuccess) {
-    return cuda_error(attempt + ": pinned memory", code);
-  }
-  Buffer staging(pinned, Staging::kBytes, [](void* memory) { (void)cudaFreeHost(memory); });
+  Buffer staging = GLM_TRY(allocate_pinned(Staging::kBytes).with(attempt));
   auto device = std::make_unique<Device>(std::move(options), std::move(stream), std::move(staging));
   GLM_TRY(device->prepare_attention());
   return std::unique_ptr<Ops>(std::move(device));

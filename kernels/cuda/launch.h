@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "kernels/cuda/moe_workspace.h"
+#include "kernels/cuda/sample_workspace.h"
 #include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/head_linear.h"
@@ -17,7 +18,9 @@
 #include "kernels/ops/moe_mlp.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/router_topk.h"
+#include "kernels/ops/sample.h"
 #include "kernels/ops/silu_mul.h"
+#include "kernels/ops/step_ids.h"
 
 namespace glm::kernels::cuda {
 
@@ -29,7 +32,9 @@ cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::stri
                            cudaStream_t stream);
 cudaError_t launch_rms_norm(const RmsNorm& a, cudaStream_t stream);
 cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream);
+cudaError_t launch_sample(const Sample& a, const SampleWorkspace& space, cudaStream_t stream);
 cudaError_t launch_silu_mul(const SiluMul& a, cudaStream_t stream);
+cudaError_t launch_step_ids(const StepIds& a, cudaStream_t stream);
 
 // numbers[i] = i * 2654435761 + salt, modulo 2^32.
 struct SelfTestNumbers {

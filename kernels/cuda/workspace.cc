@@ -23,7 +23,7 @@ class Pieces {
   std::uint64_t used_ = 0;
 };
 
-MoeWorkspace lay_out(const WorkspaceBounds& bounds, Pieces& pieces) {
+MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
   const std::int64_t pairs = bounds.tokens * bounds.chosen;
   MoeWorkspace moe;
   moe.inner = pieces.take<std::uint16_t>(pairs * bounds.inner);
@@ -35,18 +35,28 @@ MoeWorkspace lay_out(const WorkspaceBounds& bounds, Pieces& pieces) {
   return moe;
 }
 
+SampleWorkspace lay_out_sample(const WorkspaceBounds& bounds, Pieces& pieces) {
+  SampleWorkspace sample;
+  sample.parts = pieces.take<SamplePart>(bounds.rows * sample_chunks(bounds.vocab));
+  sample.bins = pieces.take<SampleBins>(bounds.rows);
+  sample.adjusted = pieces.take<float>(bounds.rows * bounds.vocab);
+  return sample;
+}
+
 }  // namespace
 
 std::uint64_t Workspace::size_bytes(const WorkspaceBounds& bounds) {
   Pieces pieces(nullptr);
-  lay_out(bounds, pieces);
+  lay_out_moe(bounds, pieces);
+  lay_out_sample(bounds, pieces);
   return pieces.used();
 }
 
 Workspace::Workspace(const WorkspaceBounds& bounds, Buffer memory)
     : bounds_(bounds), memory_(std::move(memory)) {
   Pieces pieces(memory_.data());
-  moe_ = lay_out(bounds, pieces);
+  moe_ = lay_out_moe(bounds, pieces);
+  sample_ = lay_out_sample(bounds, pieces);
   GLM_CHECK(pieces.used() <= memory_.size_bytes());
 }
 
@@ -54,6 +64,10 @@ bool Workspace::holds(const MoeMlp& a) const {
   return a.x.size(0) <= bounds_.tokens && a.ids.size(1) <= bounds_.chosen &&
          a.gate.experts <= bounds_.experts && a.x.size(1) <= bounds_.hidden &&
          a.gate.layout.rows <= bounds_.inner;
+}
+
+bool Workspace::holds(const Sample& a) const {
+  return a.logits.size(0) <= bounds_.rows && a.logits.size(1) <= bounds_.vocab;
 }
 
 }  // namespace glm::kernels::cuda

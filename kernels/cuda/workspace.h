@@ -5,6 +5,7 @@
 
 #include "kernels/buffer.h"
 #include "kernels/cuda/moe_workspace.h"
+#include "kernels/cuda/sample_workspace.h"
 #include "kernels/ops.h"
 
 namespace glm::kernels::cuda {
@@ -17,12 +18,15 @@ class Workspace {
 
   const WorkspaceBounds& bounds() const { return bounds_; }
   bool holds(const MoeMlp& a) const;
+  bool holds(const Sample& a) const;
   MoeWorkspace moe() const { return moe_; }
+  SampleWorkspace sample() const { return sample_; }
 
  private:
   WorkspaceBounds bounds_;
   Buffer memory_;
   MoeWorkspace moe_;
+  SampleWorkspace sample_;
 };
 
 }  // namespace glm::kernels::cuda

@@ -9,27 +9,35 @@ constexpr std::size_t kShapesMax = 64;
 
 }  // namespace
 
-void DecodeGraphs::run(kernels::Ops& ops, const DecodeShape& shape,
-                       const std::function<void()>& enqueue) {
+Status DecodeGraphs::run(kernels::Ops& ops, const DecodeShape& shape,
+                         const std::function<void()>& enqueue) {
   const bool seen = entries_.contains(shape);
-  if (!seen) make_room();
+  if (!seen) GLM_TRY(make_room(ops));
   Entry& entry = entries_[shape];
   entry.used = ++steps_;
-  if (!seen) return enqueue();  // kernels are loaded on first use, which must not be recorded
+  if (!seen) {  // kernels are loaded on first use, which must not be recorded
+    enqueue();
+    return Ok{};
+  }
   if (!entry.tried) {
     entry.tried = true;
     entry.recording = ops.record(enqueue);
   }
-  if (entry.recording == nullptr) return enqueue();
-  ops.replay(*entry.recording);
+  if (entry.recording == nullptr) {
+    enqueue();
+  } else {
+    ops.replay(*entry.recording);
+  }
+  return Ok{};
 }
 
-// The caller has waited for the last step, so nothing that is dropped still runs.
-void DecodeGraphs::make_room() {
-  if (entries_.size() < kShapesMax) return;
+Status DecodeGraphs::make_room(kernels::Ops& ops) {
+  if (entries_.size() < kShapesMax) return Ok{};
+  GLM_TRY(ops.sync());  // what is dropped may still run
   entries_.erase(
       std::min_element(entries_.begin(), entries_.end(),
                        [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
+  return Ok{};
 }
 
 }  // namespace glm::runner

@@ -20,17 +20,19 @@ struct DecodeShape {
   std::int64_t pool = 0;  // which of the model's pools the cached rows are in
   std::int64_t sequences = 0;
   std::int64_t table_width = 0;
+  bool samples = false;  // tokens are wanted, not logits
 
   bool operator<(const DecodeShape& other) const {
-    return std::tie(pool, sequences, table_width) <
-           std::tie(other.pool, other.sequences, other.table_width);
+    return std::tie(pool, sequences, table_width, samples) <
+           std::tie(other.pool, other.sequences, other.table_width, other.samples);
   }
 };
 
 class DecodeGraphs {
  public:
   // Runs what `enqueue` asks for: as it is the first time a shape occurs, recorded from then on.
-  void run(kernels::Ops& ops, const DecodeShape& shape, const std::function<void()>& enqueue);
+  // Fails if the device did, while it was waited for.
+  Status run(kernels::Ops& ops, const DecodeShape& shape, const std::function<void()>& enqueue);
 
  private:
   struct Entry {
@@ -38,7 +40,7 @@ class DecodeGraphs {
     bool tried = false;
     std::uint64_t used = 0;  // when last
   };
-  void make_room();
+  Status make_room(kernels::Ops& ops);
 
   std::map<DecodeShape, Entry> entries_;
   std::uint64_t steps_ = 0;

@@ -8,9 +8,11 @@
 
 #include "base/check.h"
 #include "runner/models/decode_graphs.h"
+#include "runner/models/decoder_pool.h"
 #include "runner/models/device_weight.h"
 #include "runner/models/mlp_block.h"
 #include "runner/models/step_inputs.h"
+#include "runner/models/steps_in_flight.h"
 
 namespace glm::runner {
 namespace {
@@ -31,40 +33,24 @@ struct Layer {
   MoeBlock moe;    // in the others
 };
 
-// What every layer keeps of the tokens of all sequences: [layers, pages, kPageTokens, cache_dim].
-class DecoderPool final : public KvPool {
- public:
-  DecoderPool(const Model* owner, std::int64_t number, DeviceArray memory, TensorView view)
-      : KvPool(view.size(1)),
-        owner_(owner),
-        number_(number),
-        memory_(std::move(memory)),
-        view_(view) {}
-
-  std::int64_t number() const { return number_; }  // no two pools of a model have the same
-
-  bool belongs_to(const Model* model) const { return owner_ == model; }
-
-  // The pages of one layer.
-  TensorView layer(std::size_t index) const {
-    TensorView pages = view_.slice(0, static_cast<std::int64_t>(index), 1);
-    pages.rank = 3;
-    pages.shape = {view_.size(1), view_.size(2), view_.size(3)};
-    pages.strides = {view_.stride(1), view_.stride(2), view_.stride(3)};
-    return pages;
+Status check_biases(const std::vector<TokenBias>& biases) {
+  if (biases.size() > kTokenBiasesMax) {
+    return make_error(Errc::invalid_argument, "{} biases of logits, wanted at most {}",
+                      biases.size(), kTokenBiasesMax);
   }
-
- private:
-  const Model* owner_;
-  std::int64_t number_;
-  DeviceArray memory_;
-  TensorView view_;
-};
+  for (const TokenBias& bias : biases) {
+    if (bias.bias <= std::numeric_limits<float>::max()) continue;  // NaN is not
+    return make_error(Errc::invalid_argument, "the bias {} of token {}: wanted a number or -inf",
+                      bias.bias, bias.id);
+  }
+  return Ok{};
+}
 
 class Decoder final : public Model {
  public:
   Decoder(ModelFacts facts, std::unique_ptr<Ops> ops, std::unique_ptr<Attention> attention)
       : facts_(std::move(facts)), ops_(std::move(ops)), attention_(std::move(attention)) {}
+  ~Decoder() override { (void)ops_->sync(); }  // nobody uses memory that goes now
 
   Status load(WeightLoader& loader);
   void note(std::string text) { facts_.notes.push_back(std::move(text)); }
@@ -76,6 +62,8 @@ class Decoder final : public Model {
   std::uint64_t memory_free_bytes() const override { return ops_->memory_free(); }
   Result<std::unique_ptr<KvPool>> make_pool(std::int64_t pages) override;
   Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override;
+  Status submit(std::span<const SequenceStep> batch) override;
+  Result<std::span<const Sampled>> collect() override { return in_flight_.collect(*ops_); }
 
  private:
   const ModelConfig& config() const { return facts_.config; }
@@ -83,11 +71,13 @@ class Decoder final : public Model {
   Result<Layer> load_layer(WeightLoader& loader, std::int64_t index);
   Status allocate_activations();
   Status check_step(const SequenceStep& step) const;
-  Result<const DecoderPool*> check_batch(std::span<const SequenceStep> batch,
+  Result<const DecoderPool*> check_batch(std::span<const SequenceStep> batch, StepEnd end,
                                          std::span<const float> logits);
+  Status run(const DecoderPool& pool, std::span<const SequenceStep> batch, StepEnd end);
   void run_layers(const DecoderPool& pool);
   void gather_wanted(const DeviceArray& from, const TensorView& to);
   void run_head();
+  void run_sample(const DecoderPool& pool);
 
   ModelFacts facts_;
   std::unique_ptr<Ops> ops_;
@@ -101,14 +91,17 @@ class Decoder final : public Model {
   std::vector<Layer> layers_;
 
   StepInputs inputs_;
+  StepsInFlight in_flight_;
   DecodeGraphs graphs_;
   std::int64_t pools_made_ = 0;
   std::vector<const KvCache*> caches_;  // of a batch, to see that each occurs once
-  DeviceArray x_;                       // the residual stream
+  DeviceArray ids_;
+  DeviceArray x_;  // the residual stream
   DeviceArray normed_;
   DeviceArray delta_;     // what the last block adds to it
   DeviceArray wanted_x_;  // the rows of x_ that logits follow
   DeviceArray logits_;
+  kernels::Buffer sampled_;
   MlpScratch mlp_scratch_;
 };
 
@@ -170,19 +163,25 @@ Status Decoder::allocate_activations() {
     return DeviceArray::allocate(*ops_, ops_->activation_dtype(), capacity);
   };
   inputs_ = GLM_TRY(StepInputs::allocate(*ops_, kBatch, facts_.context_max));
+  in_flight_ = GLM_TRY(StepsInFlight::allocate(*ops_, inputs_.size_bytes(), kBatch.sequences_max));
   caches_.reserve(static_cast<std::size_t>(kBatch.sequences_max));
+  ids_ = GLM_TRY(DeviceArray::allocate(*ops_, Dtype::i32, kBatch.tokens_max));
   x_ = GLM_TRY(room(kBatch.tokens_max * hidden));
   normed_ = GLM_TRY(room(kBatch.tokens_max * hidden));
   delta_ = GLM_TRY(room(kBatch.tokens_max * hidden));
   wanted_x_ = GLM_TRY(room(kBatch.sequences_max * hidden));
   logits_ =
       GLM_TRY(DeviceArray::allocate(*ops_, Dtype::f32, kBatch.sequences_max * config().vocab_size));
+  sampled_ = GLM_TRY(ops_->allocate(static_cast<std::uint64_t>(kBatch.sequences_max) *
+                                    sizeof(kernels::SampledRow)));
   mlp_scratch_ = GLM_TRY(MlpScratch::allocate(*ops_, config(), kBatch.tokens_max));
   GLM_TRY(ops_->reserve({.tokens = kBatch.tokens_max,
                          .chosen = config().moe.experts_per_token,
                          .experts = config().moe.experts,
                          .hidden = config().hidden_size,
-                         .inner = config().moe.intermediate_size}));
+                         .inner = config().moe.intermediate_size,
+                         .rows = kBatch.sequences_max,
+                         .vocab = config().vocab_size}));
   return attention_->allocate_activations(
       *ops_, config(), {.tokens_max = kBatch.tokens_max, .positions_max = facts_.context_max});
 }
@@ -203,37 +202,59 @@ std::uint64_t Decoder::page_bytes() const {
 }
 
 Result<std::unique_ptr<KvPool>> Decoder::make_pool(std::int64_t pages) {
-  if (pages < 1 || pages > std::numeric_limits<std::int32_t>::max()) {
+  constexpr std::int64_t kPagesMax = std::numeric_limits<std::int32_t>::max() / kPageTokens;
+  if (pages < 1 || pages > kPagesMax) {
     return make_error(Errc::invalid_argument, "a pool of {} pages: wanted 1 to {}", pages,
-                      std::numeric_limits<std::int32_t>::max());
+                      kPagesMax);
   }
   const ModelConfig& c = config();
-  DeviceArray memory =
-      GLM_TRY(DeviceArray::allocate(*ops_, ops_->activation_dtype(),
-                                    c.layers * pages * kPageTokens * c.cache_dim())
-                  .with(fmt::format("a pool of {} pages of {} tokens", pages, kPageTokens)));
-  const TensorView view = memory.view({c.layers, pages, kPageTokens, c.cache_dim()});
+  const auto allocate = [&](Dtype dtype, std::int64_t elements) {
+    return DeviceArray::allocate(*ops_, dtype, elements)
+        .with(fmt::format("a pool of {} pages of {} tokens", pages, kPageTokens));
+  };
+  DecoderPool::Memory memory;
+  memory.rows =
+      GLM_TRY(allocate(ops_->activation_dtype(), c.layers * pages * kPageTokens * c.cache_dim()));
+  memory.rows_view = memory.rows.view({c.layers, pages, kPageTokens, c.cache_dim()});
+  memory.ids = GLM_TRY(allocate(Dtype::i32, pages * kPageTokens));
+  // Whatever a mistaken step reads there is an id of the vocabulary.
+  const std::vector<std::int32_t> zeros(static_cast<std::size_t>(pages * kPageTokens));
+  ops_->upload(memory.ids.view({pages, kPageTokens}).data,
+               std::as_bytes(std::span<const std::int32_t>(zeros)));
+  GLM_TRY(ops_->sync());
   return std::unique_ptr<KvPool>(
-      std::make_unique<DecoderPool>(this, ++pools_made_, std::move(memory), view));
+      std::make_unique<DecoderPool>(this, ++pools_made_, std::move(memory)));
 }
 
 Status Decoder::check_step(const SequenceStep& step) const {
-  if (step.tokens.empty()) return make_error(Errc::invalid_argument, "no tokens to run");
+  if (step.continues != step.tokens.empty()) {
+    return make_error(
+        Errc::invalid_argument, "{}",
+        step.continues ? "tokens beside the one that was sampled" : "no tokens to run");
+  }
+  if (step.continues && step.cache->length() == 0) {
+    return make_error(Errc::invalid_argument, "nothing was sampled for a sequence that is empty");
+  }
+  if (step.continues && step.cache->pages_missing(1) > 0) {
+    return make_error(Errc::invalid_argument,
+                      "there was no page for the token sampled at position {}",
+                      step.cache->length());
+  }
   for (const std::int32_t token : step.tokens) {
     if (token >= 0 && token < facts_.vocab_size) continue;
     return make_error(Errc::invalid_argument, "token {} is outside the vocabulary of {}", token,
                       facts_.vocab_size);
   }
-  const auto count = static_cast<std::int64_t>(step.tokens.size());
+  const std::int64_t count = step.count();
   if (count > facts_.context_max - step.cache->length()) {
     return make_error(Errc::invalid_argument, "{} tokens do not fit: the context holds {} of {}",
                       count, step.cache->length(), facts_.context_max);
   }
-  return Ok{};
+  return step.sampling == nullptr ? Status(Ok{}) : check_biases(step.sampling->logit_bias);
 }
 
 // The pool all caches are of. Takes the pages they need, once nothing can fail any more.
-Result<const DecoderPool*> Decoder::check_batch(std::span<const SequenceStep> batch,
+Result<const DecoderPool*> Decoder::check_batch(std::span<const SequenceStep> batch, StepEnd end,
                                                 std::span<const float> logits) {
   const auto sequences = static_cast<std::int64_t>(batch.size());
   if (sequences < 1 || sequences > kBatch.sequences_max) {
@@ -249,9 +270,9 @@ Result<const DecoderPool*> Decoder::check_batch(std::span<const SequenceStep> ba
   for (const SequenceStep& step : batch) {
     GLM_CHECK(&step.cache->pool() == pool);
     GLM_TRY(check_step(step));
-    const auto count = static_cast<std::int64_t>(step.tokens.size());
+    const std::int64_t count = step.count();
     tokens += count;
-    wanted += step.wants_logits ? 1 : 0;
+    wanted += wants_end(step, end) ? 1 : 0;
     pages += step.cache->pages_missing(count);
     caches_.push_back(step.cache);
   }
@@ -261,7 +282,8 @@ Result<const DecoderPool*> Decoder::check_batch(std::span<const SequenceStep> ba
     return make_error(Errc::invalid_argument, "a batch of {} tokens, wanted at most {}", tokens,
                       kBatch.tokens_max);
   }
-  if (static_cast<std::int64_t>(logits.size()) != wanted * facts_.vocab_size) {
+  if (end == StepEnd::logits &&
+      static_cast<std::int64_t>(logits.size()) != wanted * facts_.vocab_size) {
     return make_error(Errc::invalid_argument, "room for {} logits, wanted {}", logits.size(),
                       wanted * facts_.vocab_size);
   }
@@ -270,35 +292,53 @@ Result<const DecoderPool*> Decoder::check_batch(std::span<const SequenceStep> ba
                       pool->pages_free(), pool->pages());
   }
   for (const SequenceStep& step : batch) {
-    GLM_TRY(step.cache->reserve(static_cast<std::int64_t>(step.tokens.size())));
+    GLM_TRY(step.cache->reserve(step.count()));
   }
   return pool;
 }
 
 Status Decoder::forward(std::span<const SequenceStep> batch, std::span<float> logits) {
-  const DecoderPool* pool = GLM_TRY(check_batch(batch, logits));
-  inputs_.upload(*ops_, batch);
-  const auto enqueue = [&] {
-    run_layers(*pool);
-    if (inputs_.wanted() > 0) run_head();
-  };
-  const auto sequences = static_cast<std::int64_t>(batch.size());
-  if (inputs_.tokens() == sequences && inputs_.wanted() == sequences &&
-      attention_->single_tokens_repeat()) {
-    graphs_.run(
-        *ops_,
-        {.pool = pool->number(), .sequences = sequences, .table_width = inputs_.table().size(1)},
-        enqueue);
-  } else {
-    enqueue();
-  }
+  GLM_CHECK(in_flight_.empty());
+  const DecoderPool* pool = GLM_TRY(check_batch(batch, StepEnd::logits, logits));
+  GLM_TRY(run(*pool, batch, StepEnd::logits));
   if (inputs_.wanted() > 0) {
     ops_->download(std::as_writable_bytes(logits), logits_.view({logits_.capacity()}).data);
   }
   GLM_TRY(ops_->sync());
-  for (const SequenceStep& step : batch) {
-    step.cache->append(static_cast<std::int64_t>(step.tokens.size()));
+  for (const SequenceStep& step : batch) step.cache->append(step.count());
+  return Ok{};
+}
+
+Status Decoder::submit(std::span<const SequenceStep> batch) {
+  const DecoderPool* pool = GLM_TRY(check_batch(batch, StepEnd::tokens, {}));
+  GLM_TRY(run(*pool, batch, StepEnd::tokens));
+  GLM_TRY(in_flight_.launch(*ops_, static_cast<const kernels::SampledRow*>(sampled_.data()),
+                            inputs_.wanted()));
+  for (const SequenceStep& step : batch) step.cache->append(step.count());
+  return Ok{};
+}
+
+// Asks for the operations of a step: as a recording where every sequence gets one token and wants
+// one.
+Status Decoder::run(const DecoderPool& pool, std::span<const SequenceStep> batch, StepEnd end) {
+  inputs_.upload(*ops_, in_flight_.inputs(), batch, end);
+  const auto enqueue = [&] {
+    run_layers(pool);
+    if (inputs_.wanted() == 0) return;
+    run_head();
+    if (end == StepEnd::tokens) run_sample(pool);
+  };
+  const auto sequences = static_cast<std::int64_t>(batch.size());
+  if (inputs_.tokens() == sequences && inputs_.wanted() == sequences &&
+      attention_->single_tokens_repeat()) {
+    return graphs_.run(*ops_,
+                       {.pool = pool.number(),
+                        .sequences = sequences,
+                        .table_width = inputs_.table().size(1),
+                        .samples = end == StepEnd::tokens},
+                       enqueue);
   }
+  enqueue();
   return Ok{};
 }
 
@@ -316,7 +356,12 @@ void Decoder::run_layers(const DecoderPool& pool) {
                     .residual = x,
                     .eps = config().rms_norm_eps});
   };
-  ops_->embedding({.out = x, .ids = inputs_.ids(), .table = embedding_.view()});
+  const TensorView ids = ids_.view({count});
+  ops_->step_ids({.ids = ids,
+                  .history = {.pages = pool.ids(), .table = inputs_.table()},
+                  .tokens = inputs_.places(),
+                  .given = inputs_.given()});
+  ops_->embedding({.out = x, .ids = ids, .table = embedding_.view()});
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     const Layer& layer = layers_[index];
     if (index == 0) {
@@ -378,6 +423,15 @@ void Decoder::run_head() {
   ops_->linear({.out = logits_.view({wanted, config().vocab_size}),
                 .x = normed,
                 .weight = head_is_embedding_ ? embedding_.view() : head_.view()});
+}
+
+// A token from each row of logits, told to the host and to the pages.
+void Decoder::run_sample(const DecoderPool& pool) {
+  ops_->sample({.out = static_cast<kernels::SampledRow*>(sampled_.data()),
+                .logits = logits_.view({inputs_.wanted(), config().vocab_size}),
+                .rows = inputs_.sample_rows(),
+                .history = {.pages = pool.ids(), .table = inputs_.table()},
+                .biases = inputs_.biases()});
 }
 
 }  // namespace

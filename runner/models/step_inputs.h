@@ -1,5 +1,5 @@
-// What the device is told of a batch: ids, places and page tables, as one block of integers that
-// goes up in one piece, once per step and not once per layer.
+// What the device is told of a batch: ids, places, page tables and how tokens are chosen, as one
+// block of 32-bit words that goes up in one piece, once per step and not once per layer.
 #pragma once
 
 #include <cstdint>
@@ -14,33 +14,61 @@
 
 namespace glm::runner {
 
+// What comes behind the layers: logits of the steps that want_logits, or a token of each that has
+// sampling options.
+enum class StepEnd { logits, tokens };
+
+inline bool wants_end(const SequenceStep& step, StepEnd end) {
+  return end == StepEnd::logits ? step.wants_logits : step.sampling != nullptr;
+}
+
 class StepInputs {
  public:
   static Result<StepInputs> allocate(kernels::Ops& ops, const BatchLimits& limits,
                                      std::int64_t context_max);
 
-  // The batch must be within the limits and its caches must have reserved what it adds. The views
-  // below are of the last batch.
-  void upload(kernels::Ops& ops, std::span<const SequenceStep> batch);
+  std::uint64_t size_bytes() const { return block_.size_bytes(); }  // of the largest block
+
+  // Writes the block into `host`, memory of allocate_host(), and asks for its upload. The batch
+  // must be within the limits and its caches must have reserved what it adds. The views below are
+  // of the last batch.
+  void upload(kernels::Ops& ops, std::span<std::byte> host, std::span<const SequenceStep> batch,
+              StepEnd end);
 
   std::int64_t tokens() const { return tokens_; }
-  kernels::ConstTensorView ids() const { return block_.view({tokens_}); }
+  kernels::ConstTensorView given() const { return words(given_, tokens_); }
   kernels::StepTokens places() const;
   kernels::ConstTensorView table() const;
   std::span<const Stretch> stretches() const { return stretches_; }
 
-  // Which tokens are followed by logits somebody wants.
+  // Which tokens are followed by something somebody wants, and how it is sampled.
   std::int64_t wanted() const { return wanted_; }
-  kernels::ConstTensorView wanted_rows() const;
+  kernels::ConstTensorView wanted_rows() const { return words(wanted_first_, wanted_); }
+  const kernels::SampleRow* sample_rows() const;
+  const kernels::LogitBias* biases() const;
 
  private:
-  DeviceArray block_;  // ids, sequences and positions of the tokens, wanted rows, page table
-  std::vector<std::int32_t> host_;
+  class Writer;
+  void write_tokens(Writer& writer, std::span<const SequenceStep> batch);
+  void write_table(Writer& writer, std::span<const SequenceStep> batch);
+  kernels::ConstTensorView words(std::int64_t first, std::int64_t count) const {
+    return block_.view({block_.capacity()}).slice(0, first, count);
+  }
+
+  // Sampling of the wanted rows; ids, sequences and positions of the tokens; wanted rows; page
+  // table; biases. Where something lies depends on counts only, so that steps with equal counts
+  // find it at the same address.
+  DeviceArray block_;
   std::vector<Stretch> stretches_;
   std::int64_t table_width_max_ = 0;
   std::int64_t table_width_ = 0;
   std::int64_t tokens_ = 0;
   std::int64_t wanted_ = 0;
+  // Offsets in words.
+  std::int64_t given_ = 0;
+  std::int64_t wanted_first_ = 0;
+  std::int64_t table_first_ = 0;
+  std::int64_t bias_first_ = 0;
 };
 
 }  // namespace glm::runner

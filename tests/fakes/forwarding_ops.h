@@ -17,6 +17,15 @@ class ForwardingOps : public kernels::Ops {
   Result<kernels::Buffer> allocate(std::uint64_t size_bytes) override {
     return inner_->allocate(size_bytes);
   }
+  Result<kernels::Buffer> allocate_host(std::uint64_t size_bytes) override {
+    return inner_->allocate_host(size_bytes);
+  }
+  void upload_in_place(void* target, std::span<const std::byte> source) override {
+    inner_->upload_in_place(target, source);
+  }
+  Result<std::unique_ptr<kernels::Event>> make_event() override { return inner_->make_event(); }
+  Status mark(kernels::Event& event) override { return inner_->mark(event); }
+  Status wait(kernels::Event& event) override { return inner_->wait(event); }
   void upload(void* target, std::span<const std::byte> source) override {
     inner_->upload(target, source);
   }
@@ -45,6 +54,8 @@ class ForwardingOps : public kernels::Ops {
   void rms_norm(const kernels::RmsNorm& args) override { inner_->rms_norm(args); }
   void rope(const kernels::Rope& args) override { inner_->rope(args); }
   void store_rows(const kernels::StoreRows& args) override { inner_->store_rows(args); }
+  void sample(const kernels::Sample& args) override { inner_->sample(args); }
+  void step_ids(const kernels::StepIds& args) override { inner_->step_ids(args); }
   void silu_mul(const kernels::SiluMul& args) override { inner_->silu_mul(args); }
   void router_topk(const kernels::RouterTopK& args) override { inner_->router_topk(args); }
 

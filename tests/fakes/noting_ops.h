@@ -18,6 +18,15 @@ class NotingOps : public kernels::Ops {
   Result<kernels::Buffer> allocate(std::uint64_t /*size_bytes*/) override {
     return kernels::Buffer();
   }
+  Result<kernels::Buffer> allocate_host(std::uint64_t /*size_bytes*/) override {
+    return kernels::Buffer();
+  }
+  void upload_in_place(void* /*target*/, std::span<const std::byte> /*source*/) override {}
+  Result<std::unique_ptr<kernels::Event>> make_event() override {
+    return std::make_unique<kernels::Event>();
+  }
+  Status mark(kernels::Event& /*event*/) override { return Ok{}; }
+  Status wait(kernels::Event& /*event*/) override { return Ok{}; }
   std::uint64_t memory_free() const override { return 0; }
   void upload(void* /*target*/, std::span<const std::byte> /*source*/) override {}
   void download(std::span<std::byte> /*target*/, const void* /*source*/) override {}
@@ -43,7 +52,9 @@ class NotingOps : public kernels::Ops {
   void rms_norm(const kernels::RmsNorm& /*args*/) override {}
   void rope(const kernels::Rope& /*args*/) override {}
   void router_topk(const kernels::RouterTopK& /*args*/) override {}
+  void sample(const kernels::Sample& /*args*/) override {}
   void silu_mul(const kernels::SiluMul& /*args*/) override {}
+  void step_ids(const kernels::StepIds& /*args*/) override {}
   void store_rows(const kernels::StoreRows& /*args*/) override {}
 
  private:

@@ -15,7 +15,9 @@ TEST(DecodeGraphs, RunAShapeOnceBeforeItIsRecorded) {
   DecodeGraphs graphs;
   int enqueued = 0;
   const auto step = [&](std::int64_t sequences) {
-    graphs.run(ops, {.pool = 1, .sequences = sequences, .table_width = 4}, [&] { ++enqueued; });
+    ASSERT_TRUE(
+        graphs.run(ops, {.pool = 1, .sequences = sequences, .table_width = 4}, [&] { ++enqueued; })
+            .ok());
   };
   step(1);
   EXPECT_EQ(ops.notes(), "");
@@ -33,10 +35,10 @@ TEST(DecodeGraphs, RunAShapeOnceBeforeItIsRecorded) {
 TEST(DecodeGraphs, RecordOtherPoolsAndTablesAnew) {
   NotingOps ops;
   DecodeGraphs graphs;
-  for (const DecodeShape& shape : {DecodeShape{1, 1, 4}, {2, 1, 4}, {1, 1, 8}}) {
-    for (int i = 0; i < 2; ++i) graphs.run(ops, shape, [] {});
+  for (const DecodeShape& shape : {DecodeShape{1, 1, 4}, {2, 1, 4}, {1, 1, 8}, {1, 1, 4, true}}) {
+    for (int i = 0; i < 2; ++i) ASSERT_TRUE(graphs.run(ops, shape, [] {}).ok());
   }
-  EXPECT_EQ(ops.notes(), "record replay record replay record replay ");
+  EXPECT_EQ(ops.notes(), "record replay record replay record replay record replay ");
 }
 
 TEST(DecodeGraphs, RunAsTheyAreWhereABackendRecordsNothing) {
@@ -44,7 +46,9 @@ TEST(DecodeGraphs, RunAsTheyAreWhereABackendRecordsNothing) {
   ops.refuse();
   DecodeGraphs graphs;
   int enqueued = 0;
-  for (int i = 0; i < 5; ++i) graphs.run(ops, {1, 1, 4}, [&] { ++enqueued; });
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(graphs.run(ops, {1, 1, 4}, [&] { ++enqueued; }).ok());
+  }
   EXPECT_EQ(enqueued, 5);
   EXPECT_EQ(ops.notes(), "record ");  // asked once
 }
@@ -53,7 +57,7 @@ TEST(DecodeGraphs, DropTheShapeThatWasNotUsedForLongest) {
   NotingOps ops;
   DecodeGraphs graphs;
   const auto step = [&](std::int64_t sequences) {
-    graphs.run(ops, {.pool = 1, .sequences = sequences, .table_width = 4}, [] {});
+    ASSERT_TRUE(graphs.run(ops, {.pool = 1, .sequences = sequences, .table_width = 4}, [] {}).ok());
   };
   for (int i = 0; i < 2; ++i) step(1000);
   for (std::int64_t n = 1; n < 64; ++n) step(n);

@@ -419,7 +419,7 @@ TEST(Decoder, RefusesRequestsThatCannotBeRun) {
   TemporaryFolder folder;
   fakes::write_tiny_model(folder.path(), {});
   const auto model = load(folder.path(), {});
-  EXPECT_EQ(model->make_pool(0).error().message, "a pool of 0 pages: wanted 1 to 2147483647");
+  EXPECT_EQ(model->make_pool(0).error().message, "a pool of 0 pages: wanted 1 to 33554431");
   EXPECT_EQ(model->make_pool(1'000'000'000'000).error().code, Errc::invalid_argument);
   const auto pool = std::move(model->make_pool(3)).value();
   KvCache cache(*pool);

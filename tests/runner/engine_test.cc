@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <random>
 #include <utility>
 
@@ -57,36 +59,62 @@ class SumModel final : public Model {
   Result<std::unique_ptr<KvPool>> make_pool(std::int64_t pages) override {
     return std::unique_ptr<KvPool>(std::make_unique<SumPool>(pages));
   }
+  Status forward(std::span<const SequenceStep> /*batch*/, std::span<float> /*logits*/) override {
+    return make_error(Errc::internal, "the engine asks for tokens");
+  }
   // The token that follows is a function of all rows the page table leads to.
-  Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override {
+  Status submit(std::span<const SequenceStep> batch) override {
     if (lost_) return make_error(Errc::device, "add: an illegal memory access");
-    std::fill(logits.begin(), logits.end(), 0.0F);
+    EXPECT_LT(in_flight_.size(), kStepsInFlightMax);
+    std::vector<Sampled> sampled;
     std::int64_t tokens = 0;
     for (const SequenceStep& step : batch) {
       auto& pool = static_cast<SumPool&>(step.cache->pool());
       longest_step_ = std::max(longest_step_, step.tokens.size());
-      tokens += static_cast<std::int64_t>(step.tokens.size());
-      GLM_TRY(step.cache->reserve(static_cast<std::int64_t>(step.tokens.size())));
+      tokens += step.count();
+      GLM_TRY(step.cache->reserve(step.count()));
       for (const std::int32_t token : step.tokens) {
         pool.at(*step.cache, step.cache->length()) = token;
         step.cache->append(1);
       }
-      if (!step.wants_logits) continue;
-      std::int64_t hash = 1;
-      for (std::int64_t p = 0; p < step.cache->length(); ++p) {
-        hash = mix(hash, pool.at(*step.cache, p));
-      }
-      EXPECT_GE(logits.size(), static_cast<std::size_t>(kVocab));
-      logits[static_cast<std::size_t>(next_token(hash))] = spoil_ ? NAN : 1.0F;
-      logits = logits.subspan(kVocab);
+      if (step.continues) step.cache->append(1);
+      if (step.sampling == nullptr) continue;
+      sampled.push_back(sample(*step.cache, *step.sampling));
     }
-    EXPECT_TRUE(logits.empty());
     EXPECT_LE(tokens, batch_limits().tokens_max);
     EXPECT_LE(batch.size(), 8u);
     tokens_ran_ += tokens;
+    in_flight_.push_back(std::move(sampled));
     return Ok{};
   }
+  Result<std::span<const Sampled>> collect() override {
+    collected_ = std::move(in_flight_.front());
+    in_flight_.pop_front();
+    return std::span<const Sampled>(collected_);
+  }
 
+  // What follows the tokens in the cache; it is left where it will stand if there is a page.
+  Sampled sample(const KvCache& cache, const SamplingOptions& sampling) {
+    auto& pool = static_cast<SumPool&>(cache.pool());
+    std::int64_t hash = 1;
+    for (std::int64_t p = 0; p < cache.length(); ++p) hash = mix(hash, pool.at(cache, p));
+    Sampled sampled;
+    sampled.id = next_token(hash);
+    const auto banned = [&](const TokenBias& bias) {
+      return bias.id == sampled.id && std::isinf(bias.bias);
+    };
+    while (std::any_of(sampling.logit_bias.begin(), sampling.logit_bias.end(), banned)) {
+      sampled.id = (sampled.id + 1) % kVocab;
+    }
+    sampled.finite = spoil_ ? 0 : 1;
+    sampled.logprob = -0.5F;
+    sampled.top_count = std::max(sampling.logprobs, 0);
+    if (cache.pages_missing(1) == 0) pool.at(cache, cache.length()) = sampled.id;
+    return sampled;
+  }
+
+  std::deque<std::vector<Sampled>> in_flight_;
+  std::vector<Sampled> collected_;
   ModelFacts facts_;
   std::size_t longest_step_ = 0;
   std::int64_t tokens_ran_ = 0;
@@ -277,6 +305,50 @@ TEST(Engine, RefusesAnIdTheModelDoesNotKnowWithoutDisturbingOthers) {
   EXPECT_EQ(outcomes[2].tokens, expected(request(2, {1, 2}, 5)).tokens);
 }
 
+TEST(Engine, LetsNobodyStopBeforeTheLeastNumberOfTokens) {
+  Machine machine;
+  GenerateRequest r = request(1, {1, 2}, 40);
+  r.stop_ids.resize(kVocab);
+  std::iota(r.stop_ids.begin(), r.stop_ids.end(), 0);
+  r.stop_ids.erase(r.stop_ids.begin());  // 0 does not stop, and may follow
+  r.tokens_min = 9;
+  machine.engine.submit(r);
+  std::map<std::uint64_t, Outcome> outcomes;
+  machine.run(outcomes);
+  EXPECT_GE(outcomes[1].tokens.size(), 9u);
+}
+
+TEST(Engine, RefusesMoreBiasesThanAStepHolds) {
+  Machine machine;
+  GenerateRequest r = request(1, {1, 2}, 40);
+  r.sampling.logit_bias.resize(2000);
+  machine.engine.submit(r);
+  std::map<std::uint64_t, Outcome> outcomes;
+  machine.run(outcomes);
+  EXPECT_EQ(outcomes[1].message, "1 stop ids and 2000 biases of logits, wanted at most 64 and 960");
+}
+
+TEST(Engine, TellsLogprobsOfEveryTokenToWhomAsked) {
+  Machine machine;
+  GenerateRequest r = request(1, {1, 2}, 3);
+  r.stop_ids = {};
+  r.sampling.logprobs = 2;
+  machine.engine.submit(r);
+  machine.engine.submit(request(2, {1, 2}, 3));
+  std::size_t told = 0;
+  while (!machine.engine.idle()) {
+    for (const RequestEvent& event : machine.engine.step()) {
+      ASSERT_EQ(event.logprobs.size(), event.id == 1 ? event.tokens.size() : 0);
+      for (const TokenLogprobs& logprobs : event.logprobs) {
+        EXPECT_EQ(logprobs.chosen, -0.5F);
+        EXPECT_EQ(logprobs.top.size(), 2u);
+        ++told;
+      }
+    }
+  }
+  EXPECT_EQ(told, 3u);
+}
+
 TEST(Engine, LimitsTheContextToWhatMemoryHolds) {
   Machine machine(2);
   machine.engine.submit(request(1, std::vector<std::int32_t>(128, 1), 5));
@@ -349,9 +421,13 @@ class CountedModel final : public Model {
     return model_->make_pool(pages);
   }
   Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override {
-    for (const SequenceStep& step : batch) tokens_ran_ += step.tokens.size();
     return model_->forward(batch, logits);
   }
+  Status submit(std::span<const SequenceStep> batch) override {
+    for (const SequenceStep& step : batch) tokens_ran_ += static_cast<std::size_t>(step.count());
+    return model_->submit(batch);
+  }
+  Result<std::span<const Sampled>> collect() override { return model_->collect(); }
 
   std::size_t tokens_ran_ = 0;
 

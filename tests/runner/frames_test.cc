@@ -40,12 +40,16 @@ class Frames : public testing::Test {
     generate.request.id = number();
     generate.request.prompt = ids();
     generate.request.tokens_max = 77;
+    generate.request.tokens_min = 7;
     generate.request.stop_ids = ids();
     generate.request.sampling.temperature = 0.25F;
     generate.request.sampling.seed = number();
     generate.request.sampling.vocab_limit = 300;
+    generate.request.sampling.logit_bias = {{.id = 3, .bias = -1.5F}, {.id = 9, .bias = 2}};
+    generate.request.sampling.logprobs = 4;
     RequestEvent event{.id = number(),
                        .tokens = ids(),
+                       .logprobs = {{.chosen = -1, .top = {{.id = 4, .logprob = -0.5F}}}, {}},
                        .finish = FinishReason::failed,
                        .code = Errc::device,
                        .message = text(),

@@ -1,0 +1,143 @@
+// Sampling on a GPU comes to the bits of the reference, which sample_test.cc holds against an
+// oracle; and ids go through pages.
+#include <cstring>
+
+#include "tests/kernels/cuda_fixture.h"
+#include "tests/kernels/sample_cases.h"
+
+namespace glm::kernels {
+namespace {
+
+using cases::SampleCase;
+
+class CudaSampleTest : public CudaTest {
+ protected:
+  void SetUp() override {
+    CudaTest::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_TRUE(gpu_->reserve({.rows = 64, .vocab = 154'880}).ok());
+  }
+
+  void expect_the_bits_of_the_reference(const SampleCase& c) {
+    const std::size_t count = c.rows().size();
+    std::vector<SampledRow> want(count);
+    std::vector<std::int32_t> want_pages = c.pages();
+    cpu_->sample(c.sample(want, want_pages));
+    void* out = poisoned(count * sizeof(SampledRow));
+    void* pages = device(c.pages());
+    auto biases = c.biases();
+    biases.emplace_back();  // never empty
+    SampleCase copy = c;
+    const Sample args = c.sample(static_cast<SampledRow*>(out), device(copy.logits()),
+                                 static_cast<const SampleRow*>(device(copy.rows())), pages,
+                                 device(c.table()), static_cast<const LogitBias*>(device(biases)));
+    for (int repetition = 0; repetition < 2; ++repetition) {
+      gpu_->sample(args);
+      const std::vector<SampledRow> got = back<SampledRow>(out, count);
+      for (std::size_t r = 0; r < count; ++r) {
+        const SampleRow& row = c.rows()[r];
+        const std::string what = fmt::format(
+            "vocab {} limit {} look {} T {} k {} p {} min_p {} last_n {} biases {} logprobs {}",
+            args.logits.size(1), row.vocab_limit, static_cast<int>(c.look(r)), row.temperature,
+            row.top_k, row.top_p, row.min_p, row.repeat_last_n, row.bias_count, row.logprobs);
+        ASSERT_EQ(got[r].id, want[r].id) << what;
+        ASSERT_EQ(got[r].finite, want[r].finite) << what;
+        ASSERT_EQ(got[r].logprob, want[r].logprob) << what;
+        ASSERT_EQ(got[r].top_count, want[r].top_count) << what;
+        for (std::int32_t i = 0; i < got[r].top_count; ++i) {
+          ASSERT_EQ(got[r].top_ids[i], want[r].top_ids[i]) << what << " place " << i;
+          ASSERT_EQ(got[r].top_logprobs[i], want[r].top_logprobs[i]) << what << " place " << i;
+        }
+      }
+    }
+    ASSERT_EQ(back<std::int32_t>(pages, want_pages.size()), want_pages);
+    forget();
+  }
+
+  std::unique_ptr<Ops> cpu_ = make_cpu_ops(1);
+};
+
+TEST_F(CudaSampleTest, ComesToTheBitsOfTheReference) {
+  for (const std::int64_t vocab :
+       {1, 2, 7, 31, 32, 33, 127, 129, 1000, 4095, 4096, 4097, 8191, 20000}) {
+    for (int repetition = 0; repetition < 6; ++repetition) {
+      expect_the_bits_of_the_reference(SampleCase(engine_, vocab, 40));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_F(CudaSampleTest, ComesToTheBitsOfTheReferenceOverTheVocabularyOfAModel) {
+  for (const std::size_t rows : {1U, 64U}) {
+    expect_the_bits_of_the_reference(SampleCase(engine_, 154'880, rows));
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_F(CudaSampleTest, RefusesMoreThanItsWorkspaceHolds) {
+  const SampleCase c(engine_, 7, 65);
+  std::vector<SampledRow> out(65);
+  std::vector<std::int32_t> pages = c.pages();
+  gpu_->sample(c.sample(out, pages));
+  EXPECT_EQ(gpu_->sync().error().message,
+            "sample of 65 rows of 7: the workspace was reserved for 64 of 154880");
+}
+
+TEST_F(CudaSampleTest, IdsAreWrittenToTheirPagesOrReadFromThem) {
+  std::vector<std::int32_t> pages(5 * kPageTokens);
+  for (std::int32_t& id : pages) id = static_cast<std::int32_t>(engine_() % 1000);
+  const std::vector<std::int32_t> table = {4, 0, 2, 3, 1, 0};  // the last is of nobody
+  std::vector<std::int32_t> given, sequence, position;
+  for (std::int32_t p = 60; p < 130; ++p) {
+    given.push_back(p % 3 == 0 ? -1 : 2000 + p);
+    sequence.push_back(0);
+    position.push_back(p);
+  }
+  for (std::int32_t p = 3; p < 100; p += 90) {
+    given.push_back(-1);
+    sequence.push_back(1);
+    position.push_back(p);
+  }
+  const auto count = static_cast<std::int64_t>(given.size());
+  std::vector<std::int32_t> want(given.size());
+  std::vector<std::int32_t> want_pages = pages;
+  StepIds args{.ids = view(std::span<std::int32_t>(want), {count}),
+               .history = {.pages = view(std::span<std::int32_t>(want_pages), {5, kPageTokens}),
+                           .table = view(std::span<const std::int32_t>(table), {2, 3})},
+               .tokens = {.sequence = view(std::span<const std::int32_t>(sequence), {count}),
+                          .position = view(std::span<const std::int32_t>(position), {count}),
+                          .positions_max = 192},
+               .given = view(std::span<const std::int32_t>(given), {count})};
+  cpu_->step_ids(args);
+  EXPECT_EQ(want[1], 2061);
+  EXPECT_EQ(want_pages[4 * kPageTokens + 61], 2061);
+  EXPECT_EQ(want[70], pages[3 * kPageTokens + 3]);
+  args.ids.data = poisoned(given.size() * 4);
+  args.history.pages.data = device(pages);
+  args.history.table.data = device(table);
+  args.tokens.sequence.data = device(sequence);
+  args.tokens.position.data = device(position);
+  args.given.data = device(given);
+  gpu_->step_ids(args);
+  EXPECT_EQ(back<std::int32_t>(args.ids.data, given.size()), want);
+  EXPECT_EQ(back<std::int32_t>(args.history.pages.data, pages.size()), want_pages);
+}
+
+TEST_F(CudaSampleTest, EventsComeInTheirOrder) {
+  const auto host = std::move(gpu_->allocate_host(4)).value();
+  const auto fetched = std::move(gpu_->allocate_host(4)).value();
+  const auto memory = std::move(gpu_->allocate(4)).value();
+  const auto event = std::move(gpu_->make_event()).value();
+  auto* number = static_cast<std::int32_t*>(host.data());
+  for (std::int32_t i = 0; i < 100; ++i) {
+    *number = i;
+    gpu_->upload_in_place(memory.data(), {static_cast<const std::byte*>(host.data()), 4});
+    gpu_->download({static_cast<std::byte*>(fetched.data()), 4}, memory.data());
+    ASSERT_TRUE(gpu_->mark(*event).ok());
+    ASSERT_TRUE(gpu_->wait(*event).ok());
+    ASSERT_EQ(*static_cast<std::int32_t*>(fetched.data()), i);
+  }
+}
+
+}  // namespace
+}  // namespace glm::kernels
