@@ -12,6 +12,7 @@ constexpr Command kCommands[] = {
     {"tokenize", &add_tokenize},
     {"detokenize", &add_detokenize},
     {"serve", &add_serve},
+    {"bench", &add_bench},
     {"version", &add_version},
 };
 

@@ -106,41 +106,61 @@ Result<daemon::ModelLease> load(Services& services, const store::Manifest& manif
                                  [&client] { return client.gone(); });
 }
 
-Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question,
-                                    const Client& client) {
+Result<std::shared_ptr<Answer>> submit(Services& services, const Question& question,
+                                       const Client& client) {
   const Clock::Steady begun = services.clock.now();
   store::Manifest manifest = GLM_TRY(find_model(services, question.model));
   daemon::ModelLease lease = GLM_TRY(load(services, manifest, question, client));
-  const daemon::TextModel& text = lease->text;
+  const daemon::TextModel& text = *lease->text;
   const modelfiles::RunOptions options = GLM_TRY(run_options(question, text.modelfile()));
   daemon::GenerationRequest request;
-  if (question.raw_prompt) {
-    request.prompt = *question.raw_prompt;
-    request.plain_text = true;
+  using Specials = runner::EncodeOptions::Specials;
+  if (question.raw_prompt || !question.prompt_ids.empty()) {
+    request.prompt = question.raw_prompt.value_or("");
+    request.prompt_ids = question.prompt_ids;
+    request.specials = question.special_tokens ? Specials::add : Specials::omit;
+    request.text.plain_text = true;
   } else {
     request.prompt = GLM_TRY(render(text, question, manifest.name));
-    request.tools = question.tools;
-    request.call_layout = text.call_layout();
+    request.text.tools = question.tools;
+    request.text.call_layout = text.call_layout();
   }
-  request.stops = options.stop;
+  request.text.stops = options.stop;
   if (options.num_predict && *options.num_predict >= 0) {
     request.tokens_max = std::max<std::int64_t>(*options.num_predict, 1);
   }
+  request.ignore_eos = question.ignore_eos;
+  request.every_step = question.every_step;
   request.sampling = sampling(options, text.facts().generation);
+  request.answers = question.answers;
+  request.arrived = begun;
   auto generation = GLM_TRY(daemon::Generation::start(*lease, std::move(request)));
-  auto first = GLM_TRY(generation->next([&client] { return client.gone(); }));
-  return std::make_shared<Answer>(Answer{std::move(manifest), std::move(lease),
-                                         std::move(generation), std::move(first), begun});
+  return std::make_shared<Answer>(
+      Answer{std::move(manifest), std::move(lease), std::move(generation), std::nullopt, begun});
+}
+
+Status wait_for_first(Answer& answer, const Client& client) {
+  answer.first = GLM_TRY(answer.generation->next([&client] { return client.gone(); }));
+  return Ok{};
+}
+
+Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question,
+                                    const Client& client) {
+  std::shared_ptr<Answer> answer = GLM_TRY(submit(services, question, client));
+  GLM_TRY(wait_for_first(*answer, client));
+  return answer;
 }
 
 Status for_each_delta(Answer& answer, const Client& client,
                       const std::function<bool(const daemon::Delta&)>& each) {
+  const auto next = [&] { return answer.generation->next([&client] { return client.gone(); }); };
   std::optional<daemon::Delta> delta = std::exchange(answer.first, std::nullopt);
+  if (!delta) delta = GLM_TRY(next());
   while (delta) {
     if (!each(*delta)) {
       return make_error(Errc::cancelled, "the client closed its connection");
     }
-    delta = GLM_TRY(answer.generation->next([&client] { return client.gone(); }));
+    delta = GLM_TRY(next());
   }
   return Ok{};
 }

@@ -20,12 +20,17 @@ namespace glm::api {
 struct Question {
   std::string model;                      // as the client wrote it
   Json messages = Json::array();          // for the chat template …
-  std::optional<std::string> raw_prompt;  // … or text as it is, in its place
+  std::optional<std::string> raw_prompt;  // … or text as it is, in its place,
+  std::vector<std::int32_t> prompt_ids;   // … or token ids
+  bool special_tokens = false;            // of a raw prompt: with those the tokenizer puts around
   Json tools;                             // array or null
   Json template_extras = Json::object();  // further variables of the chat template
   daemon::Thinking thinking;              // whether, and how hard
   bool thinking_required = false;         // refuse a model that cannot
   Json options = Json::object();          // by the names of modelfiles/parameters.h
+  std::size_t answers = 1;                // how many are wanted
+  bool ignore_eos = false;                // go on until num_predict
+  bool every_step = false;                // also deltas without text
   std::optional<daemon::KeepAlive> keep_alive;
 };
 
@@ -34,12 +39,18 @@ struct Answer {
   store::Manifest manifest;
   daemon::ModelLease lease;
   std::unique_ptr<daemon::Generation> generation;  // ends before the lease
-  std::optional<daemon::Delta> first;              // already taken; nullopt: the answer is empty
+  std::optional<daemon::Delta> first;              // already taken
   Clock::Steady begun;
 };
 
-// Finds, loads, renders, submits and waits for the first piece, so that whatever fails before that
-// still gets a proper status.
+// Finds, loads, renders and submits.
+Result<std::shared_ptr<Answer>> submit(Services& services, const Question& question,
+                                       const Client& client);
+
+// Waits for the first piece, so that whatever fails before it still gets a proper status.
+Status wait_for_first(Answer& answer, const Client& client);
+
+// Both.
 Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question,
                                     const Client& client);
 

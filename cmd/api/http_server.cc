@@ -9,7 +9,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "cmd/api/client_connection.h"
+#include "cmd/api/connection.h"
 #include "cmd/api/guard.h"
 #include "cmd/api/json_body.h"
 #include "cmd/api/routes.h"
@@ -20,8 +20,12 @@ namespace glm::api {
 namespace {
 
 constexpr int kBacklog = 1024;
-constexpr std::size_t kThreadsMax = 1024;
+constexpr std::size_t kRefusingMax = 32;
 constexpr std::chrono::seconds kBodyTimeMax{60};
+
+// The connection that this thread serves: the library keeps it from the handlers, which want to
+// know of its client.
+thread_local const Connection* connection_here = nullptr;
 
 // The library listens with a backlog of 5.
 class ListeningServer final : public httplib::Server {
@@ -35,14 +39,25 @@ class ListeningServer final : public httplib::Server {
     ::shutdown(socket, SHUT_RDWR);
     ::close(socket);
   }
+
+ private:
+  // One request per connection: the library reads on after a body that was not taken, and would
+  // answer what a page has hidden in it as a request of its own.
+  bool process_and_close_socket(socket_t socket) override {
+    Connection connection{Fd(socket)};
+    if (ElasticTaskQueue::admission() == ElasticTaskQueue::Admission::drop) return false;
+    connection_here = &connection;
+    bool closed = false;
+    const bool answered = process_request(connection, true, closed, nullptr);
+    connection_here = nullptr;
+    return answered;
+  }
 };
 
 class SinkWriter final : public StreamWriter {
  public:
   explicit SinkWriter(httplib::DataSink& sink) : sink_(sink) {}
-  bool write(std::string_view bytes) override {
-    return sink_.is_writable() && sink_.write(bytes.data(), bytes.size());
-  }
+  bool write(std::string_view bytes) override { return sink_.write(bytes.data(), bytes.size()); }
 
  private:
   httplib::DataSink& sink_;
@@ -54,15 +69,15 @@ void answer_error(httplib::Response& response, Dialect dialect, const Error& err
   response.set_content(dump(error_body(dialect, error)), "application/json");
 }
 
-void answer(httplib::Response& response, Reply reply, std::shared_ptr<ClientConnection> client) {
+void answer(httplib::Response& response, Reply reply) {
+  response.status = reply.http_status;
   if (!reply.stream) {
     response.set_content(std::move(reply.body), reply.content_type);
     return;
   }
   response.set_header("Cache-Control", "no-cache");
   response.set_chunked_content_provider(
-      reply.content_type,
-      [stream = std::move(reply.stream), client](std::size_t, httplib::DataSink& sink) {
+      reply.content_type, [stream = std::move(reply.stream)](std::size_t, httplib::DataSink& sink) {
         SinkWriter writer(sink);
         // The library's own net does not reach here.
         try {
@@ -110,8 +125,7 @@ Error body_error(int http_status) {
     return make_error(Errc::invalid_argument, "request body is a form; a JSON object is wanted");
   }
   if (http_status == 413) {
-    return make_error(Errc::invalid_argument, "request body is larger than {} bytes",
-                      kBodySizeMax);
+    return make_error(Errc::invalid_argument, "request body is larger than {} bytes", kBodySizeMax);
   }
   return make_error(Errc::invalid_argument, "request body ended early or came too slowly");
 }
@@ -126,14 +140,14 @@ const Route* find_route(const httplib::Request& request, httplib::Response& resp
       request.method == "HEAD" ? std::string_view("GET") : request.method;
   std::string allowed;
   for (const Route& route : routes()) {
-    if (route.path != request.path) continue;
+    if (!matches(route, request.path)) continue;
     if (route.method == wanted) return &route;
     allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
   }
   if (allowed.empty()) {
-    answer_error(response, dialect_of(request.path),
-                 make_error(Errc::not_found, "no such endpoint: {} {}", request.method,
-                            request.path));
+    answer_error(
+        response, dialect_of(request.path),
+        make_error(Errc::not_found, "no such endpoint: {} {}", request.method, request.path));
     return nullptr;
   }
   answer_error(response, dialect_of(request.path),
@@ -148,11 +162,12 @@ const Route* find_route(const httplib::Request& request, httplib::Response& resp
 
 class HttpServer::Impl {
  public:
-  explicit Impl(Services& services) : services_(services) {
-    server_.new_task_queue = [] { return new ElasticTaskQueue(kThreadsMax); };
-    // One request per connection: the library reads on after a body that was not taken, and would
-    // answer what a page has hidden in it as a request of its own.
-    server_.set_keep_alive_max_count(1);
+  Impl(Services& services, HttpLimits limits) : services_(services), limits_(limits) {
+    server_.new_task_queue = [limits] {
+      return new ElasticTaskQueue({.threads_max = limits.served_max,
+                                   .waiting_max = limits.waiting_max,
+                                   .refusing_max = kRefusingMax});
+    };
     server_.set_tcp_nodelay(true);
     server_.set_payload_max_length(std::numeric_limits<std::size_t>::max());  // read_body counts
     // The library's default would let a second daemon share the port.
@@ -169,9 +184,9 @@ class HttpServer::Impl {
     server_.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
       if (!response.body.empty()) return;
       const int status = response.status;
-      answer_error(response, dialect_of(request.path),
-                   make_error(Errc::invalid_argument, "the request is malformed (status {})",
-                              status));
+      answer_error(
+          response, dialect_of(request.path),
+          make_error(Errc::invalid_argument, "the request is malformed (status {})", status));
       response.status = status;
     });
     server_.Get(".*", [this](const httplib::Request& request, httplib::Response& response) {
@@ -197,7 +212,8 @@ class HttpServer::Impl {
                         "listens there, or choose another with GLM_HOST",
                         address.str());
     }
-    if (!server_.widen_backlog()) return make_error(Errc::internal, "listen on {} failed", address.str());
+    if (!server_.widen_backlog())
+      return make_error(Errc::internal, "listen on {} failed", address.str());
     return Ok{};
   }
 
@@ -238,6 +254,13 @@ class HttpServer::Impl {
       response.status = body.http_status;
       return;
     }
+    if (ElasticTaskQueue::admission() == ElasticTaskQueue::Admission::refuse) {
+      return answer_error(response, dialect,
+                          make_error(Errc::exhausted,
+                                     "{} connections are being served and {} wait already; try "
+                                     "again later",
+                                     limits_.served_max, limits_.waiting_max));
+    }
     const Route* route = find_route(request, response);
     if (route == nullptr) return;
     Json json = Json::object();
@@ -246,20 +269,30 @@ class HttpServer::Impl {
       if (!parsed.ok()) return answer_error(response, dialect, parsed.error());
       json = *std::move(parsed);
     }
-    auto client = std::make_shared<ClientConnection>(request.remote_addr, request.remote_port);
-    Result<Reply> reply = route->handle(services_, json, *client);
+    if (const std::string_view rest = rest_of(*route, request.path); !rest.empty()) {
+      json["path"] = rest;
+    }
+    Result<Reply> reply = route->handle(services_, json, *connection_here);
     if (!reply.ok()) return answer_error(response, dialect, reply.error());
-    answer(response, *std::move(reply), std::move(client));
+    answer(response, *std::move(reply));
   }
 
   Services& services_;
+  const HttpLimits limits_;
   ListeningServer server_;
 };
 
-HttpServer::HttpServer(Services& services) : impl_(std::make_unique<Impl>(services)) {}
+HttpServer::HttpServer(Services& services, HttpLimits limits)
+    : impl_(std::make_unique<Impl>(services, limits)) {}
 HttpServer::~HttpServer() = default;
-Status HttpServer::bind(const HostAddress& address) { return impl_->bind(address); }
-void HttpServer::run() { impl_->run(); }
-void HttpServer::stop() { impl_->stop(); }
+Status HttpServer::bind(const HostAddress& address) {
+  return impl_->bind(address);
+}
+void HttpServer::run() {
+  impl_->run();
+}
+void HttpServer::stop() {
+  impl_->stop();
+}
 
 }  // namespace glm::api

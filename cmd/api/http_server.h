@@ -18,9 +18,15 @@ namespace glm::api {
 
 inline constexpr std::size_t kBodySizeMax = 32u << 20;
 
+// Connections at a time. Beyond both a client is answered 503 and asked to try again.
+struct HttpLimits {
+  std::size_t served_max = 1024;
+  std::size_t waiting_max = 256;
+};
+
 class HttpServer {
  public:
-  explicit HttpServer(Services& services);
+  explicit HttpServer(Services& services, HttpLimits limits = {});
   ~HttpServer();
 
   // Errc::already_exists when the port is taken.

@@ -1,4 +1,4 @@
-// POST /v1/chat/completions, GET /v1/models: the OpenAI dialect.
+// POST /v1/chat/completions, GET /v1/models: the OpenAI dialect, and what its endpoints share.
 #pragma once
 
 #include "cmd/api/reply.h"
@@ -10,6 +10,13 @@ struct Services;
 namespace glm::api {
 
 Result<Reply> openai_chat(Services& services, const Json& body, const Client& client);
+// The sampling fields of a body, by the names of modelfiles/parameters.h.
+Result<Json> openai_options(const Json& body);
+
+// stream_options.include_usage.
+Result<bool> openai_wants_usage(const Json& body);
+
 Result<Reply> openai_models(Services& services, const Json& body, const Client& client);
+Result<Reply> openai_model(Services& services, const Json& body, const Client& client);
 
 }  // namespace glm::api

@@ -41,6 +41,7 @@ Status print_json(const Json& json);
 std::string text_field(const Json& json, std::string_view field);
 std::int64_t integer_field(const Json& json, std::string_view field);
 
+void add_bench(CLI::App& app, Cli& cli);
 void add_cp(CLI::App& app, Cli& cli);
 void add_detokenize(CLI::App& app, Cli& cli);
 void add_list(CLI::App& app, Cli& cli);

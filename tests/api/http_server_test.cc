@@ -16,7 +16,7 @@ namespace {
 
 class HttpServerTest : public testing::Test {
  protected:
-  HttpServerTest() {
+  explicit HttpServerTest(HttpLimits limits = {}) : server_(services_, limits) {
     std::mt19937 random(std::random_device{}());
     do {
       address_.port = 20'000 + static_cast<int>(random() % 40'000);
@@ -28,14 +28,19 @@ class HttpServerTest : public testing::Test {
     thread_.join();
   }
 
-  // Sends the pieces with a pause between them, then reads until the server closes.
-  std::string exchange(std::initializer_list<std::string> pieces) const {
-    const Fd fd(::socket(AF_INET, SOCK_STREAM, 0));
+  Fd connect() const {
+    Fd fd(::socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(static_cast<std::uint16_t>(address_.port));
     ::inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+    return fd;
+  }
+
+  // Sends the pieces with a pause between them, then reads until the server closes.
+  std::string exchange(std::initializer_list<std::string> pieces) const {
+    const Fd fd = connect();
     for (const std::string& piece : pieces) {
       (void)!::send(fd.get(), piece.data(), piece.size(), MSG_NOSIGNAL);  // it may have closed
       std::this_thread::sleep_for(std::chrono::milliseconds(30));
@@ -59,9 +64,10 @@ class HttpServerTest : public testing::Test {
   Services services_{reinterpret_cast<store::Store&>(nothing_),
                      reinterpret_cast<const modelfiles::Catalog&>(nothing_),
                      reinterpret_cast<daemon::Models&>(nothing_),
+                     reinterpret_cast<const daemon::Metrics&>(nothing_),
                      reinterpret_cast<daemon::Pulls&>(nothing_), system_clock(), [] {}};
   HostAddress address_;
-  HttpServer server_{services_};
+  HttpServer server_;
   std::thread thread_;
 };
 
@@ -97,6 +103,30 @@ TEST_F(HttpServerTest, RefusesForms) {
       {"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
        "Content-Length: 5\r\n\r\n--x--"});
   EXPECT_NE(answer.find("HTTP/1.1 415"), std::string::npos) << answer;
+}
+
+class FullHttpServer : public HttpServerTest {
+ protected:
+  FullHttpServer() : HttpServerTest({.served_max = 2, .waiting_max = 1}) {}
+};
+
+// Connections that say nothing hold their threads as streams do.
+TEST_F(FullHttpServer, AsksWhoComesTooManyToTryAgain) {
+  std::vector<Fd> silent;
+  for (int i = 0; i < 3; ++i) silent.push_back(connect());
+  const std::string request = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const std::string answer = exchange({request});
+  EXPECT_NE(answer.find("HTTP/1.1 503"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("Retry-After: 1"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("2 connections are being served and 1 wait already; try again later"),
+            std::string::npos)
+      << answer;
+  silent.clear();
+  std::string later;
+  for (int i = 0; i < 100 && later.find("200 OK") == std::string::npos; ++i) {
+    later = exchange({request});
+  }
+  EXPECT_NE(later.find("200 OK"), std::string::npos) << later;
 }
 
 TEST_F(HttpServerTest, CanBeStoppedBeforeItRuns) {
