@@ -35,6 +35,9 @@ class CpuOps final : public Ops {
     if (!target.empty()) std::memcpy(target.data(), source, target.size());
   }
   Status sync() override { return Ok{}; }
+  Result<std::unique_ptr<Uploader>> make_uploader(std::uint64_t /*size_bytes*/) override {
+    return std::unique_ptr<Uploader>();
+  }
   Status reserve(const WorkspaceBounds& /*bounds*/) override { return Ok{}; }
   std::unique_ptr<Recording> record(const std::function<void()>& /*enqueue*/) override {
     return nullptr;

@@ -10,17 +10,12 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/stream.h"
+#include "kernels/cuda/uploader.h"
 #include "kernels/cuda/workspace.h"
 
 namespace glm::kernels::cuda {
 namespace {
-
-struct StreamTraits {
-  using Raw = cudaStream_t;
-  static constexpr Raw kEmpty = nullptr;
-  static void close(Raw stream) { (void)cudaStreamDestroy(stream); }  // fails only after an error
-};
-using Stream = Handle<StreamTraits>;
 
 // Pinned memory through which small uploads pass: they are in order with the stream and wait for
 // nothing. What has been handed out is free again after a sync.
@@ -77,6 +72,9 @@ class Device final : public Ops {
   void upload(void* target, std::span<const std::byte> source) override;
   void download(std::span<std::byte> target, const void* source) override;
   Status sync() override;
+  Result<std::unique_ptr<Uploader>> make_uploader(std::uint64_t size_bytes) override {
+    return cuda::make_uploader(options_.device_index, size_bytes);
+  }
   Status reserve(const WorkspaceBounds& bounds) override;
   std::unique_ptr<Recording> record(const std::function<void()>& enqueue) override;
   void replay(const Recording& recording) override;
@@ -160,9 +158,9 @@ std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) 
   enqueue();
   Handle<GraphTraits> graph;
   auto recording = std::make_unique<GraphRecording>();
-  const bool captured = cudaStreamEndCapture(stream_.get(), graph.out()) == cudaSuccess &&
-                        !failure_ &&
-                        cudaGraphInstantiate(recording->exec.out(), graph.get(), 0) == cudaSuccess &&
+  const bool captured =
+      cudaStreamEndCapture(stream_.get(), graph.out()) == cudaSuccess && !failure_ &&
+      cudaGraphInstantiate(recording->exec.out(), graph.get(), 0) == cudaSuccess &&
       cudaGraphUpload(recording->exec.get(), stream_.get()) == cudaSuccess;  // its memory, now
   if (captured) return recording;
   failure_.reset();

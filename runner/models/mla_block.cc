@@ -72,7 +72,7 @@ Result<MlaBlock> MlaBlock::load(WeightLoader& loader, Ops& ops, const std::strin
                                 const ModelConfig& config, float latent_norm_eps) {
   const MlaDims& dims = config.mla;
   const auto weight = [&](const char* name, WeightShape shape) {
-    return load_weight(loader, ops, prefix + name, shape);
+    return loader.weight(prefix + name, shape);
   };
   const auto vector = [&](const char* name, std::int64_t size) {
     return load_vector(loader, ops, prefix + name, size);
