@@ -29,25 +29,20 @@ struct Args {
   int rows;  // that are summed over
 };
 
-constexpr int kWarps = 4;
+constexpr int kWarps = 8;
 constexpr int kColumns = 64;
 constexpr int kMatrices = 4;  // tensor-core tiles of 16 columns
 constexpr int kTokens = 16;   // in two tiles
 constexpr int kDepth = 16;    // rows a warp takes at a time
 constexpr int kNaiveThreads = 128;
 
-// Eight columns of a row as bf16, read early and decoded when they are needed.
+// Eight columns of a row, read early and decoded when they are needed.
 struct Bf16Octet {
   uint4 values = {};
   __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
     values = __ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + 2 * c));
   }
-  __device__ uint4 decoded() const { return values; }
-};
-struct AnyOctet : Bf16Octet {
-  __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
-    values = device::bf16x8(w, row, c);
-  }
+  __device__ uint4 decoded(const device::Weight& /*w*/) const { return values; }
 };
 struct Int4Octet {
   std::uint32_t word = 0;
@@ -56,7 +51,21 @@ struct Int4Octet {
     word = __ldg(reinterpret_cast<const std::uint32_t*>(w.data + row * w.row_bytes + c / 2));
     group = device::int4_group(w, row, c);
   }
-  __device__ uint4 decoded() const { return device::int4_word(word, group); }
+  __device__ uint4 decoded(const device::Weight& /*w*/) const {
+    return device::int4_word(word, group);
+  }
+};
+struct AnyOctet {
+  device::StoredOctet stored;
+  bool there = false;
+  __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
+    stored = device::stored_octet(w, row, c);
+    there = true;
+  }
+  // Nothing may stand for a number where nothing was read: what it is multiplied with is zero.
+  __device__ uint4 decoded(const device::Weight& w) const {
+    return there ? device::decoded(w, stored) : uint4{};
+  }
 };
 
 __device__ std::uint32_t word_of(const uint4& four, int i) {
@@ -79,15 +88,22 @@ __global__ void __launch_bounds__(kWarps* device::kWarpThreads) tensor_kernel(Ar
     const std::int64_t token = first_token + 8 * tile + lane / 4;
     x[tile] = token < a.tokens ? a.x + token * a.x_token + head * a.x_head : nullptr;
   }
-  float sums[kMatrices][2][4] = {};
-#pragma unroll 4
-  for (int row = warp * kDepth; row < a.rows; row += kWarps * kDepth) {
-    Octet octets[4];  // of rows pair, pair + 1, pair + 8, pair + 9
+  Octet next[4];  // of rows pair, pair + 1, pair + 8, pair + 9
+  const auto read = [&](int row) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int own = row + pair + i % 2 + i / 2 * 8;
-      if (own < a.rows && column_there) octets[i].read(a.weight, head * a.head_rows + own, column);
+      next[i] = {};
+      if (own < a.rows && column_there) next[i].read(a.weight, head * a.head_rows + own, column);
     }
+  };
+  float sums[kMatrices][2][4] = {};
+  read(warp * kDepth);
+  for (int row = warp * kDepth; row < a.rows; row += kWarps * kDepth) {
+    Octet octets[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) octets[i] = next[i];
+    read(row + kWarps * kDepth);
     std::uint32_t inputs[2][2];
 #pragma unroll
     for (int tile = 0; tile < 2; ++tile) {
@@ -102,7 +118,7 @@ __global__ void __launch_bounds__(kWarps* device::kWarpThreads) tensor_kernel(Ar
     }
     uint4 rows[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) rows[i] = octets[i].decoded();
+    for (int i = 0; i < 4; ++i) rows[i] = octets[i].decoded(a.weight);
 #pragma unroll
     for (int m = 0; m < kMatrices; ++m) {
       const std::uint32_t weights[4] = {
@@ -134,7 +150,8 @@ __global__ void __launch_bounds__(kWarps* device::kWarpThreads) tensor_kernel(Ar
     float sum = 0;
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) sum += partial[w][at / kColumns][at % kColumns];
-    device::store(a.out + token * a.out_token + head * a.out_head + c, sum);
+    device::store(a.out + token * a.out_token + head * a.out_head + device::column_of(a.weight, c),
+                  sum);
   }
 }
 
@@ -160,8 +177,8 @@ bool aligned(const void* address, std::uintptr_t bytes) {
 // Eight columns are read at a time, and two rows of an activation.
 bool fits_tensor_cores(const Args& a) {
   const device::Weight& w = a.weight;
-  return w.cols % 8 == 0 && w.group % 8 == 0 && w.order == nullptr && aligned(w.data, 16) &&
-         a.rows % 2 == 0 && aligned(a.x, 4) && a.x_token % 2 == 0 && a.x_head % 2 == 0;
+  return w.cols % 8 == 0 && w.group % 8 == 0 && aligned(w.data, 16) && a.rows % 2 == 0 &&
+         aligned(a.x, 4) && a.x_token % 2 == 0 && a.x_head % 2 == 0;
 }
 
 bool is_fast_int4(const device::Weight& w) {
