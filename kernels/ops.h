@@ -30,6 +30,7 @@
 #include "kernels/ops/silu_mul.h"
 #include "kernels/ops/step_ids.h"
 #include "kernels/ops/timestamp.h"
+#include "kernels/uploader.h"
 
 namespace glm::kernels {
 
@@ -86,12 +87,18 @@ class Ops {
   // Blocks until then, or reports why it will never be; marks made later are not waited for.
   virtual Status wait(Event& event) = 0;
 
+  // For other threads than the one that runs operations; safe to call from them. `size_bytes` are
+  // those of Uploader::memory(). Null where allocate() gives host memory: it is written as it is.
+  // Errc::exhausted.
+  virtual Result<std::unique_ptr<Uploader>> make_uploader(std::uint64_t size_bytes) = 0;
+
   // Before the first moe_mlp or sample; once, for the largest. Errc::exhausted.
   virtual Status reserve(const WorkspaceBounds& bounds) = 0;
 
-  // Writes down what `enqueue` asks for instead of running it; `enqueue` calls operations only. Null
-  // where a backend gains nothing by it: then `enqueue` was not called. What the numbers in memory
-  // say (ids, positions, page tables) is read when it runs; shapes and positions_max are fixed.
+  // Writes down what `enqueue` asks for instead of running it; `enqueue` calls operations only.
+  // Null where a backend gains nothing by it: then `enqueue` was not called. What the numbers in
+  // memory say (ids, positions, page tables) is read when it runs; shapes and positions_max are
+  // fixed.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& enqueue) = 0;
   virtual bool records() const = 0;  // whether it ever gains something
   // `recording` is one of this backend's and must live until it has run.

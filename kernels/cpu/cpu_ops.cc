@@ -44,6 +44,9 @@ class CpuOps final : public Ops {
   Result<std::unique_ptr<Event>> make_event() override { return std::make_unique<Event>(); }
   Status mark(Event& /*event*/) override { return Ok{}; }
   Status wait(Event& /*event*/) override { return Ok{}; }
+  Result<std::unique_ptr<Uploader>> make_uploader(std::uint64_t /*size_bytes*/) override {
+    return std::unique_ptr<Uploader>();
+  }
   Status reserve(const WorkspaceBounds& /*bounds*/) override { return Ok{}; }
   std::unique_ptr<Recording> record(const std::function<void()>& /*enqueue*/) override {
     return nullptr;

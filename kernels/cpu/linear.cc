@@ -1,5 +1,9 @@
+#include <algorithm>
+
+#include "kernels/cpu/decode.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/rows_linear.h"
+#include "kernels/cpu/vector_loops.h"
 
 namespace glm::kernels::cpu {
 
@@ -29,24 +33,57 @@ void linear(ThreadPool& pool, const Linear& a) {
                   });
 }
 
+namespace {
+
+void head_as_stored(const HeadLinear& a, std::int64_t head) {
+  rows_linear({.weight = a.of_head(head),
+               .first_row = 0,
+               .end_row = a.rows(),
+               .x = a.x.as<float>() + head * a.x.stride(1),
+               .x_stride = a.x.stride(0),
+               .tokens = a.x.size(0),
+               .out = a.out.as<float>() + head * a.out.stride(1),
+               .out_stride = a.out.stride(0)});
+}
+
+// Rows are decoded a few at a time and added with their factors.
+void head_transposed(const HeadLinear& a, std::int64_t head) {
+  constexpr std::int64_t kRowsAtOnce = 8;
+  const WeightView weight = a.of_head(head);
+  const std::int64_t cols = weight.layout.cols;
+  float* decoded = scratch(Scratch::weight_rows, kRowsAtOnce * cols);
+  for (std::int64_t row = 0; row < a.rows(); row += kRowsAtOnce) {
+    const std::int64_t rows = std::min(kRowsAtOnce, a.rows() - row);
+    for (std::int64_t r = 0; r < rows; ++r) decode_row(weight, row + r, decoded + r * cols);
+    weighted_sum({.p = a.x.as<float>() + head * a.x.stride(1) + row,
+                  .p_stride = a.x.stride(0),
+                  .v = decoded,
+                  .v_stride = cols,
+                  .out = a.out.as<float>() + head * a.out.stride(1),
+                  .out_stride = a.out.stride(0),
+                  .tokens = a.x.size(0),
+                  .count = rows,
+                  .dim = cols,
+                  .add = row > 0});
+  }
+}
+
+}  // namespace
+
 void head_linear(ThreadPool& pool, const HeadLinear& a) {
   check(a);
   GLM_CHECK(a.x.dtype == Dtype::f32);
   const std::int64_t tokens = a.x.size(0);
   const std::int64_t heads = a.x.size(1);
-  const std::int64_t outputs = a.out.size(2);
   if (tokens == 0) return;
-  pool.for_ranges(heads, 1, tokens * heads * outputs * a.x.size(2),
+  pool.for_ranges(heads, 1, tokens * heads * a.out.size(2) * a.x.size(2),
                   [&](std::int64_t first, std::int64_t end) {
                     for (std::int64_t head = first; head < end; ++head) {
-                      rows_linear({.weight = a.weight.row_slice(head * outputs, outputs),
-                                   .first_row = 0,
-                                   .end_row = outputs,
-                                   .x = a.x.as<float>() + head * a.x.stride(1),
-                                   .x_stride = a.x.stride(0),
-                                   .tokens = tokens,
-                                   .out = a.out.as<float>() + head * a.out.stride(1),
-                                   .out_stride = a.out.stride(0)});
+                      if (a.order == HeadOrder::as_stored) {
+                        head_as_stored(a, head);
+                      } else {
+                        head_transposed(a, head);
+                      }
                     }
                   });
 }

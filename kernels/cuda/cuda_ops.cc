@@ -10,17 +10,13 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/pinned.h"
+#include "kernels/cuda/stream.h"
+#include "kernels/cuda/uploader.h"
 #include "kernels/cuda/workspace.h"
 
 namespace glm::kernels::cuda {
 namespace {
-
-struct StreamTraits {
-  using Raw = cudaStream_t;
-  static constexpr Raw kEmpty = nullptr;
-  static void close(Raw stream) { (void)cudaStreamDestroy(stream); }  // fails only after an error
-};
-using Stream = Handle<StreamTraits>;
 
 struct EventTraits {
   using Raw = cudaEvent_t;
@@ -33,16 +29,6 @@ class StreamEvent final : public Event {
 };
 cudaEvent_t handle_of(Event& event) {
   return dynamic_cast<StreamEvent&>(event).handle.get();
-}
-
-Result<Buffer> allocate_pinned(std::uint64_t size_bytes) {
-  void* memory = nullptr;
-  if (const cudaError_t code = cudaMallocHost(&memory, size_bytes == 0 ? 1 : size_bytes);
-      code != cudaSuccess) {
-    (void)cudaGetLastError();
-    return cuda_error(fmt::format("allocate {} bytes of pinned memory", size_bytes), code);
-  }
-  return Buffer(memory, size_bytes, [](void* pinned) { (void)cudaFreeHost(pinned); });
 }
 
 // Pinned memory through which small uploads pass: they are in order with the stream and wait for
@@ -107,6 +93,9 @@ class Device final : public Ops {
   Result<std::unique_ptr<Event>> make_event() override;
   Status mark(Event& event) override;
   Status wait(Event& event) override;
+  Result<std::unique_ptr<Uploader>> make_uploader(std::uint64_t size_bytes) override {
+    return cuda::make_uploader(options_.device_index, size_bytes);
+  }
   Status reserve(const WorkspaceBounds& bounds) override;
   std::unique_ptr<Recording> record(const std::function<void()>& enqueue) override;
   bool records() const override { return true; }
@@ -207,9 +196,9 @@ std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) 
   enqueue();
   Handle<GraphTraits> graph;
   auto recording = std::make_unique<GraphRecording>();
-  const bool captured = cudaStreamEndCapture(stream_.get(), graph.out()) == cudaSuccess &&
-                        !failure_ &&
-                        cudaGraphInstantiate(recording->exec.out(), graph.get(), 0) == cudaSuccess &&
+  const bool captured =
+      cudaStreamEndCapture(stream_.get(), graph.out()) == cudaSuccess && !failure_ &&
+      cudaGraphInstantiate(recording->exec.out(), graph.get(), 0) == cudaSuccess &&
       cudaGraphUpload(recording->exec.get(), stream_.get()) == cudaSuccess;  // its memory, now
   if (captured) return recording;
   failure_.reset();

@@ -1,6 +1,8 @@
-// linear and head_linear as products. Contracts: kernels/ops/linear.h, kernels/ops/head_linear.h.
+// linear and head_linear as products, but for heads that are read the other way. Contracts:
+// kernels/ops/linear.h, kernels/ops/head_linear.h.
 #include "base/check.h"
 #include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/product.h"
 
@@ -25,14 +27,16 @@ cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_
 cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.x.size(1) == 0 || a.out.size(2) == 0) return cudaSuccess;
+  if (a.order == HeadOrder::transposed) return launch_head_transposed(a, variant, stream);
+  const WeightView weight = a.weight.row_slice(a.first_row, a.weight.layout.rows - a.first_row);
   const Product product{.out = a.out.data,
                         .x = a.x.data,
-                        .weight = device_weights(a.weight),
+                        .weight = device_weights(weight),
                         .out_stride = a.out.stride(0),
                         .x_stride = a.x.stride(0),
                         .out_group_stride = a.out.stride(1),
                         .x_group_stride = a.x.stride(1),
-                        .weight_rows_per_group = a.out.size(2),
+                        .weight_rows_per_group = a.head_rows,
                         .rows = a.x.size(0),
                         .outputs = a.out.size(2),
                         .inputs = a.x.size(2),

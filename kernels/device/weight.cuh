@@ -39,40 +39,71 @@ __device__ inline Weight weight_at(const Weights& all, std::int64_t index) {
   return one;
 }
 
-__device__ inline float stored_scale(const Weight& w, std::int64_t index) {
-  switch (w.scale_type) {
-    case ScaleType::f16:
-      return __half2float(static_cast<const __half*>(w.scales)[index]);
-    case ScaleType::bf16:
-      return __bfloat162float(static_cast<const __nv_bfloat16*>(w.scales)[index]);
-    case ScaleType::e4m3:
-      return e4m3(static_cast<const std::uint8_t*>(w.scales)[index]);
-    case ScaleType::e8m0:
-      return e8m0(static_cast<const std::uint8_t*>(w.scales)[index]);
-    default:
-      return static_cast<const float*>(w.scales)[index];
-  }
-}
-
-// What the columns of one group have in common.
+// What the columns of one group have in common, as it is in memory: to read it early costs no
+// waiting.
+struct StoredGroup {
+  std::uint32_t scale = 0;
+  std::uint32_t zero = 0;
+};
 struct Group {
   float scale = 1;
   float zero = 0;
 };
 
-__device__ inline Group group_of(const Weight& w, std::int64_t row, std::uint32_t c) {
-  Group group;
+__device__ inline StoredGroup stored_group(const Weight& w, std::int64_t row, std::uint32_t c) {
+  StoredGroup group;
   if (w.group == 0) return group;
-  const std::int64_t scale_row = w.row_block == 1 ? row : (w.row_offset + row) / w.row_block;
+  const std::int64_t scale_row =
+      w.row_block == 1 ? row : static_cast<std::uint32_t>(w.row_offset + row) / w.row_block;
   const std::uint32_t index = w.group_shift != 0 ? c >> w.group_shift : c / w.group;
-  group.scale = stored_scale(w, scale_row * w.groups + index);
-  if (w.global_scale == Global::multiplies) group.scale = __fmul_rn(group.scale, *w.global);
-  if (w.global_scale == Global::divides) group.scale = __fdiv_rn(group.scale, *w.global);
-  if (w.coding == Coding::int4 || w.coding == Coding::int8) {
-    group.zero = w.zeros != nullptr ? static_cast<float>(w.zeros[row * w.groups + index])
-                                    : (w.coding == Coding::int4 ? 8.0F : 128.0F);
+  const std::int64_t at = scale_row * w.groups + index;
+  switch (w.scale_type) {
+    case ScaleType::f16:
+    case ScaleType::bf16:
+      group.scale = static_cast<const std::uint16_t*>(w.scales)[at];
+      break;
+    case ScaleType::e4m3:
+    case ScaleType::e8m0:
+      group.scale = static_cast<const std::uint8_t*>(w.scales)[at];
+      break;
+    default:
+      group.scale = static_cast<const std::uint32_t*>(w.scales)[at];
+  }
+  if (w.zeros != nullptr) {
+    group.zero = w.zeros[row * w.groups + index];
+  } else {
+    group.zero = w.coding == Coding::int4 ? 8 : 128;
   }
   return group;
+}
+
+__device__ inline float scale_value(const Weight& w, std::uint32_t bits) {
+  switch (w.scale_type) {
+    case ScaleType::f16:
+      return __half2float(__ushort_as_half(static_cast<std::uint16_t>(bits)));
+    case ScaleType::bf16:
+      return __uint_as_float(bits << 16U);
+    case ScaleType::e4m3:
+      return e4m3(static_cast<std::uint8_t>(bits));
+    case ScaleType::e8m0:
+      return e8m0(static_cast<std::uint8_t>(bits));
+    default:
+      return __uint_as_float(bits);
+  }
+}
+
+__device__ inline Group decoded(const Weight& w, const StoredGroup& stored) {
+  Group group;
+  if (w.group == 0) return group;
+  group.scale = scale_value(w, stored.scale);
+  if (w.global_scale == Global::multiplies) group.scale = __fmul_rn(group.scale, *w.global);
+  if (w.global_scale == Global::divides) group.scale = __fdiv_rn(group.scale, *w.global);
+  group.zero = static_cast<float>(stored.zero);
+  return group;
+}
+
+__device__ inline Group group_of(const Weight& w, std::int64_t row, std::uint32_t c) {
+  return decoded(w, stored_group(w, row, c));
 }
 
 // (code - zero) * scale in the dtype of the scales.
@@ -109,44 +140,75 @@ __device__ inline std::uint32_t column_of(const Weight& w, std::uint32_t c) {
   return w.order == nullptr ? c : static_cast<std::uint32_t>(w.order[c]);
 }
 
-// Stored columns [c, c + 8), rounded to bf16. c, cols and the group are multiples of eight.
-__device__ inline uint4 bf16x8(const Weight& w, std::int64_t row, std::uint32_t c) {
+// Eight stored columns, as they are in memory but for f32, which are rounded to bf16 at once.
+struct StoredOctet {
+  uint4 data = {};
+  StoredGroup group;
+};
+
+// Columns [c, c + 8). c, cols and the group are multiples of eight.
+__device__ inline StoredOctet stored_octet(const Weight& w, std::int64_t row, std::uint32_t c) {
+  StoredOctet octet;
   const std::uint8_t* data = w.data + row * w.row_bytes;
-  if (w.coding == Coding::bf16) return *reinterpret_cast<const uint4*>(data + 2 * c);
+  switch (w.coding) {
+    case Coding::f32: {
+      const auto* values = reinterpret_cast<const float*>(data) + c;
+      octet.data = {bf16_pair(values[0], values[1]), bf16_pair(values[2], values[3]),
+                    bf16_pair(values[4], values[5]), bf16_pair(values[6], values[7])};
+      break;
+    }
+    case Coding::f16:
+    case Coding::bf16:
+      octet.data = *reinterpret_cast<const uint4*>(data + 2 * c);
+      break;
+    case Coding::int8:
+    case Coding::e4m3: {
+      const uint2 raw = *reinterpret_cast<const uint2*>(data + c);
+      octet.data = {raw.x, raw.y, 0, 0};
+      break;
+    }
+    default:
+      octet.data.x = *reinterpret_cast<const std::uint32_t*>(data + c / 2);
+  }
+  octet.group = stored_group(w, row, c);
+  return octet;
+}
+
+// Rounded to bf16.
+__device__ inline uint4 decoded(const Weight& w, const StoredOctet& octet) {
+  if (w.coding == Coding::bf16 || w.coding == Coding::f32) return octet.data;
+  const std::uint32_t words[4] = {octet.data.x, octet.data.y, octet.data.z, octet.data.w};
   float values[8];
-  if (w.coding == Coding::f32) {
-#pragma unroll
-    for (int i = 0; i < 8; ++i) values[i] = reinterpret_cast<const float*>(data)[c + i];
-  } else if (w.coding == Coding::f16) {
-    const uint4 raw = *reinterpret_cast<const uint4*>(data + 2 * c);
-    const std::uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+  if (w.coding == Coding::f16) {
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       values[i] = __half2float(
           __ushort_as_half(static_cast<std::uint16_t>(words[i / 2] >> (16 * (i % 2)))));
     }
   } else if (w.coding == Coding::int8 || w.coding == Coding::e4m3) {
-    const Group group = group_of(w, row, c);
-    const uint2 raw = *reinterpret_cast<const uint2*>(data + c);
+    const Group group = decoded(w, octet.group);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const std::uint32_t code = (i < 4 ? raw.x : raw.y) >> (8 * (i % 4)) & 255U;
+      const std::uint32_t code = words[i / 4] >> (8 * (i % 4)) & 255U;
       values[i] = w.coding == Coding::int8
                       ? integer_value(w, group, code)
                       : __fmul_rn(e4m3(static_cast<std::uint8_t>(code)), group.scale);
     }
   } else {
-    const Group group = group_of(w, row, c);
-    const std::uint32_t raw = *reinterpret_cast<const std::uint32_t*>(data + c / 2);
+    const Group group = decoded(w, octet.group);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const std::uint32_t code = raw >> (4 * i) & 15U;
+      const std::uint32_t code = words[0] >> (4 * i) & 15U;
       values[i] = w.coding == Coding::int4 ? integer_value(w, group, code)
                                            : __fmul_rn(e2m1(code), group.scale);
     }
   }
   return {bf16_pair(values[0], values[1]), bf16_pair(values[2], values[3]),
           bf16_pair(values[4], values[5]), bf16_pair(values[6], values[7])};
+}
+
+__device__ inline uint4 bf16x8(const Weight& w, std::int64_t row, std::uint32_t c) {
+  return decoded(w, stored_octet(w, row, c));
 }
 
 }  // namespace glm::kernels::device

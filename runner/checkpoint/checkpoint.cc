@@ -114,15 +114,11 @@ const TensorInfo* Checkpoint::find(std::string_view name) const {
   return found == directory_.end() ? nullptr : found->second.first;
 }
 
-const SafetensorsFile& Checkpoint::file_of(const TensorInfo& tensor) const {
-  const auto found = directory_.find(tensor.name);
-  GLM_CHECK(found != directory_.end() && found->second.first == &tensor);
-  return files_[found->second.second];
-}
-
 Status Checkpoint::read(const TensorInfo& tensor, std::uint64_t first_byte,
                         std::span<std::byte> target) const {
-  return file_of(tensor).read(tensor, first_byte, target);
+  const auto found = directory_.find(tensor.name);
+  GLM_CHECK(found != directory_.end() && found->second.first == &tensor);
+  return files_[found->second.second].read(tensor, first_byte, target);
 }
 
 Result<std::vector<std::byte>> Checkpoint::read_all(const TensorInfo& tensor) const {

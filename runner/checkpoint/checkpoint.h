@@ -52,9 +52,6 @@ class Checkpoint {
               std::span<std::byte> target) const;
   Result<std::vector<std::byte>> read_all(const TensorInfo& tensor) const;
 
-  // Where a tensor lies; TensorInfo::offset is its place there. Valid as long as the checkpoint.
-  const SafetensorsFile& file_of(const TensorInfo& tensor) const;
-
   const std::vector<const TensorInfo*>& tensors() const { return tensors_; }  // by name
   std::uint64_t size_bytes() const { return size_bytes_; }                    // of all tensors
   const std::vector<std::string>& notes() const { return notes_; }

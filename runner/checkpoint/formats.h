@@ -30,6 +30,9 @@ struct StoredWeight {
   const FileFormat* format = nullptr;
   kernels::WeightLayout layout;
   std::string label;  // "bf16", "int4 g32 (compressed-tensors)"
+  // The tensor that is the weight just as memory has it, where there is one: it may be copied in
+  // pieces.
+  const TensorInfo* plain = nullptr;
 };
 
 // What is asked about a module. With its shape the answer is exact; without, and without the data

@@ -66,13 +66,13 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path,
 Status SafetensorsFile::read(const TensorInfo& tensor, std::uint64_t first_byte,
                              std::span<std::byte> target) const {
   GLM_CHECK(first_byte <= tensor.size_bytes && target.size() <= tensor.size_bytes - first_byte);
-  return read_range(tensor.offset + first_byte, target).with("tensor '" + tensor.name + "'");
-}
-
-Status SafetensorsFile::read_range(std::uint64_t offset, std::span<std::byte> target) const {
-  if (fd_) return read_fully(fd_.get(), offset, target, name_);
-  return make_error(Errc::unsupported,
-                    "{}: only the header was fetched, not the data; pull the model", name_);
+  if (!fd_) {
+    return make_error(Errc::unsupported,
+                      "tensor '{}': {}: only the header was fetched, not the data; pull the model",
+                      tensor.name, name_);
+  }
+  return read_fully(fd_.get(), tensor.offset + first_byte, target, name_)
+      .with("tensor '" + tensor.name + "'");
 }
 
 }  // namespace glm::runner

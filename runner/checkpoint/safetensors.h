@@ -32,12 +32,9 @@ class SafetensorsFile {
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
 
   // Part of a tensor: `target` fills from `first_byte` on and must not reach past its end.
-  // Errc::unsupported: only the header is here.
+  // Errc::unsupported: only the header is here. Errc::corrupt: the file ends before.
   Status read(const TensorInfo& tensor, std::uint64_t first_byte,
               std::span<std::byte> target) const;
-
-  // Bytes of the file by their place in it, several tensors at once. Errc::corrupt: it ends before.
-  Status read_range(std::uint64_t offset, std::span<std::byte> target) const;
 
  private:
   SafetensorsFile() = default;

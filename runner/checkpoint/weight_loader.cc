@@ -1,10 +1,9 @@
 #include "runner/checkpoint/weight_loader.h"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cstring>
-#include <thread>
+#include <memory>
 
 #include "base/check.h"
 #include "runner/checkpoint/formats.h"
@@ -52,94 +51,47 @@ Status check_shape(const std::string& module, const StoredWeight& stored, Weight
                     shape.cols);
 }
 
-// Calls body(0 .. count-1) on several threads; the error of the lowest index that failed.
-template <typename Body>
-Status on_threads(std::int64_t count, const Body& body) {
-  constexpr std::int64_t kThreadsMax = 16;
-  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
-  const std::int64_t threads = std::clamp<std::int64_t>(std::min(cores, count), 1, kThreadsMax);
-  std::atomic<std::int64_t> next = 0;
-  std::atomic<bool> failed = false;
-  std::vector<Status> results(static_cast<std::size_t>(count), Status(Ok{}));
-  const auto work = [&] {
-    for (std::int64_t i = next++; i < count && !failed; i = next++) {
-      results[static_cast<std::size_t>(i)] = body(i);
-      if (!results[static_cast<std::size_t>(i)].ok()) failed = true;
-    }
-  };
-  std::vector<std::jthread> helpers;
-  for (std::int64_t i = 1; i < threads; ++i) helpers.emplace_back(work);
-  work();
-  helpers.clear();
-  for (Status& result : results) GLM_TRY(std::move(result));
-  return Ok{};
-}
-
 }  // namespace
 
-HostWeight HostWeight::allocate(const WeightLayout& layout, std::int64_t experts) {
-  HostWeight weight{.layout = layout, .experts = experts, .parts = {}};
-  for (const WeightPart part : kernels::kAllWeightParts) {
-    weight.parts[static_cast<std::size_t>(part)] =
-        HostBytes(static_cast<std::size_t>(layout.bytes(part) * experts));
-  }
-  return weight;
-}
-
-std::span<std::byte> HostWeight::part(WeightPart part, std::int64_t expert) {
-  GLM_CHECK(expert >= 0 && expert < experts);
-  const auto size = static_cast<std::size_t>(layout.bytes(part));
-  return parts[static_cast<std::size_t>(part)].span().subspan(
-      static_cast<std::size_t>(expert) * size, size);
-}
-
-kernels::WeightView HostWeight::view(std::int64_t expert) const {
-  kernels::ExpertsView all{.layout = layout, .experts = experts, .parts = {}};
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (!parts[i].empty()) all.parts[i] = parts[i].data();
-  }
-  return all.expert(expert);
-}
-
 WeightLoader::WeightLoader(const Checkpoint& checkpoint, const Quantization& quantization,
-                           Progress progress, std::stop_token stop)
+                           kernels::Ops& ops, Progress progress, std::stop_token stop)
     : checkpoint_(checkpoint),
       quantization_(quantization),
+      ops_(ops),
       progress_(std::move(progress)),
       stop_(std::move(stop)),
-      total_bytes_(checkpoint.size_bytes()) {}
+      total_bytes_(checkpoint.size_bytes()),
+      queue_(ops, stop_) {}
 
-Result<WeightLoader::Reading> WeightLoader::detect(const std::string& module,
-                                                   WeightShape shape) const {
-  Reading reading{
-      .module = module, .scheme = quantization_.scheme_of(module), .stored = {}, .notes = {}};
-  reading.stored = GLM_TRY(detect_format(
-      {.checkpoint = checkpoint_, .module = module, .scheme = reading.scheme, .shape = shape}));
-  GLM_TRY(check_shape(module, reading.stored, shape));
-  return reading;
-}
-
-Status WeightLoader::read(Reading& reading, HostWeight& target, std::int64_t expert) const {
-  WeightRead request{.checkpoint = checkpoint_,
-                     .module = reading.module,
-                     .scheme = reading.scheme,
-                     .layout = reading.stored.layout,
-                     .target = {},
-                     .notes = &reading.notes};
-  for (const WeightPart part : kernels::kAllWeightParts) {
-    request.target[static_cast<std::size_t>(part)] = target.part(part, expert);
-  }
-  return read_weight(reading.stored, request);
+Status WeightLoader::read(Reading& reading, const WeightMemory& memory) const {
+  return read_weight(reading.stored, {.checkpoint = checkpoint_,
+                                      .module = reading.module,
+                                      .scheme = reading.scheme,
+                                      .layout = reading.stored.layout,
+                                      .target = memory,
+                                      .notes = &reading.notes});
 }
 
 // In a format of its own first, then as plain numbers where the others are.
-Status WeightLoader::read_decoded(Reading& reading, HostWeight& target, std::int64_t expert) const {
-  HostWeight own = HostWeight::allocate(reading.stored.layout);
-  GLM_TRY(read(reading, own, 0));
-  const WeightLayout& layout = target.layout;
+Status WeightLoader::read_decoded(Reading& reading, WeightFormat format,
+                                  const WeightMemory& memory) const {
+  const WeightLayout& layout = reading.stored.layout;
+  const std::unique_ptr<std::byte[]> bytes(
+      new std::byte[static_cast<std::size_t>(layout.total_bytes())]);
+  std::byte* next = bytes.get();
+  WeightMemory own;
+  kernels::WeightParts<const void*> parts = {};
+  for (const WeightPart part : kernels::kAllWeightParts) {
+    const auto size = static_cast<std::size_t>(layout.bytes(part));
+    if (size == 0) continue;
+    own[static_cast<std::size_t>(part)] = {next, size};
+    parts[static_cast<std::size_t>(part)] = next;
+    next += size;
+  }
+  GLM_TRY(read(reading, own));
   std::vector<float> values(static_cast<std::size_t>(layout.rows * layout.cols));
-  kernels::decode_rows(own.view(), 0, layout.rows, values);
-  encode_plain(values, layout.format, target.part(WeightPart::data, expert));
+  kernels::decode_rows(kernels::view_of(layout, parts), 0, layout.rows, values);
+  encode_plain(values, format, memory[static_cast<std::size_t>(WeightPart::data)]);
   return Ok{};
 }
 
@@ -150,21 +102,28 @@ void WeightLoader::skip(std::string_view prefix) {
   }
 }
 
-void WeightLoader::use(const TensorInfo& tensor) {
-  if (!used_.insert(&tensor).second) return;
-  completed_bytes_ += tensor.size_bytes;
-  if (progress_) progress_(completed_bytes_, total_bytes_);
+// Its bytes, the first time.
+std::uint64_t WeightLoader::use(const TensorInfo& tensor) {
+  return used_.insert(&tensor).second ? tensor.size_bytes : 0;
 }
 
-void WeightLoader::keep(std::vector<std::string> notes) {
-  constexpr std::size_t kOdditiesKept = 8;
-  for (std::string& note : notes) {
-    if (oddities_.size() < kOdditiesKept) {
-      oddities_.push_back(std::move(note));
-    } else {
-      ++oddities_more_;
-    }
+// In steps that somebody may watch.
+void WeightLoader::report(const LoadQueue::Done& done) {
+  constexpr std::uint64_t kSteps = 256;
+  const std::uint64_t completed = completed_bytes_ + done.file_bytes;
+  if (!progress_ || completed - reported_bytes_ < total_bytes_ / kSteps) return;
+  reported_bytes_ = completed;
+  progress_({.completed_bytes = completed, .total_bytes = total_bytes_, .times = done.times});
+}
+
+Status WeightLoader::finish() {
+  const Status finished = queue_.wait([this](const LoadQueue::Done& done) { report(done); });
+  if (finished.ok()) {
+    reported_bytes_ = 0;
+    report(queue_.done());
   }
+  if (stop_.stop_requested()) return make_error(Errc::cancelled, "loading was cancelled");
+  return finished;
 }
 
 Result<const TensorInfo*> WeightLoader::claim(const std::string& tensor,
@@ -182,8 +141,10 @@ Result<const TensorInfo*> WeightLoader::claim(const std::string& tensor,
   return found;
 }
 
-Status WeightLoader::claim_module(const std::string& module) {
+Result<WeightLoader::Reading*> WeightLoader::claim_module(const std::string& module,
+                                                          WeightShape shape) {
   if (stop_.stop_requested()) return make_error(Errc::cancelled, "loading was cancelled");
+  report(queue_.done());
   const std::string prefix = module + ".";
   const auto& tensors = checkpoint_.tensors();
   auto at = std::lower_bound(
@@ -192,12 +153,21 @@ Status WeightLoader::claim_module(const std::string& module) {
   if (at == tensors.end() || !(*at)->name.starts_with(prefix)) {
     return make_error(Errc::corrupt, "module '{}' is missing from the checkpoint", module);
   }
+  Reading reading{.module = module,
+                  .scheme = quantization_.scheme_of(module),
+                  .stored = {},
+                  .file_bytes = 0,
+                  .notes = {}};
   // A bias is claimed by whoever adds it; one that nobody adds is worth a note.
   const std::string bias = prefix + "bias";
   for (; at != tensors.end() && (*at)->name.starts_with(prefix); ++at) {
-    if ((*at)->name != bias) use(**at);
+    if ((*at)->name != bias) reading.file_bytes += use(**at);
   }
-  return Ok{};
+  reading.stored = GLM_TRY(detect_format(
+      {.checkpoint = checkpoint_, .module = module, .scheme = reading.scheme, .shape = shape}));
+  GLM_TRY(check_shape(module, reading.stored, shape));
+  readings_.push_back(std::move(reading));
+  return &readings_.back();
 }
 
 Result<std::vector<float>> WeightLoader::floats(const std::string& tensor,
@@ -209,57 +179,89 @@ Result<std::vector<float>> WeightLoader::floats(const std::string& tensor,
       .layout = {.format = plain_format(found->dtype), .rows = 1, .cols = found->elements()}};
   view.data = bytes.data();
   if (!values.empty()) kernels::decode_rows(view, 0, 1, values);
-  use(*found);
+  completed_bytes_ += use(*found);
   return values;
 }
 
-Result<HostWeight> WeightLoader::weight(const std::string& module, WeightShape shape) {
-  GLM_TRY(claim_module(module));
-  Reading reading = GLM_TRY(detect(module, shape));
-  HostWeight weight = HostWeight::allocate(reading.stored.layout);
-  GLM_TRY(read(reading, weight, 0));
-  keep(std::move(reading.notes));
+void WeightLoader::fetch(Reading& reading, const DeviceWeight& weight, std::int64_t expert) {
+  if (reading.stored.plain != nullptr) {
+    completed_bytes_ += reading.file_bytes - reading.stored.plain->size_bytes;
+    copy({.tensor = reading.stored.plain, .first_byte = 0, .weight = weight, .expert = expert});
+    return;
+  }
+  queue_.add(
+      {.file_bytes = reading.file_bytes, .run = [this, &reading, weight, expert](LoadLane& lane) {
+         return lane.fill(weight.parts(expert),
+                          [&](const WeightMemory& memory) { return read(reading, memory); });
+       }});
+}
+
+// In pieces that fit into a lane, for several threads.
+void WeightLoader::copy(const Copy& copy) {
+  const std::size_t size = copy.weight.parts(copy.expert)[0].size();
+  for (std::size_t at = 0; at < size; at += LoadLane::kMemoryBytes) {
+    const std::size_t count = std::min<std::size_t>(size - at, LoadLane::kMemoryBytes);
+    queue_.add({.file_bytes = count, .run = [this, copy, at, count](LoadLane& lane) {
+                  const WeightMemory all = copy.weight.parts(copy.expert);
+                  const WeightMemory target = {all[0].subspan(at, count)};
+                  return lane.fill(target, [&](const WeightMemory& memory) {
+                    return checkpoint_.read(*copy.tensor, copy.first_byte + at, memory[0]);
+                  });
+                }});
+  }
+}
+
+Result<DeviceWeight> WeightLoader::weight(const std::string& module, WeightShape shape) {
+  Reading* reading = GLM_TRY(claim_module(module, shape));
+  DeviceWeight weight = GLM_TRY(DeviceWeight::allocate(ops_, reading->stored.layout));
+  fetch(*reading, weight, 0);
   return weight;
 }
 
-Result<HostWeight> WeightLoader::experts(const std::string& prefix, const std::string& name,
-                                         std::int64_t experts, WeightShape shape) {
-  std::vector<Reading> readings;
+Result<DeviceWeight> WeightLoader::experts(const std::string& prefix, const std::string& name,
+                                           std::int64_t experts, WeightShape shape) {
+  std::vector<Reading*> readings;
   bool same = true;
   bool bf16 = true;
   for (std::int64_t e = 0; e < experts; ++e) {
-    const std::string module = fmt::format("{}.{}.{}", prefix, e, name);
-    GLM_TRY(claim_module(module));
-    readings.push_back(GLM_TRY(detect(module, shape)));
-    const WeightLayout& layout = readings.back().stored.layout;
-    same = same && layout == readings.front().stored.layout;
+    readings.push_back(GLM_TRY(claim_module(fmt::format("{}.{}.{}", prefix, e, name), shape)));
+    const WeightLayout& layout = readings.back()->stored.layout;
+    same = same && layout == readings.front()->stored.layout;
     bf16 = bf16 && layout.exact_in_bf16();
   }
   WeightLayout layout{.format = bf16 ? WeightFormat::bf16 : WeightFormat::f32,
                       .rows = shape.rows,
                       .cols = shape.cols};
-  if (same) layout = readings.front().stored.layout;
-  HostWeight all = HostWeight::allocate(layout, experts);
-  GLM_TRY(on_threads(experts, [&](std::int64_t e) {
-    Reading& reading = readings[static_cast<std::size_t>(e)];
-    return same ? read(reading, all, e) : read_decoded(reading, all, e);
-  }));
-  for (Reading& reading : readings) keep(std::move(reading.notes));
+  if (same) layout = readings.front()->stored.layout;
+  DeviceWeight all = GLM_TRY(DeviceWeight::allocate(ops_, layout, experts));
+  for (std::int64_t e = 0; e < experts; ++e) {
+    Reading& reading = *readings[static_cast<std::size_t>(e)];
+    if (same) {
+      fetch(reading, all, e);
+      continue;
+    }
+    queue_.add({.file_bytes = reading.file_bytes, .run = [this, &reading, all, e](LoadLane& lane) {
+                  return lane.fill(all.parts(e), [&](const WeightMemory& memory) {
+                    return read_decoded(reading, all.layout().format, memory);
+                  });
+                }});
+  }
   return all;
 }
 
-Result<HostWeight> WeightLoader::fused_experts(const Fused& fused) {
+Result<DeviceWeight> WeightLoader::fused_experts(const Fused& fused) {
   const TensorInfo* tensor =
       GLM_TRY(claim(fused.tensor, {fused.experts, fused.fused_rows, fused.shape.cols}));
   GLM_CHECK(fused.first_row >= 0 && fused.first_row + fused.shape.rows <= fused.fused_rows);
-  HostWeight all = HostWeight::allocate(
-      {.format = plain_format(tensor->dtype), .rows = fused.shape.rows, .cols = fused.shape.cols},
-      fused.experts);
-  const std::int64_t row_bytes = all.layout.data_row_bytes();
+  const WeightLayout layout{
+      .format = plain_format(tensor->dtype), .rows = fused.shape.rows, .cols = fused.shape.cols};
+  DeviceWeight all = GLM_TRY(DeviceWeight::allocate(ops_, layout, fused.experts));
   for (std::int64_t e = 0; e < fused.experts; ++e) {
-    const std::int64_t first = (e * fused.fused_rows + fused.first_row) * row_bytes;
-    GLM_TRY(checkpoint_.read(*tensor, static_cast<std::uint64_t>(first),
-                             all.part(WeightPart::data, e)));
+    const std::int64_t first = (e * fused.fused_rows + fused.first_row) * layout.data_row_bytes();
+    copy({.tensor = tensor,
+          .first_byte = static_cast<std::uint64_t>(first),
+          .weight = all,
+          .expert = e});
   }
   use(*tensor);
   return all;
@@ -289,8 +291,19 @@ Result<bool> WeightLoader::same_bytes(const std::string& a, const std::string& b
 }
 
 std::vector<std::string> WeightLoader::notes() const {
-  std::vector<std::string> all = oddities_;
-  if (oddities_more_ > 0) all.push_back(fmt::format("and {} more of the kind", oddities_more_));
+  constexpr std::size_t kOdditiesShown = 8;
+  std::vector<std::string> all;
+  std::size_t more = 0;
+  for (const Reading& reading : readings_) {
+    for (const std::string& note : reading.notes) {
+      if (all.size() < kOdditiesShown) {
+        all.push_back(note);
+      } else {
+        ++more;
+      }
+    }
+  }
+  if (more > 0) all.push_back(fmt::format("and {} more of the kind", more));
   if (std::string unused = unused_note(); !unused.empty()) all.push_back(std::move(unused));
   return all;
 }

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "runner/models/decode_graphs.h"
 #include "runner/models/decoder_pool.h"
-#include "runner/models/device_weight.h"
+#include "runner/models/device_array.h"
 #include "runner/models/mlp_block.h"
 #include "runner/models/step_inputs.h"
 #include "runner/models/steps_in_flight.h"
@@ -63,8 +63,7 @@ class Decoder final : public Model {
         kv_format_(kv_format) {}
   ~Decoder() override { (void)ops_->sync(); }  // nobody uses memory that goes now
 
-  Status load(WeightLoader& loader);
-  void note(std::string text) { facts_.notes.push_back(std::move(text)); }
+  Status load(const Checkpoint& checkpoint, const LoadOptions& options);
 
   const ModelFacts& facts() const override { return facts_; }
   std::uint64_t weight_bytes() const override;
@@ -118,23 +117,31 @@ class Decoder final : public Model {
   MlpScratch mlp_scratch_;
 };
 
-Status Decoder::load(WeightLoader& loader) {
+Status Decoder::load(const Checkpoint& checkpoint, const LoadOptions& options) {
+  WeightLoader loader(checkpoint, facts_.quantization, *ops_, options.progress, options.stop);
+  const std::int64_t mtp_layers = std::max<std::int64_t>(config().mtp_layers, 1);
+  for (std::int64_t layer = config().layers; layer < config().layers + mtp_layers; ++layer) {
+    loader.skip(fmt::format("model.layers.{}.", layer));
+  }
   GLM_TRY(load_ends(loader));
   layers_.reserve(static_cast<std::size_t>(config().layers));
   for (std::int64_t index = 0; index < config().layers; ++index) {
     layers_.push_back(GLM_TRY(load_layer(loader, index)));
   }
-  return allocate_activations();
+  GLM_TRY(allocate_activations());
+  GLM_TRY(loader.finish());
+  for (std::string& note : loader.notes()) facts_.notes.push_back(std::move(note));
+  return Ok{};
 }
 
 Status Decoder::load_ends(WeightLoader& loader) {
   const std::int64_t hidden = config().hidden_size;
   const WeightShape table{config().vocab_size, hidden};
-  embedding_ = GLM_TRY(load_weight(loader, *ops_, "model.embed_tokens", table));
+  embedding_ = GLM_TRY(loader.weight("model.embed_tokens", table));
   head_is_embedding_ = config().tied_embeddings ||
                        GLM_TRY(loader.same_bytes("lm_head.weight", "model.embed_tokens.weight"));
   if (!head_is_embedding_) {
-    head_ = GLM_TRY(load_weight(loader, *ops_, "lm_head", table));
+    head_ = GLM_TRY(loader.weight("lm_head", table));
   } else {
     loader.skip("lm_head.");
   }
@@ -162,8 +169,8 @@ Result<Layer> Decoder::load_layer(WeightLoader& loader, std::int64_t index) {
       GLM_TRY(load_vector(loader, *ops_, prefix + ".post_attention_layernorm.weight", hidden));
   GLM_TRY(attention_->load_layer(loader, *ops_, prefix + ".self_attn", config()));
   if (index < config().dense_layers) {
-    layer.dense = GLM_TRY(
-        MlpBlock::load(loader, *ops_, prefix + ".mlp", config(), config().intermediate_size));
+    layer.dense =
+        GLM_TRY(MlpBlock::load(loader, prefix + ".mlp", config(), config().intermediate_size));
   } else {
     layer.moe = GLM_TRY(MoeBlock::load(loader, *ops_, prefix + ".mlp", config()));
   }
@@ -474,23 +481,9 @@ Result<std::unique_ptr<Model>> load_decoder(const Checkpoint& checkpoint, ModelF
                                             std::unique_ptr<Ops> ops,
                                             std::unique_ptr<Attention> attention,
                                             const LoadOptions& options) {
-  WeightLoader::Progress progress;
-  if (options.progress) {
-    progress = [&](std::uint64_t completed, std::uint64_t total) {
-      options.progress({.completed_bytes = completed, .total_bytes = total});
-    };
-  }
-  const Quantization quantization = facts.quantization;
-  WeightLoader loader(checkpoint, quantization, std::move(progress), options.stop);
-  const ModelConfig& config = facts.config;
-  const std::int64_t mtp_layers = std::max<std::int64_t>(config.mtp_layers, 1);
-  for (std::int64_t layer = config.layers; layer < config.layers + mtp_layers; ++layer) {
-    loader.skip(fmt::format("model.layers.{}.", layer));
-  }
   auto model = std::make_unique<Decoder>(std::move(facts), std::move(ops), std::move(attention),
                                          options.kv_format);
-  GLM_TRY(model->load(loader));
-  for (std::string& note : loader.notes()) model->note(std::move(note));
+  GLM_TRY(model->load(checkpoint, options));
   return std::unique_ptr<Model>(std::move(model));
 }
 

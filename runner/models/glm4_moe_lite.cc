@@ -13,7 +13,7 @@
 //   - q_a_layernorm and kv_a_layernorm use rms_norm_eps as every engine does, while transformers
 //     builds them with 1e-6: ModelFacts::latent_norm_eps decides.
 //   - head_dim in the config is the rope width here; it is never the width of a head.
-//   - Checkpoints may pack kv_b_proj as well; absorption needs its numbers: it is decoded at load.
+//   - Checkpoints may pack kv_b_proj as well; absorption reads it the way it is stored.
 //
 // Tensors of its own (h hidden, H heads), in every layer; the others are in decoder.h:
 //

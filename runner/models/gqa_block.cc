@@ -51,7 +51,7 @@ Result<GqaBlock::Projection> GqaBlock::load_projection(WeightLoader& loader, Ops
   GLM_TRY(agree(loader, bias, "attention_bias", has_bias));
   Projection projection;
   projection.outputs = shape.rows;
-  projection.weight = GLM_TRY(load_weight(loader, ops, module, shape));
+  projection.weight = GLM_TRY(loader.weight(module, shape));
   if (!has_bias) return projection;
   const std::vector<float> values = GLM_TRY(loader.floats(bias, {shape.rows}));
   projection.bias = GLM_TRY(DeviceArray::allocate(ops, Dtype::f32, shape.rows));
@@ -81,7 +81,7 @@ Result<GqaBlock> GqaBlock::load(WeightLoader& loader, Ops& ops, const std::strin
   block.q_ = GLM_TRY(projection(".q_proj", wide));
   block.k_ = GLM_TRY(projection(".k_proj", narrow));
   block.v_ = GLM_TRY(projection(".v_proj", narrow));
-  block.o_ = GLM_TRY(load_weight(loader, ops, prefix + ".o_proj", {config.hidden_size, wide}));
+  block.o_ = GLM_TRY(loader.weight(prefix + ".o_proj", {config.hidden_size, wide}));
   const std::string q_norm = prefix + ".q_norm.weight";
   const std::string k_norm = prefix + ".k_norm.weight";
   GLM_TRY(agree(loader, q_norm, "use_qk_norm", dims.qk_norm));

@@ -18,7 +18,7 @@
 #include "runner/checkpoint/model_config.h"
 #include "runner/checkpoint/weight_loader.h"
 #include "runner/models/attention.h"
-#include "runner/models/device_weight.h"
+#include "runner/models/device_array.h"
 
 namespace glm::runner {
 

@@ -2,10 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <vector>
-
-#include "base/check.h"
 
 namespace glm::runner {
 namespace {
@@ -13,52 +9,9 @@ namespace {
 using kernels::ConstTensorView;
 using kernels::Ops;
 using kernels::TensorView;
-using kernels::WeightFormat;
 
 // Expanded keys and values beyond this are not worth their memory; it is set aside at load.
 constexpr std::int64_t kExpandedMaxElements = 1LL << 27;
-
-// A part of kv_b as a weight of its own; `transposed` swaps rows and columns within each head.
-enum class Order { as_stored, transposed };
-struct Part {
-  std::int64_t heads;
-  std::int64_t head_rows;  // of kv_b
-  std::int64_t first_row;  // within a head
-  std::int64_t rows;       // within a head
-  std::int64_t cols;
-  Order order;
-  WeightFormat format;
-};
-
-HostWeight cut(const std::vector<float>& kv_b, const Part& part) {
-  const bool turned = part.order == Order::transposed;
-  HostWeight weight = HostWeight::allocate({.format = part.format,
-                                            .rows = part.heads * (turned ? part.cols : part.rows),
-                                            .cols = turned ? part.rows : part.cols});
-  std::byte* data = weight.part(kernels::WeightPart::data).data();
-  std::size_t at = 0;
-  const auto put = [&](float value) {
-    if (part.format == WeightFormat::bf16) {
-      const std::uint16_t bits = kernels::f32_to_bf16(value);
-      std::memcpy(data + at, &bits, sizeof(bits));
-      at += sizeof(bits);
-    } else {
-      std::memcpy(data + at, &value, sizeof(value));
-      at += sizeof(value);
-    }
-  };
-  for (std::int64_t head = 0; head < part.heads; ++head) {
-    const float* first = kv_b.data() + (head * part.head_rows + part.first_row) * part.cols;
-    if (turned) {
-      for (std::int64_t c = 0; c < part.cols; ++c) {
-        for (std::int64_t r = 0; r < part.rows; ++r) put(first[r * part.cols + c]);
-      }
-    } else {
-      for (std::int64_t i = 0; i < part.rows * part.cols; ++i) put(first[i]);
-    }
-  }
-  return weight;
-}
 
 // A matrix as vectors of one head each.
 TensorView as_heads(const TensorView& matrix) {
@@ -110,10 +63,8 @@ Status MlaScratch::allocate_expanded(Ops& ops, const ModelConfig& config, std::i
     return DeviceArray::allocate(ops, ops.activation_dtype(), positions * width);
   };
   DeviceArray rows = GLM_TRY(room(dims.cache_dim()));
-  DeviceArray k = GLM_TRY(room(config.heads * dims.nope_dim));
-  v_ = GLM_TRY(room(config.heads * dims.v_dim));
-  rows_ = std::move(rows);  // all or none
-  k_ = std::move(k);
+  kv_ = GLM_TRY(room(config.heads * (dims.nope_dim + dims.v_dim)));
+  rows_ = std::move(rows);  // both or none
   return Ok{};
 }
 
@@ -121,7 +72,7 @@ Result<MlaBlock> MlaBlock::load(WeightLoader& loader, Ops& ops, const std::strin
                                 const ModelConfig& config, float latent_norm_eps) {
   const MlaDims& dims = config.mla;
   const auto weight = [&](const char* name, WeightShape shape) {
-    return load_weight(loader, ops, prefix + name, shape);
+    return loader.weight(prefix + name, shape);
   };
   const auto vector = [&](const char* name, std::int64_t size) {
     return load_vector(loader, ops, prefix + name, size);
@@ -134,35 +85,10 @@ Result<MlaBlock> MlaBlock::load(WeightLoader& loader, Ops& ops, const std::strin
   block.q_b_ = GLM_TRY(weight(".q_b_proj", {config.heads * dims.qk_dim(), dims.q_rank}));
   block.kv_a_ = GLM_TRY(weight(".kv_a_proj_with_mqa", {dims.cache_dim(), config.hidden_size}));
   block.kv_a_norm_ = GLM_TRY(vector(".kv_a_layernorm.weight", dims.kv_rank));
-  GLM_TRY(block.load_kv_b(loader, ops, prefix + ".kv_b_proj"));
+  block.kv_b_ =
+      GLM_TRY(weight(".kv_b_proj", {config.heads * (dims.nope_dim + dims.v_dim), dims.kv_rank}));
   block.o_ = GLM_TRY(weight(".o_proj", {config.hidden_size, config.heads * dims.v_dim}));
   return block;
-}
-
-// Absorption needs the numbers themselves, also where kv_b is stored quantized.
-Status MlaBlock::load_kv_b(WeightLoader& loader, Ops& ops, const std::string& module) {
-  const MlaDims& dims = config_->mla;
-  const std::int64_t heads = config_->heads;
-  const std::int64_t head_rows = dims.nope_dim + dims.v_dim;
-  const HostWeight stored = GLM_TRY(loader.weight(module, {heads * head_rows, dims.kv_rank}));
-  std::vector<float> values(static_cast<std::size_t>(heads * head_rows * dims.kv_rank));
-  kernels::decode_rows(stored.view(), 0, heads * head_rows, values);
-
-  Part part{.heads = heads,
-            .head_rows = head_rows,
-            .first_row = 0,
-            .rows = dims.nope_dim,
-            .cols = dims.kv_rank,
-            .order = Order::as_stored,
-            .format = stored.layout.exact_in_bf16() ? WeightFormat::bf16 : WeightFormat::f32};
-  w_uk_ = GLM_TRY(DeviceWeight::upload(ops, cut(values, part)));
-  part.order = Order::transposed;
-  w_uk_transposed_ = GLM_TRY(DeviceWeight::upload(ops, cut(values, part)));
-  part.order = Order::as_stored;
-  part.first_row = dims.nope_dim;
-  part.rows = dims.v_dim;
-  w_uv_ = GLM_TRY(DeviceWeight::upload(ops, cut(values, part)));
-  return Ok{};
 }
 
 float MlaBlock::scale() const {
@@ -244,7 +170,9 @@ void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const AttentionSte
        q.slice(2, dims.nope_dim, dims.rope_dim));
   ops.head_linear({.out = q_absorbed.slice(2, 0, dims.kv_rank),
                    .x = q.slice(2, 0, dims.nope_dim),
-                   .weight = w_uk_transposed_.view()});
+                   .weight = kv_b_.view(),
+                   .head_rows = dims.nope_dim + dims.v_dim,
+                   .order = kernels::HeadOrder::transposed});
   ops.mla_absorbed({.out = u,
                     .q = q_absorbed,
                     .rows = step.rows,
@@ -252,7 +180,11 @@ void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const AttentionSte
                                .position = step.tokens.position.slice(0, range.first, range.count),
                                .positions_max = step.tokens.positions_max},
                     .scale = scale()});
-  ops.head_linear({.out = mine(scratch.heads_out_, dims.v_dim), .x = u, .weight = w_uv_.view()});
+  ops.head_linear({.out = mine(scratch.heads_out_, dims.v_dim),
+                   .x = u,
+                   .weight = kv_b_.view(),
+                   .head_rows = dims.nope_dim + dims.v_dim,
+                   .first_row = dims.nope_dim});
 }
 
 void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
@@ -269,26 +201,23 @@ void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const AttentionSte
   const TensorView rows = scratch.rows_.view({positions, dims.cache_dim()});
   ops.gather_rows({.out = rows, .rows = step.rows, .sequence = stretch.sequence});
   const ConstTensorView latents = rows.slice(1, 0, dims.kv_rank);
-  ops.linear({.out = scratch.k_.view({positions, heads * dims.nope_dim}),
-              .x = latents,
-              .weight = w_uk_.view()});
-  ops.linear({.out = scratch.v_.view({positions, heads * dims.v_dim}),
-              .x = latents,
-              .weight = w_uv_.view()});
+  const std::int64_t width = dims.nope_dim + dims.v_dim;
+  ops.linear(
+      {.out = scratch.kv_.view({positions, heads * width}), .x = latents, .weight = kv_b_.view()});
+  const TensorView kv = scratch.kv_.view({positions, heads, width});
   ops.mla_expanded(
       {.out =
            scratch.heads_out_.view({tokens, heads, dims.v_dim}).slice(0, range.first, range.count),
        .q = q,
-       .k = scratch.k_.view({positions, heads, dims.nope_dim}),
+       .k = kv.slice(2, 0, dims.nope_dim),
        .k_rope = rows.slice(1, dims.kv_rank, dims.rope_dim),
-       .v = scratch.v_.view({positions, heads, dims.v_dim}),
+       .v = kv.slice(2, dims.nope_dim, dims.v_dim),
        .scale = scale()});
 }
 
 std::uint64_t MlaBlock::size_bytes() const {
   return q_a_.size_bytes() + q_a_norm_.size_bytes() + q_b_.size_bytes() + kv_a_.size_bytes() +
-         kv_a_norm_.size_bytes() + w_uk_.size_bytes() + w_uk_transposed_.size_bytes() +
-         w_uv_.size_bytes() + o_.size_bytes();
+         kv_a_norm_.size_bytes() + kv_b_.size_bytes() + o_.size_bytes();
 }
 
 Status MlaLayers::load_layer(WeightLoader& loader, Ops& ops, const std::string& prefix,

@@ -11,8 +11,8 @@
 // to the output, and attention runs on the cache itself; cheapest for a few tokens. Both use the
 // scale (nope + rope)^-1/2.
 //
-// W_UK is kept twice, once as it is and once transposed per head: the two forms contract over
-// different axes, and a weight is only ever read along its rows.
+// kv_b stays as it is stored. The expanded form takes it whole; the absorbed one takes the rows of
+// W_UK of each head transposed, and those of W_UV as they are.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@
 #include "runner/checkpoint/model_config.h"
 #include "runner/checkpoint/weight_loader.h"
 #include "runner/models/attention.h"
-#include "runner/models/device_weight.h"
+#include "runner/models/device_array.h"
 #include "runner/models/registry.h"
 
 namespace glm::runner {
@@ -55,8 +55,7 @@ class MlaScratch {
   // The expanded form's view of one sequence, for so many positions; longer ones are absorbed.
   std::int64_t expanded_positions_max_ = 0;
   DeviceArray rows_;
-  DeviceArray k_;
-  DeviceArray v_;
+  DeviceArray kv_;
 };
 
 class MlaBlock {
@@ -75,7 +74,6 @@ class MlaBlock {
     std::int64_t first = 0;
     std::int64_t count = 0;
   };
-  Status load_kv_b(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix);
   void attend_absorbed(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
                        const Range& range) const;
   void attend_expanded(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
@@ -91,9 +89,7 @@ class MlaBlock {
   DeviceWeight q_b_;
   DeviceWeight kv_a_;
   DeviceArray kv_a_norm_;
-  DeviceWeight w_uk_;             // heads*nope x kv_rank
-  DeviceWeight w_uk_transposed_;  // heads*kv_rank x nope
-  DeviceWeight w_uv_;             // heads*v x kv_rank
+  DeviceWeight kv_b_;  // heads*(nope+v) x kv_rank: of each head W_UK, then W_UV
   DeviceWeight o_;
 };
 

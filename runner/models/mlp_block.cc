@@ -27,10 +27,10 @@ Result<MlpScratch> MlpScratch::allocate(Ops& ops, const ModelConfig& config,
   return scratch;
 }
 
-Result<MlpBlock> MlpBlock::load(WeightLoader& loader, Ops& ops, const std::string& prefix,
+Result<MlpBlock> MlpBlock::load(WeightLoader& loader, const std::string& prefix,
                                 const ModelConfig& config, std::int64_t inner) {
   const auto weight = [&](const char* name, WeightShape shape) {
-    return load_weight(loader, ops, prefix + name, shape);
+    return loader.weight(prefix + name, shape);
   };
   MlpBlock block;
   block.inner_ = inner;
@@ -59,23 +59,22 @@ Result<MoeBlock> MoeBlock::load(WeightLoader& loader, Ops& ops, const std::strin
   const MoeDims& moe = config.moe;
   MoeBlock block;
   block.config_ = &config;
-  block.router_ =
-      GLM_TRY(load_weight(loader, ops, prefix + ".gate", {moe.experts, config.hidden_size}));
+  block.router_ = GLM_TRY(loader.weight(prefix + ".gate", {moe.experts, config.hidden_size}));
   const std::vector<float> bias =
       GLM_TRY(loader.floats(prefix + ".gate.e_score_correction_bias", {moe.experts}));
   // f32 to the end: the values are large and nearly equal, and bf16 would merge most of them.
   block.bias_ = GLM_TRY(DeviceArray::allocate(ops, Dtype::f32, moe.experts));
   ops.upload(block.bias_.view({moe.experts}).data, std::as_bytes(std::span(bias)));
   GLM_TRY(ops.sync());
-  GLM_TRY(block.load_experts(loader, ops, prefix + ".experts"));
+  GLM_TRY(block.load_experts(loader, prefix + ".experts"));
   if (moe.shared_experts > 0) {
-    block.shared_ = GLM_TRY(MlpBlock::load(loader, ops, prefix + ".shared_experts", config,
+    block.shared_ = GLM_TRY(MlpBlock::load(loader, prefix + ".shared_experts", config,
                                            moe.shared_experts * moe.intermediate_size));
   }
   return block;
 }
 
-Status MoeBlock::load_experts(WeightLoader& loader, Ops& ops, const std::string& prefix) {
+Status MoeBlock::load_experts(WeightLoader& loader, const std::string& prefix) {
   const MoeDims& moe = config_->moe;
   const WeightShape wide{moe.intermediate_size, config_->hidden_size};
   const WeightShape narrow{config_->hidden_size, moe.intermediate_size};
@@ -87,22 +86,18 @@ Status MoeBlock::load_experts(WeightLoader& loader, Ops& ops, const std::string&
                               .fused_rows = 2 * moe.intermediate_size,
                               .first_row = 0,
                               .shape = wide};
-    const HostWeight gate = GLM_TRY(loader.fused_experts(fused));
-    gate_ = GLM_TRY(DeviceWeight::upload(ops, gate));
+    gate_ = GLM_TRY(loader.fused_experts(fused));
     fused.first_row = moe.intermediate_size;
-    const HostWeight up = GLM_TRY(loader.fused_experts(fused));
-    up_ = GLM_TRY(DeviceWeight::upload(ops, up));
-    const HostWeight down = GLM_TRY(loader.fused_experts({.tensor = prefix + ".down_proj" + suffix,
-                                                          .experts = moe.experts,
-                                                          .fused_rows = config_->hidden_size,
-                                                          .first_row = 0,
-                                                          .shape = narrow}));
-    down_ = GLM_TRY(DeviceWeight::upload(ops, down));
+    up_ = GLM_TRY(loader.fused_experts(fused));
+    down_ = GLM_TRY(loader.fused_experts({.tensor = prefix + ".down_proj" + suffix,
+                                          .experts = moe.experts,
+                                          .fused_rows = config_->hidden_size,
+                                          .first_row = 0,
+                                          .shape = narrow}));
     return Ok{};
   }
-  const auto weight = [&](const char* name, WeightShape shape) -> Result<DeviceWeight> {
-    const HostWeight host = GLM_TRY(loader.experts(prefix, name, moe.experts, shape));
-    return DeviceWeight::upload(ops, host);
+  const auto weight = [&](const char* name, WeightShape shape) {
+    return loader.experts(prefix, name, moe.experts, shape);
   };
   gate_ = GLM_TRY(weight("gate_proj", wide));
   up_ = GLM_TRY(weight("up_proj", wide));

@@ -11,7 +11,7 @@
 #include "kernels/ops.h"
 #include "runner/checkpoint/model_config.h"
 #include "runner/checkpoint/weight_loader.h"
-#include "runner/models/device_weight.h"
+#include "runner/models/device_array.h"
 
 namespace glm::runner {
 
@@ -40,7 +40,7 @@ struct MlpStep {
 class MlpBlock {
  public:
   // `prefix`: "model.layers.0.mlp"; `inner`: its intermediate size.
-  static Result<MlpBlock> load(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
+  static Result<MlpBlock> load(WeightLoader& loader, const std::string& prefix,
                                const ModelConfig& config, std::int64_t inner);
   void forward(kernels::Ops& ops, MlpScratch& scratch, const MlpStep& step) const;
   std::uint64_t size_bytes() const;
@@ -62,7 +62,7 @@ class MoeBlock {
   std::uint64_t size_bytes() const;
 
  private:
-  Status load_experts(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix);
+  Status load_experts(WeightLoader& loader, const std::string& prefix);
 
   const ModelConfig* config_ = nullptr;
   DeviceWeight router_;

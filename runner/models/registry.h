@@ -13,14 +13,10 @@
 #include "base/result.h"
 #include "kernels/ops.h"
 #include "runner/checkpoint/checkpoint_files.h"
+#include "runner/checkpoint/weight_loader.h"
 #include "runner/models/model.h"
 
 namespace glm::runner {
-
-struct LoadProgress {
-  std::uint64_t completed_bytes = 0;
-  std::uint64_t total_bytes = 0;
-};
 
 // Which way multi-head latent attention is computed; the results agree. For bisecting wrong
 // answers.
@@ -32,7 +28,7 @@ struct LoadOptions {
   int threads = 0;                       // of the CPU; 0: one per core
   MlaForm mla_form = MlaForm::automatic;
   kernels::KvFormat kv_format = kernels::KvFormat::plain;  // Errc::unsupported where it cannot be
-  std::function<void(const LoadProgress&)> progress;       // called on the loading thread
+  WeightLoader::Progress progress;                         // called on the loading thread
   std::stop_token stop;                                    // Errc::cancelled
 
   // Stands between the model and its backend; for tests that look on or interfere.

@@ -9,7 +9,7 @@
 #include "base/result.h"
 #include "kernels/ops.h"
 #include "runner/models/attention.h"
-#include "runner/models/device_weight.h"
+#include "runner/models/device_array.h"
 #include "runner/models/model.h"
 
 namespace glm::runner {

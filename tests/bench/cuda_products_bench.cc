@@ -82,6 +82,8 @@ class Table {
   void linear(std::string_view format, std::int64_t inputs, std::int64_t outputs,
               std::int64_t tokens, std::string_view variant);
   void moe(std::string_view format, std::int64_t tokens, std::string_view variant);
+  // Both halves of kv_b, as the absorbed form reads them.
+  void heads(std::string_view format, HeadOrder order, std::int64_t tokens);
 
  private:
   template <typename Launch>
@@ -115,6 +117,33 @@ void Table::linear(std::string_view format, std::int64_t inputs, std::int64_t ou
   const double flops = 2 * many * static_cast<double>(inputs) * static_cast<double>(outputs);
   row(name, variant, tokens, bytes, flops,
       [&] { return cuda::launch_linear(args, variant, nullptr); });
+}
+
+void Table::heads(std::string_view format, HeadOrder order, std::int64_t tokens) {
+  constexpr std::int64_t kHeads = 20;
+  constexpr std::int64_t kNope = 192;
+  constexpr std::int64_t kValue = 256;
+  constexpr std::int64_t kRank = 512;
+  const bool up = order == HeadOrder::transposed;
+  const std::string name = fmt::format("{} {}", up ? "W_UK transposed" : "W_UV", format);
+  if (name.find(filter_) == std::string::npos) return;
+  const BenchWeight weight(format, kHeads * (kNope + kValue), kRank, 1);
+  const std::int64_t inputs = up ? kNope : kRank;
+  const std::int64_t outputs = up ? kRank : kValue;
+  const Memory x = random_memory(tokens * kHeads * inputs * 2);
+  const Memory out(static_cast<std::size_t>(tokens * kHeads * outputs));
+  const HeadLinear args{
+      .out = {const_cast<std::uint16_t*>(out.data()), Dtype::bf16, {tokens, kHeads, outputs}},
+      .x = {x.data(), Dtype::bf16, {tokens, kHeads, inputs}},
+      .weight = weight.view().expert(0),
+      .head_rows = kNope + kValue,
+      .first_row = up ? 0 : kNope,
+      .order = order};
+  const double part = static_cast<double>(up ? kNope : kValue) / (kNope + kValue);
+  const double bytes =
+      weight.bytes_of_one() * part + 2 * static_cast<double>(tokens * kHeads * (inputs + outputs));
+  const double flops = 2.0 * static_cast<double>(tokens * kHeads * inputs * outputs);
+  row(name, "", tokens, bytes, flops, [&] { return cuda::launch_head_linear(args, "", nullptr); });
 }
 
 void Table::moe(std::string_view format, std::int64_t tokens, std::string_view variant) {
@@ -179,6 +208,12 @@ void run(std::string_view filter) {
     table.moe(format, 64, "tiles");
     table.moe(format, 128, "tiles");
     table.moe(format, 8, "naive");
+  }
+  for (const std::string_view format : {"int4", "bf16", "fp8"}) {
+    for (const HeadOrder order : {HeadOrder::transposed, HeadOrder::as_stored}) {
+      for (const std::int64_t tokens : {1, 8, 64, 512}) table.heads(format, order, tokens);
+    }
+    for (const std::int64_t tokens : {512, 4096}) table.linear(format, 512, 8960, tokens, "");
   }
   for (const std::int64_t tokens : {1, 8, 64}) table.linear("bf16", 2048, 154880, tokens, "");
   for (const std::int64_t tokens : {1, 64, 512}) {

@@ -28,12 +28,14 @@ class ModuleFixture : public testing::Test {
     ASSERT_TRUE(found.ok()) << found.error().message;
     quantization_ = std::move(found).value();
   }
-  Result<HostWeight> load(const fakes::FakeTensors& tensors, WeightShape shape) {
+  Result<DeviceWeight> load(const fakes::FakeTensors& tensors, WeightShape shape) {
     fakes::write_safetensors(folder_.path() / "model.safetensors", tensors);
     checkpoint_ = std::make_unique<Checkpoint>(
         std::move(Checkpoint::open(std::move(files_in(folder_.path())).value())).value());
-    WeightLoader loader(*checkpoint_, quantization_, {}, {});
-    Result<HostWeight> weight = loader.weight("m", shape);
+    const std::unique_ptr<kernels::Ops> ops = kernels::make_cpu_ops(1);
+    WeightLoader loader(*checkpoint_, quantization_, *ops, {}, {});
+    DeviceWeight weight = GLM_TRY(loader.weight("m", shape));
+    GLM_TRY(loader.finish());
     notes_ = loader.notes();
     return weight;
   }

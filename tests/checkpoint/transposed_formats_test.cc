@@ -231,7 +231,7 @@ TEST_F(Gptq, DecodesRandomLayersInActivationOrder) {
   const auto seed = std::random_device()();
   std::mt19937 random(seed);
   for (const auto& [in, out, group] :
-       {std::tuple(32, 8, 8), {96, 24, 32}, {40, 16, 5}, {64, 8, 64}}) {
+       {std::tuple(32, 8, 8), {96, 24, 32}, {40, 16, 5}, {64, 8, 64}, {152, 264, 8}}) {
     const int groups = in / group;
     std::vector<std::uint32_t> g_idx;
     for (int k = 0; k < in; ++k) g_idx.push_back(static_cast<std::uint32_t>(k / group));

@@ -33,6 +33,9 @@ class ForwardingOps : public kernels::Ops {
     inner_->download(target, source);
   }
   Status sync() override { return inner_->sync(); }
+  Result<std::unique_ptr<kernels::Uploader>> make_uploader(std::uint64_t size_bytes) override {
+    return inner_->make_uploader(size_bytes);
+  }
   Status reserve(const kernels::WorkspaceBounds& bounds) override {
     return inner_->reserve(bounds);
   }

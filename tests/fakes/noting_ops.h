@@ -31,6 +31,9 @@ class NotingOps : public kernels::Ops {
   void upload(void* /*target*/, std::span<const std::byte> /*source*/) override {}
   void download(std::span<std::byte> /*target*/, const void* /*source*/) override {}
   Status sync() override { return Ok{}; }
+  Result<std::unique_ptr<kernels::Uploader>> make_uploader(std::uint64_t /*size_bytes*/) override {
+    return std::unique_ptr<kernels::Uploader>();
+  }
   Status reserve(const kernels::WorkspaceBounds& /*bounds*/) override { return Ok{}; }
   std::unique_ptr<kernels::Recording> record(const std::function<void()>& enqueue) override {
     notes_ += "record ";

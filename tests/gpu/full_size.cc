@@ -169,6 +169,8 @@ Status run(const Arguments& arguments) {
   runner::LoadOptions options;
   options.device = arguments.device;
   options.kv_format = GLM_TRY(runner::parse_kv_cache_type(arguments.kv));
+  runner::LoadTimes times;
+  options.progress = [&](const runner::LoadProgress& progress) { times = progress.times; };
   const auto model = GLM_TRY(runner::load_model(files, options));
   const double load_s = seconds_since(begun);
   fmt::print(
@@ -177,6 +179,8 @@ Status run(const Arguments& arguments) {
       load_s, size / load_s, static_cast<double>(model->weight_bytes()) * 1e-9,
       static_cast<double>(model->memory_free_bytes()) * 1e-9,
       model->facts().kv_bytes_per_token / 1000);
+  fmt::print("the loading threads read and repacked for {:.2f} s and waited for uploads {:.2f} s\n",
+             times.read_s, times.upload_s);
   std::fflush(stdout);
   const std::int64_t longest =
       *std::max_element(arguments.contexts.begin(), arguments.contexts.end()) + arguments.generate;

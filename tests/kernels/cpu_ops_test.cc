@@ -104,24 +104,35 @@ TEST_F(CpuOps, LinearGivesATokenTheSameBitsInAnyCompany) {
 TEST_F(CpuOps, HeadLinearMatchesTheFormula) {
   for (const std::int64_t inputs : {1, 24, 33}) {
     for (const std::int64_t heads : {1, 3}) {
-      const std::int64_t tokens = 3;
-      const std::int64_t outputs = 17;
-      const Floats x = random(tokens * heads * (inputs + 2));
-      const Floats w = random(heads * outputs * inputs);
-      Floats out(static_cast<std::size_t>(tokens * heads * outputs));
-      ops_->head_linear(
-          {.out = out_view(out, {tokens, heads, outputs}),
-           .x = in_view(x, {tokens, heads, inputs + 2}).slice(2, 1, inputs),  // awkward strides
-           .weight = plain(w, heads * outputs, inputs)});
-      for (std::int64_t t = 0; t < tokens; ++t) {
-        for (std::int64_t h = 0; h < heads; ++h) {
-          for (std::int64_t o = 0; o < outputs; ++o) {
-            double sum = 0;
-            for (std::int64_t i = 0; i < inputs; ++i) {
-              sum += at(x, (t * heads + h) * (inputs + 2) + 1 + i) *
-                     at(w, (h * outputs + o) * inputs + i);
+      for (const std::int64_t first_row : {0, 5}) {
+        for (const HeadOrder order : {HeadOrder::as_stored, HeadOrder::transposed}) {
+          const bool turned = order == HeadOrder::transposed;
+          const std::int64_t tokens = 3;
+          const std::int64_t outputs = 17;
+          const std::int64_t head_rows = first_row + (turned ? inputs : outputs) + first_row / 2;
+          const std::int64_t cols = turned ? outputs : inputs;
+          const Floats x = random(tokens * heads * (inputs + 2));
+          const Floats w = random(heads * head_rows * cols);
+          Floats out(static_cast<std::size_t>(tokens * heads * outputs), NAN);
+          ops_->head_linear(
+              {.out = out_view(out, {tokens, heads, outputs}),
+               .x = in_view(x, {tokens, heads, inputs + 2}).slice(2, 1, inputs),  // awkward strides
+               .weight = plain(w, heads * head_rows, cols),
+               .head_rows = head_rows,
+               .first_row = first_row,
+               .order = order});
+          for (std::int64_t t = 0; t < tokens; ++t) {
+            for (std::int64_t h = 0; h < heads; ++h) {
+              const std::int64_t first = h * head_rows + first_row;
+              for (std::int64_t o = 0; o < outputs; ++o) {
+                double sum = 0;
+                for (std::int64_t i = 0; i < inputs; ++i) {
+                  sum += at(x, (t * heads + h) * (inputs + 2) + 1 + i) *
+                         at(w, turned ? (first + i) * cols + o : (first + o) * cols + i);
+                }
+                ASSERT_NEAR(at(out, (t * heads + h) * outputs + o), sum, 1e-5);
+              }
             }
-            ASSERT_NEAR(at(out, (t * heads + h) * outputs + o), sum, 1e-5);
           }
         }
       }

@@ -39,6 +39,14 @@ std::vector<Shape> many_shapes() {
   return shapes;
 }
 
+// Where in a weight the rows of each head are.
+struct Heads {
+  std::int64_t count = 3;
+  std::int64_t rows_before = 0;
+  std::int64_t rows_after = 0;
+  HeadOrder order = HeadOrder::as_stored;
+};
+
 class CudaProducts : public CudaTest {
  protected:
   void SetUp() override {
@@ -58,7 +66,7 @@ class CudaProducts : public CudaTest {
   }
 
   void check_linear(const FormatCase& format, const Shape& shape);
-  void check_head_linear(const FormatCase& format, const Shape& shape, std::int64_t heads);
+  void check_head_linear(const FormatCase& format, const Shape& shape, const Heads& heads);
   void check_moe(const FormatCase& format, const Shape& shape, std::int64_t experts,
                  std::int64_t chosen);
 
@@ -156,39 +164,53 @@ void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
 }
 
 void CudaProducts::check_head_linear(const FormatCase& format, const Shape& shape,
-                                     std::int64_t heads) {
-  const RandomWeight weight(format, heads * shape.outputs, shape.inputs, engine_);
+                                     const Heads& heads) {
+  const bool turned = heads.order == HeadOrder::transposed;
+  const std::int64_t rows = turned ? shape.inputs : shape.outputs;
+  const std::int64_t cols = turned ? shape.outputs : shape.inputs;
+  const std::int64_t head_rows = heads.rows_before + rows + heads.rows_after;
+  const RandomWeight weight(format, heads.count * head_rows, cols, engine_);
   const std::int64_t x_width = (shape.inputs + 7) / 8 * 8 + 8;
-  const Bits x = random(shape.tokens * heads * x_width);
+  const Bits x = random(shape.tokens * heads.count * x_width);
   const Floats x_floats = floats(x);
   const Floats w = weight.decoded(0);
   const std::int64_t width = shape.outputs + kGuard;
-  const auto count = static_cast<std::size_t>(shape.tokens * heads * width);
+  const auto count = static_cast<std::size_t>(shape.tokens * heads.count * width);
   const void* x_memory = device(x);
   const WeightView view = on_device(weight);
   for (std::size_t v = 0; v < variants_.size(); ++v) {
     SCOPED_TRACE(testing::Message()
-                 << kVariants[v] << " " << format.name << " " << shape.tokens << " x " << heads
-                 << " x " << shape.inputs << " -> " << shape.outputs);
+                 << kVariants[v] << " " << format.name << " " << shape.tokens << " x "
+                 << heads.count << " x " << shape.inputs << " -> " << shape.outputs
+                 << (turned ? " transposed" : "") << " after " << heads.rows_before << " rows");
     void* out = poisoned(count * 2);
     variants_[v]->head_linear(
-        {.out =
-             TensorView(out, Dtype::bf16, {shape.tokens, heads, width}).slice(2, 0, shape.outputs),
-         .x = ConstTensorView(x_memory, Dtype::bf16, {shape.tokens, heads, x_width})
+        {.out = TensorView(out, Dtype::bf16, {shape.tokens, heads.count, width})
+                    .slice(2, 0, shape.outputs),
+         .x = ConstTensorView(x_memory, Dtype::bf16, {shape.tokens, heads.count, x_width})
                   .slice(2, 0, shape.inputs),
-         .weight = view});
+         .weight = view,
+         .head_rows = head_rows,
+         .first_row = heads.rows_before,
+         .order = heads.order});
     const Floats got = floats(back<std::uint16_t>(*variants_[v], out, count));
-    for (std::int64_t h = 0; h < heads; ++h) {
+    for (std::int64_t h = 0; h < heads.count; ++h) {
       Floats own_x;
       Floats own;
       for (std::int64_t t = 0; t < shape.tokens; ++t) {
-        const std::int64_t from = t * heads + h;
+        const std::int64_t from = t * heads.count + h;
         own_x.insert(own_x.end(), x_floats.begin() + from * x_width,
                      x_floats.begin() + (from + 1) * x_width);
         own.insert(own.end(), got.begin() + from * width, got.begin() + (from + 1) * width);
       }
-      const std::int64_t matrix = shape.outputs * shape.inputs;
-      const Floats own_w(w.begin() + h * matrix, w.begin() + (h + 1) * matrix);
+      const std::int64_t first = h * head_rows + heads.rows_before;
+      Floats own_w;
+      for (std::int64_t o = 0; o < shape.outputs; ++o) {
+        for (std::int64_t i = 0; i < shape.inputs; ++i) {
+          const std::int64_t at = turned ? (first + i) * cols + o : (first + o) * cols + i;
+          own_w.push_back(w[static_cast<std::size_t>(at)]);
+        }
+      }
       expect_close(own, width, product(own_x, x_width, own_w, shape, {}), shape,
                    {.weights_rounded = v > 0 && !weight.layout().exact_in_bf16()});
     }
@@ -257,8 +279,55 @@ TEST_F(CudaProducts, SmallHeadLinearsMatchTheFormulaInEveryFormat) {
   for (const FormatCase& format : all_formats()) {
     for (const Shape& shape :
          {Shape{1, 24, 16}, Shape{3, 33, 17}, Shape{40, 64, 33}, Shape{5, 192, 40}}) {
-      check_head_linear(format, shape, 3);
+      check_head_linear(format, shape, {});
       if (HasFailure()) return;
+      check_head_linear(format, shape, {.rows_before = 11, .rows_after = 4});
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(CudaProducts, TransposedHeadLinearsMatchTheFormulaInEveryFormat) {
+  for (const FormatCase& format : all_formats()) {
+    for (const Shape& shape :
+         {Shape{1, 1, 1}, Shape{1, 24, 16}, Shape{3, 33, 17}, Shape{17, 18, 72}, Shape{40, 64, 136},
+          Shape{5, 192, 128}, Shape{1, 66, 192}}) {
+      for (const std::int64_t rows : {0, 6, 13}) {
+        check_head_linear(
+            format, shape,
+            {.rows_before = rows, .rows_after = rows / 2, .order = HeadOrder::transposed});
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_F(CudaProducts, TransposedHeadLinearsGiveATokenTheSameBitsInAnyCompany) {
+  for (const FormatCase& format : {all_formats()[2], all_formats()[3]}) {
+    const std::int64_t rows = 50;
+    const std::int64_t cols = 96;
+    const RandomWeight weight(format, 2 * rows, cols, engine_);
+    const Bits x = random(37 * 2 * rows);
+    const ConstTensorView tokens(device(x), Dtype::bf16, {37, 2, rows});
+    const WeightView view = on_device(weight);
+    for (std::size_t v = 0; v < variants_.size(); ++v) {
+      void* all = poisoned(37 * 2 * cols * 2);
+      void* one = poisoned(2 * cols * 2);
+      const auto run = [&](void* out, const ConstTensorView& own) {
+        variants_[v]->head_linear({.out = {out, Dtype::bf16, {own.size(0), 2, cols}},
+                                   .x = own,
+                                   .weight = view,
+                                   .head_rows = rows,
+                                   .order = HeadOrder::transposed});
+      };
+      run(all, tokens);
+      const Bits together = back<std::uint16_t>(*variants_[v], all, 37 * 2 * cols);
+      for (const std::int64_t t : {0, 15, 36}) {
+        run(one, tokens.slice(0, t, 1));
+        const Bits alone = back<std::uint16_t>(*variants_[v], one, 2 * cols);
+        EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + t * 2 * cols))
+            << kVariants[v] << " token " << t;
+      }
     }
   }
 }

@@ -122,7 +122,8 @@ class TinyFamily : public testing::TestWithParam<Member> {
   std::vector<PackedModule> packed_modules() {
     const auto plain = Checkpoint::open(std::move(files_in(kRoot / "models/glm-tiny")).value());
     EXPECT_TRUE(plain.ok());
-    WeightLoader loader(*checkpoint_, quantization_, {}, {});
+    const std::unique_ptr<kernels::Ops> ops = kernels::make_cpu_ops(1);
+    WeightLoader loader(*checkpoint_, quantization_, *ops, {}, {});
     std::vector<PackedModule> modules;
     for (const TensorInfo* tensor : plain->tensors()) {
       if (!tensor->name.ends_with(".weight") || tensor->shape.size() != 2) continue;
@@ -139,6 +140,7 @@ class TinyFamily : public testing::TestWithParam<Member> {
       const auto weight = loader.weight(module.name, module.shape);
       EXPECT_TRUE(stored.ok()) << stored.error().message;
       EXPECT_TRUE(weight.ok()) << weight.error().message;
+      EXPECT_TRUE(loader.finish().ok());
       if (!stored.ok() || !weight.ok()) continue;
       module.label = stored->label;
       module.weights.resize(static_cast<std::size_t>(module.shape.rows * module.shape.cols));

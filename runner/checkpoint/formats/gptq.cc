@@ -157,6 +157,9 @@ void copy_words(std::span<const std::byte> packed, const WeightLayout& layout,
   }
 }
 
+// By tiles of rows and words that stay in the first-level cache: the rows of one word are
+// neighbours in the file, which a compiler makes vectors of, and the words of one row go out
+// together.
 void copy_reordered(std::span<const std::byte> packed, const WeightLayout& layout,
                     const std::vector<std::int32_t>& order, std::span<std::byte> target) {
   const auto rows = static_cast<std::size_t>(layout.rows);
@@ -164,15 +167,32 @@ void copy_reordered(std::span<const std::byte> packed, const WeightLayout& layou
   const auto bits = static_cast<std::size_t>(bits_of(layout));
   const std::uint32_t field = (1U << bits) - 1;
   const std::size_t per_word = 32 / bits;
-  for (std::size_t w = 0; w < words; ++w) {
-    for (std::size_t r = 0; r < rows; ++r) {
-      std::uint32_t word = 0;
-      for (std::size_t j = 0; j < per_word && w * per_word + j < order.size(); ++j) {
-        const auto k = static_cast<std::size_t>(order[w * per_word + j]);
-        const auto from = value_at<std::uint32_t>(packed, k / per_word * rows + r);
-        word |= (from >> (bits * (k % per_word)) & field) << (bits * j);
+  constexpr std::size_t kRows = 256;
+  constexpr std::size_t kWords = 16;
+  constexpr std::size_t kPitch = kRows + 16;  // or the words of a row would share a cache set
+  std::array<std::array<std::uint32_t, kPitch>, kWords> tile;
+  for (std::size_t r0 = 0; r0 < rows; r0 += kRows) {
+    const std::size_t tile_rows = std::min(kRows, rows - r0);
+    for (std::size_t w0 = 0; w0 < words; w0 += kWords) {
+      const std::size_t tile_words = std::min(kWords, words - w0);
+      for (std::size_t w = 0; w < tile_words; ++w) {
+        tile[w].fill(0);
+        const std::size_t first = (w0 + w) * per_word;
+        for (std::size_t j = 0; j < per_word && first + j < order.size(); ++j) {
+          const auto k = static_cast<std::size_t>(order[first + j]);
+          const std::size_t from = k / per_word * rows + r0;
+          const std::size_t down = bits * (k % per_word);
+          const std::size_t up = bits * j;
+          for (std::size_t r = 0; r < tile_rows; ++r) {
+            tile[w][r] |= (value_at<std::uint32_t>(packed, from + r) >> down & field) << up;
+          }
+        }
       }
-      put_at(target, r * words + w, word);
+      for (std::size_t r = 0; r < tile_rows; ++r) {
+        for (std::size_t w = 0; w < tile_words; ++w) {
+          put_at(target, (r0 + r) * words + w0 + w, tile[w][r]);
+        }
+      }
     }
   }
 }

@@ -110,16 +110,28 @@ Result<ColumnOrder> read_column_order(const Checkpoint& checkpoint, const Tensor
   return result;
 }
 
+namespace {
+
+template <typename T>
+void transpose(std::span<const std::byte> from, std::size_t rows, std::size_t groups,
+               std::span<std::byte> target) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t g = 0; g < groups; ++g) {
+      put_at(target, r * groups + g, value_at<T>(from, g * rows + r));
+    }
+  }
+}
+
+}  // namespace
+
 void transpose_scales(std::span<const std::byte> scales, const WeightLayout& layout,
                       std::span<std::byte> target) {
   const auto rows = static_cast<std::size_t>(layout.rows);
   const auto groups = static_cast<std::size_t>(layout.groups());
-  const auto size = static_cast<std::size_t>(kernels::size_bytes(layout.scale_dtype));
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t g = 0; g < groups; ++g) {
-      std::memcpy(target.data() + (r * groups + g) * size, scales.data() + (g * rows + r) * size,
-                  size);
-    }
+  if (kernels::size_bytes(layout.scale_dtype) == 2) {
+    transpose<std::uint16_t>(scales, rows, groups, target);
+  } else {
+    transpose<std::uint32_t>(scales, rows, groups, target);
   }
 }
 

@@ -48,7 +48,8 @@ Result<std::optional<StoredWeight>> detect_plain(const ModuleQuery& query) {
   StoredWeight stored{
       .format = nullptr,
       .layout = {.format = *format, .rows = weight->shape[0], .cols = weight->shape[1]},
-      .label = std::string(kernels::name(weight->dtype))};
+      .label = std::string(kernels::name(weight->dtype)),
+      .plain = weight};
   return std::optional<StoredWeight>(std::move(stored));
 }
 

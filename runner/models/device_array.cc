@@ -1,4 +1,4 @@
-#include "runner/models/device_weight.h"
+#include "runner/models/device_array.h"
 
 #include <vector>
 
@@ -7,40 +7,6 @@
 namespace glm::runner {
 
 using kernels::Dtype;
-
-Result<DeviceWeight> DeviceWeight::upload(kernels::Ops& ops, const HostWeight& host) {
-  DeviceWeight weight;
-  weight.layout_ = host.layout;
-  weight.experts_ = host.experts;
-  for (std::size_t i = 0; i < kernels::kWeightParts; ++i) {
-    if (host.parts[i].empty()) continue;
-    weight.parts_[i] = GLM_TRY(ops.allocate(host.parts[i].size()));
-    ops.upload(weight.parts_[i].data(), host.parts[i].span());
-  }
-  GLM_TRY(ops.sync());
-  return weight;
-}
-
-kernels::WeightParts<const void*> DeviceWeight::addresses() const {
-  kernels::WeightParts<const void*> all = {};
-  for (std::size_t i = 0; i < kernels::kWeightParts; ++i) all[i] = parts_[i].data();
-  return all;
-}
-
-kernels::WeightView DeviceWeight::view() const {
-  GLM_CHECK(experts_ == 1);
-  return kernels::view_of(layout_, addresses());
-}
-
-kernels::ExpertsView DeviceWeight::experts() const {
-  return {.layout = layout_, .experts = experts_, .parts = addresses()};
-}
-
-std::uint64_t DeviceWeight::size_bytes() const {
-  std::uint64_t sum = 0;
-  for (const kernels::Buffer& part : parts_) sum += part.size_bytes();
-  return sum;
-}
 
 Result<DeviceArray> DeviceArray::allocate(kernels::Ops& ops, Dtype dtype, std::int64_t capacity) {
   DeviceArray array;
@@ -71,12 +37,6 @@ kernels::TensorView DeviceArray::view(std::initializer_list<std::int64_t> shape)
   for (const std::int64_t size : shape) elements *= size;
   GLM_CHECK(elements <= capacity_);
   return view;
-}
-
-Result<DeviceWeight> load_weight(WeightLoader& loader, kernels::Ops& ops, const std::string& module,
-                                 WeightShape shape) {
-  const HostWeight host = GLM_TRY(loader.weight(module, shape));
-  return DeviceWeight::upload(ops, host);
 }
 
 Result<DeviceArray> load_vector(WeightLoader& loader, kernels::Ops& ops, const std::string& tensor,

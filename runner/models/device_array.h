@@ -1,4 +1,4 @@
-// Weights and activations where the kernels can see them.
+// Activations and small tensors where the kernels can see them.
 #pragma once
 
 #include <cstdint>
@@ -11,24 +11,6 @@
 #include "runner/checkpoint/weight_loader.h"
 
 namespace glm::runner {
-
-// A HostWeight after its upload.
-class DeviceWeight {
- public:
-  DeviceWeight() = default;
-  static Result<DeviceWeight> upload(kernels::Ops& ops, const HostWeight& host);
-
-  kernels::WeightView view() const;
-  kernels::ExpertsView experts() const;
-  std::uint64_t size_bytes() const;
-
- private:
-  kernels::WeightParts<const void*> addresses() const;
-
-  kernels::WeightLayout layout_;
-  std::int64_t experts_ = 1;
-  kernels::WeightParts<kernels::Buffer> parts_;
-};
 
 // Room for `capacity` elements, seen in whatever shape is needed at the moment.
 class DeviceArray {
@@ -49,9 +31,7 @@ class DeviceArray {
   std::int64_t capacity_ = 0;
 };
 
-// Claims of a loader, straight to the device.
-Result<DeviceWeight> load_weight(WeightLoader& loader, kernels::Ops& ops, const std::string& module,
-                                 WeightShape shape);
+// A claim of a loader, straight to the device.
 Result<DeviceArray> load_vector(WeightLoader& loader, kernels::Ops& ops, const std::string& tensor,
                                 std::int64_t size);
 

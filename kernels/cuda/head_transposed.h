@@ -1,0 +1,17 @@
+// head_linear where a head's part of the weight is read transposed: the sums run along its rows.
+// Contract: kernels/ops/head_linear.h.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <string_view>
+
+#include "kernels/ops/head_linear.h"
+
+namespace glm::kernels::cuda {
+
+// "naive" is for every shape and format; whatever else is forced, tensor cores where they fit.
+cudaError_t launch_head_transposed(const HeadLinear& a, std::string_view variant,
+                                   cudaStream_t stream);
+
+}  // namespace glm::kernels::cuda
