@@ -63,6 +63,11 @@ void put(WireWriter& out, const LoadFrame& frame) {
   out.put(frame.threads);
   out.put(frame.context_max);
   out.put(frame.latent_norm_eps);
+  out.put(static_cast<std::uint32_t>(frame.alternatives.size()));
+  for (const auto& [name, weight_bytes] : frame.alternatives) {
+    out.put(std::string_view(name));
+    out.put(weight_bytes);
+  }
 }
 
 LoadFrame get_load(WireReader& in) {
@@ -77,6 +82,11 @@ LoadFrame get_load(WireReader& in) {
   frame.threads = in.get<std::int32_t>();
   frame.context_max = in.get<std::int64_t>();
   frame.latent_norm_eps = in.get<float>();
+  const auto alternatives = in.get<std::uint32_t>();
+  for (std::uint32_t i = 0; i < alternatives && !in.failed(); ++i) {
+    std::string name = in.get_string();
+    frame.alternatives.emplace_back(std::move(name), in.get<std::uint64_t>());
+  }
   return frame;
 }
 

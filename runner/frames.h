@@ -19,7 +19,7 @@
 
 namespace glm::runner {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 inline constexpr std::uint32_t kFrameSizeMax = 64u << 20;
 
 struct LoadFrame {
@@ -29,6 +29,8 @@ struct LoadFrame {
   std::int32_t threads = 0;                                // 0: as many as cores
   std::int64_t context_max = 0;                            // 0: the model's
   float latent_norm_eps = 0;                               // 0: the checkpoint's
+  // The same model in other forms, name and bytes of weights, to be named if this one has no room.
+  std::vector<std::pair<std::string, std::uint64_t>> alternatives;
 };
 
 struct GenerateFrame {

@@ -16,11 +16,12 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mutex.h"
+#include "base/units.h"
 #include "kernels/device_info.h"
 #include "runner/engine.h"
 #include "runner/frames.h"
 #include "runner/models/registry.h"
-#include "runner/schedule/pool_size.h"
+#include "runner/plan/run_plan.h"
 
 namespace glm::runner {
 namespace {
@@ -72,13 +73,39 @@ Result<Device> choose_device(const std::string& wanted) {
   return Device{"cpu", built_in ? "no GPU found, running on the CPU" : ""};
 }
 
-Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, int fd) {
+RunOverrides overrides_of(const LoadFrame& request) {
+  RunOverrides overrides{.context_max = request.context_max, .alternatives = {}};
+  for (const auto& [name, bytes] : request.alternatives) {
+    overrides.alternatives.push_back({.name = name, .weight_bytes = bytes});
+  }
+  return overrides;
+}
+
+// The pool goes before its model.
+struct Loaded {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<KvPool> pool;
+  EngineLimits limits;
+};
+
+// What was planned before the weights came, and on what.
+struct Forecast {
+  RunPlan plan;
+  HardwareFacts hardware;
+};
+
+Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, int fd,
+                                    Forecast& forecast) {
   CheckpointFiles files;
   for (const auto& [path, file] : request.files) files.emplace(path, file);
   LoadOptions options;
   options.device = device.name;
   options.threads = request.threads;
   if (request.latent_norm_eps > 0) options.latent_norm_eps = request.latent_norm_eps;
+  options.overrides = overrides_of(request);
+  options.planned = [&forecast](const RunPlan& plan, const HardwareFacts& hardware) {
+    forecast = {plan, hardware};
+  };
   options.progress = [fd](const LoadProgress& progress) {
     (void)send_frame(fd, LoadProgressFrame{progress.completed_bytes, progress.total_bytes});
   };
@@ -95,38 +122,45 @@ Result<LoadFrame> receive_load(int fd) {
   return std::move(*request);
 }
 
-// A step costs a GPU hardly more for many sequences than for one.
-constexpr std::size_t kRunningOnGpu = 64;
-
-// The pool goes before its model.
-struct Loaded {
-  std::unique_ptr<Model> model;
-  std::unique_ptr<KvPool> pool;
-  EngineLimits limits;
-};
+// The plan again, with the weights there and memory measured. What was foreseen and what is goes to
+// the log, side by side.
+Result<RunPlan> plan_loaded(const Model& model, const Forecast& forecast,
+                            const RunOverrides& overrides) {
+  HardwareFacts hardware = forecast.hardware;
+  hardware.memory_free_bytes = model.memory_free_bytes();
+  if (hardware.memory_free_bytes == 0) hardware.memory_total_bytes = 0;  // it does not tell
+  ModelNeeds needs;
+  needs.context_own = model.facts().context_max;
+  needs.weight_bytes = model.weight_bytes();
+  needs.workspace_bytes = forecast.plan.memory.workspace_bytes;
+  needs.page_bytes = model.page_bytes();
+  needs.kv_format = forecast.plan.kv_format;
+  needs.loaded = true;
+  RunPlan made = GLM_TRY(plan(needs, hardware, overrides));
+  const auto both = [](std::uint64_t is, std::uint64_t foreseen) {
+    return fmt::format("{} (foreseen {})", format_bytes(is), format_bytes(foreseen));
+  };
+  fmt::print(stderr, "glm runner: plan {}: weights {}, pages {}, context {} tokens, {} requests\n",
+             made.device, both(made.memory.weight_bytes, forecast.plan.memory.weight_bytes),
+             both(made.memory.page_bytes, forecast.plan.memory.page_bytes), made.context_max,
+             made.running_max);
+  return made;
+}
 
 // Loads as asked and answers ready.
 Result<Loaded> start(const LoadFrame& request, int fd) {
   const Clock::Steady begun = system_clock().now();
   const Device device = GLM_TRY(choose_device(request.device));
   Loaded loaded;
-  loaded.model = GLM_TRY(load(request, device, fd));
+  Forecast forecast;
+  loaded.model = GLM_TRY(load(request, device, fd, forecast));
   Model& model = *loaded.model;
+  const RunPlan plan = GLM_TRY(plan_loaded(model, forecast, overrides_of(request)));
+  loaded.pool = GLM_TRY(model.make_pool(plan.pages));
   EngineLimits& limits = loaded.limits;
-  const bool gpu = device.name != "cpu";
-  if (gpu) limits.running_max = kRunningOnGpu;
-  limits.context_max = model.facts().context_max;
-  if (request.context_max > 0) {
-    limits.context_max = std::min(limits.context_max, request.context_max);
-  }
-  const std::int64_t pages =
-      GLM_TRY(pool_pages({.context_max = limits.context_max,
-                          .running_max = static_cast<std::int64_t>(limits.running_max),
-                          .page_bytes = model.page_bytes(),
-                          .memory_free_bytes = model.memory_free_bytes(),
-                          .memory = gpu ? PoolMemory::of_a_device : PoolMemory::of_the_host}));
-  loaded.pool = GLM_TRY(model.make_pool(pages));
-  limits.context_max = std::min(limits.context_max, pages * kPageTokens);
+  limits.running_max = static_cast<std::size_t>(plan.running_max);
+  limits.prompt_chunk_tokens = plan.prompt_chunk_tokens;
+  limits.context_max = plan.context_max;
   GLM_TRY(smoke_test(model, *loaded.pool));
   ReadyFrame ready;
   ready.device = device.name;

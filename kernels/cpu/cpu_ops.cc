@@ -2,7 +2,6 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "kernels/cpu/memory.h"
 #include "kernels/cpu/ops.h"
 
 namespace glm::kernels {
@@ -26,7 +25,7 @@ class CpuOps final : public Ops {
     return Buffer(data, size_bytes, &std::free);
   }
 
-  std::uint64_t memory_free() const override { return cpu::memory_available(); }
+  DeviceMemory memory() const override { return host_memory(); }
 
   void upload(void* target, std::span<const std::byte> source) override {
     if (!source.empty()) std::memcpy(target, source.data(), source.size());

@@ -2,12 +2,9 @@
 
 #include <algorithm>
 
+#include "runner/schedule/batch_limits.h"
+
 namespace glm::runner {
-namespace {
-
-constexpr std::size_t kShapesMax = 64;
-
-}  // namespace
 
 void DecodeGraphs::run(kernels::Ops& ops, const DecodeShape& shape,
                        const std::function<void()>& enqueue) {
@@ -26,7 +23,7 @@ void DecodeGraphs::run(kernels::Ops& ops, const DecodeShape& shape,
 
 // The caller has waited for the last step, so nothing that is dropped still runs.
 void DecodeGraphs::make_room() {
-  if (entries_.size() < kShapesMax) return;
+  if (entries_.size() < kRecordedStepsMax) return;
   entries_.erase(
       std::min_element(entries_.begin(), entries_.end(),
                        [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));

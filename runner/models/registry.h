@@ -14,6 +14,7 @@
 #include "kernels/ops.h"
 #include "runner/checkpoint/checkpoint_files.h"
 #include "runner/models/model.h"
+#include "runner/plan/run_plan.h"
 
 namespace glm::runner {
 
@@ -33,6 +34,10 @@ struct LoadOptions {
   MlaForm mla_form = MlaForm::automatic;
   std::function<void(const LoadProgress&)> progress;  // called on the loading thread
   std::stop_token stop;                               // Errc::cancelled
+
+  RunOverrides overrides;  // of the plan
+  // Called when there is room for the model, before its weights come.
+  std::function<void(const RunPlan&, const HardwareFacts&)> planned;
 
   // Stands between the model and its backend; for tests that look on or interfere.
   std::function<std::unique_ptr<kernels::Ops>(std::unique_ptr<kernels::Ops>)> wrap_ops;

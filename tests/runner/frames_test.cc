@@ -35,7 +35,8 @@ class Frames : public testing::Test {
                    .device = text(),
                    .threads = 3,
                    .context_max = 4096,
-                   .latent_norm_eps = 1e-6F};
+                   .latent_norm_eps = 1e-6F,
+                   .alternatives = {{text(), number()}, {text(), number()}}};
     GenerateFrame generate;
     generate.request.id = number();
     generate.request.prompt = ids();
