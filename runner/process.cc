@@ -22,6 +22,7 @@
 #include "runner/frames.h"
 #include "runner/models/registry.h"
 #include "runner/plan/run_plan.h"
+#include "runner/probe.h"
 
 namespace glm::runner {
 namespace {
@@ -218,13 +219,14 @@ int serve(int fd) {
 }  // namespace
 
 int process_main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--probe") return probe_main();
   int fd = -1;
   if (argc == 3 && std::string_view(argv[1]) == "--fd") {
     const std::string_view number = argv[2];
     std::from_chars(number.data(), number.data() + number.size(), fd);
   }
   if (fd < 0) {
-    std::fputs("glm runner: wants --fd N; it is started by the daemon, not by hand\n", stderr);
+    std::fputs("glm runner: wants --fd N, which the daemon gives it, or --probe\n", stderr);
     return 2;
   }
   std::signal(SIGINT, SIG_IGN);  // Ctrl-C in a terminal is the daemon's business

@@ -6,6 +6,8 @@
 #include <exception>
 #include <utility>
 
+#include "modelfiles/catalog_sizes.h"
+
 namespace glm::daemon {
 namespace {
 
@@ -118,6 +120,9 @@ Result<std::shared_ptr<LoadedModel>> Models::load(const store::Manifest& manifes
   }
   frame.device = options.device;
   frame.context_max = options.context_max;
+  for (const modelfiles::CatalogSize& form : modelfiles::other_forms(manifest.source)) {
+    frame.alternatives.emplace_back(form.name, form.weight_bytes);
+  }
   TextModel text = GLM_TRY(TextModel::load(files, manifest.modelfile));
   Result<std::shared_ptr<RunnerLink>> started = start_runner(manifest.name, frame);
   if (!started.ok()) return with_repair_hint(std::move(started).error());

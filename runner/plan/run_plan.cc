@@ -169,7 +169,7 @@ void Planner::explain() {
                          "and who finds none free waits",
                          plan_.pages / pages_of(plan_.context_max)));
   line("prompt chunk", fmt::format("{} tokens", plan_.prompt_chunk_tokens),
-       "how long a prompt may keep the others waiting; the same everywhere, so that answers are");
+       "how long a prompt may keep the others waiting; the same on all hardware");
   line("step", fmt::format("{} tokens", plan_.step_tokens_max),
        "a token for each running request, and chunks of prompts");
   line("recorded steps",
@@ -197,21 +197,6 @@ Result<RunPlan> plan(const ModelNeeds& model, const HardwareFacts& hardware,
                       overrides.context_max);
   }
   return Planner(model, hardware, overrides).make();
-}
-
-std::string plan_text(const RunPlan& plan) {
-  std::size_t name_width = 0;
-  std::size_t value_width = 0;
-  for (const PlanLine& line : plan.lines) {
-    name_width = std::max(name_width, line.name.size());
-    value_width = std::max(value_width, line.value.size());
-  }
-  std::string text;
-  for (const PlanLine& line : plan.lines) {
-    text += fmt::format("{:<{}}    {:<{}}    {}\n", line.name, name_width, line.value, value_width,
-                        line.reason);
-  }
-  return text;
 }
 
 }  // namespace glm::runner

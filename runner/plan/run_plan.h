@@ -67,7 +67,4 @@ struct RunPlan {
 Result<RunPlan> plan(const ModelNeeds& model, const HardwareFacts& hardware,
                      const RunOverrides& overrides);
 
-// The lines in columns.
-std::string plan_text(const RunPlan& plan);
-
 }  // namespace glm::runner
