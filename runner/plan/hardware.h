@@ -21,6 +21,7 @@ struct HardwareFacts {
   MemoryKind memory = MemoryKind::of_a_device;
   std::uint64_t memory_total_bytes = 0;  // 0: unknown
   std::uint64_t memory_free_bytes = 0;   // 0 with a total of 0: unknown
+  std::uint64_t unopened_bytes = 0;      // that opening the device would still take of what is free
   std::uint64_t host_free_bytes = 0;     // beside a GPU; 0: unknown
   double bandwidth_bytes_per_s = 0;      // of its memory, by its maker; 0: unknown
   int compute_major = 0;                 // of a GPU; 0: unknown

@@ -39,7 +39,7 @@ class Message {
     std::string parts = fmt::format("weights {}, workspace {}", format_bytes(model_.weight_bytes),
                                     format_bytes(model_.workspace_bytes));
     if (shortage_.graph_bytes > 0) {
-      parts += fmt::format(", kept for graphs {}", format_bytes(shortage_.graph_bytes));
+      parts += fmt::format(", kept for CUDA {}", format_bytes(shortage_.graph_bytes));
     }
     return fmt::format("{} needs {} on {} ({}, a context of {} tokens {}{})",
                        model_.model.empty() ? "the model" : model_.model,
@@ -91,21 +91,22 @@ class Message {
     }
   }
 
-  void once_freed(std::vector<std::string>& ways) const {
+  // Whether this very device could hold the model.
+  bool once_freed(std::vector<std::string>& ways) const {
     const std::uint64_t wanted = fixed_ + pages_;
-    if (model_.loaded || wanted <= shortage_.available_bytes) return;
-    const std::uint64_t missing = wanted - shortage_.available_bytes;
+    if (model_.loaded || wanted <= shortage_.available_bytes) return false;
     const std::uint64_t bound =
         hardware_.memory == MemoryKind::unified
             ? hardware_.memory_total_bytes / 2
             : hardware_.memory_total_bytes - std::min(hardware_.memory_total_bytes, kOwnBytes / 2);
-    if (wanted > bound) return;
-    ways.push_back(fmt::format("this model when {} more are free{}", format_bytes(missing),
+    if (wanted > bound) return false;
+    ways.push_back(fmt::format("this model when {} more are free{}",
+                               format_bytes(wanted - shortage_.available_bytes),
                                hardware_.is_gpu() ? " ('nvidia-smi' lists who has them)" : ""));
+    return true;
   }
 
-  void other_hardware(std::vector<std::string>& ways) const {
-    if (!hardware_.is_gpu()) return;
+  void larger_gpu(std::vector<std::string>& ways) const {
     // Cards of one size differ by a few megabytes.
     const std::uint64_t larger = hardware_.memory_total_bytes + hardware_.memory_total_bytes / 20;
     for (const KnownHardware& row : known_hardware()) {
@@ -115,6 +116,9 @@ class Message {
           fmt::format("a GPU such as {} ({})", row.name, format_bytes(other.memory_total_bytes)));
       break;
     }
+  }
+
+  void cpu(std::vector<std::string>& ways) const {
     if (fixed_ + pages_ <= hardware_.host_free_bytes) {
       ways.push_back(fmt::format("the CPU, slowly (--device cpu, {} free)",
                                  format_bytes(hardware_.host_free_bytes)));
@@ -126,9 +130,10 @@ class Message {
     if (shortage_.context_fits > 0) {
       ways.push_back(fmt::format("a context of {0} tokens (num_ctx {0})", shortage_.context_fits));
     }
-    once_freed(ways);
+    const bool large_enough = once_freed(ways);
     alternatives(ways);
-    other_hardware(ways);
+    if (hardware_.is_gpu() && !large_enough) larger_gpu(ways);
+    if (hardware_.is_gpu()) cpu(ways);
     if (ways.empty()) return "nothing that glm knows of would fit";
     std::string text = "what would fit: " + ways.front();
     for (std::size_t i = 1; i < ways.size(); ++i) {

@@ -81,7 +81,7 @@ Status Planner::split() {
   plan_.context_max = wanted_;
   if (!known_) return Ok{};
   memory.available_bytes = available_to(model_, hardware_);
-  memory.graph_bytes = hardware_.is_gpu() ? kGraphBytes : 0;
+  memory.graph_bytes = hardware_.is_gpu() ? kGraphBytes + hardware_.unopened_bytes : 0;
   const std::uint64_t fixed = memory.weight_bytes + memory.workspace_bytes + memory.graph_bytes;
   std::uint64_t rest = less(memory.available_bytes, fixed);
   if (!hardware_.is_gpu()) rest /= 2;

@@ -39,10 +39,20 @@ TEST(NoRoom, NamesOtherProgramsAndSmallerForms) {
   hardware.memory_free_bytes = 16 * kGB;
   EXPECT_EQ(refusal(flash(), hardware, kCatalog),
             "the model needs 21.3 GB on cuda:0 (weights 20.0 GB, workspace 700.0 MB, kept for "
-            "graphs 536.9 MB, a context of 1024 tokens 55.4 MB), where 16.0 GB of 25.8 GB are free "
+            "CUDA 536.9 MB, a context of 1024 tokens 55.4 MB), where 16.0 GB of 25.8 GB are free "
             "and other programs have 9.8 GB; what would fit: this model when 5.3 GB more are free "
-            "('nvidia-smi' lists who has them), flash:q3 (14.0 GB), flash:q2 (9.0 GB), a GPU such "
-            "as NVIDIA GeForce RTX 5090 (34.2 GB) or the CPU, slowly (--device cpu, 60.0 GB free)");
+            "('nvidia-smi' lists who has them), flash:q3 (14.0 GB), flash:q2 (9.0 GB) or the CPU, "
+            "slowly (--device cpu, 60.0 GB free)");
+}
+
+TEST(NoRoom, CountsWhatOpeningTheDeviceWouldTake) {
+  HardwareFacts hardware = rtx_4090();
+  hardware.memory_free_bytes = 21 * kGB;
+  EXPECT_EQ(refusal(flash(), hardware, {}).find("it fits"), std::string::npos);
+  hardware.memory_free_bytes = 21'400'000'000;
+  EXPECT_EQ(refusal(flash(), hardware, {}), "it fits");
+  hardware.unopened_bytes = 500'000'000;
+  EXPECT_NE(refusal(flash(), hardware, {}).find("kept for CUDA 1.0 GB"), std::string::npos);
 }
 
 TEST(NoRoom, NamesALargerGpuForAModelThatIsTooLarge) {
@@ -52,7 +62,7 @@ TEST(NoRoom, NamesALargerGpuForAModelThatIsTooLarge) {
   hardware.host_free_bytes = 0;
   EXPECT_EQ(refusal(model, hardware, {}),
             "the model needs 63.3 GB on cuda:0 (weights 62.0 GB, workspace 700.0 MB, kept for "
-            "graphs 536.9 MB, a context of 1024 tokens 55.4 MB), where 24.9 GB of 25.8 GB are "
+            "CUDA 536.9 MB, a context of 1024 tokens 55.4 MB), where 24.9 GB of 25.8 GB are "
             "free; what would fit: a GPU such as NVIDIA H100 PCIe (85.5 GB)");
 }
 
@@ -61,7 +71,7 @@ TEST(NoRoom, OffersTheContextThatFits) {
   overrides.context_max = 131'072;
   EXPECT_EQ(refusal(flash(), rtx_4090(), overrides),
             "the model needs 28.3 GB on cuda:0 (weights 20.0 GB, workspace 700.0 MB, kept for "
-            "graphs 536.9 MB, a context of 131072 tokens 7.1 GB), where 24.9 GB of 25.8 GB are "
+            "CUDA 536.9 MB, a context of 131072 tokens 7.1 GB), where 24.9 GB of 25.8 GB are "
             "free; what would fit: a context of 67968 tokens (num_ctx 67968), flash:q3 (14.0 GB), "
             "flash:q2 (9.0 GB), a GPU such as NVIDIA GeForce RTX 5090 (34.2 GB) or the CPU, slowly "
             "(--device cpu, 60.0 GB free)");
@@ -72,7 +82,7 @@ TEST(NoRoom, SaysThatUnifiedMemoryIsShared) {
   model.weight_bytes = 64 * kGB;
   EXPECT_EQ(refusal(model, hardware_named("dgx-spark").value(), {}),
             "the model needs 65.3 GB on cuda:0 (weights 64.0 GB, workspace 700.0 MB, kept for "
-            "graphs 536.9 MB, a context of 1024 tokens 55.4 MB), where 127.7 GB of 128.5 GB are "
+            "CUDA 536.9 MB, a context of 1024 tokens 55.4 MB), where 127.7 GB of 128.5 GB are "
             "free and 64.3 GB are for a model, half of what GPU and host share; what would fit: a "
             "GPU such as NVIDIA H200 (150.8 GB)");
 }
@@ -96,7 +106,7 @@ TEST(NoRoom, TellsWhatIsLeftBesideAModelThatIsLoaded) {
   hardware.host_free_bytes = 0;
   EXPECT_EQ(refusal(model, hardware, {}),
             "the model needs 21.3 GB on cuda:0 (weights 20.0 GB, workspace 700.0 MB, kept for "
-            "graphs 536.9 MB, a context of 1024 tokens 55.4 MB), where 500.0 MB of 25.8 GB are "
+            "CUDA 536.9 MB, a context of 1024 tokens 55.4 MB), where 500.0 MB of 25.8 GB are "
             "free beside the weights and the workspace; what would fit: a GPU such as NVIDIA "
             "GeForce RTX 5090 (34.2 GB)");
 }
@@ -107,7 +117,7 @@ TEST(NoRoom, KnowsWhenNothingHelps) {
   HardwareFacts hardware = rtx_4090();
   EXPECT_EQ(refusal(model, hardware, {}),
             "the model needs 901.3 GB on cuda:0 (weights 900.0 GB, workspace 700.0 MB, kept for "
-            "graphs 536.9 MB, a context of 1024 tokens 55.4 MB), where 24.9 GB of 25.8 GB are "
+            "CUDA 536.9 MB, a context of 1024 tokens 55.4 MB), where 24.9 GB of 25.8 GB are "
             "free; nothing that glm knows of would fit");
 }
 
