@@ -16,6 +16,10 @@ Result<int> count_devices() {
   return 0;
 }
 
+DeviceMemory driver_memory(int /*device_index*/) {
+  return {};
+}
+
 Status self_test(int device_index) {
   return make_error(Errc::unsupported,
                     "self-test of device {}: this program was built without the CUDA backend",

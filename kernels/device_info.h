@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "kernels/device_memory.h"
 
 namespace glm::kernels {
 
@@ -18,6 +19,7 @@ struct DeviceInfo {
   int multiprocessors = 0;
   std::uint64_t memory_total_bytes = 0;
   std::uint64_t memory_free_bytes = 0;
+  bool unified = false;  // its memory is the host's
   std::uint64_t l2_bytes = 0;
   int driver_version = 0;   // 13000 for 13.0: the newest CUDA the driver speaks
   int runtime_version = 0;  // what this program was built with
@@ -32,6 +34,10 @@ Result<std::vector<DeviceInfo>> probe_devices();
 
 // How many there are, without touching any: no context is created. 0 without a driver.
 Result<int> count_devices();
+
+// What the driver says of a GPU's memory without creating a context on it. All zero where it says
+// nothing: on devices that have none but the host's, and where its management library is missing.
+DeviceMemory driver_memory(int device_index);
 
 // Runs a small kernel on the device and checks every number that comes back.
 // Errc::device if it fails or is wrong, Errc::unsupported if the CUDA backend is not built in.

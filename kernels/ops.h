@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "kernels/buffer.h"
+#include "kernels/device_memory.h"
 #include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/gqa_attention.h"
@@ -66,11 +67,10 @@ class Ops {
 
   // 64-byte aligned, contents undefined. Errc::exhausted.
   virtual Result<Buffer> allocate(std::uint64_t size_bytes) = 0;
-  // What allocate() could still give, in bytes; a guess where others use the memory as well.
-  virtual std::uint64_t memory_free() const = 0;
   // Memory of the host that the device reads and writes by itself, 64-byte aligned, contents
   // undefined. Errc::exhausted.
   virtual Result<Buffer> allocate_host(std::uint64_t size_bytes) = 0;
+  virtual DeviceMemory memory() const = 0;
   virtual void upload(void* target, std::span<const std::byte> source) = 0;
   // The same without a copy in between: `source` is of allocate_host() and stays as it is until an
   // event after this has been waited for.

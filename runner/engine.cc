@@ -70,15 +70,16 @@ TokenLogprobs logprobs_of(const Sampled& sampled) {
 
 }  // namespace
 
-EngineLimits engine_limits(const Model& model, bool gpu, std::int64_t context_max) {
+EngineLimits engine_limits(const Model& model, bool gpu) {
+  const BatchLimits batch = model.batch_limits();
   EngineLimits limits;
+  limits.running_max = static_cast<std::size_t>(batch.sequences_max);
+  limits.prompt_unit_tokens = kPromptChunkTokens;
+  limits.prompt_piece_tokens = kPromptChunkTokens;
   limits.context_max = model.facts().context_max;
-  if (context_max > 0) limits.context_max = std::min(limits.context_max, context_max);
   if (!gpu) return limits;
   // A step costs it hardly more for many sequences than for one, it works while the host plans the
   // next, and its results are not the same bits in any company: prompts are cut where it suits.
-  const BatchLimits batch = model.batch_limits();
-  limits.running_max = static_cast<std::size_t>(batch.sequences_max);
   limits.prompt_unit_tokens = kPageTokens;
   limits.prompt_piece_tokens = batch.tokens_max;
   limits.steps_ahead = 1;

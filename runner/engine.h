@@ -42,8 +42,8 @@ struct EngineLimits {
   bool prefix_cache = true;                  // needs a unit of whole pages
 };
 
-// What suits the backend. `context_max` 0: the model's, and never more.
-EngineLimits engine_limits(const Model& model, bool gpu, std::int64_t context_max);
+// What suits the backend, whatever memory there is.
+EngineLimits engine_limits(const Model& model, bool gpu);
 
 class Engine {
  public:

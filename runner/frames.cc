@@ -103,6 +103,11 @@ void put(WireWriter& out, const LoadFrame& frame) {
   out.put(frame.context_max);
   out.put(frame.latent_norm_eps);
   out.put(std::string_view(frame.kv_cache_type));
+  out.put(static_cast<std::uint32_t>(frame.alternatives.size()));
+  for (const auto& [name, weight_bytes] : frame.alternatives) {
+    out.put(std::string_view(name));
+    out.put(weight_bytes);
+  }
 }
 
 LoadFrame get_load(WireReader& in) {
@@ -118,6 +123,11 @@ LoadFrame get_load(WireReader& in) {
   frame.context_max = in.get<std::int64_t>();
   frame.latent_norm_eps = in.get<float>();
   frame.kv_cache_type = in.get_string();
+  const auto alternatives = in.get<std::uint32_t>();
+  for (std::uint32_t i = 0; i < alternatives && !in.failed(); ++i) {
+    std::string name = in.get_string();
+    frame.alternatives.emplace_back(std::move(name), in.get<std::uint64_t>());
+  }
   return frame;
 }
 

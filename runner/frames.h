@@ -34,6 +34,8 @@ struct LoadFrame {
   std::int64_t context_max = 0;                            // 0: the model's
   float latent_norm_eps = 0;                               // 0: the checkpoint's
   std::string kv_cache_type = "bf16";                      // or "fp8"
+  // The same model in other forms, name and bytes of weights, to be named if this one has no room.
+  std::vector<std::pair<std::string, std::uint64_t>> alternatives;
 };
 
 struct GenerateFrame {

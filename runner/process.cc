@@ -16,13 +16,15 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mutex.h"
+#include "base/units.h"
 #include "kernels/device_info.h"
 #include "runner/engine.h"
 #include "runner/frames.h"
 #include "runner/heartbeat.h"
 #include "runner/models/registry.h"
 #include "runner/outbox.h"
-#include "runner/schedule/pool_size.h"
+#include "runner/plan/run_plan.h"
+#include "runner/probe.h"
 #include "runner/smoke_test.h"
 
 namespace glm::runner {
@@ -83,7 +85,29 @@ struct Voice {
   Heartbeat heartbeat;
 };
 
-Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, Voice& voice) {
+RunOverrides overrides_of(const LoadFrame& request) {
+  RunOverrides overrides{.context_max = request.context_max, .alternatives = {}};
+  for (const auto& [name, bytes] : request.alternatives) {
+    overrides.alternatives.push_back({.name = name, .weight_bytes = bytes});
+  }
+  return overrides;
+}
+
+// The pool goes before its model.
+struct Loaded {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<KvPool> pool;
+  EngineLimits limits;
+};
+
+// What was planned before the weights came, and on what.
+struct Forecast {
+  RunPlan plan;
+  HardwareFacts hardware;
+};
+
+Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, Voice& voice,
+                                    Forecast& forecast) {
   CheckpointFiles files;
   for (const auto& [path, file] : request.files) files.emplace(path, file);
   LoadOptions options;
@@ -91,6 +115,10 @@ Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& devi
   options.threads = request.threads;
   options.kv_format = GLM_TRY(parse_kv_cache_type(request.kv_cache_type));
   if (request.latent_norm_eps > 0) options.latent_norm_eps = request.latent_norm_eps;
+  options.overrides = overrides_of(request);
+  options.planned = [&forecast](const RunPlan& plan, const HardwareFacts& hardware) {
+    forecast = {plan, hardware};
+  };
   options.progress = [&voice](const LoadProgress& progress) {
     voice.heartbeat.progress();
     (void)voice.outbox.send(LoadProgressFrame{progress.completed_bytes, progress.total_bytes});
@@ -112,31 +140,45 @@ Result<LoadFrame> receive_load(int fd) {
 constexpr std::chrono::seconds kStepMaxOnGpu{30};
 constexpr std::chrono::seconds kStepMaxOnCpu{600};
 
-// The pool goes before its model.
-struct Loaded {
-  std::unique_ptr<Model> model;
-  std::unique_ptr<KvPool> pool;
-  EngineLimits limits;
-};
+// The plan again, with the weights there and memory measured. What was foreseen and what is goes to
+// the log, side by side.
+Result<RunPlan> plan_loaded(const Model& model, const Forecast& forecast,
+                            const RunOverrides& overrides) {
+  HardwareFacts hardware = forecast.hardware;
+  hardware.memory_free_bytes = model.memory_free_bytes();
+  if (hardware.memory_free_bytes == 0) hardware.memory_total_bytes = 0;  // it does not tell
+  ModelNeeds needs;
+  needs.context_own = model.facts().context_max;
+  needs.weight_bytes = model.weight_bytes();
+  needs.workspace_bytes = forecast.plan.memory.workspace_bytes;
+  needs.page_bytes = model.page_bytes();
+  needs.kv_format = forecast.plan.kv_format;
+  needs.loaded = true;
+  RunPlan made = GLM_TRY(plan(needs, hardware, overrides));
+  const auto both = [](std::uint64_t is, std::uint64_t foreseen) {
+    return fmt::format("{} (foreseen {})", format_bytes(is), format_bytes(foreseen));
+  };
+  fmt::print(stderr, "glm runner: plan {}: weights {}, pages {}, context {} tokens, {} requests\n",
+             made.device, both(made.memory.weight_bytes, forecast.plan.memory.weight_bytes),
+             both(made.memory.page_bytes, forecast.plan.memory.page_bytes), made.context_max,
+             made.running_max);
+  return made;
+}
 
 // Loads as asked and answers ready.
 Result<Loaded> start(const LoadFrame& request, Voice& voice) {
   const Clock::Steady begun = system_clock().now();
   const Device device = GLM_TRY(choose_device(request.device));
   Loaded loaded;
-  loaded.model = GLM_TRY(load(request, device, voice));
+  Forecast forecast;
+  loaded.model = GLM_TRY(load(request, device, voice, forecast));
   Model& model = *loaded.model;
+  const RunPlan plan = GLM_TRY(plan_loaded(model, forecast, overrides_of(request)));
+  loaded.pool = GLM_TRY(model.make_pool(plan.pages));
   EngineLimits& limits = loaded.limits;
-  const bool gpu = device.name != "cpu";
-  limits = engine_limits(model, gpu, request.context_max);
-  const std::int64_t pages =
-      GLM_TRY(pool_pages({.context_max = limits.context_max,
-                          .running_max = static_cast<std::int64_t>(limits.running_max),
-                          .page_bytes = model.page_bytes(),
-                          .memory_free_bytes = model.memory_free_bytes(),
-                          .memory = gpu ? PoolMemory::of_a_device : PoolMemory::of_the_host}));
-  loaded.pool = GLM_TRY(model.make_pool(pages));
-  limits.context_max = std::min(limits.context_max, pages * kPageTokens);
+  limits = engine_limits(model, forecast.hardware.is_gpu());
+  limits.running_max = static_cast<std::size_t>(plan.running_max);
+  limits.context_max = plan.context_max;
   GLM_TRY(smoke_test(model, *loaded.pool));
   ReadyFrame ready;
   ready.device = device.name;
@@ -204,13 +246,14 @@ int serve(int fd) {
 }  // namespace
 
 int process_main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--probe") return probe_main();
   int fd = -1;
   if (argc == 3 && std::string_view(argv[1]) == "--fd") {
     const std::string_view number = argv[2];
     std::from_chars(number.data(), number.data() + number.size(), fd);
   }
   if (fd < 0) {
-    std::fputs("glm runner: wants --fd N; it is started by the daemon, not by hand\n", stderr);
+    std::fputs("glm runner: wants --fd N, which the daemon gives it, or --probe\n", stderr);
     return 2;
   }
   std::signal(SIGINT, SIG_IGN);  // Ctrl-C in a terminal is the daemon's business

@@ -4,7 +4,8 @@
 
 namespace glm::runner {
 
-// `glm runner --fd N` serves the socket N until its other end closes. Returns the exit code.
+// `glm runner --fd N` serves the socket N until its other end closes, `glm runner --probe` is
+// probe.h's. Returns the exit code.
 int process_main(int argc, char** argv);
 
 }  // namespace glm::runner

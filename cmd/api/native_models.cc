@@ -1,11 +1,13 @@
 // GET /api/tags, /api/ps; POST /api/show, /api/copy; DELETE /api/delete, in Ollama's shape.
 #include "cmd/api/native_models.h"
 
+#include <optional>
 #include <utility>
 
 #include "cmd/api/answer.h"
 #include "cmd/api/description.h"
 #include "cmd/api/json_body.h"
+#include "cmd/api/plan_answer.h"
 #include "cmd/daemon/pulls.h"
 #include "modelfiles/parser.h"
 #include "registry/model_name.h"
@@ -68,7 +70,8 @@ void add(Json& answer, Json more) {
   for (auto& [field, value] : more.items()) answer[field] = std::move(value);
 }
 
-Result<Json> show_stored(Services& services, const store::Manifest& manifest) {
+Result<Json> show_stored(Services& services, const store::Manifest& manifest,
+                         const std::optional<PlanRequest>& wanted) {
   modelfiles::Modelfile modelfile;
   if (!manifest.modelfile.empty()) {
     modelfile = GLM_TRY(modelfiles::parse(manifest.modelfile, manifest.name));
@@ -93,11 +96,15 @@ Result<Json> show_stored(Services& services, const store::Manifest& manifest) {
                {"revision", manifest.revision},
                {"commit", manifest.commit},
                {"files", std::move(listed)}});
+  if (wanted) {
+    answer["plan"] = GLM_TRY(plan_answer(*wanted, *facts, modelfile, manifest.source));
+  }
   return answer;
 }
 
 // A model that is not here; `pulled` tells it from those that are.
-Result<Json> show_remote(Services& services, const std::string& name, const Client& client) {
+Result<Json> show_remote(Services& services, const std::string& name, const Client& client,
+                         const std::optional<PlanRequest>& wanted) {
   const daemon::RemoteModel model =
       GLM_TRY(services.pulls.look(name, [&client] { return client.gone(); }));
   modelfiles::Modelfile modelfile;
@@ -117,6 +124,10 @@ Result<Json> show_remote(Services& services, const std::string& name, const Clie
                {"commit", model.snapshot.commit},
                {"bytes_read", model.bytes_read},
                {"files", std::move(listed)}});
+  if (wanted) {
+    answer["plan"] =
+        GLM_TRY(plan_answer(*wanted, model.facts, modelfile, model.snapshot.repository));
+  }
   return answer;
 }
 
@@ -125,10 +136,11 @@ Result<Json> show_remote(Services& services, const std::string& name, const Clie
 Result<Reply> show(Services& services, const Json& body, const Client& client) {
   const std::string name = GLM_TRY(model_field(body));
   const bool remote = GLM_TRY(boolean(body, "remote")).value_or(false);
+  const std::optional<PlanRequest> wanted = GLM_TRY(plan_request(body));
   Result<store::Manifest> manifest = find_model(services, name);
-  if (manifest.ok()) return json_reply(GLM_TRY(show_stored(services, *manifest)));
+  if (manifest.ok()) return json_reply(GLM_TRY(show_stored(services, *manifest, wanted)));
   if (!remote || manifest.error().code != Errc::not_found) return std::move(manifest).error();
-  Result<Json> answer = show_remote(services, name, client);
+  Result<Json> answer = show_remote(services, name, client, wanted);
   if (!answer.ok() && answer.error().code == Errc::not_found) {
     return std::move(answer).error().with(fmt::format("model \"{}\" not found", name));
   }

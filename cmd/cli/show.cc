@@ -8,8 +8,11 @@
 #include <system_error>
 
 #include "cmd/api/description.h"
+#include "cmd/api/plan_answer.h"
 #include "cmd/cli/cli.h"
+#include "cmd/cli/hardware.h"
 #include "cmd/cli/model_page.h"
+#include "cmd/cli/table.h"
 #include "cmd/cli/terminal.h"
 #include "cmd/daemon/prompt_files.h"
 #include "registry/model_name.h"
@@ -24,6 +27,9 @@ struct Args {
   std::string model;
   std::string part = "info";
   bool json = false;
+  bool plan = false;
+  std::string hardware;
+  std::int64_t num_ctx = 0;
 };
 
 // "/x", "./x", "..": nothing that a model is named by. So is a folder whose path is no name.
@@ -52,7 +58,7 @@ Status check_model_folder(const fs::path& folder) {
                     folder.string());
 }
 
-Result<Json> show_folder(const std::string& text) {
+Result<Json> show_folder(const std::string& text, const Json& request) {
   std::error_code ignored;
   if (fs::is_regular_file(text, ignored)) {
     return make_error(Errc::invalid_argument, "{} is a file; name the folder it is in", text);
@@ -71,12 +77,15 @@ Result<Json> show_folder(const std::string& text) {
   for (const auto& [path, file] : files) {
     answer["files"].push_back({{"path", path}, {"size", fs::file_size(file, ignored)}});
   }
+  if (const auto wanted = GLM_TRY(api::plan_request(request))) {
+    answer["plan"] = GLM_TRY(api::plan_answer(*wanted, facts, {}, {}).with(text));
+  }
   return answer;
 }
 
-Result<Json> show_model(Cli& cli, const std::string& model) {
+Result<Json> show_model(Cli& cli, const std::string& model, const Json& request) {
   Client client = GLM_TRY(connect(cli));
-  Result<Json> answer = client.post("/api/show", {{"model", model}, {"remote", true}});
+  Result<Json> answer = client.post("/api/show", request);
   std::error_code ignored;
   if (!answer.ok() && fs::is_directory(model, ignored)) {
     Error error = std::move(answer).error();
@@ -86,10 +95,44 @@ Result<Json> show_model(Cli& cli, const std::string& model) {
   return answer;
 }
 
+// The body of POST /api/show.
+Result<Json> request_of(const Args& args) {
+  Json request = {{"model", args.model}, {"remote", true}};
+  if (args.plan) {
+    request["plan"] = {{"hardware", GLM_TRY(hardware_for_plan(args.hardware))},
+                       {"num_ctx", args.num_ctx}};
+  }
+  return request;
+}
+
+// A line each: what, how much, why.
+std::string plan_page(const Json& plan) {
+  std::vector<std::vector<std::string>> rows;
+  const auto lines = plan.find("lines");
+  if (lines == plan.end() || !lines->is_array()) return {};
+  for (const Json& line : *lines) {
+    rows.push_back(
+        {text_field(line, "name"), text_field(line, "value"), text_field(line, "reason")});
+  }
+  return table(rows);
+}
+
 Status show(Cli& cli, const Args& args) {
   GLM_TRY(check_utf8(args.model, "the model's name"));
-  const Json answer =
-      GLM_TRY(means_folder(args.model) ? show_folder(args.model) : show_model(cli, args.model));
+  if (!args.plan && (!args.hardware.empty() || args.num_ctx > 0)) {
+    return make_error(Errc::invalid_argument, "--hardware and --num-ctx belong to --plan");
+  }
+  if (args.plan && args.part != "info") {
+    return make_error(Errc::invalid_argument, "--plan and --{} are two answers; ask for one",
+                      args.part);
+  }
+  const Json request = GLM_TRY(request_of(args));
+  const Json answer = GLM_TRY(means_folder(args.model) ? show_folder(args.model, request)
+                                                       : show_model(cli, args.model, request));
+  if (args.plan) {
+    const Json plan = answer.value("plan", Json::object());
+    return args.json ? print_json(plan) : print(plan_page(plan));
+  }
   if (args.json) return print_json(answer);
   const std::string text = GLM_TRY(model_page_part(answer, args.part).with(args.model));
   return print(stdout_is_terminal() ? for_terminal(text) : text);
@@ -110,6 +153,10 @@ void add_show(CLI::App& app, Cli& cli) {
   }
   parts->add_flag("--json", args->json, "Print JSON");
   parts->require_option(0, 1);
+  command->add_flag("--plan", args->plan, "Print what a run of it would be, and why");
+  command->add_option("--hardware", args->hardware, "Plan for this, not for what is here")
+      ->type_name("cpu|rtx-4090|h200|…");
+  command->add_option("--num-ctx", args->num_ctx, "Plan for a context of so many tokens");
   command->callback([&cli, args] { cli.run = [&cli, args] { return show(cli, *args); }; });
 }
 

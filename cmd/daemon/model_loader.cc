@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cmd/daemon/runner_link.h"
+#include "modelfiles/catalog_sizes.h"
 
 namespace glm::daemon {
 
@@ -32,6 +33,9 @@ Result<std::shared_ptr<Runner>> StoredModelLoader::start(const store::Manifest& 
   frame.device = options.device;
   frame.context_max = options.context_max;
   frame.kv_cache_type = options.kv_cache_type;
+  for (const modelfiles::CatalogSize& form : modelfiles::other_forms(manifest.source)) {
+    frame.alternatives.emplace_back(form.name, form.weight_bytes);
+  }
   ModelMetrics& metrics = metrics_.model(manifest.name);
   return std::shared_ptr<Runner>(GLM_TRY(RunnerLink::start(
       frame, [&metrics](const runner::EngineStats& before, const runner::EngineStats& now) {

@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+
 namespace glm::daemon {
 namespace {
 

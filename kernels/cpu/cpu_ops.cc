@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "kernels/cpu/memory.h"
 #include "kernels/cpu/ops.h"
 
 namespace glm::kernels {
@@ -29,7 +28,7 @@ class CpuOps final : public Ops {
 
   Result<Buffer> allocate_host(std::uint64_t size_bytes) override { return allocate(size_bytes); }
 
-  std::uint64_t memory_free() const override { return cpu::memory_available(); }
+  DeviceMemory memory() const override { return host_memory(); }
 
   void upload(void* target, std::span<const std::byte> source) override {
     if (!source.empty()) std::memcpy(target, source.data(), source.size());

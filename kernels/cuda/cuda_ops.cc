@@ -2,6 +2,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -82,10 +83,10 @@ class Device final : public Ops {
   Dtype activation_dtype() const override { return Dtype::bf16; }
 
   Result<Buffer> allocate(std::uint64_t size_bytes) override;
-  std::uint64_t memory_free() const override;
   Result<Buffer> allocate_host(std::uint64_t size_bytes) override {
     return allocate_pinned(size_bytes);
   }
+  DeviceMemory memory() const override;
   void upload_in_place(void* target, std::span<const std::byte> source) override;
   void upload(void* target, std::span<const std::byte> source) override;
   void download(std::span<std::byte> target, const void* source) override;
@@ -226,11 +227,18 @@ Result<Buffer> Device::allocate(std::uint64_t size_bytes) {
                     code);
 }
 
-std::uint64_t Device::memory_free() const {
+DeviceMemory Device::memory() const {
   std::size_t free_bytes = 0;
   std::size_t total_bytes = 0;
-  if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) return 0;
-  return free_bytes;
+  if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) return {};
+  int integrated = 0;
+  (void)cudaDeviceGetAttribute(&integrated, cudaDevAttrIntegrated, options_.device_index);
+  if (integrated == 0) return {.total_bytes = total_bytes, .free_bytes = free_bytes};
+  // What is cached of files is not free to the driver, but the system gives it away when asked.
+  const std::uint64_t available = std::min<std::uint64_t>(host_memory().free_bytes, total_bytes);
+  return {.total_bytes = total_bytes,
+          .free_bytes = std::max<std::uint64_t>(free_bytes, available),
+          .unified = true};
 }
 
 Status Device::prepare_attention() {

@@ -47,6 +47,7 @@ Result<DeviceInfo> probe(int index) {
   info.name = properties.name;
   info.compute_major = properties.major;
   info.compute_minor = properties.minor;
+  info.unified = properties.integrated != 0;
   info.multiprocessors = properties.multiProcessorCount;
   info.l2_bytes = static_cast<std::uint64_t>(properties.l2CacheSize);
   (void)cudaDriverGetVersion(&info.driver_version);

@@ -1,48 +1,12 @@
 #include "runner/checkpoint/module_pattern.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
-#include <array>
 #include <utility>
-
-#include "base/check.h"
-#include "base/handle.h"
 
 namespace glm::runner {
 namespace {
 
 constexpr std::size_t kPatternMaxBytes = 4096;
-constexpr std::uint32_t kMatchLimit = 100'000;
-constexpr std::uint32_t kHeapLimitKib = 1024;
-
-struct CodeTraits {
-  using Raw = pcre2_code*;
-  static constexpr Raw kEmpty = nullptr;
-  static void close(Raw code) { pcre2_code_free(code); }
-};
-struct MatchDataTraits {
-  using Raw = pcre2_match_data*;
-  static constexpr Raw kEmpty = nullptr;
-  static void close(Raw data) { pcre2_match_data_free(data); }
-};
-struct MatchContextTraits {
-  using Raw = pcre2_match_context*;
-  static constexpr Raw kEmpty = nullptr;
-  static void close(Raw context) { pcre2_match_context_free(context); }
-};
-
-// What a match needs beside the pattern, made once per thread.
-struct Matcher {
-  Handle<MatchDataTraits> data{pcre2_match_data_create(1, nullptr)};
-  Handle<MatchContextTraits> context{pcre2_match_context_create(nullptr)};
-
-  Matcher() {
-    GLM_CHECK(data && context);
-    pcre2_set_match_limit(context.get(), kMatchLimit);
-    pcre2_set_heap_limit(context.get(), kHeapLimitKib);
-  }
-};
+constexpr PatternLimits kLimits{.steps_max = 100'000, .heap_max_kib = 1024};
 
 bool ends_with_part(std::string_view module, std::string_view part) {
   if (!module.ends_with(part)) return false;
@@ -82,10 +46,6 @@ std::string regex_of(std::string_view wildcard) {
 
 }  // namespace
 
-struct ModulePattern::Code {
-  Handle<CodeTraits> code;
-};
-
 ModulePattern ModulePattern::exactly(std::string name) {
   return {Kind::exact, std::move(name)};
 }
@@ -114,20 +74,9 @@ Result<ModulePattern> ModulePattern::regex(const std::string& text) {
     return make_error(Errc::unsupported, "a pattern of {} bytes, the limit is {}", text.size(),
                       kPatternMaxBytes);
   }
-  int code = 0;
-  std::size_t offset = 0;
-  auto compiled = std::make_shared<Code>();
-  compiled->code = Handle<CodeTraits>(
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                    PCRE2_ANCHORED | PCRE2_NEVER_BACKSLASH_C, &code, &offset, nullptr));
-  if (!compiled->code) {
-    std::array<PCRE2_UCHAR, 256> reason{};
-    pcre2_get_error_message(code, reason.data(), reason.size());
-    return make_error(Errc::unsupported, "pattern '{}': {} at offset {}", text,
-                      reinterpret_cast<const char*>(reason.data()), offset);
-  }
   ModulePattern pattern(Kind::regex, text);
-  pattern.code_ = std::move(compiled);
+  pattern.regex_ = GLM_TRY(
+      Pattern::compile(text, PatternKind::names, kLimits).with(fmt::format("pattern '{}'", text)));
   return pattern;
 }
 
@@ -148,9 +97,7 @@ bool ModulePattern::matches(std::string_view module) const {
     case Kind::regex:
       break;
   }
-  thread_local const Matcher matcher;
-  return pcre2_match(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(module.data()), module.size(),
-                     0, 0, matcher.data.get(), matcher.context.get()) >= 0;
+  return regex_->find(module).has_value();
 }
 
 }  // namespace glm::runner

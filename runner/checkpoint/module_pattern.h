@@ -7,10 +7,11 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/pattern.h"
 #include "base/result.h"
 
 namespace glm::runner {
@@ -39,12 +40,11 @@ class ModulePattern {
   bool matches(std::string_view module) const;
 
  private:
-  struct Code;
   ModulePattern(Kind kind, std::string text) : kind_(kind), text_(std::move(text)) {}
 
   Kind kind_;
   std::string text_;
-  std::shared_ptr<const Code> code_;
+  std::optional<Pattern> regex_;  // of Kind::regex
 };
 
 }  // namespace glm::runner

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "runner/schedule/batch_limits.h"
+
 namespace glm::runner {
 namespace {
-
-constexpr std::size_t kShapesMax = 64;
 
 std::int64_t round_up(std::int64_t value, std::int64_t to) {
   return (value + to - 1) / to * to;
@@ -42,7 +42,7 @@ Status DecodeGraphs::run(kernels::Ops& ops, const DecodeShape& shape,
 }
 
 Status DecodeGraphs::make_room(kernels::Ops& ops) {
-  if (entries_.size() < kShapesMax) return Ok{};
+  if (entries_.size() < kRecordedStepsMax) return Ok{};
   GLM_TRY(ops.sync());  // what is dropped may still run
   entries_.erase(
       std::min_element(entries_.begin(), entries_.end(),

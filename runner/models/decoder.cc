@@ -23,8 +23,7 @@ using kernels::Ops;
 using kernels::TensorView;
 using kernels::WeightFormat;
 
-// Activations are sized for one such batch.
-constexpr BatchLimits kBatch{.tokens_max = 512, .sequences_max = 256};
+constexpr BatchLimits kBatch = kBatchLimits;
 
 struct Layer {
   DeviceArray input_norm;
@@ -69,7 +68,7 @@ class Decoder final : public Model {
   std::uint64_t weight_bytes() const override;
   BatchLimits batch_limits() const override { return kBatch; }
   std::uint64_t page_bytes() const override;
-  std::uint64_t memory_free_bytes() const override { return ops_->memory_free(); }
+  std::uint64_t memory_free_bytes() const override { return ops_->memory().free_bytes; }
   Result<std::unique_ptr<KvPool>> make_pool(std::int64_t pages) override;
   Status forward(std::span<const SequenceStep> batch, std::span<float> logits) override;
   Status submit(std::span<const SequenceStep> batch) override;

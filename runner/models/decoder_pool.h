@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "kernels/ops.h"
-#include "runner/models/device_weight.h"
+#include "runner/models/device_array.h"
 #include "runner/models/model.h"
 #include "runner/schedule/kv_blocks.h"
 

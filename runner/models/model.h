@@ -12,15 +12,10 @@
 #include "kernels/ops/sample.h"
 #include "runner/checkpoint/model_facts.h"
 #include "runner/sample/sampling_options.h"
+#include "runner/schedule/batch_limits.h"
 #include "runner/schedule/kv_blocks.h"
 
 namespace glm::runner {
-
-// What a batch may hold. Activations are sized for it once.
-struct BatchLimits {
-  std::int64_t tokens_max = 0;
-  std::int64_t sequences_max = 0;
-};
 
 // The next tokens of one sequence.
 struct SequenceStep {

@@ -9,6 +9,8 @@
 #include "runner/checkpoint/checkpoint.h"
 #include "runner/models/glm4_moe.h"
 #include "runner/models/glm4_moe_lite.h"
+#include "runner/plan/memory_needs.h"
+#include "runner/plan/this_machine.h"
 
 namespace glm::runner {
 namespace {
@@ -25,20 +27,23 @@ constexpr std::array<ArchitectureRow, 2> kArchitectures = {{
     {"glm4_moe", &load_glm4_moe},
 }};
 
+std::optional<int> cuda_index(std::string_view device) {
+  constexpr std::string_view kCuda = "cuda:";
+  if (!device.starts_with(kCuda)) return std::nullopt;
+  const std::string_view number = device.substr(kCuda.size());
+  int index = -1;
+  const auto [end, code] = std::from_chars(number.data(), number.data() + number.size(), index);
+  if (code != std::errc() || end != number.data() + number.size() || index < 0) return std::nullopt;
+  return index;
+}
+
 Result<std::unique_ptr<kernels::Ops>> open_device(const LoadOptions& options) {
   if (options.device == "cpu") return kernels::make_cpu_ops(options.threads);
-  constexpr std::string_view kCuda = "cuda:";
-  const std::string_view device = options.device;
-  if (device.starts_with(kCuda)) {
-    const std::string_view number = device.substr(kCuda.size());
-    int index = -1;
-    const auto [end, code] = std::from_chars(number.data(), number.data() + number.size(), index);
-    if (code == std::errc() && end == number.data() + number.size() && index >= 0) {
-      return kernels::make_cuda_ops(index);
-    }
+  if (const std::optional<int> index = cuda_index(options.device)) {
+    return kernels::make_cuda_ops(*index);
   }
   return make_error(Errc::invalid_argument, "device '{}': wanted cpu or cuda:N, such as cuda:0",
-                    device);
+                    options.device);
 }
 
 Result<std::unique_ptr<kernels::Ops>> open_backend(const LoadOptions& options) {
@@ -47,14 +52,28 @@ Result<std::unique_ptr<kernels::Ops>> open_backend(const LoadOptions& options) {
   return ops;
 }
 
-// Said before the first weight is read rather than after minutes.
-Status check_room(const kernels::Ops& ops, const ModelFacts& facts) {
-  const std::uint64_t free_bytes = ops.memory_free();
-  if (free_bytes == 0 || facts.weight_bytes <= free_bytes) return Ok{};
-  return make_error(Errc::exhausted,
-                    "the weights take {}, the {} backend has {} free; stop what else uses that "
-                    "memory, take the model in a format of fewer bits, or another device",
-                    format_bytes(facts.weight_bytes), ops.backend(), format_bytes(free_bytes));
+// What is wanted of the device, said before the first weight is read rather than after minutes.
+Status plan_ahead(const ModelFacts& facts, const kernels::Ops& ops, const LoadOptions& options) {
+  const bool cpu = options.device == "cpu";
+  const ModelNeeds needs = needs_of(facts, cpu ? Backend::cpu : Backend::cuda, options.kv_format);
+  const HardwareFacts hardware = hardware_of(ops, options.device);
+  const RunPlan planned = GLM_TRY(plan(needs, hardware, options.overrides));
+  if (options.planned) options.planned(planned, hardware);
+  return Ok{};
+}
+
+// A GPU so full that not even a context fits: the driver's numbers tell what the model would need.
+Error explained(Error failure, const ModelFacts& facts, const LoadOptions& options) {
+  const std::optional<int> index = cuda_index(options.device);
+  if (failure.code != Errc::exhausted || !index) return failure;
+  const HardwareFacts hardware = full_gpu(*index);
+  if (hardware.memory_total_bytes == 0) return failure;
+  Result<RunPlan> planned = plan(needs_of(facts, Backend::cuda, options.kv_format), hardware, options.overrides);
+  if (!planned.ok()) return std::move(planned).error().with(failure.message);
+  failure.message +=
+      fmt::format(", where {} of {} are free", format_bytes(hardware.memory_free_bytes),
+                  format_bytes(hardware.memory_total_bytes));
+  return failure;
 }
 
 }  // namespace
@@ -65,8 +84,10 @@ Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
   const Checkpoint checkpoint = GLM_TRY(Checkpoint::open(files));
   for (const ArchitectureRow& row : kArchitectures) {
     if (row.model_type != facts.architecture) continue;
-    std::unique_ptr<kernels::Ops> ops = GLM_TRY(open_backend(options));
-    GLM_TRY(check_room(*ops, facts));
+    Result<std::unique_ptr<kernels::Ops>> opened = open_backend(options);
+    if (!opened.ok()) return explained(std::move(opened).error(), facts, options);
+    std::unique_ptr<kernels::Ops> ops = *std::move(opened);
+    GLM_TRY(plan_ahead(facts, *ops, options));
     return row.load(checkpoint, std::move(facts), std::move(ops), options);
   }
   return make_error(Errc::internal, "architecture '{}' passed inspection but has no loader",

@@ -15,6 +15,7 @@
 #include "runner/checkpoint/checkpoint_files.h"
 #include "runner/checkpoint/weight_loader.h"
 #include "runner/models/model.h"
+#include "runner/plan/run_plan.h"
 
 namespace glm::runner {
 
@@ -30,6 +31,10 @@ struct LoadOptions {
   kernels::KvFormat kv_format = kernels::KvFormat::plain;  // Errc::unsupported where it cannot be
   WeightLoader::Progress progress;                         // called on the loading thread
   std::stop_token stop;                                    // Errc::cancelled
+
+  RunOverrides overrides;  // of the plan
+  // Called when there is room for the model, before its weights come.
+  std::function<void(const RunPlan&, const HardwareFacts&)> planned;
 
   // Stands between the model and its backend; for tests that look on or interfere.
   std::function<std::unique_ptr<kernels::Ops>(std::unique_ptr<kernels::Ops>)> wrap_ops;

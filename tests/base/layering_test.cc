@@ -43,6 +43,7 @@ const ForeignRow kForeign[] = {
     {"sqlite3.h", {"store/"}},
     {"httplib.h", {"cmd/", "tests/"}},
     {"CLI/", {"cmd/"}},
+    {"pcre2", {"base/pattern.cc"}},
     {"histedit.h", {"cmd/cli/line_editor.cc"}},
     {"cuda", {"kernels/cuda/", "kernels/device/"}},
     {"nccl", {"kernels/cuda/", "kernels/device/"}},

@@ -119,6 +119,30 @@ TEST_F(ShowRemote, ReadsHeadersOfAModelThatWasNotPulled) {
   EXPECT_THAT(page.out, HasSubstr("8832 modules    15.6 GB\n"));
 }
 
+TEST_F(ShowRemote, PlansForHardwareThatIsNotHere) {
+  const Dossier dossier = cyankiwi();
+  host(dossier);
+  const Ran ran = glm({"show", "--plan", "--json", "--hardware", "rtx-4090", dossier.repository});
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  const json plan = json::parse(ran.out);
+  EXPECT_EQ(plan["device"], "cuda:0");
+  const json& memory = plan["memory"];
+  EXPECT_LE(
+      memory["weight_bytes"].get<std::uint64_t>() + memory["workspace_bytes"].get<std::uint64_t>() +
+          memory["graph_bytes"].get<std::uint64_t>() + memory["page_bytes"].get<std::uint64_t>(),
+      memory["available_bytes"].get<std::uint64_t>());
+  EXPECT_GT(plan["context_max"], 50'000);
+  EXPECT_LT(plan["context_max"], 100'000);
+
+  const Ran page = glm({"show", "--plan", "--hardware", "h200", dossier.repository});
+  EXPECT_EQ(page.exit_code, 0);
+  EXPECT_THAT(page.out, HasSubstr("the model's own\n"));
+
+  const Ran refused = glm({"show", "--plan", "--hardware", "rtx-4080", dossier.repository});
+  EXPECT_EQ(refused.exit_code, 9);
+  EXPECT_THAT(refused.err, HasSubstr("what would fit: a GPU such as NVIDIA L4 (24.2 GB)\n"));
+}
+
 TEST_F(ShowRemote, TellsThatTheTokenizerIsMissing) {
   const Dossier dossier = cyankiwi();
   host(dossier, Tokenizer::missing);

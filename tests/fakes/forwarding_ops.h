@@ -39,7 +39,7 @@ class ForwardingOps : public kernels::Ops {
   Status reserve(const kernels::WorkspaceBounds& bounds) override {
     return inner_->reserve(bounds);
   }
-  std::uint64_t memory_free() const override { return inner_->memory_free(); }
+  kernels::DeviceMemory memory() const override { return inner_->memory(); }
   std::unique_ptr<kernels::Recording> record(const std::function<void()>& enqueue) override {
     return inner_->record(enqueue);
   }

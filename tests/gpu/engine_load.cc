@@ -217,7 +217,8 @@ Status run(const Arguments& arguments) {
   const std::int64_t pages =
       arguments.pages > 0 ? arguments.pages : (runner::pages_of(context) + 1) * most;
   const auto pool = GLM_TRY(model->make_pool(pages));
-  const runner::EngineLimits limits = runner::engine_limits(*model, gpu, context);
+  runner::EngineLimits limits = runner::engine_limits(*model, gpu);
+  limits.context_max = context;
   for (const std::int64_t concurrency : arguments.concurrency) {
     // Once to warm up: kernels are loaded and steps recorded on first use.
     for (const bool counts : {false, true}) {

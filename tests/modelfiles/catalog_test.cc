@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <ostream>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/paths.h"
+#include "modelfiles/catalog_sizes.h"
 
 namespace glm::modelfiles {
 namespace {
@@ -134,6 +136,34 @@ TEST(Catalog, SuffersABrokenEntry) {
   EXPECT_EQ(catalog->find("bad", "").error().message,
             (folder.path() / "bad/latest.modelfile").string() +
                 ":1:1: there is no instruction 'FORM'; did you mean 'FROM'?\nFORM a\n^");
+}
+
+TEST(CatalogSizes, AreOfWhatTheModelfilesName) {
+  const auto catalog = Catalog::open(kShipped);
+  ASSERT_TRUE(catalog.ok());
+  std::size_t found = 0;
+  for (const auto& [model, tags] : catalog->models()) {
+    for (const std::string& tag : tags) {
+      const CatalogEntry entry = catalog->find(model, tag).value();
+      if (tag == "latest" || entry.modelfile.from.starts_with("bundled:")) continue;
+      const auto sizes = catalog_sizes();
+      const auto row = std::find_if(sizes.begin(), sizes.end(), [&](const CatalogSize& size) {
+        return size.name == model + ":" + tag;
+      });
+      ASSERT_NE(row, sizes.end()) << model << ":" << tag << " has no row in catalog_sizes.cc";
+      EXPECT_EQ(row->repository, entry.modelfile.from);
+      ++found;
+    }
+  }
+  EXPECT_EQ(found, catalog_sizes().size()) << "a row without a Modelfile";
+}
+
+TEST(CatalogSizes, KnowTheOtherFormsOfAModel) {
+  const std::vector<CatalogSize> forms = other_forms("zai-org/GLM-4.7-Flash");
+  ASSERT_EQ(forms.size(), 3U);
+  for (const CatalogSize& form : forms) EXPECT_NE(form.name, "glm-4.7-flash:bf16");
+  EXPECT_TRUE(other_forms("org/unknown").empty());
+  EXPECT_TRUE(other_forms("").empty());
 }
 
 TEST(Catalog, SaysWhenItIsMissing) {

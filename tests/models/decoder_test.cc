@@ -398,7 +398,9 @@ TEST(Decoder, NotesWhatItDidNotUse) {
 // A backend with little memory, as far as it says.
 class NarrowOps final : public fakes::NotingOps {
  public:
-  std::uint64_t memory_free() const override { return 1000; }
+  kernels::DeviceMemory memory() const override {
+    return {.total_bytes = 5000, .free_bytes = 1000};
+  }
 };
 
 TEST(Decoder, IsRefusedBeforeLoadingWhereItCannotFit) {
@@ -412,7 +414,7 @@ TEST(Decoder, IsRefusedBeforeLoadingWhereItCannotFit) {
   ASSERT_FALSE(model.ok());
   EXPECT_EQ(model.error().code, Errc::exhausted);
   EXPECT_THAT(model.error().message,
-              HasSubstr("the noting backend has 1.0 kB free; stop what else"));
+              HasSubstr("where 1.0 kB of 5.0 kB are free; nothing that glm knows of would fit"));
 }
 
 TEST(Decoder, NotesABiasThatNobodyAdds) {

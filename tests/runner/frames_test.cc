@@ -36,7 +36,8 @@ class Frames : public testing::Test {
                    .threads = 3,
                    .context_max = 4096,
                    .latent_norm_eps = 1e-6F,
-                   .kv_cache_type = text()};
+                   .kv_cache_type = text(),
+                   .alternatives = {{text(), number()}, {text(), number()}}};
     GenerateFrame generate;
     generate.request.id = number();
     generate.request.prompt = ids();

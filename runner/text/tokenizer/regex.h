@@ -7,11 +7,12 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "base/pattern.h"
 #include "base/result.h"
 
 namespace glm::runner::tokenizing {
@@ -40,9 +41,8 @@ class Regex {
   };
 
  private:
-  struct Code;
-  explicit Regex(std::shared_ptr<const Code> code) : code_(std::move(code)) {}
-  std::shared_ptr<const Code> code_;
+  explicit Regex(Pattern pattern) : pattern_(std::move(pattern)) {}
+  Pattern pattern_;
 };
 
 }  // namespace glm::runner::tokenizing

@@ -1,0 +1,23 @@
+// What one step of a model may hold. Activations are sized for it once, and it is the same on all
+// hardware: prompts are cut at the same places everywhere.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace glm::runner {
+
+struct BatchLimits {
+  std::int64_t tokens_max = 0;
+  std::int64_t sequences_max = 0;
+};
+
+inline constexpr BatchLimits kBatchLimits{.tokens_max = 512, .sequences_max = 256};
+
+// Of a prompt, in one step.
+inline constexpr std::int64_t kPromptChunkTokens = 256;
+
+// Steps of different shapes that a GPU has written down at a time.
+inline constexpr std::size_t kRecordedStepsMax = 64;
+
+}  // namespace glm::runner
