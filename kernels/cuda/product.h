@@ -49,8 +49,10 @@ struct Product {
 
   // Rows with groups of their own.
   const std::int32_t* row_group = nullptr;  // [rows]
-  const std::int32_t* sorted = nullptr;     // [rows] rows in the order of groups
-  const RowTile* tiles = nullptr;           // [tiles_max], of which *tile_count are real
+  // row_group was complete before the kernel in front of this product in its stream began.
+  bool row_group_early = false;
+  const std::int32_t* sorted = nullptr;  // [rows] rows in the order of groups
+  const RowTile* tiles = nullptr;        // [tiles_max], of which *tile_count are real
   const std::int32_t* tile_count = nullptr;
   std::int64_t tiles_max = 0;
 };
@@ -74,7 +76,8 @@ bool fits_tensor_cores(const Product& a);
 // int4 with bf16 scales and groups of 32, 64, 128, …, dequantized in registers.
 bool is_fast_int4(const Product& a);
 
-bool supports_naive(const Product& a);
+bool supports_bulk(const Product& a);
+cudaError_t launch_bulk(const Product& a, cudaStream_t stream);
 cudaError_t launch_naive(const Product& a, cudaStream_t stream);
 cudaError_t launch_stream(const Product& a, cudaStream_t stream);
 std::int64_t stream_tile_rows(const Product& a);

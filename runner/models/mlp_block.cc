@@ -126,17 +126,19 @@ void MoeBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const
                    .weighting = moe.normalize_weights ? kernels::RouterWeights::normalized
                                                       : kernels::RouterWeights::as_scored,
                    .scale = moe.routed_scale});
+  TensorView shared;
+  if (moe.shared_experts > 0) {
+    shared = scratch.shared_out_.view({tokens, config_->hidden_size});
+    shared_.forward(ops, scratch, {.x = step.x, .out = shared});
+  }
   ops.moe_mlp({.out = step.out,
                .x = step.x,
                .ids = ids,
                .weights = weights,
                .gate = gate_.experts(),
                .up = up_.experts(),
-               .down = down_.experts()});
-  if (moe.shared_experts == 0) return;
-  const TensorView shared = scratch.shared_out_.view({tokens, config_->hidden_size});
-  shared_.forward(ops, scratch, {.x = step.x, .out = shared});
-  ops.add({.out = step.out, .x = shared});
+               .down = down_.experts(),
+               .shared = shared});
 }
 
 std::uint64_t MoeBlock::size_bytes() const {

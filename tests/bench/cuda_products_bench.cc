@@ -3,9 +3,11 @@
 // whose names contain it.
 #include <array>
 #include <cstdio>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/workspace.h"
@@ -68,6 +70,89 @@ class BenchWeight {
   Memory scales_;
 };
 
+// The routed experts of GLM-4.7-Flash.
+constexpr std::int64_t kExperts = 64;
+constexpr std::int64_t kChosen = 4;
+constexpr std::int64_t kHidden = 2048;
+constexpr std::int64_t kInner = 1536;
+
+struct MoeWeights {
+  explicit MoeWeights(std::string_view format)
+      : gate(format, kInner, kHidden, kExperts),
+        up(format, kInner, kHidden, kExperts),
+        down(format, kHidden, kInner, kExperts) {}
+  BenchWeight gate;
+  BenchWeight up;
+  BenchWeight down;
+};
+
+// Which experts the tokens choose.
+struct Routing {
+  Routing(std::int64_t tokens, unsigned seed) {
+    std::mt19937 engine(seed);
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      std::set<std::int32_t> own;
+      while (own.size() < kChosen) own.insert(static_cast<std::int32_t>(engine() % kExperts));
+      ids.insert(ids.end(), own.begin(), own.end());
+    }
+  }
+  std::size_t touched() const { return std::set<std::int32_t>(ids.begin(), ids.end()).size(); }
+
+  std::vector<std::int32_t> ids;
+};
+
+cuda::Workspace workspace_for(std::int64_t tokens) {
+  const WorkspaceBounds bounds{
+      .tokens = tokens, .chosen = kChosen, .experts = kExperts, .hidden = kHidden, .inner = kInner};
+  void* space = nullptr;
+  const std::uint64_t space_bytes = cuda::Workspace::size_bytes(bounds);
+  cuda_ok(cudaMalloc(&space, space_bytes), "workspace");
+  return {bounds, Buffer(space, space_bytes, [](void* memory) { (void)cudaFree(memory); })};
+}
+
+// One step of one layer.
+class MoeStep {
+ public:
+  MoeStep(const MoeWeights& weights, std::int64_t tokens, unsigned seed)
+      : weights_(weights),
+        tokens_(tokens),
+        routing_(tokens, seed),
+        ids_(routing_.ids),
+        factors_(std::vector<float>(routing_.ids.size(), 0.25F)),
+        x_(random_memory(tokens * kHidden * 2)),
+        out_(static_cast<std::size_t>(tokens * kHidden)),
+        workspace_(workspace_for(tokens)) {}
+
+  cudaError_t launch(std::string_view variant, cudaStream_t stream) const {
+    const MoeMlp args{
+        .out = {const_cast<std::uint16_t*>(out_.data()), Dtype::bf16, {tokens_, kHidden}},
+        .x = {x_.data(), Dtype::bf16, {tokens_, kHidden}},
+        .ids = {ids_.data(), Dtype::i32, {tokens_, kChosen}},
+        .weights = {factors_.data(), Dtype::f32, {tokens_, kChosen}},
+        .gate = weights_.gate.view(),
+        .up = weights_.up.view(),
+        .down = weights_.down.view()};
+    return cuda::launch_moe_mlp(args, workspace_.moe(), variant, stream);
+  }
+  double bytes() const {
+    return static_cast<double>(routing_.touched()) *
+               (weights_.gate.bytes_of_one() + weights_.up.bytes_of_one() +
+                weights_.down.bytes_of_one()) +
+           4 * static_cast<double>(tokens_ * kHidden);
+  }
+  double flops() const { return 6.0 * static_cast<double>(tokens_ * kChosen) * kHidden * kInner; }
+
+ private:
+  const MoeWeights& weights_;
+  std::int64_t tokens_;
+  Routing routing_;
+  DeviceArray<std::int32_t> ids_;
+  DeviceArray<float> factors_;
+  Memory x_;
+  Memory out_;
+  cuda::Workspace workspace_;
+};
+
 class Table {
  public:
   explicit Table(std::string_view filter)
@@ -82,12 +167,19 @@ class Table {
   void linear(std::string_view format, std::int64_t inputs, std::int64_t outputs,
               std::int64_t tokens, std::string_view variant);
   void moe(std::string_view format, std::int64_t tokens, std::string_view variant);
+  // Several layers with weights of their own in one graph, as in decoding: for each of them.
+  void moe_in_graph(std::string_view format, const std::vector<std::int64_t>& tokens,
+                    std::string_view variant);
 
  private:
   template <typename Launch>
   void row(const std::string& name, std::string_view variant, std::int64_t tokens, double bytes,
            double flops, const Launch& launch) {
-    const double seconds = timer_.median(11, [&] { cuda_ok(launch(), name.c_str()); });
+    line(name, variant, tokens, bytes, flops,
+         timer_.median(11, [&] { cuda_ok(launch(), name.c_str()); }));
+  }
+  void line(const std::string& name, std::string_view variant, std::int64_t tokens, double bytes,
+            double flops, double seconds) const {
     std::printf("%-26s %8s %7lld %10.1f %9.0f %9.1f %7.1f%%\n", name.c_str(),
                 std::string(variant).c_str(), static_cast<long long>(tokens), seconds * 1e6,
                 bytes / seconds * 1e-9, flops / seconds * 1e-12, 100 * bytes / seconds / read_);
@@ -118,49 +210,33 @@ void Table::linear(std::string_view format, std::int64_t inputs, std::int64_t ou
 }
 
 void Table::moe(std::string_view format, std::int64_t tokens, std::string_view variant) {
-  constexpr std::int64_t kExperts = 64;
-  constexpr std::int64_t kChosen = 4;
-  constexpr std::int64_t kHidden = 2048;
-  constexpr std::int64_t kInner = 1536;
   const std::string name = fmt::format("moe {} 4 of 64", format);
   if (name.find(filter_) == std::string::npos) return;
-  const BenchWeight gate(format, kInner, kHidden, kExperts);
-  const BenchWeight up(format, kInner, kHidden, kExperts);
-  const BenchWeight down(format, kHidden, kInner, kExperts);
-  std::mt19937 engine(static_cast<unsigned>(tokens));
-  std::vector<std::int32_t> ids;
-  std::vector<float> weights;
-  for (std::int64_t t = 0; t < tokens; ++t) {
-    std::set<std::int32_t> own;
-    while (own.size() < kChosen) own.insert(static_cast<std::int32_t>(engine() % kExperts));
-    ids.insert(ids.end(), own.begin(), own.end());
-    weights.insert(weights.end(), kChosen, 0.25F);
+  const MoeWeights weights(format);
+  const MoeStep step(weights, tokens, static_cast<unsigned>(tokens));
+  row(name, variant, tokens, step.bytes(), step.flops(),
+      [&] { return step.launch(variant, nullptr); });
+}
+
+void Table::moe_in_graph(std::string_view format, const std::vector<std::int64_t>& tokens,
+                         std::string_view variant) {
+  const std::string name = fmt::format("moe {} 4 of 64, graph", format);
+  if (name.find(filter_) == std::string::npos) return;
+  constexpr unsigned kLayers = 8;
+  std::vector<std::unique_ptr<MoeWeights>> layers;
+  for (unsigned i = 0; i < kLayers; ++i) layers.push_back(std::make_unique<MoeWeights>(format));
+  for (const std::int64_t count : tokens) {
+    std::vector<std::unique_ptr<MoeStep>> steps;
+    double bytes = 0;
+    for (unsigned i = 0; i < kLayers; ++i) {
+      steps.push_back(std::make_unique<MoeStep>(*layers[i], count, 100 * i + 1));
+      bytes += steps.back()->bytes() / kLayers;
+    }
+    const bench::Graph graph([&](cudaStream_t stream) {
+      for (const auto& step : steps) cuda_ok(step->launch(variant, stream), name.c_str());
+    });
+    line(name, variant, count, bytes, steps[0]->flops(), graph.seconds(21) / kLayers);
   }
-  const std::set<std::int32_t> touched(ids.begin(), ids.end());
-  const DeviceArray<std::int32_t> ids_memory(ids);
-  const DeviceArray<float> weights_memory(weights);
-  const Memory x = random_memory(tokens * kHidden * 2);
-  const Memory out(static_cast<std::size_t>(tokens * kHidden));
-  const WorkspaceBounds bounds{
-      .tokens = tokens, .chosen = kChosen, .experts = kExperts, .hidden = kHidden, .inner = kInner};
-  void* space = nullptr;
-  const std::uint64_t space_bytes = cuda::Workspace::size_bytes(bounds);
-  cuda_ok(cudaMalloc(&space, space_bytes), "workspace");
-  const cuda::Workspace workspace(
-      bounds, Buffer(space, space_bytes, [](void* memory) { (void)cudaFree(memory); }));
-  const MoeMlp args{.out = {const_cast<std::uint16_t*>(out.data()), Dtype::bf16, {tokens, kHidden}},
-                    .x = {x.data(), Dtype::bf16, {tokens, kHidden}},
-                    .ids = {ids_memory.data(), Dtype::i32, {tokens, kChosen}},
-                    .weights = {weights_memory.data(), Dtype::f32, {tokens, kChosen}},
-                    .gate = gate.view(),
-                    .up = up.view(),
-                    .down = down.view()};
-  const double bytes = static_cast<double>(touched.size()) *
-                           (gate.bytes_of_one() + up.bytes_of_one() + down.bytes_of_one()) +
-                       4 * static_cast<double>(tokens * kHidden);
-  const double flops = 6.0 * static_cast<double>(tokens * kChosen) * kHidden * kInner;
-  row(name, variant, tokens, bytes, flops,
-      [&] { return cuda::launch_moe_mlp(args, workspace.moe(), variant, nullptr); });
 }
 
 void run(std::string_view filter) {
@@ -176,6 +252,9 @@ void run(std::string_view filter) {
     table.linear(format, 5120, 2048, 64, "stream");
     table.linear(format, 5120, 2048, 32, "tiles");
     for (const std::int64_t tokens : {1, 8, 16, 32, 64, 128, 512}) table.moe(format, tokens, "");
+    table.moe_in_graph(format, {1, 8, 16, 32, 64, 128, 256, 512}, "");
+    table.moe_in_graph(format, {1, 8, 64, 128}, "stream");
+    table.moe_in_graph(format, {128, 512}, "tiles");
     table.moe(format, 64, "tiles");
     table.moe(format, 128, "tiles");
     table.moe(format, 8, "naive");

@@ -319,6 +319,8 @@ TEST_F(CpuOps, MoeMlpMatchesTheFormula) {
     const Floats up = random(experts * inner * hidden, 0.3F);
     const Floats down = random(experts * hidden * inner, 0.3F);
     const Floats weights = random(tokens * chosen);
+    const Floats shared = random(tokens * hidden);
+    const bool with_shared = tokens != 7;
     std::vector<std::int32_t> ids;
     for (std::int64_t t = 0; t < tokens; ++t) {
       for (std::int64_t j = 0; j < chosen; ++j) {
@@ -337,7 +339,8 @@ TEST_F(CpuOps, MoeMlpMatchesTheFormula) {
                    .weights = in_view(weights, {tokens, chosen}),
                    .gate = stack(gate, inner, hidden),
                    .up = stack(up, inner, hidden),
-                   .down = stack(down, hidden, inner)});
+                   .down = stack(down, hidden, inner),
+                   .shared = with_shared ? in_view(shared, {tokens, hidden}) : ConstTensorView()});
     for (std::int64_t t = 0; t < tokens; ++t) {
       std::vector<double> want(static_cast<std::size_t>(hidden));
       for (std::int64_t j = 0; j < chosen; ++j) {
@@ -356,6 +359,7 @@ TEST_F(CpuOps, MoeMlpMatchesTheFormula) {
         }
       }
       for (std::int64_t c = 0; c < hidden; ++c) {
+        if (with_shared) want[static_cast<std::size_t>(c)] += at(shared, t * hidden + c);
         ASSERT_NEAR(at(out, t * hidden + c), want[static_cast<std::size_t>(c)], 2e-5);
       }
     }
