@@ -13,7 +13,7 @@ constexpr std::int64_t kStreamRows = 32;
 constexpr std::int64_t kStreamRowsOfFewOutputs = 64;
 constexpr std::int64_t kFewOutputs = 8192;
 constexpr std::int64_t kStreamRowsPerGroup = 10;
-constexpr std::int64_t kBulkRowsPerGroup = 32;
+constexpr std::int64_t kBulkRowsPerGroup = 64;
 
 bool aligned(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;

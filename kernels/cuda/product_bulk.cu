@@ -38,7 +38,7 @@ constexpr int kOctetsPerChunk = kChunk / 8;
 constexpr int kBuffers = 2;  // of sums, and how many sums of four a team has in them
 constexpr int kBufferSums = (kTeamWarps - 1) * device::kWarpThreads;
 constexpr int kTeamSums = kBuffers * kBufferSums;
-constexpr std::int64_t kRowsMax = 4096;
+constexpr std::int64_t kRowsMax = 8192;
 constexpr unsigned kFullWarp = 0xFFFFFFFFU;
 
 enum Part : int { kData, kScales, kZeros, kParts };

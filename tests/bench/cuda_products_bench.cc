@@ -86,20 +86,19 @@ struct MoeWeights {
   BenchWeight down;
 };
 
-// Which experts the tokens choose.
-struct Routing {
-  Routing(std::int64_t tokens, unsigned seed) {
-    std::mt19937 engine(seed);
-    for (std::int64_t t = 0; t < tokens; ++t) {
-      std::set<std::int32_t> own;
-      while (own.size() < kChosen) own.insert(static_cast<std::int32_t>(engine() % kExperts));
-      ids.insert(ids.end(), own.begin(), own.end());
-    }
-  }
-  std::size_t touched() const { return std::set<std::int32_t>(ids.begin(), ids.end()).size(); }
+using MoeLayers = std::vector<std::unique_ptr<MoeWeights>>;
 
+// Which experts the tokens choose.
+std::vector<std::int32_t> random_choice(std::int64_t tokens, unsigned seed) {
+  std::mt19937 engine(seed);
   std::vector<std::int32_t> ids;
-};
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    std::set<std::int32_t> own;
+    while (own.size() < kChosen) own.insert(static_cast<std::int32_t>(engine() % kExperts));
+    ids.insert(ids.end(), own.begin(), own.end());
+  }
+  return ids;
+}
 
 cuda::Workspace workspace_for(std::int64_t tokens) {
   const WorkspaceBounds bounds{
@@ -116,26 +115,28 @@ class MoeStep {
   MoeStep(const MoeWeights& weights, std::int64_t tokens, unsigned seed)
       : weights_(weights),
         tokens_(tokens),
-        routing_(tokens, seed),
-        ids_(routing_.ids),
-        factors_(std::vector<float>(routing_.ids.size(), 0.25F)),
+        ids_(random_choice(tokens, seed)),
+        factors_(std::vector<float>(static_cast<std::size_t>(tokens * kChosen), 0.25F)),
         x_(random_memory(tokens * kHidden * 2)),
         out_(static_cast<std::size_t>(tokens * kHidden)),
         workspace_(workspace_for(tokens)) {}
 
+  MoeMlp args() const {
+    return {.out = {const_cast<std::uint16_t*>(out_.data()), Dtype::bf16, {tokens_, kHidden}},
+            .x = {x_.data(), Dtype::bf16, {tokens_, kHidden}},
+            .ids = {ids_.data(), Dtype::i32, {tokens_, kChosen}},
+            .weights = {factors_.data(), Dtype::f32, {tokens_, kChosen}},
+            .gate = weights_.gate.view(),
+            .up = weights_.up.view(),
+            .down = weights_.down.view()};
+  }
   cudaError_t launch(std::string_view variant, cudaStream_t stream) const {
-    const MoeMlp args{
-        .out = {const_cast<std::uint16_t*>(out_.data()), Dtype::bf16, {tokens_, kHidden}},
-        .x = {x_.data(), Dtype::bf16, {tokens_, kHidden}},
-        .ids = {ids_.data(), Dtype::i32, {tokens_, kChosen}},
-        .weights = {factors_.data(), Dtype::f32, {tokens_, kChosen}},
-        .gate = weights_.gate.view(),
-        .up = weights_.up.view(),
-        .down = weights_.down.view()};
-    return cuda::launch_moe_mlp(args, workspace_.moe(), variant, stream);
+    return cuda::launch_moe_mlp(args(), workspace_.moe(), variant, stream);
   }
   double bytes() const {
-    return static_cast<double>(routing_.touched()) *
+    const std::vector<std::int32_t> ids = ids_.get();
+    const std::size_t touched = std::set<std::int32_t>(ids.begin(), ids.end()).size();
+    return static_cast<double>(touched) *
                (weights_.gate.bytes_of_one() + weights_.up.bytes_of_one() +
                 weights_.down.bytes_of_one()) +
            4 * static_cast<double>(tokens_ * kHidden);
@@ -145,12 +146,85 @@ class MoeStep {
  private:
   const MoeWeights& weights_;
   std::int64_t tokens_;
-  Routing routing_;
   DeviceArray<std::int32_t> ids_;
   DeviceArray<float> factors_;
   Memory x_;
   Memory out_;
   cuda::Workspace workspace_;
+};
+
+// The whole feed-forward half of a layer: router, shared expert, routed experts.
+class MoeLayer {
+ public:
+  MoeLayer(const MoeWeights& weights, std::int64_t tokens, unsigned seed)
+      : step_(weights, tokens, seed),
+        tokens_(tokens),
+        router_(random_router(seed)),
+        gate_("bf16", kInner, kHidden, 1),
+        up_("bf16", kInner, kHidden, 1),
+        down_("bf16", kHidden, kInner, 1),
+        logits_(static_cast<std::size_t>(tokens * kExperts)),
+        inner_(static_cast<std::size_t>(tokens * kInner)),
+        inner_up_(static_cast<std::size_t>(tokens * kInner)),
+        shared_(static_cast<std::size_t>(tokens * kHidden)) {}
+
+  void launch(std::string_view variant, cudaStream_t stream) const {
+    const MoeMlp moe = step_.args();
+    const TensorView logits(logits_.data(), Dtype::f32, {tokens_, kExperts});
+    const TensorView inner(inner_.data(), Dtype::bf16, {tokens_, kInner});
+    const TensorView inner_up(inner_up_.data(), Dtype::bf16, {tokens_, kInner});
+    const TensorView shared(shared_.data(), Dtype::bf16, {tokens_, kHidden});
+    const auto ok = [](cudaError_t code) { cuda_ok(code, "moe layer"); };
+    ok(cuda::launch_linear({.out = logits, .x = moe.x, .weight = router()}, "", stream));
+    ok(cuda::launch_router_topk(
+        {.ids = {const_cast<void*>(moe.ids.data), Dtype::i32, {tokens_, kChosen}},
+         .weights = {const_cast<void*>(moe.weights.data), Dtype::f32, {tokens_, kChosen}},
+         .logits = logits},
+        stream));
+    ok(cuda::launch_linear({.out = inner, .x = moe.x, .weight = gate_.view().expert(0)}, "",
+                           stream));
+    ok(cuda::launch_linear({.out = inner_up, .x = moe.x, .weight = up_.view().expert(0)}, "",
+                           stream));
+    ok(cuda::launch_silu_mul({.out = inner, .gate = inner, .up = inner_up}, stream));
+    ok(cuda::launch_linear({.out = shared, .x = inner, .weight = down_.view().expert(0)}, "",
+                           stream));
+    ok(step_.launch(variant, stream));
+    ok(cuda::launch_add({.out = moe.out, .x = shared}, stream));
+  }
+  // After it has run.
+  double bytes() const {
+    return step_.bytes() + 2.0 * kExperts * kHidden + gate_.bytes_of_one() + up_.bytes_of_one() +
+           down_.bytes_of_one();
+  }
+  double flops() const {
+    return step_.flops() + 6.0 * static_cast<double>(tokens_) * kHidden * kInner;
+  }
+
+ private:
+  MoeStep step_;
+  std::int64_t tokens_;
+  // Small, so that no score reaches one and experts are chosen evenly.
+  static Bits random_router(unsigned seed) {
+    std::mt19937 engine(seed);
+    std::normal_distribution<float> normal(0, 0.02F);
+    Bits bits;
+    for (std::int64_t i = 0; i < kExperts * kHidden; ++i)
+      bits.push_back(f32_to_bf16(normal(engine)));
+    return bits;
+  }
+  WeightView router() const {
+    return {.layout = {.format = WeightFormat::bf16, .rows = kExperts, .cols = kHidden},
+            .data = router_.data()};
+  }
+
+  Memory router_;
+  BenchWeight gate_;
+  BenchWeight up_;
+  BenchWeight down_;
+  DeviceArray<float> logits_;
+  Memory inner_;
+  Memory inner_up_;
+  Memory shared_;
 };
 
 class Table {
@@ -168,8 +242,7 @@ class Table {
               std::int64_t tokens, std::string_view variant);
   void moe(std::string_view format, std::int64_t tokens, std::string_view variant);
   // Several layers with weights of their own in one graph, as in decoding: for each of them.
-  void moe_in_graph(std::string_view format, const std::vector<std::int64_t>& tokens,
-                    std::string_view variant);
+  void moe_in_graphs(std::string_view format);
 
  private:
   template <typename Launch>
@@ -185,6 +258,10 @@ class Table {
                 bytes / seconds * 1e-9, flops / seconds * 1e-12, 100 * bytes / seconds / read_);
     (void)std::fflush(stdout);
   }
+
+  template <typename Step>
+  void in_graph(const std::string& name, const MoeLayers& layers, std::int64_t tokens,
+                std::string_view variant);
 
   std::string filter_;
   double read_;
@@ -218,25 +295,46 @@ void Table::moe(std::string_view format, std::int64_t tokens, std::string_view v
       [&] { return step.launch(variant, nullptr); });
 }
 
-void Table::moe_in_graph(std::string_view format, const std::vector<std::int64_t>& tokens,
-                         std::string_view variant) {
-  const std::string name = fmt::format("moe {} 4 of 64, graph", format);
-  if (name.find(filter_) == std::string::npos) return;
-  constexpr unsigned kLayers = 8;
-  std::vector<std::unique_ptr<MoeWeights>> layers;
-  for (unsigned i = 0; i < kLayers; ++i) layers.push_back(std::make_unique<MoeWeights>(format));
-  for (const std::int64_t count : tokens) {
-    std::vector<std::unique_ptr<MoeStep>> steps;
-    double bytes = 0;
-    for (unsigned i = 0; i < kLayers; ++i) {
-      steps.push_back(std::make_unique<MoeStep>(*layers[i], count, 100 * i + 1));
-      bytes += steps.back()->bytes() / kLayers;
-    }
-    const bench::Graph graph([&](cudaStream_t stream) {
-      for (const auto& step : steps) cuda_ok(step->launch(variant, stream), name.c_str());
-    });
-    line(name, variant, count, bytes, steps[0]->flops(), graph.seconds(21) / kLayers);
+template <typename Step>
+void Table::in_graph(const std::string& name, const MoeLayers& layers, std::int64_t tokens,
+                     std::string_view variant) {
+  std::vector<std::unique_ptr<Step>> steps;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    steps.push_back(std::make_unique<Step>(*layers[i], tokens, static_cast<unsigned>(100 * i + 1)));
   }
+  const bench::Graph graph([&](cudaStream_t stream) {
+    for (const auto& step : steps) step->launch(variant, stream);
+  });
+  const double seconds = graph.seconds(21);
+  double bytes = 0;
+  for (const auto& step : steps) bytes += step->bytes();
+  const auto count = static_cast<double>(layers.size());
+  line(name, variant, tokens, bytes / count, steps[0]->flops(), seconds / count);
+}
+
+void Table::moe_in_graphs(std::string_view format) {
+  const std::string experts = fmt::format("moe {} 4 of 64, graph", format);
+  const std::string layer = fmt::format("moe {} layer, graph", format);
+  const auto wanted = [&](const std::string& name) {
+    return name.find(filter_) != std::string::npos;
+  };
+  if (!wanted(experts) && !wanted(layer)) return;
+  constexpr int kLayers = 8;
+  MoeLayers layers;
+  for (int i = 0; i < kLayers; ++i) layers.push_back(std::make_unique<MoeWeights>(format));
+  if (wanted(experts)) {
+    for (const std::int64_t tokens : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}) {
+      in_graph<MoeStep>(experts, layers, tokens, "");
+    }
+    for (const std::int64_t tokens : {1, 8, 64, 128}) {
+      in_graph<MoeStep>(experts, layers, tokens, "stream");
+    }
+    for (const std::int64_t tokens : {128, 512, 1024}) {
+      in_graph<MoeStep>(experts, layers, tokens, "tiles");
+    }
+  }
+  if (!wanted(layer)) return;
+  for (const std::int64_t tokens : {1, 8, 64}) in_graph<MoeLayer>(layer, layers, tokens, "");
 }
 
 void run(std::string_view filter) {
@@ -252,9 +350,7 @@ void run(std::string_view filter) {
     table.linear(format, 5120, 2048, 64, "stream");
     table.linear(format, 5120, 2048, 32, "tiles");
     for (const std::int64_t tokens : {1, 8, 16, 32, 64, 128, 512}) table.moe(format, tokens, "");
-    table.moe_in_graph(format, {1, 8, 16, 32, 64, 128, 256, 512}, "");
-    table.moe_in_graph(format, {1, 8, 64, 128}, "stream");
-    table.moe_in_graph(format, {128, 512}, "tiles");
+    table.moe_in_graphs(format);
     table.moe(format, 64, "tiles");
     table.moe(format, 128, "tiles");
     table.moe(format, 8, "naive");
