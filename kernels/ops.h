@@ -17,6 +17,7 @@
 #include "kernels/buffer.h"
 #include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
+#include "kernels/ops/gated_linear.h"
 #include "kernels/ops/gqa_attention.h"
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
@@ -26,7 +27,6 @@
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
 #include "kernels/ops/router_topk.h"
-#include "kernels/ops/silu_mul.h"
 
 namespace glm::kernels {
 
@@ -63,9 +63,10 @@ class Ops {
   // Before the first moe_mlp; once, for the largest. Errc::exhausted.
   virtual Status reserve(const WorkspaceBounds& bounds) = 0;
 
-  // Writes down what `enqueue` asks for instead of running it; `enqueue` calls operations only. Null
-  // where a backend gains nothing by it: then `enqueue` was not called. What the numbers in memory
-  // say (ids, positions, page tables) is read when it runs; shapes and positions_max are fixed.
+  // Writes down what `enqueue` asks for instead of running it; `enqueue` calls operations only.
+  // Null where a backend gains nothing by it: then `enqueue` was not called. What the numbers in
+  // memory say (ids, positions, page tables) is read when it runs; shapes and positions_max are
+  // fixed.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& enqueue) = 0;
   // `recording` is one of this backend's and must live until the next sync.
   virtual void replay(const Recording& recording) = 0;
@@ -73,6 +74,7 @@ class Ops {
   virtual void add(const Add& args) = 0;
   virtual void embedding(const Embedding& args) = 0;
   virtual void gather_rows(const GatherRows& args) = 0;
+  virtual void gated_linear(const GatedLinear& args) = 0;
   virtual void gqa_attention(const GqaAttention& args) = 0;
   virtual void head_linear(const HeadLinear& args) = 0;
   virtual void linear(const Linear& args) = 0;
@@ -82,7 +84,6 @@ class Ops {
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;
   virtual void router_topk(const RouterTopK& args) = 0;
-  virtual void silu_mul(const SiluMul& args) = 0;
   virtual void store_rows(const StoreRows& args) = 0;
 };
 

@@ -44,6 +44,7 @@ class CpuOps final : public Ops {
   void add(const Add& args) override { cpu::add(pool_, args); }
   void embedding(const Embedding& args) override { cpu::embedding(pool_, args); }
   void gather_rows(const GatherRows& args) override { cpu::gather_rows(pool_, args); }
+  void gated_linear(const GatedLinear& args) override { cpu::gated_linear(pool_, args); }
   void gqa_attention(const GqaAttention& args) override { cpu::gqa_attention(pool_, args); }
   void head_linear(const HeadLinear& args) override { cpu::head_linear(pool_, args); }
   void linear(const Linear& args) override { cpu::linear(pool_, args); }
@@ -53,7 +54,6 @@ class CpuOps final : public Ops {
   void rms_norm(const RmsNorm& args) override { cpu::rms_norm(pool_, args); }
   void rope(const Rope& args) override { cpu::rope(pool_, args); }
   void router_topk(const RouterTopK& args) override { cpu::router_topk(pool_, args); }
-  void silu_mul(const SiluMul& args) override { cpu::silu_mul(pool_, args); }
   void store_rows(const StoreRows& args) override { cpu::store_rows(pool_, args); }
 
  private:

@@ -89,6 +89,10 @@ class Device final : public Ops {
     check(args);
     remember("embedding", launch_embedding(args, stream_.get()));
   }
+  void gated_linear(const GatedLinear& args) override {
+    check(args);
+    remember("gated_linear", launch_gated_linear(args, options_.variant, stream_.get()));
+  }
   void head_linear(const HeadLinear& args) override {
     check(args);
     remember("head_linear", launch_head_linear(args, options_.variant, stream_.get()));
@@ -105,10 +109,6 @@ class Device final : public Ops {
   void router_topk(const RouterTopK& args) override {
     check(args);
     remember("router_topk", launch_router_topk(args, stream_.get()));
-  }
-  void silu_mul(const SiluMul& args) override {
-    check(args);
-    remember("silu_mul", launch_silu_mul(args, stream_.get()));
   }
 
   void gather_rows(const GatherRows& args) override {
@@ -160,9 +160,9 @@ std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) 
   enqueue();
   Handle<GraphTraits> graph;
   auto recording = std::make_unique<GraphRecording>();
-  const bool captured = cudaStreamEndCapture(stream_.get(), graph.out()) == cudaSuccess &&
-                        !failure_ &&
-                        cudaGraphInstantiate(recording->exec.out(), graph.get(), 0) == cudaSuccess &&
+  const bool captured =
+      cudaStreamEndCapture(stream_.get(), graph.out()) == cudaSuccess && !failure_ &&
+      cudaGraphInstantiate(recording->exec.out(), graph.get(), 0) == cudaSuccess &&
       cudaGraphUpload(recording->exec.get(), stream_.get()) == cudaSuccess;  // its memory, now
   if (captured) return recording;
   failure_.reset();

@@ -12,24 +12,25 @@
 #include "kernels/cuda/moe_workspace.h"
 #include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
+#include "kernels/ops/gated_linear.h"
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/moe_mlp.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/router_topk.h"
-#include "kernels/ops/silu_mul.h"
 
 namespace glm::kernels::cuda {
 
 cudaError_t launch_add(const Add& a, cudaStream_t stream);
 cudaError_t launch_embedding(const Embedding& a, cudaStream_t stream);
+cudaError_t launch_gated_linear(const GatedLinear& a, std::string_view variant,
+                                cudaStream_t stream);
 cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream);
 cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream);
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
                            cudaStream_t stream);
 cudaError_t launch_rms_norm(const RmsNorm& a, cudaStream_t stream);
 cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream);
-cudaError_t launch_silu_mul(const SiluMul& a, cudaStream_t stream);
 
 // numbers[i] = i * 2654435761 + salt, modulo 2^32.
 struct SelfTestNumbers {

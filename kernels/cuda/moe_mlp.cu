@@ -83,6 +83,7 @@ constexpr unsigned kSumThreads = 256;
 __global__ void __launch_bounds__(kSumThreads) sum_kernel(Sums a) {
   extern __shared__ std::int32_t order[];  // places of the token's experts by their indices
   device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   const std::int64_t token = blockIdx.x;
   const std::int32_t* ids = a.ids + token * a.chosen;
   for (int j = static_cast<int>(threadIdx.x); j < a.chosen; j += kSumThreads) {

@@ -1,5 +1,5 @@
-// The matrix product that linear, head_linear and both halves of moe_mlp are made of, and the
-// variants that compute it.
+// The matrix product that linear, gated_linear, head_linear and both halves of moe_mlp are made of,
+// and the variants that compute it.
 //
 //   y[r, o]   = sum over i of x[r / x_divisor, i] * weight_g[o, i],  g the group of row r
 //   out[r, o] = factor[r] * y[r, o] + bias[o], or silu(y[r, o]) * (the same with `up`) when gated
@@ -8,6 +8,9 @@
 // where a row belongs to one group.
 //
 // The result of a row depends on the variant that computes it, never on the other rows.
+//
+// Weights are read before the kernel in front of a product in its stream has ended; they must have
+// been complete before that one began.
 #pragma once
 
 #include <cuda_runtime_api.h>

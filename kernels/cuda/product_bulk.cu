@@ -84,7 +84,7 @@ __device__ void list_entries(const Product& a, int entry_rows, int* ends, std::u
   }
   __syncthreads();  // counts are zero
   for (int i = static_cast<int>(threadIdx.x); i < a.rows; i += static_cast<int>(blockDim.x)) {
-    const std::int32_t expert = a.row_group[i];
+    const std::int32_t expert = __ldcg(a.row_group + i);
     ids[i] = static_cast<std::uint16_t>(expert);
     atomicAdd(&ends[expert], 1);
   }

@@ -130,8 +130,11 @@ class MoeStep {
             .up = weights_.up.view(),
             .down = weights_.down.view()};
   }
+  cudaError_t launch(const MoeMlp& args, std::string_view variant, cudaStream_t stream) const {
+    return cuda::launch_moe_mlp(args, workspace_.moe(), variant, stream);
+  }
   cudaError_t launch(std::string_view variant, cudaStream_t stream) const {
-    return cuda::launch_moe_mlp(args(), workspace_.moe(), variant, stream);
+    return launch(args(), variant, stream);
   }
   double bytes() const {
     const std::vector<std::int32_t> ids = ids_.get();
@@ -165,14 +168,12 @@ class MoeLayer {
         down_("bf16", kHidden, kInner, 1),
         logits_(static_cast<std::size_t>(tokens * kExperts)),
         inner_(static_cast<std::size_t>(tokens * kInner)),
-        inner_up_(static_cast<std::size_t>(tokens * kInner)),
         shared_(static_cast<std::size_t>(tokens * kHidden)) {}
 
   void launch(std::string_view variant, cudaStream_t stream) const {
-    const MoeMlp moe = step_.args();
+    MoeMlp moe = step_.args();
     const TensorView logits(logits_.data(), Dtype::f32, {tokens_, kExperts});
     const TensorView inner(inner_.data(), Dtype::bf16, {tokens_, kInner});
-    const TensorView inner_up(inner_up_.data(), Dtype::bf16, {tokens_, kInner});
     const TensorView shared(shared_.data(), Dtype::bf16, {tokens_, kHidden});
     const auto ok = [](cudaError_t code) { cuda_ok(code, "moe layer"); };
     ok(cuda::launch_linear({.out = logits, .x = moe.x, .weight = router()}, "", stream));
@@ -181,15 +182,13 @@ class MoeLayer {
          .weights = {const_cast<void*>(moe.weights.data), Dtype::f32, {tokens_, kChosen}},
          .logits = logits},
         stream));
-    ok(cuda::launch_linear({.out = inner, .x = moe.x, .weight = gate_.view().expert(0)}, "",
-                           stream));
-    ok(cuda::launch_linear({.out = inner_up, .x = moe.x, .weight = up_.view().expert(0)}, "",
-                           stream));
-    ok(cuda::launch_silu_mul({.out = inner, .gate = inner, .up = inner_up}, stream));
+    ok(cuda::launch_gated_linear(
+        {.out = inner, .x = moe.x, .gate = gate_.view().expert(0), .up = up_.view().expert(0)}, "",
+        stream));
     ok(cuda::launch_linear({.out = shared, .x = inner, .weight = down_.view().expert(0)}, "",
                            stream));
-    ok(step_.launch(variant, stream));
-    ok(cuda::launch_add({.out = moe.out, .x = shared}, stream));
+    moe.shared = shared;
+    ok(step_.launch(moe, variant, stream));
   }
   // After it has run.
   double bytes() const {
@@ -223,7 +222,6 @@ class MoeLayer {
   BenchWeight down_;
   DeviceArray<float> logits_;
   Memory inner_;
-  Memory inner_up_;
   Memory shared_;
 };
 

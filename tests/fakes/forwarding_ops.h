@@ -35,6 +35,7 @@ class ForwardingOps : public kernels::Ops {
 
   void add(const kernels::Add& args) override { inner_->add(args); }
   void embedding(const kernels::Embedding& args) override { inner_->embedding(args); }
+  void gated_linear(const kernels::GatedLinear& args) override { inner_->gated_linear(args); }
   void gqa_attention(const kernels::GqaAttention& args) override { inner_->gqa_attention(args); }
   void gather_rows(const kernels::GatherRows& args) override { inner_->gather_rows(args); }
   void head_linear(const kernels::HeadLinear& args) override { inner_->head_linear(args); }
@@ -45,7 +46,6 @@ class ForwardingOps : public kernels::Ops {
   void rms_norm(const kernels::RmsNorm& args) override { inner_->rms_norm(args); }
   void rope(const kernels::Rope& args) override { inner_->rope(args); }
   void store_rows(const kernels::StoreRows& args) override { inner_->store_rows(args); }
-  void silu_mul(const kernels::SiluMul& args) override { inner_->silu_mul(args); }
   void router_topk(const kernels::RouterTopK& args) override { inner_->router_topk(args); }
 
  protected:

@@ -34,6 +34,7 @@ class NotingOps : public kernels::Ops {
   void add(const kernels::Add& /*args*/) override {}
   void embedding(const kernels::Embedding& /*args*/) override {}
   void gather_rows(const kernels::GatherRows& /*args*/) override {}
+  void gated_linear(const kernels::GatedLinear& /*args*/) override {}
   void gqa_attention(const kernels::GqaAttention& /*args*/) override {}
   void head_linear(const kernels::HeadLinear& /*args*/) override {}
   void linear(const kernels::Linear& /*args*/) override {}
@@ -43,7 +44,6 @@ class NotingOps : public kernels::Ops {
   void rms_norm(const kernels::RmsNorm& /*args*/) override {}
   void rope(const kernels::Rope& /*args*/) override {}
   void router_topk(const kernels::RouterTopK& /*args*/) override {}
-  void silu_mul(const kernels::SiluMul& /*args*/) override {}
   void store_rows(const kernels::StoreRows& /*args*/) override {}
 
  private:

@@ -71,6 +71,7 @@ class CudaProducts : public CudaTest {
   }
 
   void check_linear(const FormatCase& format, const Shape& shape);
+  void check_gated_linear(const FormatCase& gate, const FormatCase& up, const Shape& shape);
   void check_head_linear(const FormatCase& format, const Shape& shape, std::int64_t heads);
   void check_moe(const FormatCase& format, const MoeCase& c);
 
@@ -167,6 +168,60 @@ void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
   forget();
 }
 
+double silu(double x) {
+  return x / (1.0 + std::exp(-x));
+}
+
+void CudaProducts::check_gated_linear(const FormatCase& gate_format, const FormatCase& up_format,
+                                      const Shape& shape) {
+  const RandomWeight gate(gate_format, shape.outputs, shape.inputs, engine_);
+  const RandomWeight up(up_format, shape.outputs, shape.inputs, engine_);
+  const std::int64_t x_stride = (shape.inputs + 7) / 8 * 8 + 8;
+  const Bits x = random(shape.tokens * x_stride, 0.5F);
+  const Wanted g = product(floats(x), x_stride, gate.decoded(0), shape, {});
+  const Wanted u = product(floats(x), x_stride, up.decoded(0), shape, {});
+  const void* x_memory = device(x);
+  const WeightView gate_view = on_device(gate);
+  const WeightView up_view = on_device(up);
+  const std::int64_t stride = shape.outputs + kGuard;
+  const auto count = static_cast<std::size_t>(shape.tokens * stride);
+  for (std::size_t v = 0; v < kLinearVariants; ++v) {
+    SCOPED_TRACE(testing::Message()
+                 << kVariants[v] << " " << gate_format.name << " and " << up_format.name << " "
+                 << shape.tokens << " x " << shape.inputs << " -> " << shape.outputs);
+    void* out = poisoned(count * 2);
+    variants_[v]->gated_linear(
+        {.out = TensorView(out, Dtype::bf16, {shape.tokens, stride}).slice(1, 0, shape.outputs),
+         .x = ConstTensorView(x_memory, Dtype::bf16, {shape.tokens, x_stride})
+                  .slice(1, 0, shape.inputs),
+         .gate = gate_view,
+         .up = up_view});
+    const Floats got = floats(back<std::uint16_t>(*variants_[v], out, count));
+    const auto rounding = [&](const RandomWeight& weight) {
+      return v > 0 && !weight.layout().exact_in_bf16() ? 0x1p-8 + 4e-6 : 4e-6;
+    };
+    for (std::int64_t t = 0; t < shape.tokens; ++t) {
+      for (std::int64_t o = 0; o < stride; ++o) {
+        const double value = got[static_cast<std::size_t>(t * stride + o)];
+        if (o >= shape.outputs) {
+          ASSERT_TRUE(std::isnan(value)) << "wrote beyond the row of token " << t;
+          continue;
+        }
+        const auto at = static_cast<std::size_t>(t * shape.outputs + o);
+        const double want = silu(g.value[at]) * u.value[at];
+        const double g_error = rounding(gate) * g.size[at];
+        const double u_error = rounding(up) * u.size[at];
+        // The slope of silu stays under 1.1.
+        const double tolerance = 1.1 * g_error * (std::abs(u.value[at]) + u_error) +
+                                 std::abs(silu(g.value[at])) * u_error + std::abs(want) * 0x1p-8;
+        ASSERT_NEAR(value, want, tolerance + 1e-6) << "token " << t << " output " << o;
+      }
+    }
+    if (HasFailure()) return;
+  }
+  forget();
+}
+
 void CudaProducts::check_head_linear(const FormatCase& format, const Shape& shape,
                                      std::int64_t heads) {
   const RandomWeight weight(format, heads * shape.outputs, shape.inputs, engine_);
@@ -228,6 +283,22 @@ TEST_F(CudaProducts, LinearMatchesTheFormulaForEveryShape) {
       check_linear(format, shape);
       if (HasFailure()) return;
     }
+  }
+}
+
+TEST_F(CudaProducts, GatedLinearMatchesTheFormulaInEveryPairOfFormats) {
+  const std::vector<FormatCase> formats = all_formats();
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    for (const Shape& shape : kFewShapes) {
+      check_gated_linear(formats[i], formats[i], shape);
+      check_gated_linear(formats[i], formats[(i + 1) % formats.size()], shape);
+      if (HasFailure()) return;
+    }
+  }
+  for (const Shape& shape : many_shapes()) {
+    check_gated_linear(formats[2], formats[2], shape);
+    check_gated_linear(formats[3], formats[3], shape);
+    if (HasFailure()) return;
   }
 }
 
@@ -297,10 +368,6 @@ TEST_F(CudaProducts, GiveATokenTheSameBitsInAnyCompany) {
           << kVariants[v] << " token " << t;
     }
   }
-}
-
-double silu(double x) {
-  return x / (1.0 + std::exp(-x));
 }
 
 void CudaProducts::check_moe(const FormatCase& format, const MoeCase& c) {
