@@ -71,6 +71,11 @@ class Ops {
   // `recording` is one of this backend's and must live until the next sync.
   virtual void replay(const Recording& recording) = 0;
 
+  // The operations that `enqueue` asks for may run at the same time as those that follow, up to the
+  // next moe_mlp, which takes their result as `shared`. Until then neither side may write what the
+  // other reads or writes. `enqueue` calls operations only, no moe_mlp among them.
+  virtual void beside(const std::function<void()>& enqueue) = 0;
+
   virtual void add(const Add& args) = 0;
   virtual void embedding(const Embedding& args) = 0;
   virtual void gather_rows(const GatherRows& args) = 0;

@@ -41,6 +41,8 @@ class CpuOps final : public Ops {
   }
   void replay(const Recording& /*recording*/) override { GLM_CHECK(false); }
 
+  void beside(const std::function<void()>& enqueue) override { enqueue(); }
+
   void add(const Add& args) override { cpu::add(pool_, args); }
   void embedding(const Embedding& args) override { cpu::embedding(pool_, args); }
   void gather_rows(const GatherRows& args) override { cpu::gather_rows(pool_, args); }

@@ -9,6 +9,7 @@
 #include "base/handle.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_error.h"
+#include "kernels/cuda/fork.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/workspace.h"
 
@@ -68,6 +69,7 @@ class Device final : public Ops {
   Device(CudaOptions options, Stream stream, Buffer pinned)
       : options_(std::move(options)), stream_(std::move(stream)), staging_(std::move(pinned)) {}
   Status prepare_attention();
+  Status prepare_side();
 
   std::string_view backend() const override { return "cuda"; }
   Dtype activation_dtype() const override { return Dtype::bf16; }
@@ -81,6 +83,7 @@ class Device final : public Ops {
   std::unique_ptr<Recording> record(const std::function<void()>& enqueue) override;
   void replay(const Recording& recording) override;
 
+  void beside(const std::function<void()>& enqueue) override;
   void add(const Add& args) override {
     check(args);
     remember("add", launch_add(args, stream_.get()));
@@ -140,8 +143,15 @@ class Device final : public Ops {
   void remember(std::string_view op, cudaError_t code) {
     if (code != cudaSuccess && !failure_) failure_ = cuda_error(op, code);
   }
+  void join() {
+    const cudaEvent_t end = fork_.take_end();
+    if (end != nullptr) remember("beside", cudaStreamWaitEvent(stream_.get(), end, 0));
+  }
+
   CudaOptions options_;
   Stream stream_;
+  Stream side_;
+  Fork fork_;
   Staging staging_;
   AttentionWorkspace attention_;
   Buffer attention_memory_;
@@ -158,6 +168,7 @@ std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) 
     return nullptr;
   }
   enqueue();
+  join();
   Handle<GraphTraits> graph;
   auto recording = std::make_unique<GraphRecording>();
   const bool captured =
@@ -209,6 +220,15 @@ Status Device::prepare_attention() {
   return Ok{};
 }
 
+Status Device::prepare_side() {
+  if (const cudaError_t code = cudaStreamCreateWithFlags(side_.out(), cudaStreamNonBlocking);
+      code != cudaSuccess) {
+    return cuda_error(fmt::format("open GPU {}", options_.device_index), code);
+  }
+  fork_ = GLM_TRY(Fork::make());
+  return Ok{};
+}
+
 void Device::upload(void* target, std::span<const std::byte> source) {
   if (source.empty()) return;
   // From memory that is not pinned the copy returns when the source has been read.
@@ -223,7 +243,17 @@ void Device::download(std::span<std::byte> target, const void* source) {
                                        stream_.get()));
 }
 
+void Device::beside(const std::function<void()>& enqueue) {
+  join();
+  remember("beside", fork_.begin(stream_.get(), side_.get()));
+  std::swap(stream_, side_);
+  enqueue();
+  std::swap(stream_, side_);
+  remember("beside", fork_.end(side_.get()));
+}
+
 Status Device::sync() {
+  join();
   remember("sync", cudaStreamSynchronize(stream_.get()));
   staging_.synced();
   if (!failure_) return Ok{};
@@ -245,8 +275,8 @@ Status Device::reserve(const WorkspaceBounds& bounds) {
 void Device::moe_mlp(const MoeMlp& args) {
   check(args);
   if (workspace_.holds(args)) {
-    return remember("moe_mlp",
-                    launch_moe_mlp(args, workspace_.moe(), options_.variant, stream_.get()));
+    return remember("moe_mlp", launch_moe_mlp(args, workspace_.moe(), options_.variant,
+                                              fork_.take_end(), stream_.get()));
   }
   if (failure_) return;
   const WorkspaceBounds& bounds = workspace_.bounds();
@@ -282,6 +312,7 @@ Result<std::unique_ptr<Ops>> open_device(CudaOptions options) {
   Buffer staging(pinned, Staging::kBytes, [](void* memory) { (void)cudaFreeHost(memory); });
   auto device = std::make_unique<Device>(std::move(options), std::move(stream), std::move(staging));
   GLM_TRY(device->prepare_attention());
+  GLM_TRY(device->prepare_side());
   return std::unique_ptr<Ops>(std::move(device));
 }
 

@@ -27,8 +27,9 @@ cudaError_t launch_gated_linear(const GatedLinear& a, std::string_view variant,
                                 cudaStream_t stream);
 cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream);
 cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream);
+// `shared_ready`, unless null, is the event after which a.shared may be read.
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
-                           cudaStream_t stream);
+                           cudaEvent_t shared_ready, cudaStream_t stream);
 cudaError_t launch_rms_norm(const RmsNorm& a, cudaStream_t stream);
 cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream);
 

@@ -183,7 +183,7 @@ cudaError_t run(Product product, const MoeMlp& a, const MoeWorkspace& space,
 }  // namespace
 
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
-                           cudaStream_t stream) {
+                           cudaEvent_t shared_ready, cudaStream_t stream) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.x.size(1) == 0) return cudaSuccess;
   std::int64_t listed_rows = 0;
@@ -194,6 +194,12 @@ cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::stri
   if (const cudaError_t code = run(outer_product(a, space), a, space, variant, listed_rows, stream);
       code != cudaSuccess) {
     return code;
+  }
+  if (shared_ready != nullptr) {
+    if (const cudaError_t code = cudaStreamWaitEvent(stream, shared_ready, 0);
+        code != cudaSuccess) {
+      return code;
+    }
   }
   return launch_sums(a, space, stream);
 }

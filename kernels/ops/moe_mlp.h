@@ -8,7 +8,8 @@
 //   weights  [tokens, chosen]           f32
 //   gate, up  experts x (inner x hidden)            any weight format
 //   down      experts x (hidden x inner)            any weight format
-//   shared   [tokens, hidden]           dtype of x  optional: what experts of all tokens make of x
+//   shared   [tokens, hidden]           dtype of x  optional: what experts of all tokens make of x,
+//                                               which may still be under way (Ops::beside)
 //   out      [tokens, hidden]           dtype of x  overwritten; must not overlap x or shared
 //
 // Bounds   what Ops::reserve() was told, where the backend asks for it.

@@ -112,6 +112,11 @@ void MoeBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const
   const TensorView logits = scratch.router_logits_.view({tokens, moe.experts});
   const TensorView ids = scratch.expert_ids_.view({tokens, moe.experts_per_token});
   const TensorView weights = scratch.expert_weights_.view({tokens, moe.experts_per_token});
+  TensorView shared;
+  if (moe.shared_experts > 0) {
+    shared = scratch.shared_out_.view({tokens, config_->hidden_size});
+    ops.beside([&] { shared_.forward(ops, scratch, {.x = step.x, .out = shared}); });
+  }
   ops.linear({.out = logits, .x = step.x, .weight = router_.view()});
   ops.router_topk({.ids = ids,
                    .weights = weights,
@@ -122,11 +127,6 @@ void MoeBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const
                    .weighting = moe.normalize_weights ? kernels::RouterWeights::normalized
                                                       : kernels::RouterWeights::as_scored,
                    .scale = moe.routed_scale});
-  TensorView shared;
-  if (moe.shared_experts > 0) {
-    shared = scratch.shared_out_.view({tokens, config_->hidden_size});
-    shared_.forward(ops, scratch, {.x = step.x, .out = shared});
-  }
   ops.moe_mlp({.out = step.out,
                .x = step.x,
                .ids = ids,

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/cuda/fork.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/workspace.h"
 #include "tests/bench/device_ceilings.h"
@@ -130,11 +131,12 @@ class MoeStep {
             .up = weights_.up.view(),
             .down = weights_.down.view()};
   }
-  cudaError_t launch(const MoeMlp& args, std::string_view variant, cudaStream_t stream) const {
-    return cuda::launch_moe_mlp(args, workspace_.moe(), variant, stream);
+  cudaError_t launch(const MoeMlp& args, std::string_view variant, cudaEvent_t shared_ready,
+                     cudaStream_t stream) const {
+    return cuda::launch_moe_mlp(args, workspace_.moe(), variant, shared_ready, stream);
   }
   cudaError_t launch(std::string_view variant, cudaStream_t stream) const {
-    return launch(args(), variant, stream);
+    return launch(args(), variant, nullptr, stream);
   }
   double bytes() const {
     const std::vector<std::int32_t> ids = ids_.get();
@@ -154,6 +156,15 @@ class MoeStep {
   Memory x_;
   Memory out_;
   cuda::Workspace workspace_;
+};
+
+// Where the shared expert runs, beside the router.
+struct Side {
+  Side() : fork(std::move(cuda::Fork::make()).value()) {
+    cuda_ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+  }
+  cudaStream_t stream = nullptr;
+  cuda::Fork fork;
 };
 
 // The whole feed-forward half of a layer: router, shared expert, routed experts.
@@ -176,19 +187,22 @@ class MoeLayer {
     const TensorView inner(inner_.data(), Dtype::bf16, {tokens_, kInner});
     const TensorView shared(shared_.data(), Dtype::bf16, {tokens_, kHidden});
     const auto ok = [](cudaError_t code) { cuda_ok(code, "moe layer"); };
+    static Side side;
+    ok(side.fork.begin(stream, side.stream));
+    ok(cuda::launch_gated_linear(
+        {.out = inner, .x = moe.x, .gate = gate_.view().expert(0), .up = up_.view().expert(0)}, "",
+        side.stream));
+    ok(cuda::launch_linear({.out = shared, .x = inner, .weight = down_.view().expert(0)}, "",
+                           side.stream));
+    ok(side.fork.end(side.stream));
     ok(cuda::launch_linear({.out = logits, .x = moe.x, .weight = router()}, "", stream));
     ok(cuda::launch_router_topk(
         {.ids = {const_cast<void*>(moe.ids.data), Dtype::i32, {tokens_, kChosen}},
          .weights = {const_cast<void*>(moe.weights.data), Dtype::f32, {tokens_, kChosen}},
          .logits = logits},
         stream));
-    ok(cuda::launch_gated_linear(
-        {.out = inner, .x = moe.x, .gate = gate_.view().expert(0), .up = up_.view().expert(0)}, "",
-        stream));
-    ok(cuda::launch_linear({.out = shared, .x = inner, .weight = down_.view().expert(0)}, "",
-                           stream));
     moe.shared = shared;
-    ok(step_.launch(moe, variant, stream));
+    ok(step_.launch(moe, variant, side.fork.take_end(), stream));
   }
   // After it has run.
   double bytes() const {
@@ -332,7 +346,8 @@ void Table::moe_in_graphs(std::string_view format) {
     }
   }
   if (!wanted(layer)) return;
-  for (const std::int64_t tokens : {1, 8, 64}) in_graph<MoeLayer>(layer, layers, tokens, "");
+  for (const std::int64_t tokens : {1, 2, 4, 8, 16, 32, 64})
+    in_graph<MoeLayer>(layer, layers, tokens, "");
 }
 
 void run(std::string_view filter) {
