@@ -18,6 +18,7 @@
 #include "kernels/device_memory.h"
 #include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
+#include "kernels/ops/gated_linear.h"
 #include "kernels/ops/gqa_attention.h"
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
@@ -28,7 +29,6 @@
 #include "kernels/ops/rope.h"
 #include "kernels/ops/router_topk.h"
 #include "kernels/ops/sample.h"
-#include "kernels/ops/silu_mul.h"
 #include "kernels/ops/step_ids.h"
 #include "kernels/ops/timestamp.h"
 #include "kernels/uploader.h"
@@ -104,9 +104,15 @@ class Ops {
   // `recording` is one of this backend's and must live until it has run.
   virtual void replay(const Recording& recording) = 0;
 
+  // The operations that `enqueue` asks for may run at the same time as those that follow, up to the
+  // next moe_mlp, which takes their result as `shared`. Until then neither side may write what the
+  // other reads or writes. `enqueue` calls operations only, no moe_mlp among them.
+  virtual void beside(const std::function<void()>& enqueue) = 0;
+
   virtual void add(const Add& args) = 0;
   virtual void embedding(const Embedding& args) = 0;
   virtual void gather_rows(const GatherRows& args) = 0;
+  virtual void gated_linear(const GatedLinear& args) = 0;
   virtual void gqa_attention(const GqaAttention& args) = 0;
   virtual void head_linear(const HeadLinear& args) = 0;
   virtual void linear(const Linear& args) = 0;
@@ -117,7 +123,6 @@ class Ops {
   virtual void rope(const Rope& args) = 0;
   virtual void router_topk(const RouterTopK& args) = 0;
   virtual void sample(const Sample& args) = 0;
-  virtual void silu_mul(const SiluMul& args) = 0;
   virtual void step_ids(const StepIds& args) = 0;
   virtual void store_rows(const StoreRows& args) = 0;
   virtual void timestamp(const Timestamp& args) = 0;

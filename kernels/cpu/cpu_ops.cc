@@ -53,9 +53,12 @@ class CpuOps final : public Ops {
   bool records() const override { return false; }
   void replay(const Recording& /*recording*/) override { GLM_CHECK(false); }
 
+  void beside(const std::function<void()>& enqueue) override { enqueue(); }
+
   void add(const Add& args) override { cpu::add(pool_, args); }
   void embedding(const Embedding& args) override { cpu::embedding(pool_, args); }
   void gather_rows(const GatherRows& args) override { cpu::gather_rows(pool_, args); }
+  void gated_linear(const GatedLinear& args) override { cpu::gated_linear(pool_, args); }
   void gqa_attention(const GqaAttention& args) override { cpu::gqa_attention(pool_, args); }
   void head_linear(const HeadLinear& args) override { cpu::head_linear(pool_, args); }
   void linear(const Linear& args) override { cpu::linear(pool_, args); }
@@ -66,7 +69,6 @@ class CpuOps final : public Ops {
   void rope(const Rope& args) override { cpu::rope(pool_, args); }
   void router_topk(const RouterTopK& args) override { cpu::router_topk(pool_, args); }
   void sample(const Sample& args) override { cpu::sample(pool_, args); }
-  void silu_mul(const SiluMul& args) override { cpu::silu_mul(pool_, args); }
   void step_ids(const StepIds& args) override { cpu::step_ids(pool_, args); }
   void timestamp(const Timestamp& args) override {
     check(args);

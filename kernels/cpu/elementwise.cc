@@ -82,17 +82,4 @@ void rope(ThreadPool& /*pool*/, const Rope& a) {
   }
 }
 
-void silu_mul(ThreadPool& /*pool*/, const SiluMul& a) {
-  check(a);
-  GLM_CHECK(a.gate.dtype == Dtype::f32);
-  for (std::int64_t r = 0; r < a.gate.size(0); ++r) {
-    const float* gate = a.gate.as<float>() + r * a.gate.stride(0);
-    const float* up = a.up.as<float>() + r * a.up.stride(0);
-    float* out = a.out.as<float>() + r * a.out.stride(0);
-    for (std::int64_t c = 0; c < a.gate.size(1); ++c) {
-      out[c] = gate[c] / (1.0F + std::exp(-gate[c])) * up[c];
-    }
-  }
-}
-
 }  // namespace glm::kernels::cpu

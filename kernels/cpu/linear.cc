@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/cpu/decode.h"
 #include "kernels/cpu/ops.h"
@@ -29,6 +30,40 @@ void linear(ThreadPool& pool, const Linear& a) {
                     for (std::int64_t t = 0; t < tokens; ++t) {
                       float* row = out + t * a.out.stride(0);
                       for (std::int64_t o = first; o < end; ++o) row[o] += bias[o];
+                    }
+                  });
+}
+
+void gated_linear(ThreadPool& pool, const GatedLinear& a) {
+  check(a);
+  GLM_CHECK(a.x.dtype == Dtype::f32);
+  const std::int64_t tokens = a.x.size(0);
+  const std::int64_t outputs = a.out.size(1);
+  if (tokens == 0) return;
+  pool.for_ranges(outputs, 32, 2 * tokens * outputs * a.x.size(1),
+                  [&](std::int64_t first, std::int64_t end) {
+                    const std::int64_t width = end - first;
+                    float* up = scratch(Scratch::up, tokens * width);
+                    RowsLinear part{.weight = a.gate,
+                                    .first_row = first,
+                                    .end_row = end,
+                                    .x = a.x.as<float>(),
+                                    .x_stride = a.x.stride(0),
+                                    .tokens = tokens,
+                                    .out = a.out.as<float>(),
+                                    .out_stride = a.out.stride(0)};
+                    rows_linear(part);
+                    part.weight = a.up.row_slice(first, width);
+                    part.first_row = 0;
+                    part.end_row = width;
+                    part.out = up;
+                    part.out_stride = width;
+                    rows_linear(part);
+                    for (std::int64_t t = 0; t < tokens; ++t) {
+                      float* out = a.out.as<float>() + t * a.out.stride(0) + first;
+                      for (std::int64_t o = 0; o < width; ++o) {
+                        out[o] = out[o] / (1.0F + std::exp(-out[o])) * up[t * width + o];
+                      }
                     }
                   });
 }

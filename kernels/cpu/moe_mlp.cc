@@ -125,6 +125,11 @@ void moe_mlp(ThreadPool& pool, const MoeMlp& a) {
         for (std::int64_t c = 0; c < width; ++c) out[c] += pair.weight * part[i * width + c];
       }
     }
+    for (std::int64_t t = 0; a.shared && t < a.x.size(0); ++t) {
+      float* out = a.out.as<float>() + t * a.out.stride(0) + row;
+      const float* shared = a.shared.as<float>() + t * a.shared.stride(0) + row;
+      for (std::int64_t c = 0; c < width; ++c) out[c] += shared[c];
+    }
   });
 }
 

@@ -9,6 +9,7 @@ namespace glm::kernels::cpu {
 void add(ThreadPool& pool, const Add& a);
 void embedding(ThreadPool& pool, const Embedding& a);
 void gather_rows(ThreadPool& pool, const GatherRows& a);
+void gated_linear(ThreadPool& pool, const GatedLinear& a);
 void gqa_attention(ThreadPool& pool, const GqaAttention& a);
 void head_linear(ThreadPool& pool, const HeadLinear& a);
 void linear(ThreadPool& pool, const Linear& a);
@@ -19,7 +20,6 @@ void rms_norm(ThreadPool& pool, const RmsNorm& a);
 void rope(ThreadPool& pool, const Rope& a);
 void router_topk(ThreadPool& pool, const RouterTopK& a);
 void sample(ThreadPool& pool, const Sample& a);
-void silu_mul(ThreadPool& pool, const SiluMul& a);
 void step_ids(ThreadPool& pool, const StepIds& a);
 void store_rows(ThreadPool& pool, const StoreRows& a);
 

@@ -22,7 +22,7 @@ void rows_linear(const RowsLinear& a);
 
 // Memory that lives as long as the thread, at least `count` floats, contents undefined. `slot`
 // separates users that are active at the same time.
-enum class Scratch { weight_rows, scores, gathered, expert_out, page_rows, count };
+enum class Scratch { weight_rows, scores, gathered, expert_out, page_rows, up, count };
 float* scratch(Scratch slot, std::int64_t count);
 
 }  // namespace glm::kernels::cpu

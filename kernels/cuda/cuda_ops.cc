@@ -10,6 +10,7 @@
 #include "base/handle.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_error.h"
+#include "kernels/cuda/fork.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pinned.h"
 #include "kernels/cuda/stream.h"
@@ -78,6 +79,7 @@ class Device final : public Ops {
   Device(CudaOptions options, Stream stream, Buffer pinned)
       : options_(std::move(options)), stream_(std::move(stream)), staging_(std::move(pinned)) {}
   Status prepare_attention();
+  Status prepare_side();
 
   std::string_view backend() const override { return "cuda"; }
   Dtype activation_dtype() const override { return Dtype::bf16; }
@@ -102,6 +104,7 @@ class Device final : public Ops {
   bool records() const override { return true; }
   void replay(const Recording& recording) override;
 
+  void beside(const std::function<void()>& enqueue) override;
   void add(const Add& args) override {
     check(args);
     remember("add", launch_add(args, stream_.get()));
@@ -109,6 +112,10 @@ class Device final : public Ops {
   void embedding(const Embedding& args) override {
     check(args);
     remember("embedding", launch_embedding(args, stream_.get()));
+  }
+  void gated_linear(const GatedLinear& args) override {
+    check(args);
+    remember("gated_linear", launch_gated_linear(args, options_.variant, stream_.get()));
   }
   void head_linear(const HeadLinear& args) override {
     check(args);
@@ -128,10 +135,6 @@ class Device final : public Ops {
     remember("router_topk", launch_router_topk(args, stream_.get()));
   }
   void sample(const Sample& args) override;
-  void silu_mul(const SiluMul& args) override {
-    check(args);
-    remember("silu_mul", launch_silu_mul(args, stream_.get()));
-  }
 
   void gather_rows(const GatherRows& args) override {
     check(args);
@@ -176,9 +179,15 @@ class Device final : public Ops {
     failure_.reset();
     return failure;
   }
+  void join() {
+    const cudaEvent_t end = fork_.take_end();
+    if (end != nullptr) remember("beside", cudaStreamWaitEvent(stream_.get(), end, 0));
+  }
 
   CudaOptions options_;
   Stream stream_;
+  Stream side_;
+  Fork fork_;
   Staging staging_;
   AttentionWorkspace attention_;
   Buffer attention_memory_;
@@ -195,6 +204,7 @@ std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) 
     return nullptr;
   }
   enqueue();
+  join();
   Handle<GraphTraits> graph;
   auto recording = std::make_unique<GraphRecording>();
   const bool captured =
@@ -253,6 +263,15 @@ Status Device::prepare_attention() {
   return Ok{};
 }
 
+Status Device::prepare_side() {
+  if (const cudaError_t code = cudaStreamCreateWithFlags(side_.out(), cudaStreamNonBlocking);
+      code != cudaSuccess) {
+    return cuda_error(fmt::format("open GPU {}", options_.device_index), code);
+  }
+  fork_ = GLM_TRY(Fork::make());
+  return Ok{};
+}
+
 void Device::upload(void* target, std::span<const std::byte> source) {
   if (source.empty()) return;
   // From memory that is not pinned the copy returns when the source has been read.
@@ -273,7 +292,17 @@ void Device::download(std::span<std::byte> target, const void* source) {
                                        stream_.get()));
 }
 
+void Device::beside(const std::function<void()>& enqueue) {
+  join();
+  remember("beside", fork_.begin(stream_.get(), side_.get()));
+  std::swap(stream_, side_);
+  enqueue();
+  std::swap(stream_, side_);
+  remember("beside", fork_.end(side_.get()));
+}
+
 Status Device::sync() {
+  join();
   remember("sync", cudaStreamSynchronize(stream_.get()));
   staging_.synced();
   return take_failure();
@@ -290,6 +319,7 @@ Result<std::unique_ptr<Event>> Device::make_event() {
 }
 
 Status Device::mark(Event& event) {
+  join();
   remember("mark", cudaEventRecord(handle_of(event), stream_.get()));
   return take_failure();
 }
@@ -312,8 +342,8 @@ Status Device::reserve(const WorkspaceBounds& bounds) {
 void Device::moe_mlp(const MoeMlp& args) {
   check(args);
   if (workspace_.holds(args)) {
-    return remember("moe_mlp",
-                    launch_moe_mlp(args, workspace_.moe(), options_.variant, stream_.get()));
+    return remember("moe_mlp", launch_moe_mlp(args, workspace_.moe(), options_.variant,
+                                              fork_.take_end(), stream_.get()));
   }
   if (failure_) return;
   const WorkspaceBounds& bounds = workspace_.bounds();
@@ -357,6 +387,7 @@ Result<std::unique_ptr<Ops>> open_device(CudaOptions options) {
   Buffer staging = GLM_TRY(allocate_pinned(Staging::kBytes).with(attempt));
   auto device = std::make_unique<Device>(std::move(options), std::move(stream), std::move(staging));
   GLM_TRY(device->prepare_attention());
+  GLM_TRY(device->prepare_side());
   return std::unique_ptr<Ops>(std::move(device));
 }
 

@@ -13,13 +13,13 @@
 #include "kernels/cuda/sample_workspace.h"
 #include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
+#include "kernels/ops/gated_linear.h"
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/moe_mlp.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/router_topk.h"
 #include "kernels/ops/sample.h"
-#include "kernels/ops/silu_mul.h"
 #include "kernels/ops/step_ids.h"
 #include "kernels/ops/timestamp.h"
 
@@ -27,14 +27,16 @@ namespace glm::kernels::cuda {
 
 cudaError_t launch_add(const Add& a, cudaStream_t stream);
 cudaError_t launch_embedding(const Embedding& a, cudaStream_t stream);
+cudaError_t launch_gated_linear(const GatedLinear& a, std::string_view variant,
+                                cudaStream_t stream);
 cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream);
 cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream);
+// `shared_ready`, unless null, is the event after which a.shared may be read.
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
-                           cudaStream_t stream);
+                           cudaEvent_t shared_ready, cudaStream_t stream);
 cudaError_t launch_rms_norm(const RmsNorm& a, cudaStream_t stream);
 cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream);
 cudaError_t launch_sample(const Sample& a, const SampleWorkspace& space, cudaStream_t stream);
-cudaError_t launch_silu_mul(const SiluMul& a, cudaStream_t stream);
 cudaError_t launch_step_ids(const StepIds& a, cudaStream_t stream);
 cudaError_t launch_timestamp(const Timestamp& a, cudaStream_t stream);
 

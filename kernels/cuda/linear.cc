@@ -1,5 +1,5 @@
-// linear and head_linear as products, but for heads that are read the other way. Contracts:
-// kernels/ops/linear.h, kernels/ops/head_linear.h.
+// linear, gated_linear and head_linear as products, but for heads that are read the other way.
+// Contracts: kernels/ops/<name>.h.
 #include "base/check.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/head_transposed.h"
@@ -21,6 +21,23 @@ cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_
                         .outputs = a.out.size(1),
                         .inputs = a.x.size(1),
                         .out_f32 = a.out.dtype == Dtype::f32};
+  return choose_variant(product, variant).launch(product, stream);
+}
+
+cudaError_t launch_gated_linear(const GatedLinear& a, std::string_view variant,
+                                cudaStream_t stream) {
+  GLM_CHECK(a.x.dtype == Dtype::bf16);
+  if (a.x.size(0) == 0 || a.out.size(1) == 0) return cudaSuccess;
+  const Product product{.out = a.out.data,
+                        .x = a.x.data,
+                        .weight = device_weights(a.gate),
+                        .up = device_weights(a.up),
+                        .out_stride = a.out.stride(0),
+                        .x_stride = a.x.stride(0),
+                        .rows = a.x.size(0),
+                        .outputs = a.out.size(1),
+                        .inputs = a.x.size(1),
+                        .gated = true};
   return choose_variant(product, variant).launch(product, stream);
 }
 

@@ -2,8 +2,10 @@
 // no atomics, so a token's bits do not depend on the others. Contract: kernels/ops/moe_mlp.h.
 #include "base/check.h"
 #include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/product.h"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/numbers.cuh"
 #include "kernels/device/reduce.cuh"
 
@@ -68,28 +70,54 @@ struct Sums {
   __nv_bfloat16* out;
   const float* pairs;
   const std::int32_t* ids;
+  const __nv_bfloat16* shared;  // may be null
   std::int64_t out_stride;
+  std::int64_t shared_stride;
   std::int64_t hidden;
   std::int32_t chosen;
 };
 
-__global__ void sum_kernel(Sums a) {
+constexpr unsigned kSumThreads = 256;
+
+// A block has one token (blockIdx.x) and as many columns as threads.
+__global__ void __launch_bounds__(kSumThreads) sum_kernel(Sums a) {
+  extern __shared__ std::int32_t order[];  // places of the token's experts by their indices
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   const std::int64_t token = blockIdx.x;
   const std::int32_t* ids = a.ids + token * a.chosen;
-  for (std::int64_t c = threadIdx.x; c < a.hidden; c += blockDim.x) {
-    float sum = 0;
-    std::int32_t last = -1;
-    for (int step = 0; step < a.chosen; ++step) {
-      int next = -1;
-      for (int j = 0; j < a.chosen; ++j) {
-        if (ids[j] > last && (next < 0 || ids[j] < ids[next])) next = j;
-      }
-      if (next < 0) break;
-      last = ids[next];
-      sum += a.pairs[(token * a.chosen + next) * a.hidden + c];
-    }
-    device::store(a.out + token * a.out_stride + c, sum);
+  for (int j = static_cast<int>(threadIdx.x); j < a.chosen; j += kSumThreads) {
+    int smaller = 0;
+    for (int other = 0; other < a.chosen; ++other) smaller += ids[other] < ids[j] ? 1 : 0;
+    order[smaller] = j;
   }
+  __syncthreads();  // the order is there
+  const std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kSumThreads + threadIdx.x;
+  if (c >= a.hidden) return;
+  const float* pairs = a.pairs + token * a.chosen * a.hidden + c;
+  float sum = 0;
+#pragma unroll 4
+  for (int step = 0; step < a.chosen; ++step) sum += __ldcg(pairs + order[step] * a.hidden);
+  if (a.shared != nullptr) sum += device::load(a.shared + token * a.shared_stride + c);
+  device::store(a.out + token * a.out_stride + c, sum);
+}
+
+cudaError_t launch_sums(const MoeMlp& a, const MoeWorkspace& space, cudaStream_t stream) {
+  const Sums sums{.out = static_cast<__nv_bfloat16*>(a.out.data),
+                  .pairs = space.outer,
+                  .ids = a.ids.as<std::int32_t>(),
+                  .shared = static_cast<const __nv_bfloat16*>(a.shared.data),
+                  .out_stride = a.out.stride(0),
+                  .shared_stride = a.shared ? a.shared.stride(0) : 0,
+                  .hidden = a.x.size(1),
+                  .chosen = static_cast<std::int32_t>(a.ids.size(1))};
+  const auto tokens = static_cast<unsigned>(a.x.size(0));
+  const auto blocks = static_cast<unsigned>((sums.hidden + kSumThreads - 1) / kSumThreads);
+  return launch_early(
+      {.grid = {tokens, blocks},
+       .threads = kSumThreads,
+       .shared_bytes = static_cast<std::size_t>(sums.chosen) * sizeof(std::int32_t)},
+      &sum_kernel, stream, sums);
 }
 
 // gate and up of every pair, then silu(gate) * up.
@@ -125,6 +153,7 @@ Product outer_product(const MoeMlp& a, const MoeWorkspace& space) {
           .groups = a.gate.experts,
           .out_f32 = true,
           .row_group = a.ids.as<std::int32_t>(),
+          .row_group_early = true,
           .sorted = space.sorted,
           .tiles = space.tiles,
           .tile_count = space.tile_count};
@@ -154,7 +183,7 @@ cudaError_t run(Product product, const MoeMlp& a, const MoeWorkspace& space,
 }  // namespace
 
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
-                           cudaStream_t stream) {
+                           cudaEvent_t shared_ready, cudaStream_t stream) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.x.size(1) == 0) return cudaSuccess;
   std::int64_t listed_rows = 0;
@@ -166,15 +195,13 @@ cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::stri
       code != cudaSuccess) {
     return code;
   }
-  constexpr unsigned kThreads = 256;
-  sum_kernel<<<static_cast<unsigned>(a.x.size(0)), kThreads, 0, stream>>>(
-      {.out = static_cast<__nv_bfloat16*>(a.out.data),
-       .pairs = space.outer,
-       .ids = a.ids.as<std::int32_t>(),
-       .out_stride = a.out.stride(0),
-       .hidden = a.x.size(1),
-       .chosen = static_cast<std::int32_t>(a.ids.size(1))});
-  return cudaGetLastError();
+  if (shared_ready != nullptr) {
+    if (const cudaError_t code = cudaStreamWaitEvent(stream, shared_ready, 0);
+        code != cudaSuccess) {
+      return code;
+    }
+  }
+  return launch_sums(a, space, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -13,6 +13,7 @@ constexpr std::int64_t kStreamRows = 32;
 constexpr std::int64_t kStreamRowsOfFewOutputs = 64;
 constexpr std::int64_t kFewOutputs = 8192;
 constexpr std::int64_t kStreamRowsPerGroup = 10;
+constexpr std::int64_t kBulkRowsPerGroup = 64;
 
 bool aligned(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
@@ -39,7 +40,12 @@ std::int64_t no_tiles(const Product& /*a*/) {
   return 0;
 }
 
-constexpr std::array<ProductVariant, 3> kVariants = {{
+bool few_rows_of_experts(const Product& a) {
+  return a.rows <= kBulkRowsPerGroup * a.groups;
+}
+
+constexpr std::array<ProductVariant, 4> kVariants = {{
+    {"bulk", &no_tiles, &supports_bulk, &few_rows_of_experts, &launch_bulk},
     {"stream", &stream_tile_rows, &fits_tensor_cores, &few_rows, &launch_stream},
     {"tiles", &tiles_tile_rows, &fits_tensor_cores, &always, &launch_tiles},
     {"naive", &no_tiles, &always, &always, &launch_naive},

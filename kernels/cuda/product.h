@@ -1,5 +1,5 @@
-// The matrix product that linear, head_linear and both halves of moe_mlp are made of, and the
-// variants that compute it.
+// The matrix product that linear, gated_linear, head_linear and both halves of moe_mlp are made of,
+// and the variants that compute it.
 //
 //   y[r, o]   = sum over i of x[r / x_divisor, i] * weight_g[o, i],  g the group of row r
 //   out[r, o] = factor[r] * y[r, o] + bias[o], or silu(y[r, o]) * (the same with `up`) when gated
@@ -8,6 +8,9 @@
 // where a row belongs to one group.
 //
 // The result of a row depends on the variant that computes it, never on the other rows.
+//
+// Weights are read before the kernel in front of a product in its stream has ended; they must have
+// been complete before that one began.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -48,8 +51,10 @@ struct Product {
 
   // Rows with groups of their own.
   const std::int32_t* row_group = nullptr;  // [rows]
-  const std::int32_t* sorted = nullptr;     // [rows] rows in the order of groups
-  const RowTile* tiles = nullptr;           // [tiles_max], of which *tile_count are real
+  // row_group was complete before the kernel in front of this product in its stream began.
+  bool row_group_early = false;
+  const std::int32_t* sorted = nullptr;  // [rows] rows in the order of groups
+  const RowTile* tiles = nullptr;        // [tiles_max], of which *tile_count are real
   const std::int32_t* tile_count = nullptr;
   std::int64_t tiles_max = 0;
 };
@@ -71,6 +76,8 @@ bool fits_tensor_cores(const Product& a);
 // int4 with bf16 scales and groups of 32, 64, 128, …, dequantized in registers.
 bool is_fast_int4(const Product& a);
 
+bool supports_bulk(const Product& a);
+cudaError_t launch_bulk(const Product& a, cudaStream_t stream);
 cudaError_t launch_naive(const Product& a, cudaStream_t stream);
 cudaError_t launch_stream(const Product& a, cudaStream_t stream);
 std::int64_t stream_tile_rows(const Product& a);

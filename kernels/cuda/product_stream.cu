@@ -1,11 +1,15 @@
 // For few rows: the time is that of the weights, which pass once, straight from memory into the
-// registers of tensor cores. A block has sixteen outputs; its warps share out the columns and add
-// their sums in a fixed order. Outputs are the rows of the tensor-core tile, activations its
-// columns.
+// registers of tensor cores. A block has the sixteen rows of weights of one tensor-core tile;
+// gated, eight are gate and eight are up, so that both of an output meet in one lane. Its warps
+// share out the columns and add their sums in a fixed order. Activations are the columns of the
+// tile.
 //
 // Which columns a lane reads is free, as long as weights and activations agree: sixteen bytes in a
-// row of either.
+// row of either. The first weights are asked for before the kernel in front has ended: they depend
+// on nothing (product.h).
+#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/product_rows.cuh"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/device/weight_fetch.cuh"
@@ -14,9 +18,12 @@ namespace glm::kernels::cuda {
 namespace {
 
 constexpr int kWarpsMax = 8;
-constexpr int kOutputs = 16;
+constexpr int kWeightRows = 16;
 constexpr int kTileRows = 8;  // columns of a tensor-core tile
 constexpr int kManyTiles = 2;
+
+template <bool kGated>
+constexpr int kOutputsOfBlock = kGated ? kWeightRows / 2 : kWeightRows;
 
 template <class Fetch>
 using Raw = typename Fetch::Raw;
@@ -40,12 +47,13 @@ __device__ void multiply(const Raw<Fetch> (&weights)[2],
 
 template <class Fetch, int kTiles, bool kGated>
 __global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads) stream_kernel(Product a) {
-  constexpr int kMatrices = kGated ? 2 : 1;
+  constexpr int kOutputs = kOutputsOfBlock<kGated>;
   constexpr int kOctets = Fetch::kColumns / 8;
-  constexpr int kInFlight = kGated && Fetch::kInFlight > 2 ? 2 : Fetch::kInFlight;
+  constexpr int kInFlight = Fetch::kInFlight;
   constexpr unsigned kStep = 4 * Fetch::kColumns;  // columns a warp takes at a time
-  __shared__ float partial[kWarpsMax][kMatrices][kTiles * kTileRows][kOutputs + 1];
+  __shared__ float partial[kWarpsMax][kTiles * kTileRows][kWeightRows + 1];
 
+  if (a.row_group != nullptr) device::wait_for_earlier_kernels();  // for the list of tiles
   const RowTile rows = block_tile(a, kTiles * kTileRows);
   if (rows.count <= 0) return;
   const unsigned warps = blockDim.x / device::kWarpThreads;
@@ -54,40 +62,42 @@ __global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads) stream_kernel
   const std::int64_t first_output = static_cast<std::int64_t>(blockIdx.x) * kOutputs;
   const std::int64_t expert = a.row_group != nullptr ? rows.group : 0;
   const device::Weight weights[2] = {device::weight_at(a.weight, expert),
-                                     kGated ? device::weight_at(a.up, expert) : device::Weight{}};
+                                     device::weight_at(kGated ? a.up : a.weight, expert)};
   std::int64_t weight_rows[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const std::int64_t output = first_output + lane / 4 + 8 * half;
+    const std::int64_t output = first_output + lane / 4 + (kGated ? 0 : 8 * half);
     // Outputs beyond the last compute that one again, and nobody stores it.
     weight_rows[half] =
         rows.group * a.weight_rows_per_group + (output < a.outputs ? output : a.outputs - 1);
   }
+
+  const auto inputs = static_cast<unsigned>(a.inputs);
+  const unsigned lane_column = static_cast<unsigned>(lane % 4) * Fetch::kColumns;
+  Raw<Fetch> raw[kInFlight][2];
+  const auto read_weights = [&](unsigned column) {
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      const unsigned c = column + i * warps * kStep + lane_column;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        raw[i][half] = c < inputs ? Fetch::read(weights[half], weight_rows[half], c) : Raw<Fetch>{};
+      }
+    }
+  };
+  unsigned column = static_cast<unsigned>(warp) * kStep;
+  read_weights(column);
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+
   const __nv_bfloat16* x[kTiles];
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
     const int n = tile * kTileRows + lane / 4;
     x[tile] = n < rows.count ? x_row(a, tile_row(a, rows, n), rows.group) : nullptr;
   }
-
-  float sums[kMatrices][kTiles][4] = {};
-  const auto inputs = static_cast<unsigned>(a.inputs);
-  const unsigned lane_column = static_cast<unsigned>(lane % 4) * Fetch::kColumns;
-  for (unsigned column = static_cast<unsigned>(warp) * kStep; column < inputs;
-       column += kInFlight * warps * kStep) {
-    Raw<Fetch> raw[kInFlight][kMatrices][2];
-#pragma unroll
-    for (int i = 0; i < kInFlight; ++i) {
-      const unsigned c = column + i * warps * kStep + lane_column;
-#pragma unroll
-      for (int m = 0; m < kMatrices; ++m) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          raw[i][m][half] =
-              c < inputs ? Fetch::read(weights[m], weight_rows[half], c) : Raw<Fetch>{};
-        }
-      }
-    }
+  float sums[kTiles][4] = {};
+  while (column < inputs) {
 #pragma unroll
     for (int i = 0; i < kInFlight; ++i) {
       const unsigned c = column + i * warps * kStep + lane_column;
@@ -99,24 +109,21 @@ __global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads) stream_kernel
         for (int j = 0; j < kOctets; ++j) {
           const bool there = x[tile] != nullptr && c < inputs;
           eights[tile][j] =
-              there ? Fetch::arrange(__ldg(reinterpret_cast<const uint4*>(x[tile] + c) + j))
-                    : uint4{};
+              there ? Fetch::arrange(reinterpret_cast<const uint4*>(x[tile] + c)[j]) : uint4{};
         }
       }
-#pragma unroll
-      for (int m = 0; m < kMatrices; ++m) multiply<Fetch, kTiles>(raw[i][m], eights, sums[m]);
+      multiply<Fetch, kTiles>(raw[i], eights, sums);
     }
+    column += kInFlight * warps * kStep;
+    if (column < inputs) read_weights(column);
   }
 
 #pragma unroll
-  for (int m = 0; m < kMatrices; ++m) {
+  for (int tile = 0; tile < kTiles; ++tile) {
 #pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int n = tile * kTileRows + 2 * (lane % 4) + i % 2;
-        partial[warp][m][n][lane / 4 + 8 * (i / 2)] = sums[m][tile][i];
-      }
+    for (int i = 0; i < 4; ++i) {
+      const int n = tile * kTileRows + 2 * (lane % 4) + i % 2;
+      partial[warp][n][lane / 4 + 8 * (i / 2)] = sums[tile][i];
     }
   }
   __syncthreads();  // the sums of all warps are there
@@ -124,12 +131,12 @@ __global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads) stream_kernel
     const int n = at / kOutputs;
     const int o = at % kOutputs;
     if (first_output + o >= a.outputs) continue;
-    float total[kMatrices] = {};
-#pragma unroll
-    for (int m = 0; m < kMatrices; ++m) {
-      for (unsigned w = 0; w < warps; ++w) total[m] += partial[w][m][n][o];
-    }
-    const float value = kGated ? silu(total[0]) * total[kMatrices - 1] : total[0];
+    const auto total = [&](int weight_row) {
+      float sum = 0;
+      for (unsigned w = 0; w < warps; ++w) sum += partial[w][n][weight_row];
+      return sum;
+    };
+    const float value = kGated ? silu(total(o)) * total(o + kOutputs % kWeightRows) : total(o);
     put(a, tile_row(a, rows, n), rows.group, first_output + o, value);
   }
 }
@@ -140,16 +147,16 @@ unsigned warps_for(const Product& a) {
   return a.row_group != nullptr ? kWarpsMax / 2 : kWarpsMax;
 }
 
+template <class Fetch, int kTiles, bool kGated>
+cudaError_t launch(const Product& a, cudaStream_t stream) {
+  return launch_early({.grid = product_grid(a, kOutputsOfBlock<kGated>, kTiles * kTileRows),
+                       .threads = warps_for(a) * device::kWarpThreads},
+                      &stream_kernel<Fetch, kTiles, kGated>, stream, a);
+}
+
 template <class Fetch, int kTiles>
 cudaError_t launch(const Product& a, cudaStream_t stream) {
-  const dim3 grid = product_grid(a, kOutputs, kTiles * kTileRows);
-  const unsigned threads = warps_for(a) * device::kWarpThreads;
-  if (a.gated) {
-    stream_kernel<Fetch, kTiles, true><<<grid, threads, 0, stream>>>(a);
-  } else {
-    stream_kernel<Fetch, kTiles, false><<<grid, threads, 0, stream>>>(a);
-  }
-  return cudaGetLastError();
+  return a.gated ? launch<Fetch, kTiles, true>(a, stream) : launch<Fetch, kTiles, false>(a, stream);
 }
 
 template <class Fetch>

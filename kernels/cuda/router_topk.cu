@@ -4,7 +4,9 @@
 // does not depend on how the experts are spread over the lanes.
 #include <cmath>
 
+#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/reduce.cuh"
 
 namespace glm::kernels::cuda {
@@ -86,6 +88,8 @@ __global__ void router_kernel(Args a) {
   const int lane = static_cast<int>(threadIdx.x);
   const std::int64_t token = blockIdx.x;
   const float* logits = a.logits + token * a.logits_stride;
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   for (int e = lane; e < a.experts; e += device::kWarpThreads) {
     const float logit = logits[e];
     const float score = isnan(logit) ? 0.0F : 1.0F / (1.0F + expf(-logit));
@@ -128,9 +132,10 @@ cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream) {
   const auto experts = static_cast<std::size_t>(args.experts);
   const auto groups = static_cast<std::size_t>(args.groups);
   const std::size_t shared_bytes = (2 * experts + groups) * sizeof(float) + experts + groups;
-  router_kernel<<<static_cast<unsigned>(a.logits.size(0)), device::kWarpThreads, shared_bytes,
-                  stream>>>(args);
-  return cudaGetLastError();
+  return launch_early({.grid = static_cast<unsigned>(a.logits.size(0)),
+                       .threads = device::kWarpThreads,
+                       .shared_bytes = shared_bytes},
+                      &router_kernel, stream, args);
 }
 
 }  // namespace glm::kernels::cuda

@@ -15,8 +15,7 @@ Result<MlpScratch> MlpScratch::allocate(Ops& ops, const ModelConfig& config,
       std::max(config.intermediate_size, moe.shared_experts * moe.intermediate_size);
   const Dtype dtype = ops.activation_dtype();
   MlpScratch scratch;
-  scratch.gate_ = GLM_TRY(DeviceArray::allocate(ops, dtype, tokens_max * inner));
-  scratch.up_ = GLM_TRY(DeviceArray::allocate(ops, dtype, tokens_max * inner));
+  scratch.inner_ = GLM_TRY(DeviceArray::allocate(ops, dtype, tokens_max * inner));
   scratch.shared_out_ = GLM_TRY(DeviceArray::allocate(ops, dtype, tokens_max * config.hidden_size));
   scratch.router_logits_ =
       GLM_TRY(DeviceArray::allocate(ops, Dtype::f32, tokens_max * moe.experts));
@@ -42,12 +41,9 @@ Result<MlpBlock> MlpBlock::load(WeightLoader& loader, const std::string& prefix,
 
 void MlpBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const {
   const std::int64_t tokens = step.x.size(0);
-  const TensorView gate = scratch.gate_.view({tokens, inner_});
-  const TensorView up = scratch.up_.view({tokens, inner_});
-  ops.linear({.out = gate, .x = step.x, .weight = gate_.view()});
-  ops.linear({.out = up, .x = step.x, .weight = up_.view()});
-  ops.silu_mul({.out = gate, .gate = gate, .up = up});
-  ops.linear({.out = step.out, .x = gate, .weight = down_.view()});
+  const TensorView inner = scratch.inner_.view({tokens, inner_});
+  ops.gated_linear({.out = inner, .x = step.x, .gate = gate_.view(), .up = up_.view()});
+  ops.linear({.out = step.out, .x = inner, .weight = down_.view()});
 }
 
 std::uint64_t MlpBlock::size_bytes() const {
@@ -111,6 +107,11 @@ void MoeBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const
   const TensorView logits = scratch.router_logits_.view({tokens, moe.experts});
   const TensorView ids = scratch.expert_ids_.view({tokens, moe.experts_per_token});
   const TensorView weights = scratch.expert_weights_.view({tokens, moe.experts_per_token});
+  TensorView shared;
+  if (moe.shared_experts > 0) {
+    shared = scratch.shared_out_.view({tokens, config_->hidden_size});
+    ops.beside([&] { shared_.forward(ops, scratch, {.x = step.x, .out = shared}); });
+  }
   ops.linear({.out = logits, .x = step.x, .weight = router_.view()});
   ops.router_topk({.ids = ids,
                    .weights = weights,
@@ -127,11 +128,8 @@ void MoeBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const
                .weights = weights,
                .gate = gate_.experts(),
                .up = up_.experts(),
-               .down = down_.experts()});
-  if (moe.shared_experts == 0) return;
-  const TensorView shared = scratch.shared_out_.view({tokens, config_->hidden_size});
-  shared_.forward(ops, scratch, {.x = step.x, .out = shared});
-  ops.add({.out = step.out, .x = shared});
+               .down = down_.experts(),
+               .shared = shared});
 }
 
 std::uint64_t MoeBlock::size_bytes() const {

@@ -24,8 +24,7 @@ class MlpScratch {
  private:
   friend class MlpBlock;
   friend class MoeBlock;
-  DeviceArray gate_;
-  DeviceArray up_;
+  DeviceArray inner_;
   DeviceArray shared_out_;
   DeviceArray router_logits_;
   DeviceArray expert_ids_;

@@ -3,10 +3,13 @@
 // whose names contain it.
 #include <array>
 #include <cstdio>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "kernels/cuda/fork.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/workspace.h"
 #include "tests/bench/device_ceilings.h"
@@ -68,6 +71,174 @@ class BenchWeight {
   Memory scales_;
 };
 
+// The routed experts of GLM-4.7-Flash.
+constexpr std::int64_t kExperts = 64;
+constexpr std::int64_t kChosen = 4;
+constexpr std::int64_t kHidden = 2048;
+constexpr std::int64_t kInner = 1536;
+
+struct MoeWeights {
+  explicit MoeWeights(std::string_view format)
+      : gate(format, kInner, kHidden, kExperts),
+        up(format, kInner, kHidden, kExperts),
+        down(format, kHidden, kInner, kExperts) {}
+  BenchWeight gate;
+  BenchWeight up;
+  BenchWeight down;
+};
+
+using MoeLayers = std::vector<std::unique_ptr<MoeWeights>>;
+
+// Which experts the tokens choose.
+std::vector<std::int32_t> random_choice(std::int64_t tokens, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::vector<std::int32_t> ids;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    std::set<std::int32_t> own;
+    while (own.size() < kChosen) own.insert(static_cast<std::int32_t>(engine() % kExperts));
+    ids.insert(ids.end(), own.begin(), own.end());
+  }
+  return ids;
+}
+
+cuda::Workspace workspace_for(std::int64_t tokens) {
+  const WorkspaceBounds bounds{
+      .tokens = tokens, .chosen = kChosen, .experts = kExperts, .hidden = kHidden, .inner = kInner};
+  void* space = nullptr;
+  const std::uint64_t space_bytes = cuda::Workspace::size_bytes(bounds);
+  cuda_ok(cudaMalloc(&space, space_bytes), "workspace");
+  return {bounds, Buffer(space, space_bytes, [](void* memory) { (void)cudaFree(memory); })};
+}
+
+// One step of one layer.
+class MoeStep {
+ public:
+  MoeStep(const MoeWeights& weights, std::int64_t tokens, unsigned seed)
+      : weights_(weights),
+        tokens_(tokens),
+        ids_(random_choice(tokens, seed)),
+        factors_(std::vector<float>(static_cast<std::size_t>(tokens * kChosen), 0.25F)),
+        x_(random_memory(tokens * kHidden * 2)),
+        out_(static_cast<std::size_t>(tokens * kHidden)),
+        workspace_(workspace_for(tokens)) {}
+
+  MoeMlp args() const {
+    return {.out = {const_cast<std::uint16_t*>(out_.data()), Dtype::bf16, {tokens_, kHidden}},
+            .x = {x_.data(), Dtype::bf16, {tokens_, kHidden}},
+            .ids = {ids_.data(), Dtype::i32, {tokens_, kChosen}},
+            .weights = {factors_.data(), Dtype::f32, {tokens_, kChosen}},
+            .gate = weights_.gate.view(),
+            .up = weights_.up.view(),
+            .down = weights_.down.view()};
+  }
+  cudaError_t launch(const MoeMlp& args, std::string_view variant, cudaEvent_t shared_ready,
+                     cudaStream_t stream) const {
+    return cuda::launch_moe_mlp(args, workspace_.moe(), variant, shared_ready, stream);
+  }
+  cudaError_t launch(std::string_view variant, cudaStream_t stream) const {
+    return launch(args(), variant, nullptr, stream);
+  }
+  double bytes() const {
+    const std::vector<std::int32_t> ids = ids_.get();
+    const std::size_t touched = std::set<std::int32_t>(ids.begin(), ids.end()).size();
+    return static_cast<double>(touched) *
+               (weights_.gate.bytes_of_one() + weights_.up.bytes_of_one() +
+                weights_.down.bytes_of_one()) +
+           4 * static_cast<double>(tokens_ * kHidden);
+  }
+  double flops() const { return 6.0 * static_cast<double>(tokens_ * kChosen) * kHidden * kInner; }
+
+ private:
+  const MoeWeights& weights_;
+  std::int64_t tokens_;
+  DeviceArray<std::int32_t> ids_;
+  DeviceArray<float> factors_;
+  Memory x_;
+  Memory out_;
+  cuda::Workspace workspace_;
+};
+
+// Where the shared expert runs, beside the router.
+struct Side {
+  Side() : fork(std::move(cuda::Fork::make()).value()) {
+    cuda_ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+  }
+  cudaStream_t stream = nullptr;
+  cuda::Fork fork;
+};
+
+// The whole feed-forward half of a layer: router, shared expert, routed experts.
+class MoeLayer {
+ public:
+  MoeLayer(const MoeWeights& weights, std::int64_t tokens, unsigned seed)
+      : step_(weights, tokens, seed),
+        tokens_(tokens),
+        router_(random_router(seed)),
+        gate_("bf16", kInner, kHidden, 1),
+        up_("bf16", kInner, kHidden, 1),
+        down_("bf16", kHidden, kInner, 1),
+        logits_(static_cast<std::size_t>(tokens * kExperts)),
+        inner_(static_cast<std::size_t>(tokens * kInner)),
+        shared_(static_cast<std::size_t>(tokens * kHidden)) {}
+
+  void launch(std::string_view variant, cudaStream_t stream) const {
+    MoeMlp moe = step_.args();
+    const TensorView logits(logits_.data(), Dtype::f32, {tokens_, kExperts});
+    const TensorView inner(inner_.data(), Dtype::bf16, {tokens_, kInner});
+    const TensorView shared(shared_.data(), Dtype::bf16, {tokens_, kHidden});
+    const auto ok = [](cudaError_t code) { cuda_ok(code, "moe layer"); };
+    static Side side;
+    ok(side.fork.begin(stream, side.stream));
+    ok(cuda::launch_gated_linear(
+        {.out = inner, .x = moe.x, .gate = gate_.view().expert(0), .up = up_.view().expert(0)}, "",
+        side.stream));
+    ok(cuda::launch_linear({.out = shared, .x = inner, .weight = down_.view().expert(0)}, "",
+                           side.stream));
+    ok(side.fork.end(side.stream));
+    ok(cuda::launch_linear({.out = logits, .x = moe.x, .weight = router()}, "", stream));
+    ok(cuda::launch_router_topk(
+        {.ids = {const_cast<void*>(moe.ids.data), Dtype::i32, {tokens_, kChosen}},
+         .weights = {const_cast<void*>(moe.weights.data), Dtype::f32, {tokens_, kChosen}},
+         .logits = logits},
+        stream));
+    moe.shared = shared;
+    ok(step_.launch(moe, variant, side.fork.take_end(), stream));
+  }
+  // After it has run.
+  double bytes() const {
+    return step_.bytes() + 2.0 * kExperts * kHidden + gate_.bytes_of_one() + up_.bytes_of_one() +
+           down_.bytes_of_one();
+  }
+  double flops() const {
+    return step_.flops() + 6.0 * static_cast<double>(tokens_) * kHidden * kInner;
+  }
+
+ private:
+  MoeStep step_;
+  std::int64_t tokens_;
+  // Small, so that no score reaches one and experts are chosen evenly.
+  static Bits random_router(unsigned seed) {
+    std::mt19937 engine(seed);
+    std::normal_distribution<float> normal(0, 0.02F);
+    Bits bits;
+    for (std::int64_t i = 0; i < kExperts * kHidden; ++i)
+      bits.push_back(f32_to_bf16(normal(engine)));
+    return bits;
+  }
+  WeightView router() const {
+    return {.layout = {.format = WeightFormat::bf16, .rows = kExperts, .cols = kHidden},
+            .data = router_.data()};
+  }
+
+  Memory router_;
+  BenchWeight gate_;
+  BenchWeight up_;
+  BenchWeight down_;
+  DeviceArray<float> logits_;
+  Memory inner_;
+  Memory shared_;
+};
+
 class Table {
  public:
   explicit Table(std::string_view filter)
@@ -84,17 +255,27 @@ class Table {
   void moe(std::string_view format, std::int64_t tokens, std::string_view variant);
   // Both halves of kv_b, as the absorbed form reads them.
   void heads(std::string_view format, HeadOrder order, std::int64_t tokens);
+  // Several layers with weights of their own in one graph, as in decoding: for each of them.
+  void moe_in_graphs(std::string_view format);
 
  private:
   template <typename Launch>
   void row(const std::string& name, std::string_view variant, std::int64_t tokens, double bytes,
            double flops, const Launch& launch) {
-    const double seconds = timer_.median(11, [&] { cuda_ok(launch(), name.c_str()); });
+    line(name, variant, tokens, bytes, flops,
+         timer_.median(11, [&] { cuda_ok(launch(), name.c_str()); }));
+  }
+  void line(const std::string& name, std::string_view variant, std::int64_t tokens, double bytes,
+            double flops, double seconds) const {
     std::printf("%-26s %8s %7lld %10.1f %9.0f %9.1f %7.1f%%\n", name.c_str(),
                 std::string(variant).c_str(), static_cast<long long>(tokens), seconds * 1e6,
                 bytes / seconds * 1e-9, flops / seconds * 1e-12, 100 * bytes / seconds / read_);
     (void)std::fflush(stdout);
   }
+
+  template <typename Step>
+  void in_graph(const std::string& name, const MoeLayers& layers, std::int64_t tokens,
+                std::string_view variant);
 
   std::string filter_;
   double read_;
@@ -147,49 +328,55 @@ void Table::heads(std::string_view format, HeadOrder order, std::int64_t tokens)
 }
 
 void Table::moe(std::string_view format, std::int64_t tokens, std::string_view variant) {
-  constexpr std::int64_t kExperts = 64;
-  constexpr std::int64_t kChosen = 4;
-  constexpr std::int64_t kHidden = 2048;
-  constexpr std::int64_t kInner = 1536;
   const std::string name = fmt::format("moe {} 4 of 64", format);
   if (name.find(filter_) == std::string::npos) return;
-  const BenchWeight gate(format, kInner, kHidden, kExperts);
-  const BenchWeight up(format, kInner, kHidden, kExperts);
-  const BenchWeight down(format, kHidden, kInner, kExperts);
-  std::mt19937 engine(static_cast<unsigned>(tokens));
-  std::vector<std::int32_t> ids;
-  std::vector<float> weights;
-  for (std::int64_t t = 0; t < tokens; ++t) {
-    std::set<std::int32_t> own;
-    while (own.size() < kChosen) own.insert(static_cast<std::int32_t>(engine() % kExperts));
-    ids.insert(ids.end(), own.begin(), own.end());
-    weights.insert(weights.end(), kChosen, 0.25F);
+  const MoeWeights weights(format);
+  const MoeStep step(weights, tokens, static_cast<unsigned>(tokens));
+  row(name, variant, tokens, step.bytes(), step.flops(),
+      [&] { return step.launch(variant, nullptr); });
+}
+
+template <typename Step>
+void Table::in_graph(const std::string& name, const MoeLayers& layers, std::int64_t tokens,
+                     std::string_view variant) {
+  std::vector<std::unique_ptr<Step>> steps;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    steps.push_back(std::make_unique<Step>(*layers[i], tokens, static_cast<unsigned>(100 * i + 1)));
   }
-  const std::set<std::int32_t> touched(ids.begin(), ids.end());
-  const DeviceArray<std::int32_t> ids_memory(ids);
-  const DeviceArray<float> weights_memory(weights);
-  const Memory x = random_memory(tokens * kHidden * 2);
-  const Memory out(static_cast<std::size_t>(tokens * kHidden));
-  const WorkspaceBounds bounds{
-      .tokens = tokens, .chosen = kChosen, .experts = kExperts, .hidden = kHidden, .inner = kInner};
-  void* space = nullptr;
-  const std::uint64_t space_bytes = cuda::Workspace::size_bytes(bounds);
-  cuda_ok(cudaMalloc(&space, space_bytes), "workspace");
-  const cuda::Workspace workspace(
-      bounds, Buffer(space, space_bytes, [](void* memory) { (void)cudaFree(memory); }));
-  const MoeMlp args{.out = {const_cast<std::uint16_t*>(out.data()), Dtype::bf16, {tokens, kHidden}},
-                    .x = {x.data(), Dtype::bf16, {tokens, kHidden}},
-                    .ids = {ids_memory.data(), Dtype::i32, {tokens, kChosen}},
-                    .weights = {weights_memory.data(), Dtype::f32, {tokens, kChosen}},
-                    .gate = gate.view(),
-                    .up = up.view(),
-                    .down = down.view()};
-  const double bytes = static_cast<double>(touched.size()) *
-                           (gate.bytes_of_one() + up.bytes_of_one() + down.bytes_of_one()) +
-                       4 * static_cast<double>(tokens * kHidden);
-  const double flops = 6.0 * static_cast<double>(tokens * kChosen) * kHidden * kInner;
-  row(name, variant, tokens, bytes, flops,
-      [&] { return cuda::launch_moe_mlp(args, workspace.moe(), variant, nullptr); });
+  const bench::Graph graph([&](cudaStream_t stream) {
+    for (const auto& step : steps) step->launch(variant, stream);
+  });
+  const double seconds = graph.seconds(21);
+  double bytes = 0;
+  for (const auto& step : steps) bytes += step->bytes();
+  const auto count = static_cast<double>(layers.size());
+  line(name, variant, tokens, bytes / count, steps[0]->flops(), seconds / count);
+}
+
+void Table::moe_in_graphs(std::string_view format) {
+  const std::string experts = fmt::format("moe {} 4 of 64, graph", format);
+  const std::string layer = fmt::format("moe {} layer, graph", format);
+  const auto wanted = [&](const std::string& name) {
+    return name.find(filter_) != std::string::npos;
+  };
+  if (!wanted(experts) && !wanted(layer)) return;
+  constexpr int kLayers = 8;
+  MoeLayers layers;
+  for (int i = 0; i < kLayers; ++i) layers.push_back(std::make_unique<MoeWeights>(format));
+  if (wanted(experts)) {
+    for (const std::int64_t tokens : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}) {
+      in_graph<MoeStep>(experts, layers, tokens, "");
+    }
+    for (const std::int64_t tokens : {1, 8, 64, 128}) {
+      in_graph<MoeStep>(experts, layers, tokens, "stream");
+    }
+    for (const std::int64_t tokens : {128, 512, 1024}) {
+      in_graph<MoeStep>(experts, layers, tokens, "tiles");
+    }
+  }
+  if (!wanted(layer)) return;
+  for (const std::int64_t tokens : {1, 2, 4, 8, 16, 32, 64})
+    in_graph<MoeLayer>(layer, layers, tokens, "");
 }
 
 void run(std::string_view filter) {
@@ -205,6 +392,7 @@ void run(std::string_view filter) {
     table.linear(format, 5120, 2048, 64, "stream");
     table.linear(format, 5120, 2048, 32, "tiles");
     for (const std::int64_t tokens : {1, 8, 16, 32, 64, 128, 512}) table.moe(format, tokens, "");
+    table.moe_in_graphs(format);
     table.moe(format, 64, "tiles");
     table.moe(format, 128, "tiles");
     table.moe(format, 8, "naive");

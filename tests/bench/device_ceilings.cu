@@ -108,6 +108,47 @@ double Timer::middle() const {
   return sorted[sorted.size() / 2];
 }
 
+struct Graph::State {
+  cudaStream_t stream = nullptr;
+  cudaGraphExec_t exec = nullptr;
+};
+
+Graph::Graph(const std::function<void(CUstream_st*)>& enqueue) : state_(std::make_unique<State>()) {
+  cudaGraph_t graph = nullptr;
+  ok(cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking));
+  ok(cudaStreamBeginCapture(state_->stream, cudaStreamCaptureModeThreadLocal));
+  enqueue(state_->stream);
+  ok(cudaStreamEndCapture(state_->stream, &graph));
+  ok(cudaGraphInstantiate(&state_->exec, graph, 0));
+  ok(cudaGraphDestroy(graph));
+}
+
+Graph::~Graph() {
+  (void)cudaGraphExecDestroy(state_->exec);
+  (void)cudaStreamDestroy(state_->stream);
+}
+
+double Graph::seconds(int repetitions) const {
+  cudaEvent_t first = nullptr;
+  cudaEvent_t last = nullptr;
+  ok(cudaEventCreate(&first));
+  ok(cudaEventCreate(&last));
+  std::vector<double> all;
+  for (int i = 0; i < 3 + repetitions; ++i) {
+    ok(cudaEventRecord(first, state_->stream));
+    ok(cudaGraphLaunch(state_->exec, state_->stream));
+    ok(cudaEventRecord(last, state_->stream));
+    ok(cudaEventSynchronize(last));
+    float milliseconds = 0;
+    ok(cudaEventElapsedTime(&milliseconds, first, last));
+    if (i >= 3) all.push_back(static_cast<double>(milliseconds) * 1e-3);  // the first warm up
+  }
+  (void)cudaEventDestroy(first);
+  (void)cudaEventDestroy(last);
+  std::sort(all.begin(), all.end());
+  return all[all.size() / 2];
+}
+
 double measured_read_bytes_per_s() {
   constexpr std::size_t kBytes = std::size_t{2} << 30U;
   void* data = nullptr;

@@ -1,7 +1,10 @@
 // What this device can do at best, measured in this process: the denominators of benchmarks.
 #pragma once
 
+#include <functional>
 #include <memory>
+
+struct CUstream_st;  // cudaStream_t points to it
 
 namespace glm::bench {
 
@@ -35,6 +38,19 @@ class Timer {
   void stop();
   double middle() const;
 
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Work recorded once and run as one launch.
+class Graph {
+ public:
+  explicit Graph(const std::function<void(CUstream_st*)>& enqueue);
+  ~Graph();
+
+  double seconds(int repetitions) const;  // the median
+
+ private:
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -46,8 +46,10 @@ class ForwardingOps : public kernels::Ops {
   bool records() const override { return inner_->records(); }
   void replay(const kernels::Recording& recording) override { inner_->replay(recording); }
 
+  void beside(const std::function<void()>& enqueue) override { inner_->beside(enqueue); }
   void add(const kernels::Add& args) override { inner_->add(args); }
   void embedding(const kernels::Embedding& args) override { inner_->embedding(args); }
+  void gated_linear(const kernels::GatedLinear& args) override { inner_->gated_linear(args); }
   void gqa_attention(const kernels::GqaAttention& args) override { inner_->gqa_attention(args); }
   void gather_rows(const kernels::GatherRows& args) override { inner_->gather_rows(args); }
   void head_linear(const kernels::HeadLinear& args) override { inner_->head_linear(args); }
@@ -61,7 +63,6 @@ class ForwardingOps : public kernels::Ops {
   void sample(const kernels::Sample& args) override { inner_->sample(args); }
   void step_ids(const kernels::StepIds& args) override { inner_->step_ids(args); }
   void timestamp(const kernels::Timestamp& args) override { inner_->timestamp(args); }
-  void silu_mul(const kernels::SiluMul& args) override { inner_->silu_mul(args); }
   void router_topk(const kernels::RouterTopK& args) override { inner_->router_topk(args); }
 
  protected:

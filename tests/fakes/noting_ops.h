@@ -44,9 +44,11 @@ class NotingOps : public kernels::Ops {
   bool records() const override { return true; }
   void replay(const kernels::Recording& /*recording*/) override { notes_ += "replay "; }
 
+  void beside(const std::function<void()>& enqueue) override { enqueue(); }
   void add(const kernels::Add& /*args*/) override {}
   void embedding(const kernels::Embedding& /*args*/) override {}
   void gather_rows(const kernels::GatherRows& /*args*/) override {}
+  void gated_linear(const kernels::GatedLinear& /*args*/) override {}
   void gqa_attention(const kernels::GqaAttention& /*args*/) override {}
   void head_linear(const kernels::HeadLinear& /*args*/) override {}
   void linear(const kernels::Linear& /*args*/) override {}
@@ -57,7 +59,6 @@ class NotingOps : public kernels::Ops {
   void rope(const kernels::Rope& /*args*/) override {}
   void router_topk(const kernels::RouterTopK& /*args*/) override {}
   void sample(const kernels::Sample& /*args*/) override {}
-  void silu_mul(const kernels::SiluMul& /*args*/) override {}
   void step_ids(const kernels::StepIds& /*args*/) override {}
   void timestamp(const kernels::Timestamp& /*args*/) override {}
   void store_rows(const kernels::StoreRows& /*args*/) override {}

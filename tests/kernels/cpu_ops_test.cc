@@ -238,19 +238,43 @@ TEST_F(CpuOps, EmbeddingCopiesRows) {
   }
 }
 
-TEST_F(CpuOps, SiluMulAndAddMatchTheFormula) {
-  const Floats gate = random(3 * 33, 20);
-  const Floats up = random(3 * 33);
-  Floats out(gate.size());
-  ops_->silu_mul(
-      {.out = out_view(out, {3, 33}), .gate = in_view(gate, {3, 33}), .up = in_view(up, {3, 33})});
-  for (std::int64_t i = 0; i < 99; ++i) {
-    const double want = at(gate, i) / (1 + std::exp(-at(gate, i))) * at(up, i);
-    ASSERT_NEAR(at(out, i), want, 1e-6 * std::abs(want) + 1e-12);
+TEST_F(CpuOps, AddMatchesTheFormula) {
+  const Floats x = random(3 * 33);
+  const Floats before = random(3 * 33);
+  Floats sum = before;
+  ops_->add({.out = out_view(sum, {3, 33}), .x = in_view(x, {3, 33})});
+  for (std::size_t i = 0; i < 99; ++i) ASSERT_EQ(sum[i], before[i] + x[i]);
+}
+
+TEST_F(CpuOps, GatedLinearMatchesTheFormula) {
+  const std::int64_t inputs = 37;
+  const std::int64_t outputs = 70;
+  for (const std::int64_t tokens : {0, 1, 5, 33}) {
+    const Floats x = random(tokens * inputs);
+    const Floats gate = random(outputs * inputs);
+    const Floats up = random(outputs * inputs);
+    const std::int64_t stride = outputs + 2;
+    Floats out(static_cast<std::size_t>(tokens * stride), NAN);
+    ops_->gated_linear({.out = out_view(out, {tokens, stride}).slice(1, 0, outputs),
+                        .x = in_view(x, {tokens, inputs}),
+                        .gate = plain(gate, outputs, inputs),
+                        .up = plain(up, outputs, inputs)});
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      for (std::int64_t o = 0; o < stride; ++o) {
+        if (o >= outputs) {
+          ASSERT_TRUE(std::isnan(out[static_cast<std::size_t>(t * stride + o)]));
+          continue;
+        }
+        double g = 0;
+        double u = 0;
+        for (std::int64_t i = 0; i < inputs; ++i) {
+          g += at(x, t * inputs + i) * at(gate, o * inputs + i);
+          u += at(x, t * inputs + i) * at(up, o * inputs + i);
+        }
+        ASSERT_NEAR(at(out, t * stride + o), g / (1 + std::exp(-g)) * u, 2e-5);
+      }
+    }
   }
-  Floats sum = gate;
-  ops_->add({.out = out_view(sum, {3, 33}), .x = in_view(up, {3, 33})});
-  for (std::size_t i = 0; i < 99; ++i) ASSERT_EQ(sum[i], gate[i] + up[i]);
 }
 
 // Softmax attention of one query over `count` keys, in double precision.
@@ -330,6 +354,8 @@ TEST_F(CpuOps, MoeMlpMatchesTheFormula) {
     const Floats up = random(experts * inner * hidden, 0.3F);
     const Floats down = random(experts * hidden * inner, 0.3F);
     const Floats weights = random(tokens * chosen);
+    const Floats shared = random(tokens * hidden);
+    const bool with_shared = tokens != 7;
     std::vector<std::int32_t> ids;
     for (std::int64_t t = 0; t < tokens; ++t) {
       for (std::int64_t j = 0; j < chosen; ++j) {
@@ -348,7 +374,8 @@ TEST_F(CpuOps, MoeMlpMatchesTheFormula) {
                    .weights = in_view(weights, {tokens, chosen}),
                    .gate = stack(gate, inner, hidden),
                    .up = stack(up, inner, hidden),
-                   .down = stack(down, hidden, inner)});
+                   .down = stack(down, hidden, inner),
+                   .shared = with_shared ? in_view(shared, {tokens, hidden}) : ConstTensorView()});
     for (std::int64_t t = 0; t < tokens; ++t) {
       std::vector<double> want(static_cast<std::size_t>(hidden));
       for (std::int64_t j = 0; j < chosen; ++j) {
@@ -367,6 +394,7 @@ TEST_F(CpuOps, MoeMlpMatchesTheFormula) {
         }
       }
       for (std::int64_t c = 0; c < hidden; ++c) {
+        if (with_shared) want[static_cast<std::size_t>(c)] += at(shared, t * hidden + c);
         ASSERT_NEAR(at(out, t * hidden + c), want[static_cast<std::size_t>(c)], 2e-5);
       }
     }

@@ -14,13 +14,26 @@
 namespace glm::kernels {
 namespace {
 
-constexpr const char* kVariants[] = {"naive", "stream", "tiles"};
-constexpr std::int64_t kGuard = 3;  // columns beyond a row that nobody may touch
+constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk"};
+constexpr std::size_t kLinearVariants = 3;  // the last is for experts alone
+constexpr std::int64_t kGuard = 3;          // columns beyond a row that nobody may touch
 
 struct Shape {
   std::int64_t tokens;
   std::int64_t inputs;
   std::int64_t outputs;
+};
+
+enum class Routing { spread, crowded };  // crowded: all tokens have expert 0
+
+struct MoeCase {
+  std::int64_t tokens;
+  std::int64_t hidden;
+  std::int64_t inner;
+  std::int64_t experts;
+  std::int64_t chosen;
+  Routing routing = Routing::spread;
+  bool shared = false;
 };
 
 // What tells the variants apart: tails of all three, and sizes no vector divides.
@@ -66,9 +79,9 @@ class CudaProducts : public CudaTest {
   }
 
   void check_linear(const FormatCase& format, const Shape& shape);
+  void check_gated_linear(const FormatCase& gate, const FormatCase& up, const Shape& shape);
   void check_head_linear(const FormatCase& format, const Shape& shape, const Heads& heads);
-  void check_moe(const FormatCase& format, const Shape& shape, std::int64_t experts,
-                 std::int64_t chosen);
+  void check_moe(const FormatCase& format, const MoeCase& c);
 
   std::vector<std::unique_ptr<Ops>> variants_;
 };
@@ -140,7 +153,7 @@ void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
   const WeightView view = on_device(weight);
   const std::int64_t stride = shape.outputs + kGuard;
   const auto count = static_cast<std::size_t>(shape.tokens * stride);
-  for (std::size_t v = 0; v < variants_.size(); ++v) {
+  for (std::size_t v = 0; v < kLinearVariants; ++v) {
     for (const Dtype dtype : {Dtype::bf16, Dtype::f32}) {
       SCOPED_TRACE(testing::Message() << kVariants[v] << " " << format.name << " " << shape.tokens
                                       << " x " << shape.inputs << " -> " << shape.outputs);
@@ -163,6 +176,60 @@ void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
   forget();
 }
 
+double silu(double x) {
+  return x / (1.0 + std::exp(-x));
+}
+
+void CudaProducts::check_gated_linear(const FormatCase& gate_format, const FormatCase& up_format,
+                                      const Shape& shape) {
+  const RandomWeight gate(gate_format, shape.outputs, shape.inputs, engine_);
+  const RandomWeight up(up_format, shape.outputs, shape.inputs, engine_);
+  const std::int64_t x_stride = (shape.inputs + 7) / 8 * 8 + 8;
+  const Bits x = random(shape.tokens * x_stride, 0.5F);
+  const Wanted g = product(floats(x), x_stride, gate.decoded(0), shape, {});
+  const Wanted u = product(floats(x), x_stride, up.decoded(0), shape, {});
+  const void* x_memory = device(x);
+  const WeightView gate_view = on_device(gate);
+  const WeightView up_view = on_device(up);
+  const std::int64_t stride = shape.outputs + kGuard;
+  const auto count = static_cast<std::size_t>(shape.tokens * stride);
+  for (std::size_t v = 0; v < kLinearVariants; ++v) {
+    SCOPED_TRACE(testing::Message()
+                 << kVariants[v] << " " << gate_format.name << " and " << up_format.name << " "
+                 << shape.tokens << " x " << shape.inputs << " -> " << shape.outputs);
+    void* out = poisoned(count * 2);
+    variants_[v]->gated_linear(
+        {.out = TensorView(out, Dtype::bf16, {shape.tokens, stride}).slice(1, 0, shape.outputs),
+         .x = ConstTensorView(x_memory, Dtype::bf16, {shape.tokens, x_stride})
+                  .slice(1, 0, shape.inputs),
+         .gate = gate_view,
+         .up = up_view});
+    const Floats got = floats(back<std::uint16_t>(*variants_[v], out, count));
+    const auto rounding = [&](const RandomWeight& weight) {
+      return v > 0 && !weight.layout().exact_in_bf16() ? 0x1p-8 + 4e-6 : 4e-6;
+    };
+    for (std::int64_t t = 0; t < shape.tokens; ++t) {
+      for (std::int64_t o = 0; o < stride; ++o) {
+        const double value = got[static_cast<std::size_t>(t * stride + o)];
+        if (o >= shape.outputs) {
+          ASSERT_TRUE(std::isnan(value)) << "wrote beyond the row of token " << t;
+          continue;
+        }
+        const auto at = static_cast<std::size_t>(t * shape.outputs + o);
+        const double want = silu(g.value[at]) * u.value[at];
+        const double g_error = rounding(gate) * g.size[at];
+        const double u_error = rounding(up) * u.size[at];
+        // The slope of silu stays under 1.1.
+        const double tolerance = 1.1 * g_error * (std::abs(u.value[at]) + u_error) +
+                                 std::abs(silu(g.value[at])) * u_error + std::abs(want) * 0x1p-8;
+        ASSERT_NEAR(value, want, tolerance + 1e-6) << "token " << t << " output " << o;
+      }
+    }
+    if (HasFailure()) return;
+  }
+  forget();
+}
+
 void CudaProducts::check_head_linear(const FormatCase& format, const Shape& shape,
                                      const Heads& heads) {
   const bool turned = heads.order == HeadOrder::transposed;
@@ -178,7 +245,7 @@ void CudaProducts::check_head_linear(const FormatCase& format, const Shape& shap
   const auto count = static_cast<std::size_t>(shape.tokens * heads.count * width);
   const void* x_memory = device(x);
   const WeightView view = on_device(weight);
-  for (std::size_t v = 0; v < variants_.size(); ++v) {
+  for (std::size_t v = 0; v < kLinearVariants; ++v) {
     SCOPED_TRACE(testing::Message()
                  << kVariants[v] << " " << format.name << " " << shape.tokens << " x "
                  << heads.count << " x " << shape.inputs << " -> " << shape.outputs
@@ -241,6 +308,22 @@ TEST_F(CudaProducts, LinearMatchesTheFormulaForEveryShape) {
   }
 }
 
+TEST_F(CudaProducts, GatedLinearMatchesTheFormulaInEveryPairOfFormats) {
+  const std::vector<FormatCase> formats = all_formats();
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    for (const Shape& shape : kFewShapes) {
+      check_gated_linear(formats[i], formats[i], shape);
+      check_gated_linear(formats[i], formats[(i + 1) % formats.size()], shape);
+      if (HasFailure()) return;
+    }
+  }
+  for (const Shape& shape : many_shapes()) {
+    check_gated_linear(formats[2], formats[2], shape);
+    check_gated_linear(formats[3], formats[3], shape);
+    if (HasFailure()) return;
+  }
+}
+
 TEST_F(CudaProducts, LinearDoesNothingForNoTokens) {
   const RandomWeight weight(all_formats()[2], 5, 8, engine_);
   gpu_->linear({.out = {poisoned(16), Dtype::bf16, {0, 5}},
@@ -263,7 +346,7 @@ TEST_F(CudaProducts, RowsOfBlockScaledWeightsMayBeCutAnywhere) {
       const Shape shape{2, cols, rows - first};
       const Floats part(all.begin() + first * cols, all.end());
       const Wanted wanted = product(floats(x), cols, part, shape, {});
-      for (std::size_t v = 0; v < variants_.size(); ++v) {
+      for (std::size_t v = 0; v < kLinearVariants; ++v) {
         void* out = poisoned(static_cast<std::size_t>(2 * shape.outputs) * 4);
         variants_[v]->linear({.out = {out, Dtype::f32, {2, shape.outputs}},
                               .x = {x_memory, Dtype::bf16, {2, cols}},
@@ -340,7 +423,7 @@ TEST_F(CudaProducts, GiveATokenTheSameBitsInAnyCompany) {
   const Bits x = random(70 * inputs);
   const void* x_memory = device(x);
   const WeightView view = on_device(weight);
-  for (std::size_t v = 0; v < variants_.size(); ++v) {
+  for (std::size_t v = 0; v < kLinearVariants; ++v) {
     void* all = poisoned(70 * 37 * 2);
     void* one = poisoned(37 * 2);
     const ConstTensorView tokens(x_memory, Dtype::bf16, {70, inputs});
@@ -356,32 +439,26 @@ TEST_F(CudaProducts, GiveATokenTheSameBitsInAnyCompany) {
   }
 }
 
-double silu(double x) {
-  return x / (1.0 + std::exp(-x));
-}
-
-// shape: tokens, hidden, inner.
-void CudaProducts::check_moe(const FormatCase& format, const Shape& shape, std::int64_t experts,
-                             std::int64_t chosen) {
-  const std::int64_t tokens = shape.tokens;
-  const std::int64_t hidden = shape.inputs;
-  const std::int64_t inner = shape.outputs;
+void CudaProducts::check_moe(const FormatCase& format, const MoeCase& c) {
+  const auto [tokens, hidden, inner, experts, chosen, routing, with_shared] = c;
   const RandomWeight gate(format, inner, hidden, engine_, experts);
   const RandomWeight up(format, inner, hidden, engine_, experts);
   const RandomWeight down(format, hidden, inner, engine_, experts);
   const Bits x = random(tokens * hidden);
+  const Bits shared = random(tokens * hidden, 4.0F);
   std::vector<std::int32_t> ids;
   Floats weights;
   for (std::int64_t t = 0; t < tokens; ++t) {
     std::vector<std::int32_t> all(static_cast<std::size_t>(experts));
     std::iota(all.begin(), all.end(), 0);
-    std::shuffle(all.begin(), all.end(), engine_);
+    std::shuffle(all.begin() + (routing == Routing::crowded ? 1 : 0), all.end(), engine_);
     for (std::int64_t j = 0; j < chosen; ++j) {
       ids.push_back(all[static_cast<std::size_t>(j)]);
       weights.push_back(std::abs(unit()));
     }
   }
   std::vector<double> wanted(static_cast<std::size_t>(tokens * hidden));
+  if (with_shared) std::transform(shared.begin(), shared.end(), wanted.begin(), bf16_to_f32);
   const Floats x_floats = floats(x);
   for (std::int64_t e = 0; e < experts; ++e) {
     const Floats g = gate.decoded(e);
@@ -398,13 +475,14 @@ void CudaProducts::check_moe(const FormatCase& format, const Shape& shape, std::
         h.push_back(static_cast<float>(silu(a.value[i]) * b.value[i]));
       }
       const Wanted y = product(h, inner, d, {1, inner, hidden}, {});
-      for (std::int64_t c = 0; c < hidden; ++c) {
-        wanted[static_cast<std::size_t>(t * hidden + c)] +=
-            static_cast<double>(weights[pair]) * y.value[static_cast<std::size_t>(c)];
+      for (std::int64_t o = 0; o < hidden; ++o) {
+        wanted[static_cast<std::size_t>(t * hidden + o)] +=
+            static_cast<double>(weights[pair]) * y.value[static_cast<std::size_t>(o)];
       }
     }
   }
   const void* x_memory = device(x);
+  const void* shared_memory = device(shared);
   const void* ids_memory = device(ids);
   const void* weights_memory = device(weights);
   const ExpertsView gates = experts_on_device(gate);
@@ -412,9 +490,9 @@ void CudaProducts::check_moe(const FormatCase& format, const Shape& shape, std::
   const ExpertsView downs = experts_on_device(down);
   const auto count = static_cast<std::size_t>(tokens * hidden);
   for (std::size_t v = 0; v < variants_.size(); ++v) {
-    SCOPED_TRACE(testing::Message()
-                 << kVariants[v] << " " << format.name << " " << tokens << " x " << hidden << " -> "
-                 << inner << ", " << chosen << " of " << experts);
+    SCOPED_TRACE(testing::Message() << kVariants[v] << " " << format.name << " " << tokens << " x "
+                                    << hidden << " -> " << inner << ", " << chosen << " of "
+                                    << experts << (routing == Routing::crowded ? ", crowded" : ""));
     Ops& ops = *variants_[v];
     ASSERT_TRUE(ops.reserve({.tokens = tokens,
                              .chosen = chosen,
@@ -422,27 +500,30 @@ void CudaProducts::check_moe(const FormatCase& format, const Shape& shape, std::
                              .hidden = hidden,
                              .inner = inner})
                     .ok());
-    void* out = poisoned(count * 2);
-    const auto run = [&](std::int64_t first, std::int64_t some) {
-      ops.moe_mlp(
-          {.out = TensorView(out, Dtype::bf16, {tokens, hidden}).slice(0, first, some),
-           .x = ConstTensorView(x_memory, Dtype::bf16, {tokens, hidden}).slice(0, first, some),
-           .ids = ConstTensorView(ids_memory, Dtype::i32, {tokens, chosen}).slice(0, first, some),
-           .weights =
-               ConstTensorView(weights_memory, Dtype::f32, {tokens, chosen}).slice(0, first, some),
-           .gate = gates,
-           .up = ups,
-           .down = downs});
+    const auto run = [&](void* out, std::int64_t first, std::int64_t some) {
+      const auto tokens_of = [&](const void* memory, Dtype dtype, std::int64_t width) {
+        return ConstTensorView(memory, dtype, {tokens, width}).slice(0, first, some);
+      };
+      ops.moe_mlp({.out = TensorView(out, Dtype::bf16, {tokens, hidden}).slice(0, first, some),
+                   .x = tokens_of(x_memory, Dtype::bf16, hidden),
+                   .ids = tokens_of(ids_memory, Dtype::i32, chosen),
+                   .weights = tokens_of(weights_memory, Dtype::f32, chosen),
+                   .gate = gates,
+                   .up = ups,
+                   .down = downs,
+                   .shared = with_shared ? tokens_of(shared_memory, Dtype::bf16, hidden)
+                                         : ConstTensorView()});
       return back<std::uint16_t>(ops, out, count);
     };
-    const Bits bits = run(0, tokens);
+    void* out = poisoned(count * 2);
+    const Bits bits = run(out, 0, tokens);
     const Floats got = floats(bits);
     for (std::int64_t t = 0; t < tokens; ++t) {
       double error = 0;
       double norm = 0;
-      for (std::int64_t c = 0; c < hidden; ++c) {
-        const auto at = static_cast<std::size_t>(t * hidden + c);
-        ASSERT_TRUE(std::isfinite(got[at])) << "token " << t << " column " << c;
+      for (std::int64_t o = 0; o < hidden; ++o) {
+        const auto at = static_cast<std::size_t>(t * hidden + o);
+        ASSERT_TRUE(std::isfinite(got[at])) << "token " << t << " column " << o;
         error += std::pow(got[at] - wanted[at], 2);
         norm += std::pow(wanted[at], 2);
       }
@@ -451,7 +532,10 @@ void CudaProducts::check_moe(const FormatCase& format, const Shape& shape, std::
       const double tolerance = rounded || hidden < 8 ? 3e-2 : 8e-3;
       ASSERT_LE(std::sqrt(error), tolerance * std::sqrt(norm) + 1e-6) << "token " << t;
     }
-    EXPECT_EQ(run(tokens / 2, 1), bits) << "a token alone";
+    for (const std::int64_t t : {std::int64_t{0}, tokens / 2, tokens - 1}) {
+      EXPECT_EQ(run(out, t, 1), bits) << "token " << t << " alone";
+    }
+    EXPECT_EQ(run(poisoned(count * 2), 0, tokens), bits) << "once more";
     if (HasFailure()) return;
   }
   forget();
@@ -459,10 +543,10 @@ void CudaProducts::check_moe(const FormatCase& format, const Shape& shape, std::
 
 TEST_F(CudaProducts, SmallMoeMlpsMatchTheFormulaInEveryFormat) {
   for (const FormatCase& format : all_formats()) {
-    for (const Shape& shape : {Shape{1, 64, 32}, Shape{5, 33, 17}, Shape{19, 96, 72}}) {
-      check_moe(format, shape, 6, 2);
-      if (HasFailure()) return;
-    }
+    check_moe(format, {1, 64, 32, 6, 2});
+    check_moe(format, {5, 33, 17, 6, 2, Routing::spread, true});
+    check_moe(format, {19, 96, 72, 6, 2});
+    if (HasFailure()) return;
   }
 }
 
@@ -470,10 +554,45 @@ TEST_F(CudaProducts, MoeMlpMatchesTheFormulaForEveryShape) {
   for (const FormatCase& format : all_formats()) {
     if (format.name != "bf16" && format.name != "int4_g32") continue;
     for (const std::int64_t tokens : {1, 2, 7, 33, 129}) {
-      check_moe(format, {tokens, 128, 96}, 8, 4);
-      check_moe(format, {tokens, 136, 40}, 64, 4);
-      check_moe(format, {tokens, 32, 160}, 1, 1);
-      check_moe(format, {tokens, 160, 64}, 33, 8);
+      check_moe(format, {tokens, 128, 96, 8, 4});
+      check_moe(format, {tokens, 136, 40, 64, 4, Routing::spread, true});
+      check_moe(format, {tokens, 32, 160, 1, 1});
+      check_moe(format, {tokens, 160, 64, 33, 8});
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// Few and small, for sanitizers.
+TEST_F(CudaProducts, SmallMoeMlpsInSlabsMatchTheFormula) {
+  for (const FormatCase& format : all_formats()) {
+    if (format.name != "int4_g32" && format.name != "int4_g32_zeros") continue;
+    check_moe(format, {1, 128, 128, 3, 2});
+    check_moe(format, {19, 128, 256, 4, 2, Routing::crowded, true});
+    check_moe(format, {40, 256, 128, 2, 1});
+    if (HasFailure()) return;
+  }
+}
+
+// Shapes that bulk copies of slabs can and cannot take, more tokens of an expert than a tile has,
+// and experts without any.
+TEST_F(CudaProducts, MoeMlpOfInt4MatchesTheFormulaHoweverTokensSpread) {
+  for (const FormatCase& format : all_formats()) {
+    const bool bulk = format.name == "int4_g32" || format.name == "int4_g32_zeros" ||
+                      format.name == "int4_g128" || format.name == "int4_g64_f16_zeros";
+    if (!bulk) continue;
+    for (const std::int64_t tokens : {1, 3, 8, 9, 16, 17, 32, 33, 64, 100, 256}) {
+      check_moe(format, {tokens, 256, 128, 16, 4, Routing::spread, true});
+      check_moe(format, {tokens, 512, 384, 5, 2, Routing::crowded});
+      if (HasFailure()) return;
+    }
+    check_moe(format, {40, 256, 256, 1, 1, Routing::crowded});
+    check_moe(format, {24, 128, 128, 130, 8});
+    check_moe(format, {24, 384, 1024, 3, 3, Routing::spread, true});
+    check_moe(format, {9, 1536, 256, 3, 1});
+    for (const std::int64_t odd : {64, 120, 160, 200, 288}) {
+      check_moe(format, {9, odd, 128, 4, 2});
+      check_moe(format, {9, 128, odd, 4, 2});
       if (HasFailure()) return;
     }
   }

@@ -1,0 +1,34 @@
+// Launches of kernels that may start before the kernel in front of them has ended; they call
+// device::wait_for_earlier_kernels() before they touch what it writes.
+#pragma once
+
+#include <cuda_runtime.h>
+
+namespace glm::kernels::cuda {
+
+// sm_90 and later: bulk copies, barriers for them, early starts. Of the current device.
+bool has_bulk_copies();
+
+struct EarlyLaunch {
+  dim3 grid;
+  unsigned threads = 0;
+  std::size_t shared_bytes = 0;
+};
+
+template <typename... Args>
+cudaError_t launch_early(const EarlyLaunch& how, void (*kernel)(Args...), cudaStream_t stream,
+                         const Args&... args) {
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = how.grid;
+  config.blockDim = how.threads;
+  config.dynamicSmemBytes = how.shared_bytes;
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = has_bulk_copies() ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, args...);
+}
+
+}  // namespace glm::kernels::cuda
