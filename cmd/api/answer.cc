@@ -126,6 +126,10 @@ Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question
     request.tokens_max = std::max<std::int64_t>(*options.num_predict, 1);
   }
   request.sampling = sampling(options, text.facts().generation);
+  request.sampling.logit_bias = question.logit_bias;
+  request.sampling.logprobs = question.logprobs;
+  request.tokens_min = question.tokens_min;
+  request.ignore_eos = question.ignore_eos;
   auto generation = GLM_TRY(daemon::Generation::start(*lease, std::move(request)));
   auto first = GLM_TRY(generation->next([&client] { return client.gone(); }));
   return std::make_shared<Answer>(Answer{std::move(manifest), std::move(lease),

@@ -26,6 +26,10 @@ struct Question {
   daemon::Thinking thinking;              // whether, and how hard
   bool thinking_required = false;         // refuse a model that cannot
   Json options = Json::object();          // by the names of modelfiles/parameters.h
+  std::vector<runner::TokenBias> logit_bias;
+  std::int32_t logprobs = -1;   // runner::SamplingOptions::logprobs
+  std::int64_t tokens_min = 0;  // the model does not end its turn before
+  bool ignore_eos = false;      // nor ever by itself
   std::optional<daemon::KeepAlive> keep_alive;
 };
 

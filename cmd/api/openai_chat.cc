@@ -1,5 +1,6 @@
 // POST /v1/chat/completions in OpenAI's shape, with vLLM's extensions (top_k, min_p,
-// repetition_penalty, chat_template_kwargs, reasoning_content) and ours (keep_alive, num_ctx).
+// repetition_penalty, min_tokens, ignore_eos, chat_template_kwargs, reasoning_content) and ours
+// (keep_alive, num_ctx).
 #include "cmd/api/openai_chat.h"
 
 #include <array>
@@ -8,6 +9,7 @@
 
 #include "cmd/api/answer.h"
 #include "cmd/api/json_body.h"
+#include "cmd/api/openai_sampling.h"
 #include "cmd/api/routes.h"
 
 namespace glm::api {
@@ -119,7 +121,13 @@ void stream(Answer& answer, Clock& clock, const Client& client, const StreamOpti
   if (!event(chunk(heading, {{"role", "assistant"}, {"content", ""}}, nullptr))) return;
   const Status done = for_each_delta(answer, client, [&](const daemon::Delta& delta) {
     Json json = delta_json(heading, delta);
-    return json.empty() || event(chunk(heading, std::move(json), nullptr));
+    if (json.empty() && delta.logprobs.empty()) return true;
+    json = chunk(heading, std::move(json), nullptr);
+    if (!delta.logprobs.empty()) {
+      json["choices"][0]["logprobs"] =
+          logprobs_json(answer.lease->text.tokenizer(), delta.logprobs);
+    }
+    return event(json);
   });
   if (!done.ok()) {
     (void)event(error_body(Dialect::openai, done.error()));
@@ -149,10 +157,14 @@ Result<Reply> whole(Answer& answer, Clock& clock, const Client& client) {
   if (!all.tool_calls.empty()) {
     message["tool_calls"] = tool_calls_json(heading, all.tool_calls);
   }
+  Json logprobs;
+  if (!all.logprobs.empty()) {
+    logprobs = logprobs_json(answer.lease->text.tokenizer(), all.logprobs);
+  }
   Json json = envelope(heading, "chat.completion");
   json["choices"] = Json::array({{{"index", 0},
                                   {"message", std::move(message)},
-                                  {"logprobs", nullptr},
+                                  {"logprobs", std::move(logprobs)},
                                   {"finish_reason", stats.done_reason}}});
   json["usage"] = usage_json(stats);
   return json_reply(json);
@@ -212,7 +224,8 @@ Result<Question> read_question(const Json& body) {
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   GLM_TRY(read_tools(body, question));
   if (const Json* stop = find(body, "stop")) question.options["stop"] = *stop;
-  GLM_TRY(refuse_fields(body, {"logprobs", "top_logprobs", "logit_bias", "functions"}));
+  GLM_TRY(read_sampling(body, question));
+  GLM_TRY(refuse_fields(body, {"functions"}));
   if (GLM_TRY(integer(body, "n")).value_or(1) != 1) {
     return make_error(Errc::unsupported, "n other than 1 is not supported");
   }

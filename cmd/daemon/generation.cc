@@ -33,6 +33,7 @@ void Delta::append(Delta later) {
   content += later.content;
   tokens += later.tokens;
   std::move(later.tool_pieces.begin(), later.tool_pieces.end(), std::back_inserter(tool_pieces));
+  std::move(later.logprobs.begin(), later.logprobs.end(), std::back_inserter(logprobs));
   std::move(later.tool_calls.begin(), later.tool_calls.end(), std::back_inserter(tool_calls));
 }
 
@@ -70,7 +71,8 @@ Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
                       prompt_tokens, model.manifest.name, context_max);
   }
   ids.tokens_max = request.tokens_max.value_or(context_max - prompt_tokens);
-  ids.stop_ids = model.text.facts().eos_ids;
+  if (!request.ignore_eos) ids.stop_ids = model.text.facts().eos_ids;
+  ids.tokens_min = request.tokens_min;
   ids.sampling = request.sampling;
   ids.sampling.vocab_limit = model.text.tokenizer().size();
   const std::string prompt = request.prompt;
@@ -94,7 +96,7 @@ Result<std::optional<Delta>> Generation::next(const std::function<bool()>& gone)
       }
       continue;
     }
-    Delta delta = take(event->tokens);
+    Delta delta = take(*event);
     if (event->finish == runner::FinishReason::failed) {
       done_ = true;
       return Error{event->code, event->message};
@@ -115,8 +117,12 @@ Result<std::optional<Delta>> Generation::next(const std::function<bool()>& gone)
   return std::optional<Delta>();
 }
 
-Delta Generation::take(const std::vector<std::int32_t>& tokens) {
+Delta Generation::take(const runner::RequestEvent& event) {
   Delta delta;
+  const std::vector<std::int32_t>& tokens = event.tokens;
+  for (std::size_t i = 0; i < std::min(tokens.size(), event.logprobs.size()); ++i) {
+    delta.logprobs.push_back({.id = tokens[i], .logprobs = event.logprobs[i]});
+  }
   const runner::Tokenizer& tokenizer = model_.text.tokenizer();
   if (stats_.tokens == 0 && !tokens.empty()) first_token_ = std::chrono::steady_clock::now();
   for (const std::int32_t id : tokens) {

@@ -19,6 +19,7 @@
 
 #include "base/result.h"
 #include "cmd/daemon/models.h"
+#include "runner/frames.h"
 #include "runner/sample/sampling_options.h"
 #include "runner/text/reasoning_parser.h"
 #include "runner/text/stop_strings.h"
@@ -35,6 +36,8 @@ struct GenerationRequest {
   runner::CallLayout call_layout = runner::CallLayout::none;
   std::vector<std::string> stops;
   std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
+  std::int64_t tokens_min = 0;             // before the model may end its turn
+  bool ignore_eos = false;                 // only tokens_max, stops or the context end it
   runner::SamplingOptions sampling;
 };
 
@@ -51,15 +54,23 @@ struct ToolCallPiece {
   std::string arguments;  // to be joined
 };
 
+// Of one token, where they were asked for.
+struct TokenLogprobs {
+  std::int32_t id = 0;
+  runner::TokenLogprobs logprobs;
+};
+
 // What became known since the last one.
 struct Delta {
   std::string thinking;
   std::string content;
   std::vector<ToolCallPiece> tool_pieces;  // the same calls,
   std::vector<ToolCall> tool_calls;        // whole
+  std::vector<TokenLogprobs> logprobs;     // of all tokens, also those that are no text yet
   std::int64_t tokens = 0;
   bool empty() const {
-    return thinking.empty() && content.empty() && tool_pieces.empty() && tool_calls.empty();
+    return thinking.empty() && content.empty() && tool_pieces.empty() && tool_calls.empty() &&
+           logprobs.empty();
   }
   // Adds what came later.
   void append(Delta later);
@@ -91,7 +102,7 @@ class Generation {
  private:
   Generation(LoadedModel& model, GenerationRequest request, std::string_view prompt);
 
-  Delta take(const std::vector<std::int32_t>& tokens);
+  Delta take(const runner::RequestEvent& event);
   void accept_text(std::string text, Delta& delta);
   void accept_pieces(runner::ReasoningParser::Pieces pieces, Delta& delta);
   bool parses_calls() const;
