@@ -132,6 +132,9 @@ Result<std::shared_ptr<Answer>> submit(Services& services, const Question& quest
   request.ignore_eos = question.ignore_eos;
   request.every_step = question.every_step;
   request.sampling = sampling(options, text.facts().generation);
+  request.sampling.logit_bias = question.logit_bias;
+  request.sampling.logprobs = question.logprobs;
+  request.tokens_min = question.tokens_min;
   request.answers = question.answers;
   request.arrived = begun;
   auto generation = GLM_TRY(daemon::Generation::start(*lease, std::move(request)));

@@ -29,8 +29,11 @@ struct Question {
   bool thinking_required = false;         // refuse a model that cannot
   Json options = Json::object();          // by the names of modelfiles/parameters.h
   std::size_t answers = 1;                // how many are wanted
-  bool ignore_eos = false;                // go on until num_predict
-  bool every_step = false;                // also deltas without text
+  std::vector<runner::TokenBias> logit_bias;
+  std::int32_t logprobs = -1;   // runner::SamplingOptions::logprobs
+  std::int64_t tokens_min = 0;  // the model does not end its turn before
+  bool ignore_eos = false;      // nor ever by itself: go on until num_predict
+  bool every_step = false;      // also deltas without text
   std::optional<daemon::KeepAlive> keep_alive;
 };
 

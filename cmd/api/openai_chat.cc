@@ -1,6 +1,6 @@
 // POST /v1/chat/completions in OpenAI's shape, with vLLM's extensions (top_k, min_p,
-// repetition_penalty, ignore_eos, chat_template_kwargs, reasoning_content) and ours (keep_alive,
-// num_ctx).
+// repetition_penalty, min_tokens, ignore_eos, chat_template_kwargs, reasoning_content) and ours
+// (keep_alive, num_ctx).
 #include "cmd/api/openai_chat.h"
 
 #include <array>
@@ -9,6 +9,7 @@
 
 #include "cmd/api/answer.h"
 #include "cmd/api/json_body.h"
+#include "cmd/api/openai_sampling.h"
 #include "cmd/api/routes.h"
 
 namespace glm::api {
@@ -149,8 +150,13 @@ void stream(Answer& answer, Clock& clock, const Client& client, const StreamOpti
   }
   const Status done = for_each_delta(answer, client, [&](const daemon::Delta& delta) {
     Json json = delta_json(heading, delta);
-    if (!json.empty() && !event(chunk(heading, delta.answer, std::move(json), nullptr))) {
-      return false;
+    if ((!json.empty() || !delta.logprobs.empty())) {
+      json = chunk(heading, delta.answer, std::move(json), nullptr);
+      if (!delta.logprobs.empty()) {
+        json["choices"][0]["logprobs"] =
+            logprobs_json(answer.lease->text->tokenizer(), delta.logprobs);
+      }
+      if (!event(json)) return false;
     }
     return delta.done_reason.empty() ||
            event(chunk(heading, delta.answer, Json::object(), delta.done_reason));
@@ -168,13 +174,16 @@ void stream(Answer& answer, Clock& clock, const Client& client, const StreamOpti
   (void)writer.write("data: [DONE]\n\n");
 }
 
-Json choice(const Heading& heading, const daemon::Delta& answer) {
+Json choice(const Heading& heading, const daemon::Delta& answer,
+            const runner::Tokenizer& tokenizer) {
   Json message = {{"role", "assistant"}, {"content", answer.content}};
   if (!answer.thinking.empty()) message["reasoning_content"] = answer.thinking;
   if (!answer.tool_calls.empty()) message["tool_calls"] = tool_calls_json(heading, answer);
+  Json logprobs;
+  if (!answer.logprobs.empty()) logprobs = logprobs_json(tokenizer, answer.logprobs);
   return {{"index", answer.answer},
           {"message", std::move(message)},
-          {"logprobs", nullptr},
+          {"logprobs", std::move(logprobs)},
           {"finish_reason", answer.done_reason}};
 }
 
@@ -186,9 +195,10 @@ Result<Reply> whole(Answer& answer, Clock& clock, const Client& client) {
     return true;
   }));
   const Heading heading = make_heading(answer, clock);
+  const runner::Tokenizer& tokenizer = answer.lease->text->tokenizer();
   Json json = envelope(heading, "chat.completion");
   json["choices"] = Json::array();
-  for (const daemon::Delta& one : all) json["choices"].push_back(choice(heading, one));
+  for (const daemon::Delta& one : all) json["choices"].push_back(choice(heading, one, tokenizer));
   json["usage"] = usage_json(answer.generation->stats());
   return json_reply(json);
 }
@@ -242,14 +252,14 @@ Result<Question> read_question(const Json& body) {
   GLM_TRY(read_effort(body, question));
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   GLM_TRY(read_tools(body, question));
-  GLM_TRY(refuse_fields(body, {"logprobs", "top_logprobs", "logit_bias", "functions"}));
+  GLM_TRY(read_sampling(body, question));
+  GLM_TRY(refuse_fields(body, {"functions"}));
   const std::int64_t answers = GLM_TRY(integer(body, "n")).value_or(1);
   if (answers < 1 || answers > kAnswersMax) {
     return make_error(Errc::invalid_argument, "field 'n' wants a number from 1 to {}, got {}",
                       kAnswersMax, answers);
   }
   question.answers = static_cast<std::size_t>(answers);
-  question.ignore_eos = GLM_TRY(boolean(body, "ignore_eos")).value_or(false);
   if (const Json* format = find(body, "response_format");
       format != nullptr &&
       (!format->is_object() || format->value("type", Json("text")) != "text")) {

@@ -30,6 +30,7 @@ void Delta::append(Delta later) {
   content += later.content;
   tokens += later.tokens;
   std::move(later.tool_pieces.begin(), later.tool_pieces.end(), std::back_inserter(tool_pieces));
+  std::move(later.logprobs.begin(), later.logprobs.end(), std::back_inserter(logprobs));
   std::move(later.tool_calls.begin(), later.tool_calls.end(), std::back_inserter(tool_calls));
   if (!later.done_reason.empty()) done_reason = std::move(later.done_reason);
 }

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runner/frames.h"
 #include "runner/text/call_layout.h"
 #include "runner/text/reasoning_parser.h"
 #include "runner/text/stop_strings.h"
@@ -37,6 +38,12 @@ struct ToolCallPiece {
   std::string arguments;  // to be joined
 };
 
+// Of one token, where they were asked for.
+struct TokenLogprobs {
+  std::int32_t id = 0;
+  runner::TokenLogprobs logprobs;
+};
+
 // What became known of one answer since the last one.
 struct Delta {
   std::size_t answer = 0;  // of the question's, from 0
@@ -44,11 +51,12 @@ struct Delta {
   std::string content;
   std::vector<ToolCallPiece> tool_pieces;  // the same calls,
   std::vector<ToolCall> tool_calls;        // whole
+  std::vector<TokenLogprobs> logprobs;     // of all tokens, also those that are no text yet
   std::string done_reason;                 // in the answer's last: "stop", "length", "tool_calls"
   std::int64_t tokens = 0;
   bool empty() const {
     return thinking.empty() && content.empty() && tool_pieces.empty() && tool_calls.empty() &&
-           done_reason.empty();
+           logprobs.empty() && done_reason.empty();
   }
   // Adds what came later of the same answer.
   void append(Delta later);

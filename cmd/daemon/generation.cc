@@ -44,6 +44,7 @@ Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
   }
   ids.tokens_max = request.tokens_max.value_or(context_max - prompt_tokens);
   if (!request.ignore_eos) ids.stop_ids = model.text->facts().eos_ids;
+  ids.tokens_min = request.tokens_min;
   ids.sampling = request.sampling;
   ids.sampling.vocab_limit = model.text->tokenizer().size();
   std::vector<runner::GenerateRequest> all(request.answers, ids);
@@ -98,6 +99,9 @@ Result<Delta> Generation::take(std::size_t index, const TokenEvent& arrival) {
   answer.meter.tokens(event.tokens.size(), arrival.at);
   if (answer.tokens == 0) answer.first_token = arrival.at;
   answer.text.push(event.tokens, delta);
+  for (std::size_t i = 0; i < std::min(event.tokens.size(), event.logprobs.size()); ++i) {
+    delta.logprobs.push_back({.id = event.tokens[i], .logprobs = event.logprobs[i]});
+  }
   answer.tokens += delta.tokens;
   stats_.tokens += delta.tokens;
   if (index == 0) stats_.cached_tokens = std::max(stats_.cached_tokens, event.cached_tokens);

@@ -16,6 +16,7 @@
 #include "cmd/daemon/answer_text.h"
 #include "cmd/daemon/metrics.h"
 #include "cmd/daemon/models.h"
+#include "runner/frames.h"
 #include "runner/sample/sampling_options.h"
 
 namespace glm::daemon {
@@ -26,7 +27,8 @@ struct GenerationRequest {
   runner::EncodeOptions::Specials specials = runner::EncodeOptions::Specials::omit;
   TextOptions text;
   std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
-  bool ignore_eos = false;                 // the model's ends of text are tokens like any other
+  std::int64_t tokens_min = 0;             // before the model may end its turn
+  bool ignore_eos = false;                 // only tokens_max, stops or the context end it
   bool every_step = false;  // also pieces without text: a special token, half a character
   runner::SamplingOptions sampling;
   std::size_t answers = 1;  // to the one prompt; the i-th has the seed plus i

@@ -97,9 +97,14 @@ std::int32_t choose(const SampleRow& row, std::span<const float> logits) {
   const double per_temperature = draw::per_temperature(row);
   double highest = 0;
   std::int32_t winner = -1;
+  std::int32_t group = -1;  // of ids that share random words
+  draw::Words words = {};
   for (const std::uint64_t key : keys) {
     const std::int32_t id = draw::id_of(key);
-    const draw::Words words = draw::random_words(row.seed, row.position, id / 4);
+    if (id / 4 != group) {
+      group = id / 4;
+      words = draw::random_words(row.seed, row.position, group);
+    }
     const double score = draw::score(draw::logit_of(key), per_temperature, words.word[id % 4]);
     if (winner < 0 || score > highest || (score == highest && id < winner)) {
       highest = score;

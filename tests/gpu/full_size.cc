@@ -13,7 +13,6 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -126,15 +125,21 @@ Status generate(runner::Model& model, runner::KvPool& pool, const Arguments& arg
   const double prompt_s = seconds_since(prompt_begun);
   bool finite = true;
   const auto decode_begun = std::chrono::steady_clock::now();
-  for (std::int64_t i = 0; i < arguments.generate; ++i) {
-    std::vector<runner::SequenceStep> steps;
-    for (std::size_t s = 0; s < batch; ++s) {
-      steps.push_back({.tokens = next[s], .cache = &caches[s], .wants_logits = true});
+  const runner::SamplingOptions greedy{.temperature = 0};
+  // Each step is asked for before the tokens of the last one are known.
+  for (std::int64_t i = 0; i <= arguments.generate; ++i) {
+    if (i < arguments.generate) {
+      std::vector<runner::SequenceStep> steps;
+      for (std::size_t s = 0; s < batch; ++s) {
+        GLM_TRY(caches[s].reserve(2));
+        steps.push_back({.cache = &caches[s], .continues = i > 0, .sampling = &greedy});
+        if (i == 0) steps.back().tokens = next[s];
+      }
+      GLM_TRY(model.submit(steps));
     }
-    GLM_TRY(model.forward(steps, logits));
-    for (std::size_t s = 0; s < batch; ++s) {
-      next[s] = {largest(std::span(logits).subspan(s * vocab, vocab))};
-      finite = finite && std::isfinite(logits[s * vocab + static_cast<std::size_t>(next[s][0])]);
+    if (i == 0) continue;
+    for (const runner::Sampled& sampled : GLM_TRY(model.collect())) {
+      finite = finite && sampled.finite == 1;
     }
   }
   const double decode_s = seconds_since(decode_begun);
@@ -183,7 +188,8 @@ Status run(const Arguments& arguments) {
              times.read_s, times.upload_s);
   std::fflush(stdout);
   const std::int64_t longest =
-      *std::max_element(arguments.contexts.begin(), arguments.contexts.end()) + arguments.generate;
+      *std::max_element(arguments.contexts.begin(), arguments.contexts.end()) + arguments.generate +
+      1;
   const auto pool = GLM_TRY(model->make_pool(runner::pages_of(longest) * arguments.batch));
   for (const std::int64_t context : arguments.contexts) {
     GLM_TRY(generate(*model, *pool, arguments, context));

@@ -243,6 +243,50 @@ TEST_P(Steps, LeaveCachesAsTheyWereWhenRefused) {
   EXPECT_EQ(pool_->pages_free(), 39);
 }
 
+// A device that is lost at a moment of the test's choice.
+class LostOps final : public fakes::ForwardingOps {
+ public:
+  LostOps(std::unique_ptr<kernels::Ops> inner, const bool& at_mark, const bool& at_wait)
+      : ForwardingOps(std::move(inner)), at_mark_(at_mark), at_wait_(at_wait) {}
+  Status mark(kernels::Event& event) override {
+    if (at_mark_) return make_error(Errc::device, "linear: an illegal memory access");
+    return inner_->mark(event);
+  }
+  Status wait(kernels::Event& event) override {
+    if (at_wait_) return make_error(Errc::device, "wait: an illegal memory access");
+    return inner_->wait(event);
+  }
+
+ private:
+  const bool& at_mark_;
+  const bool& at_wait_;
+};
+
+TEST_P(Steps, SayWhenTheDeviceIsLost) {
+  bool at_mark = false;
+  bool at_wait = false;
+  LoadOptions options;
+  options.wrap_ops = [&](std::unique_ptr<kernels::Ops> ops) {
+    return std::make_unique<LostOps>(std::move(ops), at_mark, at_wait);
+  };
+  const auto model =
+      std::move(load_model(std::move(files_in(folder_.path())).value(), options)).value();
+  const auto pool = std::move(model->make_pool(4)).value();
+  KvCache cache(*pool);
+  const Tokens prompt = {1, 2, 3};
+  const SamplingOptions greedy{.temperature = 0};
+  const SequenceStep step{.tokens = prompt, .cache = &cache, .sampling = &greedy};
+  at_mark = true;
+  EXPECT_EQ(model->submit({&step, 1}).error().code, Errc::device);
+  EXPECT_EQ(cache.length(), 0);
+  at_mark = false;
+  ASSERT_TRUE(model->submit({&step, 1}).ok()) << "the step that failed is in flight";
+  ASSERT_TRUE(model->submit({&step, 1}).ok());
+  at_wait = true;
+  EXPECT_EQ(model->collect().error().message, "wait: an illegal memory access");
+  EXPECT_EQ(model->collect().error().code, Errc::device);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Steps,
                          testing::Values(fakes::FakeArchitecture::glm4_moe_lite,
                                          fakes::FakeArchitecture::glm4_moe),

@@ -1,0 +1,76 @@
+// Fields about the choice of tokens: what they become, and the full text of each refusal.
+#include "cmd/api/openai_sampling.h"
+
+#include <gtest/gtest.h>
+
+namespace glm::api {
+namespace {
+
+TEST(OpenaiSampling, ReadsItsFields) {
+  Question question;
+  const Json body = {{"logit_bias", {{"17", -100}, {"4", 2.5}, {"04", 3}}},
+                     {"logprobs", true},
+                     {"top_logprobs", 3},
+                     {"min_tokens", 5},
+                     {"ignore_eos", true}};
+  ASSERT_TRUE(read_sampling(body, question).ok());
+  EXPECT_EQ(question.logit_bias,
+            (std::vector<runner::TokenBias>{{.id = 17, .bias = -100}, {.id = 4, .bias = 3}}));
+  EXPECT_EQ(question.logprobs, 3);
+  EXPECT_EQ(question.tokens_min, 5);
+  EXPECT_TRUE(question.ignore_eos);
+  Question plain;
+  ASSERT_TRUE(read_sampling({{"logprobs", false}, {"top_logprobs", 0}}, plain).ok());
+  EXPECT_EQ(plain.logprobs, -1);
+  ASSERT_TRUE(read_sampling({{"logprobs", true}}, plain).ok());
+  EXPECT_EQ(plain.logprobs, 0);
+}
+
+struct Refusal {
+  const char* name;
+  const char* body;
+  const char* want;
+};
+
+const Refusal kRefusals[] = {
+    {"bias_of_a_word", R"({"logit_bias": {"the": 1}})",
+     "field 'logit_bias' wants ids of tokens, got \"the\""},
+    {"bias_of_a_negative_id", R"({"logit_bias": {"-1": 1}})",
+     "field 'logit_bias' wants ids of tokens, got \"-1\""},
+    {"bias_too_large", R"({"logit_bias": {"1": 101}})",
+     "field 'logit_bias' wants numbers from -100 to 100, got 101 for \"1\""},
+    {"bias_no_number", R"({"logit_bias": {"1": "x"}})",
+     "field 'logit_bias' wants numbers from -100 to 100, got \"x\" for \"1\""},
+    {"biases_in_a_list", R"({"logit_bias": [1]})",
+     "field 'logit_bias' wants an object, got a list"},
+    {"logprobs_as_a_number", R"({"logprobs": 3})",
+     "field 'logprobs' wants true or false, got an integer"},
+    {"too_many_logprobs", R"({"logprobs": true, "top_logprobs": 21})",
+     "field 'top_logprobs' wants 0 to 20, got 21"},
+    {"top_logprobs_alone", R"({"top_logprobs": 2})", "field 'top_logprobs' wants 'logprobs': true"},
+    {"negative_min_tokens", R"({"min_tokens": -1})", "field 'min_tokens' wants 0 or more, got -1"},
+};
+
+class OpenaiSamplingRefusals : public testing::TestWithParam<Refusal> {};
+
+TEST_P(OpenaiSamplingRefusals, NameTheField) {
+  Question question;
+  const Status status = read_sampling(Json::parse(GetParam().body), question);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Errc::invalid_argument);
+  EXPECT_EQ(status.error().message, GetParam().want);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OpenaiSamplingRefusals, testing::ValuesIn(kRefusals),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+TEST(OpenaiSampling, RefusesMoreBiasesThanFit) {
+  Question question;
+  Json body;
+  for (int id = 0; id < 961; ++id) body["logit_bias"][std::to_string(id)] = 1;
+  EXPECT_EQ(read_sampling(body, question).error().message,
+            "field 'logit_bias' has 961 entries, at most 960 count");
+}
+
+}  // namespace
+}  // namespace glm::api
