@@ -65,10 +65,10 @@ Result<Question> read_question(const Json& body) {
   question.model = GLM_TRY(required_text(body, "model"));
   question.options = GLM_TRY(openai_options(body));
   if (!question.options.contains("num_predict")) question.options["num_predict"] = kTokensDefault;
+  GLM_TRY(refuse_fields(body, {"echo", "suffix", "logprobs"}));
   GLM_TRY(read_sampling(body, question));
   question.special_tokens = GLM_TRY(boolean(body, "add_special_tokens")).value_or(true);
   question.keep_alive = GLM_TRY(keep_alive_field(body));
-  GLM_TRY(refuse_fields(body, {"echo", "suffix", "logprobs"}));
   for (const char* count : {"n", "best_of"}) {
     if (GLM_TRY(integer(body, count)).value_or(1) != 1) {
       return make_error(Errc::unsupported, "{} other than 1 is not supported", count);

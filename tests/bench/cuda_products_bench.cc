@@ -254,7 +254,8 @@ class Table {
               std::int64_t tokens, std::string_view variant);
   void moe(std::string_view format, std::int64_t tokens, std::string_view variant);
   // Both halves of kv_b, as the absorbed form reads them.
-  void heads(std::string_view format, HeadOrder order, std::int64_t tokens);
+  enum class Half { w_uk, w_uv, w_uk_turned_at_load };
+  void heads(std::string_view format, Half half, std::int64_t tokens);
   // Several layers with weights of their own in one graph, as in decoding: for each of them.
   void moe_in_graphs(std::string_view format);
 
@@ -300,27 +301,29 @@ void Table::linear(std::string_view format, std::int64_t inputs, std::int64_t ou
       [&] { return cuda::launch_linear(args, variant, nullptr); });
 }
 
-void Table::heads(std::string_view format, HeadOrder order, std::int64_t tokens) {
+void Table::heads(std::string_view format, Half half, std::int64_t tokens) {
   constexpr std::int64_t kHeads = 20;
   constexpr std::int64_t kNope = 192;
   constexpr std::int64_t kValue = 256;
   constexpr std::int64_t kRank = 512;
-  const bool up = order == HeadOrder::transposed;
-  const std::string name = fmt::format("{} {}", up ? "W_UK transposed" : "W_UV", format);
+  constexpr std::array<std::string_view, 3> kNames = {"W_UK transposed", "W_UV", "W_UK turned"};
+  const std::string name = fmt::format("{} {}", kNames[static_cast<std::size_t>(half)], format);
   if (name.find(filter_) == std::string::npos) return;
-  const BenchWeight weight(format, kHeads * (kNope + kValue), kRank, 1);
-  const std::int64_t inputs = up ? kNope : kRank;
-  const std::int64_t outputs = up ? kRank : kValue;
+  const bool turned = half == Half::w_uk_turned_at_load;
+  const std::int64_t head_rows = turned ? kRank : kNope + kValue;
+  const BenchWeight weight(format, kHeads * head_rows, turned ? kNope : kRank, 1);
+  const std::int64_t inputs = half == Half::w_uv ? kRank : kNope;
+  const std::int64_t outputs = half == Half::w_uv ? kValue : kRank;
   const Memory x = random_memory(tokens * kHeads * inputs * 2);
   const Memory out(static_cast<std::size_t>(tokens * kHeads * outputs));
   const HeadLinear args{
       .out = {const_cast<std::uint16_t*>(out.data()), Dtype::bf16, {tokens, kHeads, outputs}},
       .x = {x.data(), Dtype::bf16, {tokens, kHeads, inputs}},
       .weight = weight.view().expert(0),
-      .head_rows = kNope + kValue,
-      .first_row = up ? 0 : kNope,
-      .order = order};
-  const double part = static_cast<double>(up ? kNope : kValue) / (kNope + kValue);
+      .head_rows = head_rows,
+      .first_row = half == Half::w_uv ? kNope : 0,
+      .order = half == Half::w_uk ? HeadOrder::transposed : HeadOrder::as_stored};
+  const double part = static_cast<double>(args.rows()) / static_cast<double>(head_rows);
   const double bytes =
       weight.bytes_of_one() * part + 2 * static_cast<double>(tokens * kHeads * (inputs + outputs));
   const double flops = 2.0 * static_cast<double>(tokens * kHeads * inputs * outputs);
@@ -398,8 +401,9 @@ void run(std::string_view filter) {
     table.moe(format, 8, "naive");
   }
   for (const std::string_view format : {"int4", "bf16", "fp8"}) {
-    for (const HeadOrder order : {HeadOrder::transposed, HeadOrder::as_stored}) {
-      for (const std::int64_t tokens : {1, 8, 64, 512}) table.heads(format, order, tokens);
+    using Half = Table::Half;
+    for (const Half half : {Half::w_uk, Half::w_uv, Half::w_uk_turned_at_load}) {
+      for (const std::int64_t tokens : {1, 8, 64, 512}) table.heads(format, half, tokens);
     }
     for (const std::int64_t tokens : {512, 4096}) table.linear(format, 512, 8960, tokens, "");
   }

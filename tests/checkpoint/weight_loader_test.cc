@@ -190,7 +190,7 @@ TEST_F(Loading, ReportsTheEarliestClaimWhoseDataIsWrong) {
   for (const char* broken : {"m.23", "m.24", "m.25", "m.40"}) break_scale(tensors, broken);
   write(tensors);
   for (int round = 0; round < 20; ++round) {
-    StagedOps ops(kAllOfIt, kAnyNumber);
+    StagedOps ops(4096, kAnyNumber);
     WeightLoader loader(*checkpoint_, quantization_, ops, {}, {});
     std::vector<DeviceWeight> weights;
     for (int i = 0; i < 60; ++i) {
@@ -209,7 +209,7 @@ TEST_F(Loading, PassesOnWhatTheDeviceSays) {
   FakeTensors tensors;
   add_nvfp4(tensors, "m", 10);
   write(tensors);
-  StagedOps ops(kAllOfIt, 9);
+  StagedOps ops(4096, 9);
   WeightLoader loader(*checkpoint_, quantization_, ops, {}, {});
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(loader.weight(fmt::format("m.{}", i), {6, 32}).ok());
   const Status finished = loader.finish();
