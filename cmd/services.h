@@ -14,6 +14,7 @@ class Catalog;
 
 namespace glm {
 namespace daemon {
+class Metrics;
 class Models;
 class Pulls;
 }  // namespace daemon
@@ -22,6 +23,7 @@ struct Services {
   store::Store& store;
   const modelfiles::Catalog& catalog;
   daemon::Models& models;
+  const daemon::Metrics& metrics;
   daemon::Pulls& pulls;
   Clock& clock;
   std::function<void()> shutdown;  // returns at once; the server ends after its answers

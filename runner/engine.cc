@@ -116,6 +116,15 @@ void Engine::admit() {
   }
 }
 
+EngineStats Engine::stats() const {
+  EngineStats stats = counted_;
+  stats.running = static_cast<std::uint32_t>(running_.size());
+  stats.waiting = static_cast<std::uint32_t>(waiting_.size());
+  stats.pages_total = pool_.pages();
+  stats.pages_used = pool_.pages() - pool_.pages_free();
+  return stats;
+}
+
 std::vector<RequestEvent> Engine::step() {
   admit();
   std::vector<RequestEvent> events = std::exchange(pending_, {});
@@ -157,6 +166,7 @@ bool Engine::make_room(std::size_t index, std::int64_t tokens) {
 }
 
 void Engine::put_back_youngest() {
+  ++counted_.preemptions;
   running_.back().cache.truncate(0);
   waiting_.push_front(std::move(running_.back()));
   running_.pop_back();
@@ -208,7 +218,11 @@ bool Engine::take_token(Sequence& sequence, std::span<float> logits,
   }
   RequestEvent event;
   event.id = sequence.request.id;
-  if (sequence.generated == 0) sequence.first_token = clock_.now();
+  if (sequence.generated == 0) {
+    sequence.first_token = clock_.now();
+    counted_.prompt_tokens += static_cast<std::uint64_t>(sequence.prompt_tokens);
+  }
+  ++counted_.generated_tokens;
   const std::int32_t token = sequence.sampler.sample(logits, sequence.history);
   ++sequence.generated;
   const auto& stop_ids = sequence.request.stop_ids;

@@ -20,8 +20,8 @@
 
 #include <cstdint>
 #include <deque>
-#include <string>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -51,6 +51,7 @@ class Engine {
   // Answered by an event with FinishReason::cancelled, unless the request is already finished.
   void cancel(std::uint64_t id);
 
+  EngineStats stats() const;
   bool idle() const { return waiting_.empty() && running_.empty() && pending_.empty(); }
 
   // One step over all running sequences.
@@ -102,6 +103,7 @@ class Engine {
   std::vector<SequenceStep> batch_;    // of this step
   std::vector<std::size_t> members_;   // of running_, in the order of the batch
   std::vector<float> logits_;
+  EngineStats counted_;  // its counters only
   std::string device_failure_;
 };
 

@@ -98,7 +98,9 @@ GenerateFrame get_generate(WireReader& in) {
   return frame;
 }
 
-void put(WireWriter& out, const CancelFrame& frame) { out.put(frame.id); }
+void put(WireWriter& out, const CancelFrame& frame) {
+  out.put(frame.id);
+}
 
 void put(WireWriter& out, const LoadProgressFrame& frame) {
   out.put(frame.done_bytes);
@@ -112,6 +114,7 @@ void put(WireWriter& out, const ReadyFrame& frame) {
   out.put(frame.context_max);
   out.put(frame.memory_bytes);
   out.put(frame.load_ns);
+  out.put(frame.step_ns_max);
 }
 
 void put(WireWriter& out, const LoadFailedFrame& frame) {
@@ -129,6 +132,7 @@ void put(WireWriter& out, const StepFrame& frame) {
     out.put(std::string_view(event.message));
     out.put(event.prompt_ns);
     out.put(event.eval_ns);
+    out.put(event.cached_tokens);
   }
 }
 
@@ -144,17 +148,51 @@ StepFrame get_step(WireReader& in) {
     event.message = in.get_string();
     event.prompt_ns = in.get<std::uint64_t>();
     event.eval_ns = in.get<std::uint64_t>();
+    event.cached_tokens = in.get<std::int64_t>();
     frame.events.push_back(std::move(event));
   }
+  return frame;
+}
+
+void put(WireWriter& out, const BeatFrame& frame) {
+  out.put(frame.progress);
+  out.put(static_cast<std::uint8_t>(frame.busy));
+  out.put(frame.stats.running);
+  out.put(frame.stats.waiting);
+  out.put(frame.stats.pages_used);
+  out.put(frame.stats.pages_total);
+  out.put(frame.stats.prompt_tokens);
+  out.put(frame.stats.generated_tokens);
+  out.put(frame.stats.prefix_queries);
+  out.put(frame.stats.prefix_hits);
+  out.put(frame.stats.preemptions);
+}
+
+BeatFrame get_beat(WireReader& in) {
+  BeatFrame frame;
+  frame.progress = in.get<std::uint64_t>();
+  frame.busy = in.get<std::uint8_t>() != 0;
+  frame.stats.running = in.get<std::uint32_t>();
+  frame.stats.waiting = in.get<std::uint32_t>();
+  frame.stats.pages_used = in.get<std::int64_t>();
+  frame.stats.pages_total = in.get<std::int64_t>();
+  frame.stats.prompt_tokens = in.get<std::uint64_t>();
+  frame.stats.generated_tokens = in.get<std::uint64_t>();
+  frame.stats.prefix_queries = in.get<std::uint64_t>();
+  frame.stats.prefix_hits = in.get<std::uint64_t>();
+  frame.stats.preemptions = in.get<std::uint64_t>();
   return frame;
 }
 
 // The type is the index of the alternative in Frame.
 Frame get_frame(std::uint8_t type, WireReader& in) {
   switch (type) {
-    case 0: return get_load(in);
-    case 1: return get_generate(in);
-    case 2: return CancelFrame{in.get<std::uint64_t>()};
+    case 0:
+      return get_load(in);
+    case 1:
+      return get_generate(in);
+    case 2:
+      return CancelFrame{in.get<std::uint64_t>()};
     case 3: {
       LoadProgressFrame frame;
       frame.done_bytes = in.get<std::uint64_t>();
@@ -169,13 +207,17 @@ Frame get_frame(std::uint8_t type, WireReader& in) {
       frame.context_max = in.get<std::int64_t>();
       frame.memory_bytes = in.get<std::uint64_t>();
       frame.load_ns = in.get<std::uint64_t>();
+      frame.step_ns_max = in.get<std::uint64_t>();
       return frame;
     }
     case 5: {
       const Errc code = get_errc(in);
       return LoadFailedFrame{{code, in.get_string()}};
     }
-    default: return get_step(in);
+    case 6:
+      return get_step(in);
+    default:
+      return get_beat(in);
   }
 }
 
@@ -183,10 +225,15 @@ Error gone() {
   return make_error(Errc::unavailable, "the other side of the runner's socket is gone");
 }
 
+Error silent() {
+  return make_error(Errc::cancelled, "the other side of the runner's socket says nothing");
+}
+
 Status read_exactly(int fd, char* bytes, std::size_t size_bytes) {
   while (size_bytes > 0) {
     const ssize_t got = ::recv(fd, bytes, size_bytes, 0);
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return silent();
     if (got <= 0) return gone();
     bytes += got;
     size_bytes -= static_cast<std::size_t>(got);

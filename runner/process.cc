@@ -19,7 +19,9 @@
 #include "kernels/device_info.h"
 #include "runner/engine.h"
 #include "runner/frames.h"
+#include "runner/heartbeat.h"
 #include "runner/models/registry.h"
+#include "runner/outbox.h"
 #include "runner/schedule/pool_size.h"
 
 namespace glm::runner {
@@ -72,15 +74,24 @@ Result<Device> choose_device(const std::string& wanted) {
   return Device{"cpu", built_in ? "no GPU found, running on the CPU" : ""};
 }
 
-Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, int fd) {
+// The way to the daemon, and the sign of life on it.
+struct Voice {
+  explicit Voice(int fd) : outbox(fd), heartbeat(outbox) {}
+
+  Outbox outbox;
+  Heartbeat heartbeat;
+};
+
+Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, Voice& voice) {
   CheckpointFiles files;
   for (const auto& [path, file] : request.files) files.emplace(path, file);
   LoadOptions options;
   options.device = device.name;
   options.threads = request.threads;
   if (request.latent_norm_eps > 0) options.latent_norm_eps = request.latent_norm_eps;
-  options.progress = [fd](const LoadProgress& progress) {
-    (void)send_frame(fd, LoadProgressFrame{progress.completed_bytes, progress.total_bytes});
+  options.progress = [&voice](const LoadProgress& progress) {
+    voice.heartbeat.progress();
+    (void)voice.outbox.send(LoadProgressFrame{progress.completed_bytes, progress.total_bytes});
   };
   return load_model(files, options);
 }
@@ -98,6 +109,10 @@ Result<LoadFrame> receive_load(int fd) {
 // A step costs a GPU hardly more for many sequences than for one.
 constexpr std::size_t kRunningOnGpu = 64;
 
+// Many times what the slowest step takes: the CPU works minutes on a chunk of a large model.
+constexpr std::chrono::seconds kStepMaxOnGpu{30};
+constexpr std::chrono::seconds kStepMaxOnCpu{600};
+
 // The pool goes before its model.
 struct Loaded {
   std::unique_ptr<Model> model;
@@ -106,11 +121,11 @@ struct Loaded {
 };
 
 // Loads as asked and answers ready.
-Result<Loaded> start(const LoadFrame& request, int fd) {
+Result<Loaded> start(const LoadFrame& request, Voice& voice) {
   const Clock::Steady begun = system_clock().now();
   const Device device = GLM_TRY(choose_device(request.device));
   Loaded loaded;
-  loaded.model = GLM_TRY(load(request, device, fd));
+  loaded.model = GLM_TRY(load(request, device, voice));
   Model& model = *loaded.model;
   EngineLimits& limits = loaded.limits;
   const bool gpu = device.name != "cpu";
@@ -135,7 +150,9 @@ Result<Loaded> start(const LoadFrame& request, int fd) {
   ready.memory_bytes = model.weight_bytes();
   ready.load_ns = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(system_clock().now() - begun).count());
-  GLM_TRY(send_frame(fd, ready));
+  ready.step_ns_max = static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(gpu ? kStepMaxOnGpu : kStepMaxOnCpu).count());
+  GLM_TRY(voice.outbox.send(ready));
   return loaded;
 }
 
@@ -156,15 +173,21 @@ int serve(int fd) {
   }
   Inbox inbox;
   std::thread reader([&] { read_frames(fd, inbox); });  // from now on the daemon's end is ours
-  Result<Loaded> loaded = start(*request, fd);
+  Voice voice(fd);
+  voice.heartbeat.set_busy(true);
+  Result<Loaded> loaded = start(*request, voice);
   if (!loaded.ok()) {
-    (void)send_frame(fd, LoadFailedFrame{loaded.error()});
+    (void)voice.outbox.send(LoadFailedFrame{loaded.error()});
     std::fflush(nullptr);
     ::_exit(1);
   }
   Engine engine(*loaded->model, *loaded->pool, loaded->limits, system_clock());
+  voice.heartbeat.progress(engine.stats());
   while (true) {
-    for (Frame& frame : inbox.take(engine.idle())) {
+    voice.heartbeat.set_busy(!engine.idle());
+    std::vector<Frame> frames = inbox.take(engine.idle());
+    voice.heartbeat.set_busy(true);
+    for (Frame& frame : frames) {
       if (auto* generate = std::get_if<GenerateFrame>(&frame)) {
         engine.submit(std::move(generate->request));
       } else if (const auto* cancel = std::get_if<CancelFrame>(&frame)) {
@@ -172,7 +195,8 @@ int serve(int fd) {
       }
     }
     StepFrame step{engine.step()};
-    const bool told = step.events.empty() || send_frame(fd, step).ok();
+    voice.heartbeat.progress(engine.stats());
+    const bool told = step.events.empty() || voice.outbox.send(step).ok();
     if (engine.device_failed()) {
       fmt::print(stderr, "glm runner: the device failed: {}\n", engine.device_failure());
       ::_exit(1);

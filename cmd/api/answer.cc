@@ -110,7 +110,7 @@ Result<std::shared_ptr<Answer>> submit(Services& services, const Question& quest
   const Clock::Steady begun = services.clock.now();
   store::Manifest manifest = GLM_TRY(find_model(services, question.model));
   daemon::ModelLease lease = GLM_TRY(load(services, manifest, question, client));
-  const daemon::TextModel& text = lease->text;
+  const daemon::TextModel& text = *lease->text;
   const modelfiles::RunOptions options = GLM_TRY(run_options(question, text.modelfile()));
   daemon::GenerationRequest request;
   using Specials = runner::EncodeOptions::Specials;
@@ -118,19 +118,21 @@ Result<std::shared_ptr<Answer>> submit(Services& services, const Question& quest
     request.prompt = question.raw_prompt.value_or("");
     request.prompt_ids = question.prompt_ids;
     request.specials = question.special_tokens ? Specials::add : Specials::omit;
-    request.plain_text = true;
+    request.text.plain_text = true;
   } else {
     request.prompt = GLM_TRY(render(text, question, manifest.name));
-    request.tools = question.tools;
-    request.call_layout = text.call_layout();
+    request.text.tools = question.tools;
+    request.text.call_layout = text.call_layout();
   }
-  request.stops = options.stop;
+  request.text.stops = options.stop;
   if (options.num_predict && *options.num_predict >= 0) {
     request.tokens_max = std::max<std::int64_t>(*options.num_predict, 1);
   }
   request.ignore_eos = question.ignore_eos;
   request.every_step = question.every_step;
   request.sampling = sampling(options, text.facts().generation);
+  request.answers = question.answers;
+  request.arrived = begun;
   auto generation = GLM_TRY(daemon::Generation::start(*lease, std::move(request)));
   return std::make_shared<Answer>(Answer{std::move(manifest), std::move(lease),
                                          std::move(generation), std::nullopt, begun});

@@ -28,6 +28,7 @@ struct Question {
   daemon::Thinking thinking;              // whether, and how hard
   bool thinking_required = false;         // refuse a model that cannot
   Json options = Json::object();          // by the names of modelfiles/parameters.h
+  std::size_t answers = 1;                // how many are wanted
   bool ignore_eos = false;                // go on until num_predict
   bool every_step = false;                // also deltas without text
   std::optional<daemon::KeepAlive> keep_alive;

@@ -72,6 +72,7 @@ void answer_error(httplib::Response& response, Dialect dialect, const Error& err
 }
 
 void answer(httplib::Response& response, Reply reply) {
+  response.status = reply.http_status;
   if (!reply.stream) {
     response.set_content(std::move(reply.body), reply.content_type);
     return;
@@ -143,7 +144,7 @@ const Route* find_route(const httplib::Request& request, httplib::Response& resp
       request.method == "HEAD" ? std::string_view("GET") : request.method;
   std::string allowed;
   for (const Route& route : routes()) {
-    if (route.path != request.path) continue;
+    if (!matches(route, request.path)) continue;
     if (route.method == wanted) return &route;
     allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
   }
@@ -270,6 +271,9 @@ class HttpServer::Impl {
       Result<Json> parsed = parse_body(body.bytes);
       if (!parsed.ok()) return answer_error(response, dialect, parsed.error());
       json = *std::move(parsed);
+    }
+    if (const std::string_view rest = rest_of(*route, request.path); !rest.empty()) {
+      json["path"] = rest;
     }
     Result<Reply> reply = route->handle(services_, json, *connection_here);
     if (!reply.ok()) return answer_error(response, dialect, reply.error());

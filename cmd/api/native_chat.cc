@@ -44,7 +44,7 @@ Json piece(Shape shape, const Answer& answer, Clock& clock, const daemon::Delta&
 
 // One line for the person about where the model runs; ours, other clients pass over it.
 void add_note(Json& json, const Answer& answer) {
-  const std::string& note = answer.lease->link->ready().note;
+  const std::string& note = answer.lease->runner->ready().note;
   if (!note.empty()) json["note"] = note;
 }
 
@@ -55,6 +55,7 @@ void add_statistics(Json& json, const Answer& answer, Clock& clock) {
   json["total_duration"] = std::chrono::nanoseconds(clock.now() - answer.begun).count();
   json["load_duration"] = answer.lease.load_ns;
   json["prompt_eval_count"] = stats.prompt_tokens;
+  json["prompt_eval_cached"] = stats.cached_tokens;
   json["prompt_eval_duration"] = stats.prompt_ns;
   json["eval_count"] = stats.tokens;
   json["eval_duration"] = stats.eval_ns;

@@ -44,7 +44,8 @@ Result<Reply> tags(Services& services, const Json&, const Client&) {
 
 Result<Reply> ps(Services& services, const Json&, const Client&) {
   Json models = Json::array();
-  for (const daemon::LoadedInfo& info : services.models.list()) {
+  for (const daemon::ModelInfo& info : services.models.list()) {
+    if (info.runner_pid == 0) continue;  // not loaded yet, or going
     Json json = listing(info.manifest);
     json["size"] = info.memory_bytes;
     json["size_vram"] = info.device.starts_with("cuda") ? info.memory_bytes : 0;
@@ -53,6 +54,8 @@ Result<Reply> ps(Services& services, const Json&, const Client&) {
     json["context_length"] = info.context_max;
     json["device"] = info.device;
     json["requests"] = info.requests;
+    json["running"] = info.stats.running;
+    json["waiting"] = info.stats.waiting;
     json["runner_pid"] = info.runner_pid;
     models.push_back(std::move(json));
   }

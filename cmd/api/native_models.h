@@ -18,6 +18,8 @@ Result<Reply> pull(Services& services, const Json& body, const Client& client);
 
 Result<Reply> version(Services& services, const Json& body, const Client& client);
 Result<Reply> health(Services& services, const Json& body, const Client& client);
+Result<Reply> ready(Services& services, const Json& body, const Client& client);
+Result<Reply> metrics(Services& services, const Json& body, const Client& client);
 Result<Reply> greeting(Services& services, const Json& body, const Client& client);
 Result<Reply> shutdown(Services& services, const Json& body, const Client& client);
 

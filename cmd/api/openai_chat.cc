@@ -1,5 +1,6 @@
 // POST /v1/chat/completions in OpenAI's shape, with vLLM's extensions (top_k, min_p,
-// repetition_penalty, chat_template_kwargs, reasoning_content) and ours (keep_alive, num_ctx).
+// repetition_penalty, ignore_eos, chat_template_kwargs, reasoning_content) and ours (keep_alive,
+// num_ctx).
 #include "cmd/api/openai_chat.h"
 
 #include <array>
@@ -12,6 +13,8 @@
 
 namespace glm::api {
 namespace {
+
+constexpr std::int64_t kAnswersMax = 16;  // to one question
 
 // Where a field of the request goes among the Modelfile's parameters.
 struct OptionField {
@@ -45,6 +48,15 @@ Result<Json> openai_options(const Json& body) {
   return options;
 }
 
+Result<std::size_t> openai_answers(const Json& body) {
+  const std::int64_t answers = GLM_TRY(integer(body, "n")).value_or(1);
+  if (answers < 1 || answers > kAnswersMax) {
+    return make_error(Errc::invalid_argument, "field 'n' wants a number from 1 to {}, got {}",
+                      kAnswersMax, answers);
+  }
+  return static_cast<std::size_t>(answers);
+}
+
 Result<bool> openai_wants_usage(const Json& body) {
   const Json* options = find(body, "stream_options");
   if (options == nullptr || !options->is_object()) return false;
@@ -74,14 +86,16 @@ Json envelope(const Heading& heading, std::string_view object) {
           {"model", heading.model}};
 }
 
-std::string call_id(const Heading& heading, std::int32_t index) {
-  return fmt::format("call-{}-{}", heading.id, index);
+// Unique among all calls of all answers.
+std::string call_id(const Heading& heading, std::size_t answer, std::int32_t index) {
+  return answer == 0 ? fmt::format("call-{}-{}", heading.id, index)
+                     : fmt::format("call-{}-{}-{}", heading.id, answer, index);
 }
 
-Json tool_calls_json(const Heading& heading, const std::vector<daemon::ToolCall>& calls) {
+Json tool_calls_json(const Heading& heading, const daemon::Delta& answer) {
   Json list = Json::array();
-  for (const daemon::ToolCall& call : calls) {
-    list.push_back({{"id", call_id(heading, call.index)},
+  for (const daemon::ToolCall& call : answer.tool_calls) {
+    list.push_back({{"id", call_id(heading, answer.answer, call.index)},
                     {"type", "function"},
                     {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
   }
@@ -89,13 +103,13 @@ Json tool_calls_json(const Heading& heading, const std::vector<daemon::ToolCall>
 }
 
 // Of a stream: the id, the type and the name once, the arguments as they come.
-Json tool_pieces_json(const Heading& heading, const std::vector<daemon::ToolCallPiece>& pieces) {
+Json tool_pieces_json(const Heading& heading, const daemon::Delta& delta) {
   Json list = Json::array();
-  for (const daemon::ToolCallPiece& piece : pieces) {
+  for (const daemon::ToolCallPiece& piece : delta.tool_pieces) {
     Json json = {{"index", piece.index}};
     Json function = Json::object();
     if (!piece.name.empty()) {
-      json["id"] = call_id(heading, piece.index);
+      json["id"] = call_id(heading, delta.answer, piece.index);
       json["type"] = "function";
       function["name"] = piece.name;
     }
@@ -109,13 +123,15 @@ Json tool_pieces_json(const Heading& heading, const std::vector<daemon::ToolCall
 Json usage_json(const daemon::GenerationStats& stats) {
   return {{"prompt_tokens", stats.prompt_tokens},
           {"completion_tokens", stats.tokens},
-          {"total_tokens", stats.prompt_tokens + stats.tokens}};
+          {"total_tokens", stats.prompt_tokens + stats.tokens},
+          {"prompt_tokens_details", {{"cached_tokens", stats.cached_tokens}}}};
 }
 
-Json chunk(const Heading& heading, Json delta, Json finish_reason) {
+Json chunk(const Heading& heading, std::size_t answer, Json delta, Json finish_reason) {
   Json json = envelope(heading, "chat.completion.chunk");
-  json["choices"] = Json::array(
-      {{{"index", 0}, {"delta", std::move(delta)}, {"finish_reason", std::move(finish_reason)}}});
+  json["choices"] = Json::array({{{"index", answer},
+                                  {"delta", std::move(delta)},
+                                  {"finish_reason", std::move(finish_reason)}}});
   return json;
 }
 
@@ -124,7 +140,7 @@ Json delta_json(const Heading& heading, const daemon::Delta& delta) {
   if (!delta.thinking.empty()) json["reasoning_content"] = delta.thinking;
   if (!delta.content.empty()) json["content"] = delta.content;
   if (!delta.tool_pieces.empty()) {
-    json["tool_calls"] = tool_pieces_json(heading, delta.tool_pieces);
+    json["tool_calls"] = tool_pieces_json(heading, delta);
   }
   return json;
 }
@@ -137,45 +153,52 @@ void stream(Answer& answer, Clock& clock, const Client& client, const StreamOpti
             StreamWriter& writer) {
   const auto event = [&](const Json& json) { return writer.write("data: " + dump(json) + "\n\n"); };
   const Heading heading = make_heading(answer, clock);
-  if (!event(chunk(heading, {{"role", "assistant"}, {"content", ""}}, nullptr))) return;
+  for (std::size_t i = 0; i < answer.generation->answers(); ++i) {
+    if (!event(chunk(heading, i, {{"role", "assistant"}, {"content", ""}}, nullptr))) return;
+  }
   const Status done = for_each_delta(answer, client, [&](const daemon::Delta& delta) {
     Json json = delta_json(heading, delta);
-    return json.empty() || event(chunk(heading, std::move(json), nullptr));
+    if (!json.empty() && !event(chunk(heading, delta.answer, std::move(json), nullptr))) {
+      return false;
+    }
+    return delta.done_reason.empty() ||
+           event(chunk(heading, delta.answer, Json::object(), delta.done_reason));
   });
   if (!done.ok()) {
     (void)event(error_body(Dialect::openai, done.error()));
     return;
   }
-  const daemon::GenerationStats& stats = answer.generation->stats();
-  if (!event(chunk(heading, Json::object(), stats.done_reason))) return;
   if (options.include_usage) {
     Json json = envelope(heading, "chat.completion.chunk");
     json["choices"] = Json::array();
-    json["usage"] = usage_json(stats);
+    json["usage"] = usage_json(answer.generation->stats());
     if (!event(json)) return;
   }
   (void)writer.write("data: [DONE]\n\n");
 }
 
+Json choice(const Heading& heading, const daemon::Delta& answer) {
+  Json message = {{"role", "assistant"}, {"content", answer.content}};
+  if (!answer.thinking.empty()) message["reasoning_content"] = answer.thinking;
+  if (!answer.tool_calls.empty()) message["tool_calls"] = tool_calls_json(heading, answer);
+  return {{"index", answer.answer},
+          {"message", std::move(message)},
+          {"logprobs", nullptr},
+          {"finish_reason", answer.done_reason}};
+}
+
 Result<Reply> whole(Answer& answer, Clock& clock, const Client& client) {
-  daemon::Delta all;
+  std::vector<daemon::Delta> all(answer.generation->answers());
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].answer = i;
   GLM_TRY(for_each_delta(answer, client, [&](const daemon::Delta& delta) {
-    all.append(delta);
+    all[delta.answer].append(delta);
     return true;
   }));
-  const daemon::GenerationStats& stats = answer.generation->stats();
   const Heading heading = make_heading(answer, clock);
-  Json message = {{"role", "assistant"}, {"content", all.content}};
-  if (!all.thinking.empty()) message["reasoning_content"] = all.thinking;
-  if (!all.tool_calls.empty()) {
-    message["tool_calls"] = tool_calls_json(heading, all.tool_calls);
-  }
   Json json = envelope(heading, "chat.completion");
-  json["choices"] = Json::array({{{"index", 0},
-                                  {"message", std::move(message)},
-                                  {"logprobs", nullptr},
-                                  {"finish_reason", stats.done_reason}}});
-  json["usage"] = usage_json(stats);
+  json["choices"] = Json::array();
+  for (const daemon::Delta& one : all) json["choices"].push_back(choice(heading, one));
+  json["usage"] = usage_json(answer.generation->stats());
   return json_reply(json);
 }
 
@@ -229,9 +252,8 @@ Result<Question> read_question(const Json& body) {
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   GLM_TRY(read_tools(body, question));
   GLM_TRY(refuse_fields(body, {"logprobs", "top_logprobs", "logit_bias", "functions"}));
-  if (GLM_TRY(integer(body, "n")).value_or(1) != 1) {
-    return make_error(Errc::unsupported, "n other than 1 is not supported");
-  }
+  question.answers = GLM_TRY(openai_answers(body));
+  question.ignore_eos = GLM_TRY(boolean(body, "ignore_eos")).value_or(false);
   if (const Json* format = find(body, "response_format");
       format != nullptr &&
       (!format->is_object() || format->value("type", Json("text")) != "text")) {
@@ -257,15 +279,28 @@ Result<Reply> openai_chat(Services& services, const Json& body, const Client& cl
   return out;
 }
 
+namespace {
+
+Json model_json(const store::Manifest& manifest) {
+  return {{"id", manifest.name},
+          {"object", "model"},
+          {"created", 0},
+          {"owned_by", manifest.source.substr(0, manifest.source.find_first_of(":/"))}};
+}
+
+}  // namespace
+
 Result<Reply> openai_models(Services& services, const Json&, const Client&) {
   Json data = Json::array();
   for (const store::Manifest& manifest : GLM_TRY(services.store.list())) {
-    data.push_back({{"id", manifest.name},
-                    {"object", "model"},
-                    {"created", 0},
-                    {"owned_by", manifest.source.substr(0, manifest.source.find_first_of(":/"))}});
+    data.push_back(model_json(manifest));
   }
   return json_reply({{"object", "list"}, {"data", std::move(data)}});
+}
+
+Result<Reply> openai_model(Services& services, const Json& body, const Client&) {
+  return json_reply(
+      model_json(GLM_TRY(stored_model(services, GLM_TRY(required_text(body, "path"))))));
 }
 
 }  // namespace glm::api

@@ -13,9 +13,13 @@ Result<Reply> openai_chat(Services& services, const Json& body, const Client& cl
 // The sampling fields of a body, by the names of modelfiles/parameters.h.
 Result<Json> openai_options(const Json& body);
 
+// The field `n`: how many answers are wanted.
+Result<std::size_t> openai_answers(const Json& body);
+
 // stream_options.include_usage.
 Result<bool> openai_wants_usage(const Json& body);
 
 Result<Reply> openai_models(Services& services, const Json& body, const Client& client);
+Result<Reply> openai_model(Services& services, const Json& body, const Client& client);
 
 }  // namespace glm::api

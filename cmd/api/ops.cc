@@ -1,8 +1,13 @@
-// The daemon about itself: GET /, /api/version, /health; POST /api/shutdown.
+// The daemon about itself: GET /, /api/version, /health, /ready, /metrics; POST /api/shutdown.
 #include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "cmd/api/json_body.h"
 #include "cmd/api/native_models.h"
+#include "cmd/daemon/metrics.h"
+#include "cmd/daemon/models.h"
 #include "cmd/services.h"
 #include "cmd/version.h"
 
@@ -21,6 +26,28 @@ Result<Reply> version(Services&, const Json&, const Client&) {
 
 Result<Reply> health(Services&, const Json&, const Client&) {
   return json_reply({{"status", "ok"}});
+}
+
+// A model is ready once its runner has generated tokens, and as long as it lives and is not being
+// stopped.
+Result<Reply> ready(Services& services, const Json&, const Client&) {
+  bool any = false;
+  Json models = Json::array();
+  for (const daemon::ModelInfo& info : services.models.list()) {
+    any = any || info.state == daemon::ModelState::ready;
+    models.push_back({{"name", info.manifest.name}, {"state", daemon::name(info.state)}});
+  }
+  Reply reply =
+      json_reply({{"status", any ? "ready" : "no model is ready"}, {"models", std::move(models)}});
+  if (!any) reply.http_status = 503;
+  return reply;
+}
+
+Result<Reply> metrics(Services& services, const Json&, const Client&) {
+  Reply reply;
+  reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  reply.body = services.metrics.text();
+  return reply;
 }
 
 Result<Reply> shutdown(Services& services, const Json&, const Client&) {

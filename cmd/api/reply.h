@@ -21,9 +21,10 @@ class StreamWriter {
 };
 
 struct Reply {
+  int http_status = 200;
   std::string content_type = "application/json";
-  std::string body;                             // ignored when stream is set
-  std::function<void(StreamWriter&)> stream;    // called once, on the request's thread
+  std::string body;                           // ignored when stream is set
+  std::function<void(StreamWriter&)> stream;  // called once, on the request's thread
 };
 
 // What a handler may ask about its client. Valid during the request, also inside Reply::stream.

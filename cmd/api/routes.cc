@@ -12,7 +12,7 @@
 namespace glm::api {
 namespace {
 
-constexpr std::array<Route, 15> kRoutes = {{
+constexpr std::array<Route, 18> kRoutes = {{
     {"POST", "/api/chat", &native_chat, true},
     {"POST", "/api/generate", &native_generate, true},
     {"GET", "/api/tags", &tags, false},
@@ -24,10 +24,13 @@ constexpr std::array<Route, 15> kRoutes = {{
     {"GET", "/api/version", &version, false},
     {"POST", "/api/shutdown", &shutdown, false},
     {"GET", "/health", &health, false},
+    {"GET", "/ready", &ready, false},
+    {"GET", "/metrics", &metrics, false},
     {"GET", "/", &greeting, false},
     {"POST", "/v1/chat/completions", &openai_chat, true},
     {"POST", "/v1/completions", &openai_completions, true},
     {"GET", "/v1/models", &openai_models, false},
+    {"GET", "/v1/models/*", &openai_model, false},
 }};
 
 std::string_view openai_type(int http_status) {
@@ -38,7 +41,19 @@ std::string_view openai_type(int http_status) {
 
 }  // namespace
 
-std::span<const Route> routes() { return kRoutes; }
+std::span<const Route> routes() {
+  return kRoutes;
+}
+
+std::string_view rest_of(const Route& route, std::string_view path) {
+  if (!route.path.ends_with("/*")) return {};
+  const std::string_view folder = route.path.substr(0, route.path.size() - 1);
+  return path.starts_with(folder) ? path.substr(folder.size()) : std::string_view();
+}
+
+bool matches(const Route& route, std::string_view path) {
+  return route.path == path || !rest_of(route, path).empty();
+}
 
 Json error_body(Dialect dialect, const Error& error) {
   if (dialect == Dialect::native) {

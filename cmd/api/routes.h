@@ -17,12 +17,17 @@ enum class Dialect { native, openai };
 
 struct Route {
   std::string_view method;
-  std::string_view path;
+  std::string_view path;  // one that ends in "/*" stands for all that begin so, with something more
   Result<Reply> (*handle)(Services& services, const Json& body, const Client& client);
   bool wants_body;
 };
 
 std::span<const Route> routes();
+
+bool matches(const Route& route, std::string_view path);
+
+// What stands in the place of the "*"; the handler finds it in its body as "path".
+std::string_view rest_of(const Route& route, std::string_view path);
 
 // {"error": "…"} or {"error": {"message", "type", "param", "code"}}.
 Json error_body(Dialect dialect, const Error& error);

@@ -1,8 +1,6 @@
 #include "cmd/daemon/generation.h"
 
 #include <algorithm>
-#include <array>
-#include <iterator>
 #include <utility>
 
 namespace glm::daemon {
@@ -11,49 +9,19 @@ namespace {
 // How often a client is looked after. Hundreds of streams may wait at a time.
 constexpr std::chrono::milliseconds kPatience{250};
 
-// Control tokens a parser needs to see, whether or not the file marks them special.
-constexpr std::array<std::string_view, 8> kTags = {"<think>",      "</think>",    "<tool_call>",
-                                                   "</tool_call>", "<arg_key>",   "</arg_key>",
-                                                   "<arg_value>",  "</arg_value>"};
-
-bool visible(const runner::Tokenizer& tokenizer, std::int32_t id) {
-  if (!tokenizer.is_special(id)) return true;
-  return std::find(kTags.begin(), kTags.end(), tokenizer.token_of(id)) != kTags.end();
-}
-
-std::uint64_t ns_between(std::chrono::steady_clock::time_point from,
-                         std::chrono::steady_clock::time_point to) {
+std::uint64_t ns_between(Clock::Steady from, Clock::Steady to) {
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(to - from).count());
 }
 
 }  // namespace
 
-void Delta::append(Delta later) {
-  thinking += later.thinking;
-  content += later.content;
-  tokens += later.tokens;
-  std::move(later.tool_pieces.begin(), later.tool_pieces.end(), std::back_inserter(tool_pieces));
-  std::move(later.tool_calls.begin(), later.tool_calls.end(), std::back_inserter(tool_calls));
-}
-
-Generation::Generation(LoadedModel& model, GenerationRequest request, std::string_view prompt)
+Generation::Generation(LoadedModel& model, const GenerationRequest& request)
     : model_(model),
-      request_(std::move(request)),
-      detokenizer_(model.text.tokenizer()),
-      reasoning_(
-          request_.plain_text ? runner::ReasoningStart::content : runner::reasoning_start(prompt),
-          parses_calls() ? runner::ReasoningParser::ToolCalls::watch
-                         : runner::ReasoningParser::ToolCalls::ignore),
-      stops_(request_.stops) {
-  if (parses_calls()) {
-    tools_.emplace(request_.tools, runner::ToolParser::UnknownTools::as_text, request_.call_layout);
-  }
-}
-
-bool Generation::parses_calls() const {
-  return !request_.plain_text && !request_.tools.empty() &&
-         request_.call_layout != runner::CallLayout::none;
+      open_(request.answers),
+      every_step_(request.every_step),
+      started_(std::chrono::steady_clock::now()) {
+  for (std::size_t i = 0; i < request.answers; ++i) answers_.emplace_back(model, request);
 }
 
 Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
@@ -62,12 +30,12 @@ Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
   if (request.prompt_ids.empty()) {
     runner::EncodeOptions encode;
     encode.specials = request.specials;
-    ids.prompt = model.text.tokenizer().encode(request.prompt, encode);
+    ids.prompt = model.text->tokenizer().encode(request.prompt, encode);
   } else {
     ids.prompt = std::move(request.prompt_ids);
   }
   const auto prompt_tokens = static_cast<std::int64_t>(ids.prompt.size());
-  const std::int64_t context_max = model.link->ready().context_max;
+  const std::int64_t context_max = model.runner->ready().context_max;
   if (prompt_tokens >= context_max) {
     return make_error(Errc::invalid_argument,
                       "the prompt has {} tokens, the context of {} holds {} with at least one for "
@@ -75,44 +43,39 @@ Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
                       prompt_tokens, model.manifest.name, context_max);
   }
   ids.tokens_max = request.tokens_max.value_or(context_max - prompt_tokens);
-  if (!request.ignore_eos) ids.stop_ids = model.text.facts().eos_ids;
+  if (!request.ignore_eos) ids.stop_ids = model.text->facts().eos_ids;
   ids.sampling = request.sampling;
-  ids.sampling.vocab_limit = model.text.tokenizer().size();
-  const std::string prompt = request.prompt;
-  std::unique_ptr<Generation> generation(new Generation(model, std::move(request), prompt));
+  ids.sampling.vocab_limit = model.text->tokenizer().size();
+  std::vector<runner::GenerateRequest> all(request.answers, ids);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (ids.sampling.seed) all[i].sampling.seed = *ids.sampling.seed + i;
+  }
+  std::unique_ptr<Generation> generation(new Generation(model, request));
   generation->stats_.prompt_tokens = prompt_tokens;
-  generation->started_ = std::chrono::steady_clock::now();
-  generation->stream_ = GLM_TRY(model.link->submit(std::move(ids)));
+  generation->stream_ = GLM_TRY(model.runner->submit(std::move(all)));
   return generation;
 }
 
 Generation::~Generation() {
-  if (!done_ && stream_) model_.link->cancel(*stream_);
+  if (!stream_) return;
+  for (std::size_t i = 0; i < answers_.size(); ++i) {
+    if (answers_[i].done) continue;
+    model_.runner->cancel(stream_->id(i));
+    finish(answers_[i], Finished::abort, std::chrono::steady_clock::now());
+  }
 }
 
 Result<std::optional<Delta>> Generation::next(const std::function<bool()>& gone) {
-  while (!done_) {
+  while (open_ > 0) {
     if (time_to_ask() && gone && gone()) {
       return make_error(Errc::cancelled, "the client closed its connection");
     }
-    const std::optional<runner::RequestEvent> event = stream_->wait(kPatience);
+    const std::optional<TokenEvent> event = stream_->wait(kPatience);
     if (!event) continue;
-    Delta delta = take(event->tokens);
-    if (event->finish == runner::FinishReason::failed) {
-      done_ = true;
-      return Error{event->code, event->message};
-    }
-    if (stops_.stopped()) {
-      model_.link->cancel(*stream_);
-      done_ = true;
-      stats_.done_reason = "stop";
-      stats_.prompt_ns = ns_between(started_, first_token_);
-      stats_.eval_ns = ns_between(first_token_, std::chrono::steady_clock::now());
-    } else if (event->finish != runner::FinishReason::none) {
-      done_ = true;
-      delta.append(finish(*event));
-    }
-    if (!delta.empty() || (request_.every_step && delta.tokens > 0)) {
+    const std::size_t index = stream_->answer(event->event.id);
+    if (answers_[index].done) continue;  // under way when it was cancelled
+    Delta delta = GLM_TRY(take(index, *event));
+    if (!delta.empty() || (every_step_ && delta.tokens > 0)) {
       return std::optional<Delta>(std::move(delta));
     }
   }
@@ -127,75 +90,45 @@ bool Generation::time_to_ask() {
   return true;
 }
 
-Delta Generation::take(const std::vector<std::int32_t>& tokens) {
+Result<Delta> Generation::take(std::size_t index, const TokenEvent& arrival) {
+  const runner::RequestEvent& event = arrival.event;
+  Answer& answer = answers_[index];
   Delta delta;
-  const runner::Tokenizer& tokenizer = model_.text.tokenizer();
-  if (stats_.tokens == 0 && !tokens.empty()) first_token_ = std::chrono::steady_clock::now();
-  for (const std::int32_t id : tokens) {
-    ++stats_.tokens;
-    ++delta.tokens;
-    if (visible(tokenizer, id)) accept_text(detokenizer_.push(id), delta);
+  delta.answer = index;
+  answer.meter.tokens(event.tokens.size(), arrival.at);
+  if (answer.tokens == 0) answer.first_token = arrival.at;
+  answer.text.push(event.tokens, delta);
+  answer.tokens += delta.tokens;
+  stats_.tokens += delta.tokens;
+  if (index == 0) stats_.cached_tokens = std::max(stats_.cached_tokens, event.cached_tokens);
+  if (event.finish == runner::FinishReason::failed) {
+    const bool theirs = event.code == Errc::cancelled;
+    finish(answer, theirs ? Finished::abort : Finished::error, arrival.at);
+    return Error{event.code, event.message};
   }
+  if (answer.text.stopped()) {
+    model_.runner->cancel(event.id);
+    delta.done_reason = "stop";
+    stats_.prompt_ns = ns_between(started_, answer.first_token);
+    stats_.eval_ns = ns_between(answer.first_token, arrival.at);
+  } else if (event.finish != runner::FinishReason::none) {
+    const bool ended_turn = event.finish == runner::FinishReason::stop;
+    answer.text.finish(ended_turn, delta);
+    delta.done_reason = ended_turn ? "stop" : "length";
+    if (ended_turn && answer.text.made_calls()) delta.done_reason = "tool_calls";
+    stats_.prompt_ns = event.prompt_ns;
+    stats_.eval_ns = event.eval_ns;
+  }
+  if (delta.done_reason.empty()) return delta;
+  stats_.done_reason = delta.done_reason;
+  finish(answer, delta.done_reason == "length" ? Finished::length : Finished::stop, arrival.at);
   return delta;
 }
 
-void Generation::accept_text(std::string text, Delta& delta) {
-  if (request_.plain_text) {
-    delta.content += stops_.push(text);
-  } else {
-    accept_pieces(reasoning_.push(text), delta);
-  }
-}
-
-void Generation::accept_pieces(runner::ReasoningParser::Pieces pieces, Delta& delta) {
-  delta.thinking += pieces.thinking;
-  all_thinking_ += pieces.thinking;
-  if (pieces.content.empty()) return;
-  said_something_ = true;
-  if (tools_) {
-    accept_tools(tools_->push(pieces.content), delta);
-  } else {
-    delta.content += stops_.push(pieces.content);
-  }
-}
-
-void Generation::accept_tools(std::vector<runner::ToolEvent> events, Delta& delta) {
-  for (runner::ToolEvent& event : events) {
-    switch (event.kind) {
-      case runner::ToolEvent::Kind::text:
-        delta.content += stops_.push(event.text);
-        break;
-      case runner::ToolEvent::Kind::call_begin:
-        delta.tool_pieces.push_back({event.index, std::move(event.name), ""});
-        break;
-      case runner::ToolEvent::Kind::arguments:
-        if (delta.tool_pieces.empty() || delta.tool_pieces.back().index != event.index) {
-          delta.tool_pieces.push_back({event.index, "", ""});
-        }
-        delta.tool_pieces.back().arguments += event.text;
-        break;
-      case runner::ToolEvent::Kind::call_end:
-        delta.tool_calls.push_back({event.index, std::move(event.name), std::move(event.text)});
-        break;
-    }
-  }
-}
-
-Delta Generation::finish(const runner::RequestEvent& event) {
-  Delta delta;
-  accept_text(detokenizer_.finish(), delta);
-  const bool thinking_to_the_end = !request_.plain_text && reasoning_.reasoning();
-  if (!request_.plain_text) accept_pieces(reasoning_.finish(), delta);
-  if (tools_) accept_tools(tools_->finish(), delta);
-  const bool stopped = event.finish == runner::FinishReason::stop;
-  // A model that ends its turn without ever closing its thinking has answered in it.
-  if (stopped && thinking_to_the_end && !said_something_) delta.content += all_thinking_;
-  delta.content += stops_.finish();
-  stats_.done_reason = stopped ? "stop" : "length";
-  if (tools_ && tools_->calls() > 0 && stopped) stats_.done_reason = "tool_calls";
-  stats_.prompt_ns = event.prompt_ns;
-  stats_.eval_ns = event.eval_ns;
-  return delta;
+void Generation::finish(Answer& answer, Finished how, Clock::Steady now) {
+  answer.done = true;
+  --open_;
+  answer.meter.finished(how, now);
 }
 
 }  // namespace glm::daemon

@@ -1,76 +1,43 @@
-// One answer, from token ids to what a client reads: text without half characters, thinking apart
-// from content, tool calls as calls, nothing after a stop string.
-//
-//   runner ─ids─► Detokenizer ─► text ─ReasoningParser─► thinking
-//                                              └─ content ─ToolParser─► tool calls
-//                                                            └─StopStrings─► content
+// One question under way: its answers, from tokens as the runner sends them to pieces of text.
 //
 // Thread safety: one thread at a time.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "cmd/daemon/answer_text.h"
+#include "cmd/daemon/metrics.h"
 #include "cmd/daemon/models.h"
 #include "runner/sample/sampler.h"
-#include "runner/text/reasoning_parser.h"
-#include "runner/text/stop_strings.h"
-#include "runner/text/tokenizer.h"
-#include "runner/text/tool_parser.h"
 
 namespace glm::daemon {
 
 struct GenerationRequest {
-  std::string prompt;  // rendered
+  std::string prompt;                    // rendered
   std::vector<std::int32_t> prompt_ids;  // in its place where not empty
   runner::EncodeOptions::Specials specials = runner::EncodeOptions::Specials::omit;
-  bool plain_text = false;  // no thinking, no tools: every byte is content
-  nlohmann::ordered_json tools;
-  runner::CallLayout call_layout = runner::CallLayout::none;
-  std::vector<std::string> stops;
+  TextOptions text;
   std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
-  bool ignore_eos = false;  // the model's ends of text are tokens like any other
-  bool every_step = false;  // also pieces without text: a special token, half a character
+  bool ignore_eos = false;                 // the model cannot end its answer
+  bool every_step = false;                 // also pieces without text, such as half a character
   runner::SamplingOptions sampling;
+  std::size_t answers = 1;  // to the one prompt; the i-th has the seed plus i
+  Clock::Steady arrived;    // when the client asked
 };
 
-struct ToolCall {
-  std::int32_t index = 0;
-  std::string name;
-  std::string arguments;  // a JSON object as text
-};
-
-// The next bit of a call that is being made: first its name, then its arguments piece by piece.
-struct ToolCallPiece {
-  std::int32_t index = 0;
-  std::string name;       // empty but for the first
-  std::string arguments;  // to be joined
-};
-
-// What became known since the last one.
-struct Delta {
-  std::string thinking;
-  std::string content;
-  std::vector<ToolCallPiece> tool_pieces;  // the same calls,
-  std::vector<ToolCall> tool_calls;        // whole
-  std::int64_t tokens = 0;
-  bool empty() const {
-    return thinking.empty() && content.empty() && tool_pieces.empty() && tool_calls.empty();
-  }
-  // Adds what came later.
-  void append(Delta later);
-};
-
+// Of all answers together.
 struct GenerationStats {
-  std::string done_reason;  // "stop", "length", "tool_calls"
-  std::int64_t prompt_tokens = 0;
+  std::string done_reason;         // of the one that ended last: "stop", "length", "tool_calls"
+  std::int64_t prompt_tokens = 0;  // counted once
+  std::int64_t cached_tokens = 0;  // of these, found in the prefix cache by the first answer
   std::int64_t tokens = 0;
   std::uint64_t prompt_ns = 0;
   std::uint64_t eval_ns = 0;
@@ -85,39 +52,42 @@ class Generation {
   // Cancels what is not finished.
   ~Generation();
 
-  // The next piece that is not empty (but see every_step); nullopt at the end. `gone` is asked now
-  // and then: true cancels with Errc::cancelled.
+  // The next piece that is not empty (but see every_step), of any answer; nullopt at the end of
+  // all. `gone` is asked now and then: true cancels with Errc::cancelled.
   Result<std::optional<Delta>> next(const std::function<bool()>& gone);
 
   // True as soon as the last piece is out; then stats() holds.
-  bool finished() const { return done_; }
+  bool finished() const { return open_ == 0; }
 
+  std::size_t answers() const { return answers_.size(); }
   const GenerationStats& stats() const { return stats_; }
 
  private:
-  Generation(LoadedModel& model, GenerationRequest request, std::string_view prompt);
+  struct Answer {
+    Answer(const LoadedModel& model, const GenerationRequest& request)
+        : text(model.text->tokenizer(), request.text, request.prompt),
+          meter(model.metrics, request.arrived) {}
+
+    AnswerText text;
+    AnswerMeter meter;
+    std::int64_t tokens = 0;
+    Clock::Steady first_token;
+    bool done = false;
+  };
+
+  Generation(LoadedModel& model, const GenerationRequest& request);
 
   bool time_to_ask();
-  Delta take(const std::vector<std::int32_t>& tokens);
-  void accept_text(std::string text, Delta& delta);
-  void accept_pieces(runner::ReasoningParser::Pieces pieces, Delta& delta);
-  bool parses_calls() const;
-  void accept_tools(std::vector<runner::ToolEvent> events, Delta& delta);
-  Delta finish(const runner::RequestEvent& event);
+  Result<Delta> take(std::size_t index, const TokenEvent& event);
+  void finish(Answer& answer, Finished how, Clock::Steady now);
 
   LoadedModel& model_;
-  GenerationRequest request_;
   std::shared_ptr<TokenStream> stream_;
-  runner::Detokenizer detokenizer_;
-  runner::ReasoningParser reasoning_;
-  std::optional<runner::ToolParser> tools_;
-  runner::StopStrings stops_;
-  std::string all_thinking_;  // becomes the answer when a model never stops thinking
-  bool said_something_ = false;
-  bool done_ = false;
-  std::chrono::steady_clock::time_point started_;
-  std::chrono::steady_clock::time_point asked_;  // after the client
-  std::chrono::steady_clock::time_point first_token_;
+  std::deque<Answer> answers_;
+  std::size_t open_ = 0;  // answers that are not done
+  const bool every_step_;
+  Clock::Steady started_;
+  Clock::Steady asked_;  // after the client
   GenerationStats stats_;
 };
 

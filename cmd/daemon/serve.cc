@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <filesystem>
 #include <thread>
@@ -18,6 +19,8 @@
 #include "base/paths.h"
 #include "base/units.h"
 #include "cmd/api/http_server.h"
+#include "cmd/daemon/metrics.h"
+#include "cmd/daemon/model_loader.h"
 #include "cmd/daemon/models.h"
 #include "cmd/daemon/pid_file.h"
 #include "cmd/daemon/pulls.h"
@@ -46,7 +49,8 @@ class StopSignal {
     stop->signals_ = Fd(::signalfd(-1, &set, SFD_CLOEXEC));
     int fds[2];
     if (!stop->signals_ || ::pipe2(fds, O_CLOEXEC) != 0) {
-      return make_error(Errc::exhausted, "make the daemon's signal descriptors: out of descriptors");
+      return make_error(Errc::exhausted,
+                        "make the daemon's signal descriptors: out of descriptors");
     }
     stop->wake_read_ = Fd(fds[0]);
     stop->wake_write_ = Fd(fds[1]);
@@ -85,10 +89,20 @@ class StopSignal {
   Fd wake_write_;
 };
 
-Result<KeepAlive> default_keep_alive() {
-  const std::string text = env_or_empty("GLM_KEEP_ALIVE");
-  if (text.empty()) return KeepAlive(std::chrono::minutes(5));
-  return parse_duration(text).with("GLM_KEEP_ALIVE");
+Result<ModelLimits> model_limits() {
+  ModelLimits limits;
+  if (const std::string text = env_or_empty("GLM_KEEP_ALIVE"); !text.empty()) {
+    limits.keep_alive = GLM_TRY(parse_duration(text).with("GLM_KEEP_ALIVE"));
+  }
+  if (const std::string text = env_or_empty("GLM_MAX_LOADED_MODELS"); !text.empty()) {
+    const char* end = text.data() + text.size();
+    const auto read = std::from_chars(text.data(), end, limits.loaded_max);
+    if (read.ec != std::errc() || read.ptr != end) {
+      return make_error(Errc::invalid_argument,
+                        "GLM_MAX_LOADED_MODELS wants a number, 0 for no limit, got '{}'", text);
+    }
+  }
+  return limits;
 }
 
 // What crashed pulls have left and nobody has come back for.
@@ -114,9 +128,11 @@ Status serve(const ServeOptions& options) {
   const PidFile pid_file = GLM_TRY(PidFile::acquire(home / "daemon.pid"));
   const auto store = GLM_TRY(store::Store::open(home));
   const modelfiles::Catalog catalog = GLM_TRY(modelfiles::Catalog::open(share / "catalog"));
-  Models models(*store, system_clock(), GLM_TRY(default_keep_alive()));
+  Metrics metrics;
+  StoredModelLoader loader(*store, metrics);
+  Models models(loader, metrics, system_clock(), GLM_TRY(model_limits()));
   Pulls pulls(*store, catalog, share / "models");
-  Services services{*store, catalog, models, pulls, system_clock(), [&] { stop->wake(); }};
+  Services services{*store, catalog, models, metrics, pulls, system_clock(), [&] { stop->wake(); }};
   api::HttpServer server(services);
   GLM_TRY(server.bind(address));
   collect_garbage(*store);
@@ -127,8 +143,9 @@ Status serve(const ServeOptions& options) {
   });
   stop->wait();
   spdlog::info("stopping");
-  server.stop();
+  server.stop();  // nobody new; those who are here get their answers
   pulls.stop();
+  models.drain();
   models.stop();
   http.join();
   return Ok{};

@@ -1,4 +1,4 @@
-// The outbox of one request: what the runner sent for it and nobody has read yet.
+// The outbox of one question: what the runner sent for its answers and nobody has read yet.
 //
 // Bounded: a reader that falls kEventsMax events behind loses its request (the runner must never
 // wait for a client), and finds a failed event at the end.
@@ -16,56 +16,65 @@
 
 namespace glm::daemon {
 
+struct TokenEvent {
+  runner::RequestEvent event;
+  std::chrono::steady_clock::time_point at;  // when it came, whenever it is read
+};
+
 class TokenStream {
  public:
   static constexpr std::size_t kEventsMax = 16'384;
 
-  explicit TokenStream(std::uint64_t id) : id_(id) {}
+  // The answers have the ids from first_id on.
+  TokenStream(std::uint64_t first_id, std::size_t answers)
+      : first_id_(first_id), answers_(answers) {}
 
-  std::uint64_t id() const { return id_; }
+  std::size_t answers() const { return answers_; }
+  std::uint64_t id(std::size_t answer) const { return first_id_ + answer; }
+  std::size_t answer(std::uint64_t id) const { return static_cast<std::size_t>(id - first_id_); }
 
-  // False when the reader is too far behind; the caller then cancels the request.
+  // False when the reader is too far behind; the caller then cancels all of its answers.
   bool push(runner::RequestEvent event) {
-    const bool in_time = put(std::move(event));
+    const bool in_time = put(std::move(event), std::chrono::steady_clock::now());
     changed_.notify_one();  // without the lock, which the reader wants as soon as it wakes
     return in_time;
   }
 
   // The next event, or nullopt when the time is over.
-  std::optional<runner::RequestEvent> wait(std::chrono::milliseconds time_max) {
+  std::optional<TokenEvent> wait(std::chrono::milliseconds time_max) {
     MutexLock lock(mutex_);
     const auto deadline = std::chrono::steady_clock::now() + time_max;
     while (events_.empty()) {
       if (!lock.wait_until(changed_, deadline)) return std::nullopt;
     }
-    runner::RequestEvent event = std::move(events_.front());
+    TokenEvent event = std::move(events_.front());
     events_.pop_front();
     return event;
   }
 
  private:
-  bool put(runner::RequestEvent event) {
+  bool put(runner::RequestEvent event, std::chrono::steady_clock::time_point now) {
     MutexLock lock(mutex_);
-    if (closed_) return true;
-    const bool last = event.finish != runner::FinishReason::none;
-    const bool overflow = events_.size() >= kEventsMax;
-    if (overflow) {
-      event = {};
-      event.id = id_;
-      event.finish = runner::FinishReason::failed;
-      event.code = Errc::cancelled;
-      event.message = "the client read too slowly";
+    if (overflown_) return true;
+    overflown_ = events_.size() >= kEventsMax;
+    if (overflown_) {
+      runner::RequestEvent lost;
+      lost.id = event.id;
+      lost.finish = runner::FinishReason::failed;
+      lost.code = Errc::cancelled;
+      lost.message = "the client read too slowly";
+      event = std::move(lost);
     }
-    closed_ = last || overflow;
-    events_.push_back(std::move(event));
-    return !overflow;
+    events_.push_back({std::move(event), now});
+    return !overflown_;
   }
 
-  const std::uint64_t id_;
+  const std::uint64_t first_id_;
+  const std::size_t answers_;
   Mutex mutex_;
   std::condition_variable changed_;
-  std::deque<runner::RequestEvent> events_ GLM_GUARDED_BY(mutex_);
-  bool closed_ GLM_GUARDED_BY(mutex_) = false;
+  std::deque<TokenEvent> events_ GLM_GUARDED_BY(mutex_);
+  bool overflown_ GLM_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace glm::daemon

@@ -64,6 +64,7 @@ class HttpServerTest : public testing::Test {
   Services services_{reinterpret_cast<store::Store&>(nothing_),
                      reinterpret_cast<const modelfiles::Catalog&>(nothing_),
                      reinterpret_cast<daemon::Models&>(nothing_),
+                     reinterpret_cast<const daemon::Metrics&>(nothing_),
                      reinterpret_cast<daemon::Pulls&>(nothing_), system_clock(), [] {}};
   HostAddress address_;
   HttpServer server_;

@@ -50,16 +50,33 @@ class Frames : public testing::Test {
                        .code = Errc::device,
                        .message = text(),
                        .prompt_ns = number(),
-                       .eval_ns = number()};
-    ReadyFrame ready{.device = text(), .note = text(), .context_max = 9, .memory_bytes = 10,
-                     .load_ns = 11};
+                       .eval_ns = number(),
+                       .cached_tokens = 64};
+    ReadyFrame ready{.device = text(),
+                     .note = text(),
+                     .context_max = 9,
+                     .memory_bytes = 10,
+                     .load_ns = 11,
+                     .step_ns_max = number()};
+    const BeatFrame beat{.progress = number(),
+                         .busy = true,
+                         .stats = {.running = 64,
+                                   .waiting = 3,
+                                   .pages_used = 1000,
+                                   .pages_total = 4096,
+                                   .prompt_tokens = number(),
+                                   .generated_tokens = number(),
+                                   .prefix_queries = number(),
+                                   .prefix_hits = number(),
+                                   .preemptions = number()}};
     return {load,
             generate,
             CancelFrame{number()},
             LoadProgressFrame{number(), number()},
             ready,
             LoadFailedFrame{{Errc::corrupt, text()}},
-            StepFrame{{event, RequestEvent{}}}};
+            StepFrame{{event, RequestEvent{}}},
+            beat};
   }
 
   const unsigned seed_ = std::random_device{}();
@@ -110,6 +127,19 @@ TEST_F(Frames, CrossASocketInPieces) {
   EXPECT_EQ(std::get<CancelFrame>(*second).id, 7u);
   EXPECT_EQ(receive_frame(theirs.get()).error().code, Errc::unavailable);
   sender.join();
+}
+
+TEST_F(Frames, OfASilentOtherSideAreNotWaitedForWithoutEnd) {
+  int fds[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+  const Fd ours(fds[0]);
+  const Fd theirs(fds[1]);
+  const timeval limit{.tv_sec = 0, .tv_usec = 10'000};
+  ASSERT_EQ(::setsockopt(theirs.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+  EXPECT_EQ(receive_frame(theirs.get()).error().code, Errc::cancelled);
+  const std::string bytes = encode(CancelFrame{7});
+  ASSERT_EQ(::send(ours.get(), bytes.data(), 6, 0), 6);  // and stops in the middle
+  EXPECT_EQ(receive_frame(theirs.get()).error().code, Errc::cancelled);
 }
 
 TEST_F(Frames, DoNotAllocateWhatALengthClaims) {

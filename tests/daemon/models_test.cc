@@ -1,0 +1,339 @@
+// The lives of models, with runners that are no processes and a clock that stands still.
+#include "cmd/daemon/models.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+#include "tests/fakes/fake_runners.h"
+#include "tests/fakes/manual_clock.h"
+
+namespace glm::daemon {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Names = std::vector<std::string>;
+
+constexpr KeepAlive kForEver{-1};
+
+class ModelsTest : public testing::Test {
+ protected:
+  ~ModelsTest() override { models_.reset(); }
+
+  void open(ModelLimits limits = {}) {
+    models_ = std::make_unique<Models>(loader_, metrics_, clock_, limits);
+  }
+  void set_memory(std::uint64_t bytes) {
+    MutexLock lock(loader_.device.mutex);
+    loader_.device.free_bytes = bytes;
+  }
+
+  static store::Manifest manifest(const std::string& name, std::uint64_t bytes = 10) {
+    store::Manifest manifest;
+    manifest.name = name;
+    manifest.files.push_back({"model.safetensors", store::Digest(store::Digest::Bytes{}), bytes});
+    return manifest;
+  }
+  Result<ModelLease> acquire(const std::string& name, std::uint64_t bytes = 10,
+                             std::optional<KeepAlive> keep_alive = std::nullopt,
+                             const RunOptions& options = {}) {
+    return models_->acquire(manifest(name, bytes), options, keep_alive, {});
+  }
+  // Loads it and leaves it idle; the clock goes on, so that uses have an order.
+  void use(const std::string& name, std::uint64_t bytes = 10,
+           std::optional<KeepAlive> keep_alive = std::nullopt) {
+    const Result<ModelLease> lease = acquire(name, bytes, keep_alive);
+    ASSERT_TRUE(lease.ok()) << lease.error().message;
+    clock_.sleep(milliseconds(1));
+  }
+  Names loaded() {
+    Names names;
+    for (const ModelInfo& info : models_->list()) {
+      if (info.state == ModelState::ready) names.push_back(info.manifest.name);
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  template <typename Condition>
+  static bool soon(Condition condition) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(10);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+    return true;
+  }
+  static bool waits(const std::future<void>& future) {
+    return future.wait_for(milliseconds(300)) == std::future_status::timeout;
+  }
+
+  fakes::ManualClock clock_;
+  fakes::FakeLoader loader_;
+  Metrics metrics_;
+  std::unique_ptr<Models> models_;
+};
+
+TEST_F(ModelsTest, LoadsOnceForAllWhoAskMeanwhile) {
+  open();
+  loader_.hold_loads = true;
+  std::vector<std::future<void>> askers;
+  for (int i = 0; i < 8; ++i) {
+    askers.push_back(std::async(std::launch::async, [&] { EXPECT_TRUE(acquire("a").ok()); }));
+  }
+  ASSERT_TRUE(soon([&] { return loader_.runner("a") != nullptr; }));
+  EXPECT_TRUE(waits(askers.front()) || waits(askers.back()));
+  loader_.runner("a")->let_go();
+  for (auto& asker : askers) asker.get();
+  EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a"}));
+}
+
+TEST_F(ModelsTest, LetsGoOfAModelWhenItsTimeIsOver) {
+  open({.keep_alive = seconds(60)});
+  use("a");
+  use("b", 10, seconds(120));
+  use("c", 10, kForEver);
+  use("d", 10, KeepAlive(0));
+  EXPECT_EQ(loaded(), (Names{"a", "b", "c"}));
+  clock_.sleep(seconds(61));
+  EXPECT_TRUE(soon([&] { return loaded() == Names{"b", "c"}; }));
+  clock_.sleep(seconds(3600));
+  EXPECT_TRUE(soon([&] { return loaded() == Names{"c"}; }));
+}
+
+TEST_F(ModelsTest, ReplacesAModelThatIsWantedWithOtherOptions) {
+  open();
+  use("a");
+  ASSERT_TRUE(acquire("a", 10, {}, {.device = "auto", .context_max = 100}).ok());
+  EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a", "end a", "start a", "ready a"}));
+}
+
+TEST_F(ModelsTest, EndsTheLeastRecentlyUsedBeforeItTriesAgain) {
+  open();
+  set_memory(100);
+  use("a", 40);
+  use("b", 40);
+  use("a", 40);
+  use("c", 40);
+  EXPECT_EQ(loaded(), (Names{"a", "c"}));
+  EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a", "start b", "ready b", "start c",
+                                          "end c", "end b", "start c", "ready c"}));
+}
+
+TEST_F(ModelsTest, EndsAsManyAsANewOneNeeds) {
+  open();
+  set_memory(100);
+  for (const char* name : {"a", "b", "c", "d"}) use(name, 25);
+  use("large", 60);
+  EXPECT_EQ(loaded(), (Names{"d", "large"}));
+}
+
+TEST_F(ModelsTest, KeepsWhatIsKeptForEverWhileThereIsAnother) {
+  open();
+  set_memory(100);
+  use("pinned", 40, kForEver);
+  use("a", 40);
+  use("b", 40);
+  EXPECT_EQ(loaded(), (Names{"b", "pinned"}));
+  use("large", 90);
+  EXPECT_EQ(loaded(), (Names{"large"}));
+}
+
+TEST_F(ModelsTest, SaysWhatTheRunnerSaidWhenNobodyIsLeftToGo) {
+  open();
+  set_memory(100);
+  use("a", 40);
+  const Result<ModelLease> lease = acquire("huge", 200);
+  ASSERT_FALSE(lease.ok());
+  EXPECT_EQ(lease.error().code, Errc::exhausted);
+  EXPECT_EQ(lease.error().message, "load huge: out of memory");
+  EXPECT_EQ(loaded(), Names{});
+}
+
+TEST_F(ModelsTest, WaitsForAModelInUseAndLetsNobodyPastMeanwhile) {
+  open();
+  set_memory(100);
+  auto lease = std::make_unique<Result<ModelLease>>(acquire("a", 60));
+  ASSERT_TRUE(lease->ok());
+  auto b = std::async(std::launch::async, [&] { EXPECT_TRUE(acquire("b", 60).ok()); });
+  EXPECT_TRUE(waits(b));
+  auto a = std::async(std::launch::async, [&] { EXPECT_TRUE(acquire("a", 60).ok()); });
+  EXPECT_TRUE(waits(a));
+  lease.reset();
+  b.get();
+  a.get();
+  EXPECT_EQ(loader_.device.seen(),
+            (Names{"start a", "ready a", "start b", "end b", "end a", "start b", "ready b",
+                   "start a", "end a", "end b", "start a", "ready a"}));
+}
+
+TEST_F(ModelsTest, TakesNewRequestsAgainWhenNobodyWaitsForItsPlaceAnyMore) {
+  open();
+  set_memory(100);
+  const Result<ModelLease> lease = acquire("a", 60);
+  std::atomic<bool> left = false;
+  auto b = std::async(std::launch::async, [&] {
+    const auto gone = models_->acquire(manifest("b", 60), {}, {}, [&] { return left.load(); });
+    EXPECT_EQ(gone.error().code, Errc::cancelled);
+  });
+  EXPECT_TRUE(waits(b));
+  left = true;
+  b.get();
+  EXPECT_TRUE(acquire("a", 60).ok());
+}
+
+TEST_F(ModelsTest, HoldsNoMoreThanItsLimit) {
+  open({.loaded_max = 2});
+  use("a");
+  use("b");
+  use("c");
+  EXPECT_EQ(loaded(), (Names{"b", "c"}));
+  const Result<ModelLease> b = acquire("b");
+  auto c = std::make_unique<Result<ModelLease>>(acquire("c"));
+  auto d = std::async(std::launch::async, [&] { EXPECT_TRUE(acquire("d").ok()); });
+  EXPECT_TRUE(waits(d));
+  c.reset();
+  // b was used longer ago, but is in use; c is the one that comes free.
+  d.get();
+  EXPECT_EQ(loaded(), (Names{"b", "d"}));
+}
+
+TEST_F(ModelsTest, MakesRoomOnTheHostBeforeItBeginsToSwap) {
+  open();
+  use("a", 40);
+  loader_.host_free = 30;
+  use("b", 20);
+  EXPECT_EQ(loaded(), (Names{"a", "b"}));
+  use("c", 50);  // the fake's memory stays as it is, so everybody goes
+  EXPECT_EQ(loaded(), (Names{"c"}));
+}
+
+TEST_F(ModelsTest, StartsAnotherRunnerForOneThatDied) {
+  open();
+  auto lease = std::make_unique<Result<ModelLease>>(acquire("a"));
+  const auto first = loader_.runner("a");
+  first->die("killed by signal 9 (Killed)");
+  EXPECT_TRUE(acquire("a").ok());
+  EXPECT_NE(loader_.runner("a"), first);
+  lease.reset();  // of the dead one: nothing happens to the other
+  EXPECT_EQ(loaded(), Names{"a"});
+  EXPECT_EQ(metrics_.model("a").runner_deaths, 1u);
+}
+
+TEST_F(ModelsTest, WaitsLongerAndLongerForAModelThatKeepsDyingWhileItLoads) {
+  open();
+  loader_.die_loading = true;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(acquire("a").error().code, Errc::device);
+  const Result<ModelLease> refused = acquire("a");
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  EXPECT_EQ(refused.error().message,
+            "load a: its runner died 3 times in a row while loading or soon after (last: signal "
+            "11); the next start is possible in 1 s");
+  loader_.die_loading = false;
+  EXPECT_TRUE(acquire("b").ok());  // it is about that model alone
+  loader_.die_loading = true;
+  clock_.sleep(seconds(1));
+  EXPECT_EQ(acquire("a").error().code, Errc::device);
+  clock_.sleep(seconds(1));
+  EXPECT_EQ(acquire("a").error().code, Errc::unavailable);
+  clock_.sleep(seconds(1));
+  loader_.die_loading = false;
+  const Result<ModelLease> lease = acquire("a");
+  ASSERT_TRUE(lease.ok());
+}
+
+TEST_F(ModelsTest, ForgetsDeathsOnceARunnerHasAnswered) {
+  open();
+  for (int i = 0; i < 10; ++i) {
+    const Result<ModelLease> lease = acquire("a");
+    ASSERT_TRUE(lease.ok()) << i << lease.error().message;
+    loader_.runner("a")->has_answered = true;
+    loader_.runner("a")->die("signal 9");
+  }
+  for (int i = 0; i < 3; ++i) {
+    const Result<ModelLease> lease = acquire("a");
+    ASSERT_TRUE(lease.ok()) << i << lease.error().message;
+    loader_.runner("a")->die("signal 9");
+  }
+  EXPECT_EQ(acquire("a").error().code, Errc::unavailable);
+}
+
+TEST_F(ModelsTest, FinishTheirAnswersWhenTheyAreStoppedAndTakeNoNewOnes) {
+  open();
+  auto lease = std::make_unique<Result<ModelLease>>(acquire("a"));
+  auto stop = std::async(std::launch::async, [&] { EXPECT_TRUE(models_->unload("a")); });
+  EXPECT_TRUE(waits(stop));
+  const Result<ModelLease> refused = acquire("a");
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  EXPECT_EQ(refused.error().message, "a is being stopped; try again when it is gone");
+  EXPECT_TRUE((**lease)->runner->alive());
+  lease.reset();
+  stop.get();
+  EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a", "end a"}));
+  EXPECT_FALSE(models_->unload("a"));
+  EXPECT_TRUE(acquire("a").ok());
+}
+
+TEST_F(ModelsTest, AreCutOffWhenTheyDoNotFinishInTime) {
+  open();
+  auto lease = std::make_unique<Result<ModelLease>>(acquire("a"));
+  auto stop = std::async(std::launch::async, [&] { models_->unload("a"); });
+  EXPECT_TRUE(waits(stop));
+  clock_.sleep(Models::kDrainMax);
+  EXPECT_TRUE(soon([&] { return !(**lease)->runner->alive(); }));
+  lease.reset();
+  stop.get();
+  EXPECT_EQ(loaded(), Names{});
+}
+
+TEST_F(ModelsTest, GiveUpALoadWhenTheyAreStopped) {
+  open();
+  loader_.hold_loads = true;
+  auto load = std::async(std::launch::async, [&] {
+    EXPECT_EQ(acquire("a").error().message, "load a: the load was stopped");
+  });
+  ASSERT_TRUE(soon([&] { return loader_.runner("a") != nullptr; }));
+  EXPECT_TRUE(models_->unload("a"));
+  load.get();
+}
+
+TEST_F(ModelsTest, DrainWithTheDaemon) {
+  open();
+  auto lease = std::make_unique<Result<ModelLease>>(acquire("a"));
+  loader_.hold_loads = true;
+  auto load = std::async(std::launch::async,
+                         [&] { EXPECT_EQ(acquire("b").error().code, Errc::unavailable); });
+  ASSERT_TRUE(soon([&] { return loader_.runner("b") != nullptr; }));
+  auto drain = std::async(std::launch::async, [&] { models_->drain(); });
+  load.get();
+  EXPECT_TRUE(waits(drain));
+  EXPECT_EQ(acquire("a").error().message, "the daemon is stopping");
+  EXPECT_TRUE((**lease)->runner->alive());
+  lease.reset();
+  drain.get();
+}
+
+TEST_F(ModelsTest, TellWhatStateTheyAreIn) {
+  open();
+  loader_.hold_loads = true;
+  auto load = std::async(std::launch::async, [&] { EXPECT_TRUE(acquire("a").ok()); });
+  ASSERT_TRUE(soon([&] { return loader_.runner("a") != nullptr; }));
+  ASSERT_EQ(models_->list().size(), 1u);
+  EXPECT_EQ(models_->list()[0].state, ModelState::loading);
+  loader_.runner("a")->let_go();
+  load.get();
+  EXPECT_EQ(models_->list()[0].state, ModelState::ready);
+  EXPECT_EQ(name(ModelState::dead), "dead");
+}
+
+TEST(AvailableMemory, IsReadFromMeminfo) {
+  EXPECT_EQ(available_memory("MemTotal:  24 kB\nMemAvailable:    1234 kB\nBuffers: 9 kB\n"),
+            1234u * 1024);
+  EXPECT_EQ(available_memory("nothing"), ~std::uint64_t{0});
+  EXPECT_EQ(available_memory("MemAvailable:"), ~std::uint64_t{0});
+}
+
+}  // namespace
+}  // namespace glm::daemon
