@@ -134,8 +134,8 @@ Result<std::shared_ptr<Answer>> submit(Services& services, const Question& quest
   request.answers = question.answers;
   request.arrived = begun;
   auto generation = GLM_TRY(daemon::Generation::start(*lease, std::move(request)));
-  return std::make_shared<Answer>(Answer{std::move(manifest), std::move(lease),
-                                         std::move(generation), std::nullopt, begun});
+  return std::make_shared<Answer>(
+      Answer{std::move(manifest), std::move(lease), std::move(generation), std::nullopt, begun});
 }
 
 Status wait_for_first(Answer& answer, const Client& client) {
@@ -152,9 +152,7 @@ Result<std::shared_ptr<Answer>> ask(Services& services, const Question& question
 
 Status for_each_delta(Answer& answer, const Client& client,
                       const std::function<bool(const daemon::Delta&)>& each) {
-  const auto next = [&] {
-    return answer.generation->next([&client] { return client.gone(); });
-  };
+  const auto next = [&] { return answer.generation->next([&client] { return client.gone(); }); };
   std::optional<daemon::Delta> delta = std::exchange(answer.first, std::nullopt);
   if (!delta) delta = GLM_TRY(next());
   while (delta) {

@@ -57,9 +57,7 @@ class ListeningServer final : public httplib::Server {
 class SinkWriter final : public StreamWriter {
  public:
   explicit SinkWriter(httplib::DataSink& sink) : sink_(sink) {}
-  bool write(std::string_view bytes) override {
-    return sink_.write(bytes.data(), bytes.size());
-  }
+  bool write(std::string_view bytes) override { return sink_.write(bytes.data(), bytes.size()); }
 
  private:
   httplib::DataSink& sink_;
@@ -79,8 +77,7 @@ void answer(httplib::Response& response, Reply reply) {
   }
   response.set_header("Cache-Control", "no-cache");
   response.set_chunked_content_provider(
-      reply.content_type,
-      [stream = std::move(reply.stream)](std::size_t, httplib::DataSink& sink) {
+      reply.content_type, [stream = std::move(reply.stream)](std::size_t, httplib::DataSink& sink) {
         SinkWriter writer(sink);
         // The library's own net does not reach here.
         try {
@@ -128,8 +125,7 @@ Error body_error(int http_status) {
     return make_error(Errc::invalid_argument, "request body is a form; a JSON object is wanted");
   }
   if (http_status == 413) {
-    return make_error(Errc::invalid_argument, "request body is larger than {} bytes",
-                      kBodySizeMax);
+    return make_error(Errc::invalid_argument, "request body is larger than {} bytes", kBodySizeMax);
   }
   return make_error(Errc::invalid_argument, "request body ended early or came too slowly");
 }
@@ -149,9 +145,9 @@ const Route* find_route(const httplib::Request& request, httplib::Response& resp
     allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
   }
   if (allowed.empty()) {
-    answer_error(response, dialect_of(request.path),
-                 make_error(Errc::not_found, "no such endpoint: {} {}", request.method,
-                            request.path));
+    answer_error(
+        response, dialect_of(request.path),
+        make_error(Errc::not_found, "no such endpoint: {} {}", request.method, request.path));
     return nullptr;
   }
   answer_error(response, dialect_of(request.path),
@@ -188,9 +184,9 @@ class HttpServer::Impl {
     server_.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
       if (!response.body.empty()) return;
       const int status = response.status;
-      answer_error(response, dialect_of(request.path),
-                   make_error(Errc::invalid_argument, "the request is malformed (status {})",
-                              status));
+      answer_error(
+          response, dialect_of(request.path),
+          make_error(Errc::invalid_argument, "the request is malformed (status {})", status));
       response.status = status;
     });
     server_.Get(".*", [this](const httplib::Request& request, httplib::Response& response) {
@@ -216,7 +212,8 @@ class HttpServer::Impl {
                         "listens there, or choose another with GLM_HOST",
                         address.str());
     }
-    if (!server_.widen_backlog()) return make_error(Errc::internal, "listen on {} failed", address.str());
+    if (!server_.widen_backlog())
+      return make_error(Errc::internal, "listen on {} failed", address.str());
     return Ok{};
   }
 
@@ -288,8 +285,14 @@ class HttpServer::Impl {
 HttpServer::HttpServer(Services& services, HttpLimits limits)
     : impl_(std::make_unique<Impl>(services, limits)) {}
 HttpServer::~HttpServer() = default;
-Status HttpServer::bind(const HostAddress& address) { return impl_->bind(address); }
-void HttpServer::run() { impl_->run(); }
-void HttpServer::stop() { impl_->stop(); }
+Status HttpServer::bind(const HostAddress& address) {
+  return impl_->bind(address);
+}
+void HttpServer::run() {
+  impl_->run();
+}
+void HttpServer::stop() {
+  impl_->stop();
+}
 
 }  // namespace glm::api

@@ -26,8 +26,8 @@ struct GenerationRequest {
   runner::EncodeOptions::Specials specials = runner::EncodeOptions::Specials::omit;
   TextOptions text;
   std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
-  bool ignore_eos = false;                 // the model cannot end its answer
-  bool every_step = false;                 // also pieces without text, such as half a character
+  bool ignore_eos = false;                 // the model's ends of text are tokens like any other
+  bool every_step = false;  // also pieces without text: a special token, half a character
   runner::SamplingOptions sampling;
   std::size_t answers = 1;  // to the one prompt; the i-th has the seed plus i
   Clock::Steady arrived;    // when the client asked
@@ -77,9 +77,9 @@ class Generation {
 
   Generation(LoadedModel& model, const GenerationRequest& request);
 
-  bool time_to_ask();
   Result<Delta> take(std::size_t index, const TokenEvent& event);
   void finish(Answer& answer, Finished how, Clock::Steady now);
+  bool time_to_ask();
 
   LoadedModel& model_;
   std::shared_ptr<TokenStream> stream_;

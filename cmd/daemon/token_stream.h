@@ -35,7 +35,7 @@ class TokenStream {
 
   // False when the reader is too far behind; the caller then cancels all of its answers.
   bool push(runner::RequestEvent event) {
-    const bool in_time = put(std::move(event), std::chrono::steady_clock::now());
+    const bool in_time = put(std::move(event));
     changed_.notify_one();  // without the lock, which the reader wants as soon as it wakes
     return in_time;
   }
@@ -53,7 +53,8 @@ class TokenStream {
   }
 
  private:
-  bool put(runner::RequestEvent event, std::chrono::steady_clock::time_point now) {
+  bool put(runner::RequestEvent event) {
+    const auto now = std::chrono::steady_clock::now();
     MutexLock lock(mutex_);
     if (overflown_) return true;
     overflown_ = events_.size() >= kEventsMax;
