@@ -21,6 +21,7 @@
 #include "cmd/cli/cli.h"
 #include "cmd/cli/interrupt.h"
 #include "cmd/cli/terminal.h"
+#include "cmd/outcome.h"
 
 namespace glm {
 namespace {
@@ -66,8 +67,10 @@ class Measurement {
     const LoadRun run = GLM_TRY(load(1, 1));
     const bench::RequestRecord& record = run.records.front();
     if (!record.failure.empty()) {
-      return make_error(Errc::unavailable, "the first request to {} failed: {}",
-                        plan_.target.address.str(), record.failure);
+      const bool refused = record.http_status >= 400;
+      return make_error(refused ? errc_from_http_status(record.http_status) : Errc::unavailable,
+                        "the first request to {} failed: {}", plan_.target.address.str(),
+                        record.failure);
     }
     const std::int64_t asked = plan_.workload.input_len;
     if (plan_.workload.prompts == Prompts::words && record.prompt_tokens > 0) {

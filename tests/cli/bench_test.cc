@@ -130,7 +130,7 @@ TEST_F(BenchCommand, FailsWhenRequestsDoAndShowsTheTableAllTheSame) {
 TEST_F(BenchCommand, TellsAMistakeOnce) {
   completions = [](int) { return answer(400, R"({"error":{"message":"no such model"}})"); };
   const Ran ran = bench({});
-  EXPECT_EQ(ran.exit_code, 6);
+  EXPECT_EQ(ran.exit_code, 2);
   EXPECT_EQ(ran.out, "");
   EXPECT_EQ(ran.err, "glm: the first request to " + server.url().substr(7) +
                          " failed: status 400: no such model\n");
