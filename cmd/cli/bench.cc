@@ -80,8 +80,8 @@ class Measurement {
   }
 
   void tell(const LevelResult& result) const {
-    say(fmt::format("{} streams: {} requests in {:.1f} s, {:.0f} tokens/s\n", result.concurrency,
-                    result.completed + result.failed, result.duration_s,
+    say(fmt::format("concurrency {}: {} requests in {:.1f} s, {:.0f} tokens/s\n",
+                    result.concurrency, result.completed + result.failed, result.duration_s,
                     result.output_tokens_per_s()));
     if (result.counted_by_events > 0) {
       say("  the server counts no tokens: each of its events is taken for one\n");
@@ -143,9 +143,9 @@ Status bench_serve(const bench::Options& options) {
   GLM_TRY(write_results(options, results));
   for (const LevelResult& level : results) {
     if (level.failed == 0) continue;
-    return make_error(Errc::unavailable, "with {} streams {} of {} requests failed, the first: {}",
-                      level.concurrency, level.failed, level.completed + level.failed,
-                      level.first_failure);
+    return make_error(
+        Errc::unavailable, "at concurrency {}, {} of {} requests failed; the first: {}",
+        level.concurrency, level.failed, level.completed + level.failed, level.first_failure);
   }
   return Ok{};
 }
