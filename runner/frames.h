@@ -53,7 +53,7 @@ struct ReadyFrame {
   std::string device;  // "cpu", "cuda:0 NVIDIA H200"
   std::string note;    // one line for the user about the choice; may be empty
   std::int64_t context_max = 0;
-  std::uint64_t memory_bytes = 0;  // weights and workspace
+  std::uint64_t memory_bytes = 0;  // weights and cache pages
   std::uint64_t load_ns = 0;
   std::uint64_t step_ns_max = 0;  // an engine that takes longer for a step hangs; 0: no such bound
 };

@@ -147,7 +147,8 @@ Result<Loaded> start(const LoadFrame& request, Voice& voice) {
   ready.device = device.name;
   ready.note = device.note;
   ready.context_max = limits.context_max;
-  ready.memory_bytes = model.weight_bytes();
+  ready.memory_bytes =
+      model.weight_bytes() + static_cast<std::uint64_t>(pages) * model.page_bytes();
   ready.load_ns = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(system_clock().now() - begun).count());
   ready.step_ns_max = static_cast<std::uint64_t>(

@@ -51,6 +51,8 @@ Models::Models(ModelLoader& loader, Metrics& metrics, Clock& clock, ModelLimits 
 Models::~Models() {
   stop();
   sweeper_.join();
+  MutexLock lock(mutex_);
+  while (!entries_.empty()) end(entries_.begin());
 }
 
 Result<ModelLease> Models::acquire(const store::Manifest& manifest, const RunOptions& options,

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <future>
+#include <map>
+#include <random>
 #include <thread>
 
 #include "tests/fakes/fake_runners.h"
@@ -326,6 +329,65 @@ TEST_F(ModelsTest, TellWhatStateTheyAreIn) {
   load.get();
   EXPECT_EQ(models_->list()[0].state, ModelState::ready);
   EXPECT_EQ(name(ModelState::dead), "dead");
+}
+
+// Eight clients and an operator do what they like; in the end nothing hangs and nothing is left.
+TEST_F(ModelsTest, LoseNothingWhateverHappensAtOnce) {
+  const unsigned seed = std::random_device{}();
+  std::printf("seed %u\n", seed);
+  open({.keep_alive = milliseconds(20), .loaded_max = 3});
+  set_memory(100);
+  const Names names = {"a", "b", "c", "d", "e"};
+  const std::map<std::string, std::uint64_t> bytes = {
+      {"a", 10}, {"b", 40}, {"c", 60}, {"d", 60}, {"e", 101}};  // e never fits
+  std::atomic<int> served = 0;
+  const auto client = [&](unsigned number) {
+    std::mt19937 random(seed + number);
+    for (int i = 0; i < 150; ++i) {
+      const std::string& name = names[random() % names.size()];
+      const RunOptions options{.device = "cuda", .context_max = random() % 8 == 0 ? 100 : 0};
+      const bool impatient = random() % 4 == 0;
+      const Result<ModelLease> lease = models_->acquire(
+          manifest(name, bytes.at(name)), options,
+          random() % 3 == 0 ? std::optional<KeepAlive>(random() % 40) : std::optional<KeepAlive>(),
+          [&] { return impatient; });
+      if (!lease.ok()) {
+        EXPECT_NE(lease.error().code, Errc::internal) << lease.error().message;
+        continue;
+      }
+      ++served;
+      EXPECT_NE(name, "e");
+      if (random() % 2 == 0) loader_.runner(name)->has_answered = true;
+      if (random() % 16 == 0) loader_.runner(name)->die("signal 9");
+      if (random() % 4 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 500));
+      clock_.sleep(milliseconds(random() % 5));
+    }
+  };
+  std::vector<std::future<void>> clients;
+  for (unsigned number = 0; number < 8; ++number) {
+    clients.push_back(std::async(std::launch::async, client, number));
+  }
+  std::mt19937 random(seed + 100);
+  while (std::any_of(clients.begin(), clients.end(), [](const auto& one) {
+    return one.wait_for(seconds(0)) == std::future_status::timeout;
+  })) {
+    models_->unload(names[random() % names.size()]);
+    EXPECT_LE(models_->list().size(), names.size());
+    clock_.sleep(milliseconds(50));
+    std::this_thread::sleep_for(milliseconds(2));
+  }
+  for (auto& one : clients) one.get();
+  EXPECT_GT(served, 20);
+  models_.reset();
+  std::map<std::string, int> running;
+  for (const std::string& event : loader_.device.seen()) {
+    if (event.starts_with("start")) ++running[event.substr(6)];
+    if (event.starts_with("end")) --running[event.substr(4)];
+    for (const auto& [name, count] : running) ASSERT_LE(count, 1) << name;
+  }
+  for (const auto& [name, count] : running) EXPECT_EQ(count, 0) << name;
+  MutexLock lock(loader_.device.mutex);
+  EXPECT_EQ(loader_.device.free_bytes, 100u);
 }
 
 TEST(AvailableMemory, IsReadFromMeminfo) {

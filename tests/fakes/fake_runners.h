@@ -69,21 +69,25 @@ class FakeRunner final : public daemon::Runner {
   }
   void cancel(std::uint64_t id) override { cancelled.push_back(id); }
   bool alive() const override { return alive_; }
-  std::string death() const override { return death_; }
+  std::string death() const override {
+    MutexLock lock(device_.mutex);
+    return death_;
+  }
   bool answered() const override { return has_answered; }
   runner::EngineStats stats() const override { return {}; }
   int pid() const override { return 1; }
   void stop() override { alive_ = false; }
   void end() override {
     stop();
-    if (std::exchange(ended_, true)) return;
     MutexLock lock(device_.mutex);
+    if (std::exchange(ended_, true)) return;
     if (has_memory_) device_.free_bytes += ready_.memory_bytes;
     device_.events.push_back("end " + model_);
   }
 
   // As if its process had been killed.
   void die(const std::string& how) {
+    MutexLock lock(device_.mutex);
     death_ = how;
     alive_ = false;
   }
