@@ -176,7 +176,8 @@ Result<Loaded> start(const LoadFrame& request, Voice& voice) {
   const RunPlan plan = GLM_TRY(plan_loaded(model, forecast, overrides_of(request)));
   loaded.pool = GLM_TRY(model.make_pool(plan.pages));
   EngineLimits& limits = loaded.limits;
-  limits = engine_limits(model, forecast.hardware.is_gpu());
+  const bool gpu = forecast.hardware.is_gpu();
+  limits = engine_limits(model, gpu);
   limits.running_max = static_cast<std::size_t>(plan.running_max);
   limits.context_max = plan.context_max;
   GLM_TRY(smoke_test(model, *loaded.pool));
@@ -185,7 +186,7 @@ Result<Loaded> start(const LoadFrame& request, Voice& voice) {
   ready.note = device.note;
   ready.context_max = limits.context_max;
   ready.memory_bytes =
-      model.weight_bytes() + static_cast<std::uint64_t>(pages) * model.page_bytes();
+      model.weight_bytes() + static_cast<std::uint64_t>(plan.pages) * model.page_bytes();
   ready.load_ns = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(system_clock().now() - begun).count());
   ready.step_ns_max = static_cast<std::uint64_t>(

@@ -49,6 +49,15 @@ Result<Json> openai_options(const Json& body) {
   return options;
 }
 
+Result<std::size_t> openai_answers(const Json& body) {
+  const std::int64_t answers = GLM_TRY(integer(body, "n")).value_or(1);
+  if (answers < 1 || answers > kAnswersMax) {
+    return make_error(Errc::invalid_argument, "field 'n' wants a number from 1 to {}, got {}",
+                      kAnswersMax, answers);
+  }
+  return static_cast<std::size_t>(answers);
+}
+
 Result<bool> openai_wants_usage(const Json& body) {
   const Json* options = find(body, "stream_options");
   if (options == nullptr || !options->is_object()) return false;
@@ -254,12 +263,7 @@ Result<Question> read_question(const Json& body) {
   GLM_TRY(read_tools(body, question));
   GLM_TRY(read_sampling(body, question));
   GLM_TRY(refuse_fields(body, {"functions"}));
-  const std::int64_t answers = GLM_TRY(integer(body, "n")).value_or(1);
-  if (answers < 1 || answers > kAnswersMax) {
-    return make_error(Errc::invalid_argument, "field 'n' wants a number from 1 to {}, got {}",
-                      kAnswersMax, answers);
-  }
-  question.answers = static_cast<std::size_t>(answers);
+  question.answers = GLM_TRY(openai_answers(body));
   if (const Json* format = find(body, "response_format");
       format != nullptr &&
       (!format->is_object() || format->value("type", Json("text")) != "text")) {
