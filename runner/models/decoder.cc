@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <vector>
 
 #include "base/check.h"
+#include "runner/models/check_batch.h"
 #include "runner/models/decode_graphs.h"
 #include "runner/models/decoder_pool.h"
 #include "runner/models/device_array.h"
@@ -39,19 +39,6 @@ struct CachedRow {
   std::int64_t fp8_latent = 0;  // PagedRows::fp8_latent
 };
 
-Status check_biases(const std::vector<TokenBias>& biases) {
-  if (biases.size() > kTokenBiasesMax) {
-    return make_error(Errc::invalid_argument, "{} biases of logits, wanted at most {}",
-                      biases.size(), kTokenBiasesMax);
-  }
-  for (const TokenBias& bias : biases) {
-    if (bias.bias <= std::numeric_limits<float>::max()) continue;  // NaN is not
-    return make_error(Errc::invalid_argument, "the bias {} of token {}: wanted a number or -inf",
-                      bias.bias, bias.id);
-  }
-  return Ok{};
-}
-
 class Decoder final : public Model {
  public:
   Decoder(ModelFacts facts, std::unique_ptr<Ops> ops, std::unique_ptr<Attention> attention,
@@ -81,9 +68,8 @@ class Decoder final : public Model {
   Status load_ends(WeightLoader& loader);
   Result<Layer> load_layer(WeightLoader& loader, std::int64_t index);
   Status allocate_activations();
-  Status check_step(const SequenceStep& step) const;
-  Result<const DecoderPool*> check_batch(std::span<const SequenceStep> batch, StepEnd end,
-                                         std::span<const float> logits);
+  Result<const DecoderPool*> admit(std::span<const SequenceStep> batch, StepEnd end,
+                                   std::span<const float> logits);
   Status run(const DecoderPool& pool, std::span<const SequenceStep> batch, StepEnd end);
   void run_layers(const DecoderPool& pool);
   void gather_wanted(const DeviceArray& from, const TensorView& to);
@@ -102,11 +88,11 @@ class Decoder final : public Model {
   DeviceArray inv_freq_;
   std::vector<Layer> layers_;
 
+  BatchCheck check_batch_;
   StepInputs inputs_;
   StepsInFlight in_flight_;
   DecodeGraphs graphs_;
   std::int64_t pools_made_ = 0;
-  std::vector<const KvCache*> caches_;  // of a batch, to see that each occurs once
   DeviceArray ids_;
   DeviceArray x_;  // the residual stream
   DeviceArray normed_;
@@ -183,7 +169,7 @@ Status Decoder::allocate_activations() {
   };
   inputs_ = GLM_TRY(StepInputs::allocate(*ops_, kBatch, facts_.context_max));
   in_flight_ = GLM_TRY(StepsInFlight::allocate(*ops_, inputs_.size_bytes(), kBatch.sequences_max));
-  caches_.reserve(static_cast<std::size_t>(kBatch.sequences_max));
+  check_batch_ = BatchCheck(facts_, kBatch);
   ids_ = GLM_TRY(DeviceArray::allocate(*ops_, Dtype::i32, kBatch.tokens_max));
   x_ = GLM_TRY(room(kBatch.tokens_max * hidden));
   normed_ = GLM_TRY(room(kBatch.tokens_max * hidden));
@@ -253,80 +239,19 @@ Result<std::unique_ptr<KvPool>> Decoder::make_pool(std::int64_t pages) {
       std::make_unique<DecoderPool>(this, ++pools_made_, std::move(memory)));
 }
 
-Status Decoder::check_step(const SequenceStep& step) const {
-  if (step.continues != step.tokens.empty()) {
-    return make_error(
-        Errc::invalid_argument, "{}",
-        step.continues ? "tokens beside the one that was sampled" : "no tokens to run");
-  }
-  if (step.continues && step.cache->length() == 0) {
-    return make_error(Errc::invalid_argument, "nothing was sampled for a sequence that is empty");
-  }
-  if (step.continues && step.cache->pages_missing(1) > 0) {
-    return make_error(Errc::invalid_argument,
-                      "there was no page for the token sampled at position {}",
-                      step.cache->length());
-  }
-  for (const std::int32_t token : step.tokens) {
-    if (token >= 0 && token < facts_.vocab_size) continue;
-    return make_error(Errc::invalid_argument, "token {} is outside the vocabulary of {}", token,
-                      facts_.vocab_size);
-  }
-  const std::int64_t count = step.count();
-  if (count > facts_.context_max - step.cache->length()) {
-    return make_error(Errc::invalid_argument, "{} tokens do not fit: the context holds {} of {}",
-                      count, step.cache->length(), facts_.context_max);
-  }
-  return step.sampling == nullptr ? Status(Ok{}) : check_biases(step.sampling->logit_bias);
-}
-
 // The pool all caches are of. Takes the pages they need, once nothing can fail any more.
-Result<const DecoderPool*> Decoder::check_batch(std::span<const SequenceStep> batch, StepEnd end,
-                                                std::span<const float> logits) {
-  const auto sequences = static_cast<std::int64_t>(batch.size());
-  if (sequences < 1 || sequences > kBatch.sequences_max) {
-    return make_error(Errc::invalid_argument, "a batch of {} sequences, wanted 1 to {}", sequences,
-                      kBatch.sequences_max);
-  }
+Result<const DecoderPool*> Decoder::admit(std::span<const SequenceStep> batch, StepEnd end,
+                                          std::span<const float> logits) {
+  GLM_TRY(check_batch_(batch, end, logits));
   const auto* pool = dynamic_cast<const DecoderPool*>(&batch.front().cache->pool());
   GLM_CHECK(pool != nullptr && pool->belongs_to(this));
-  std::int64_t tokens = 0;
-  std::int64_t wanted = 0;
-  std::int64_t pages = 0;
-  caches_.clear();
-  for (const SequenceStep& step : batch) {
-    GLM_CHECK(&step.cache->pool() == pool);
-    GLM_TRY(check_step(step));
-    const std::int64_t count = step.count();
-    tokens += count;
-    wanted += wants_end(step, end) ? 1 : 0;
-    pages += step.cache->pages_missing(count);
-    caches_.push_back(step.cache);
-  }
-  std::sort(caches_.begin(), caches_.end(), std::less<>());
-  GLM_CHECK(std::adjacent_find(caches_.begin(), caches_.end()) == caches_.end());
-  if (tokens > kBatch.tokens_max) {
-    return make_error(Errc::invalid_argument, "a batch of {} tokens, wanted at most {}", tokens,
-                      kBatch.tokens_max);
-  }
-  if (end == StepEnd::logits &&
-      static_cast<std::int64_t>(logits.size()) != wanted * facts_.vocab_size) {
-    return make_error(Errc::invalid_argument, "room for {} logits, wanted {}", logits.size(),
-                      wanted * facts_.vocab_size);
-  }
-  if (pages > pool->pages_available()) {
-    return make_error(Errc::exhausted, "the batch wants {} pages, {} of {} are free", pages,
-                      pool->pages_available(), pool->pages());
-  }
-  for (const SequenceStep& step : batch) {
-    GLM_TRY(step.cache->reserve(step.count()));
-  }
+  for (const SequenceStep& step : batch) GLM_TRY(step.cache->reserve(step.count()));
   return pool;
 }
 
 Status Decoder::forward(std::span<const SequenceStep> batch, std::span<float> logits) {
   GLM_CHECK(in_flight_.empty());
-  const DecoderPool* pool = GLM_TRY(check_batch(batch, StepEnd::logits, logits));
+  const DecoderPool* pool = GLM_TRY(admit(batch, StepEnd::logits, logits));
   GLM_TRY(run(*pool, batch, StepEnd::logits));
   if (inputs_.wanted() > 0) {
     ops_->download(std::as_writable_bytes(logits), logits_.view({logits_.capacity()}).data);
@@ -337,7 +262,7 @@ Status Decoder::forward(std::span<const SequenceStep> batch, std::span<float> lo
 }
 
 Status Decoder::submit(std::span<const SequenceStep> batch) {
-  const DecoderPool* pool = GLM_TRY(check_batch(batch, StepEnd::tokens, {}));
+  const DecoderPool* pool = GLM_TRY(admit(batch, StepEnd::tokens, {}));
   GLM_TRY(run(*pool, batch, StepEnd::tokens));
   const auto wanted = std::count_if(batch.begin(), batch.end(), [](const SequenceStep& step) {
     return wants_end(step, StepEnd::tokens);

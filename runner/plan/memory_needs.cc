@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/ops/sample.h"
+#include "runner/sample/sampling_options.h"
 #include "runner/schedule/batch_limits.h"
 #include "runner/schedule/kv_blocks.h"
 
@@ -53,12 +55,17 @@ std::uint64_t workspace_bytes(const ModelFacts& facts, Backend backend) {
   const std::int64_t elements = (3 * kTokens + kSequences) * c.hidden_size +
                                 kTokens * (2 * inner + c.hidden_size) +
                                 attention_elements(c, facts.context_max);
+  // What a step is told, and what it leaves for the host: see StepInputs and StepsInFlight.
   const std::int64_t inputs =
-      kIntBytes * (3 * kTokens + kSequences * (1 + pages_of(facts.context_max)));
+      kIntBytes * (4 * kTokens + kSequences * (1 + pages_of(facts.context_max))) +
+      kSequences * static_cast<std::int64_t>(sizeof(kernels::SampleRow) +
+                                             kTokenBiasesMax * sizeof(kernels::LogitBias) +
+                                             sizeof(kernels::SampledRow));
   const std::int64_t router =
       kTokens * (kFloatBytes * c.moe.experts + (kIntBytes + kFloatBytes) * c.moe.experts_per_token);
-  const std::int64_t logits = kFloatBytes * kSequences * c.vocab_size;
   const bool cuda = backend == Backend::cuda;
+  // A GPU has those that sampling has changed beside those that came.
+  const std::int64_t logits = (cuda ? 2 : 1) * kFloatBytes * kSequences * c.vocab_size;
   return static_cast<std::uint64_t>(elements * (cuda ? 2 : 4) + inputs + router + logits +
                                     (cuda ? cuda_bytes(c) : 0));
 }

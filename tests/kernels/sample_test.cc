@@ -86,47 +86,61 @@ struct Oracle {
     return both > 0 ? logits[a] > logits[b] + both : ranks(a, b);
   }
 
+  // Ids by one end of what their logits may be, the largest first, and how much they weigh
+  // together.
+  struct Ranking {
+    Ranking(const Oracle& oracle, double sign) {
+      for (std::size_t id = 0; id < oracle.logits.size(); ++id) {
+        order.push_back({-(oracle.logits[id] + sign * oracle.slack[id]), id});
+      }
+      std::sort(order.begin(), order.end());
+      for (const auto& [end, id] : order) sums.push_back(sums.back() + oracle.weight(id));
+    }
+    // Of those before a logit, or equal to it with a lower id.
+    std::size_t count_before(double logit, std::size_t id) const {
+      return static_cast<std::size_t>(
+          std::lower_bound(order.begin(), order.end(), std::pair{-logit, id}) - order.begin());
+    }
+    std::vector<std::pair<double, std::size_t>> order;
+    std::vector<double> sums{0};
+  };
+
   // What the filters leave: 0 surely not, 1 perhaps, 2 surely.
   std::vector<int> kept() const {
-    std::vector<std::size_t> order(logits.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(),
-              [&](std::size_t a, std::size_t b) { return ranks(a, b); });
-    std::size_t count = order.size();
+    const Ranking low(*this, -1);
+    const Ranking nominal(*this, 0);
+    const Ranking high(*this, 1);
+    std::size_t count = logits.size();
     if (row.top_k > 0) count = std::min(count, static_cast<std::size_t>(row.top_k));
-    std::vector<int> kept(logits.size(), 0);
-    double all = 0;
-    for (std::size_t i = 0; i < count; ++i) all += weight(order[i]);
-    const double wanted =
-        row.top_p < 1 ? static_cast<double>(std::max(row.top_p, 0.0F)) * all : HUGE_VAL;
-    const double edge = std::max(logits[order[count - 1]], -1e300);
-    double before = 0;
-    for (std::size_t i = 0; i < order.size(); ++i) {
-      const std::size_t id = order[i];
-      int state = 2;
-      if (i >= count)
-        state = slack[id] + slack[order[count - 1]] > 0 &&
-                        logits[id] > edge - 1e-5 * (std::abs(edge) + 1)
-                    ? 1
-                    : 0;
-      if (i < count && slack_anywhere() && logits[id] < edge + 1e-5 * (std::abs(edge) + 1))
-        state = 1;
-      // Rounding: of the weights, and of what is too small for a whole number.
-      const double blur = 2e-6 * all + 1e-12 * static_cast<double>(order.size());
-      if (i > 0 && before >= wanted + blur) state = 0;
-      if (i > 0 && before >= wanted - blur) state = std::min(state, 1);
+    const double all = nominal.sums[count];
+    const double slack_max = *std::max_element(slack.begin(), slack.end());
+    // Rounding: of the logits, of the weights, and of what is too small for a whole number.
+    const double blur =
+        (2e-6 + 4 * slack_max / temperature()) * all + 1e-12 * static_cast<double>(logits.size());
+    const double wanted = static_cast<double>(std::max(row.top_p, 0.0F)) * all;
+    std::vector<int> kept(logits.size(), 2);
+    for (std::size_t id = 0; id < logits.size(); ++id) {
+      const std::size_t least = low.count_before(logits[id] + slack[id], id);
+      std::size_t most = high.count_before(logits[id] - slack[id], id);
+      double most_mass = high.sums[most];
+      if (slack[id] > 0) {  // it is among them itself
+        --most;
+        most_mass -= weight(id);
+      }
+      int& state = kept[id];
+      const auto allow = [&](int at_most) { state = std::min(state, at_most); };
+      if (least >= count) allow(0);
+      if (most >= count) allow(1);
+      if (row.top_p < 1 && least > 0 && low.sums[least] >= wanted + blur) allow(0);
+      if (row.top_p < 1 && most > 0 && most_mass >= wanted - blur) allow(1);
       if (row.min_p > 0 && logits[id] != top) {
         const double ratio = weight(id) / static_cast<double>(row.min_p);
-        if (ratio < 1 - 1e-4) state = 0;
-        if (ratio < 1 + 1e-4) state = std::min(state, 1);
+        const double near = 1e-4 + 2 * slack_max / temperature();
+        if (ratio < 1 - near) allow(0);
+        if (ratio < 1 + near) allow(1);
       }
-      kept[id] = state;
-      before += weight(id);
     }
     return kept;
-  }
-  bool slack_anywhere() const {
-    return std::any_of(slack.begin(), slack.end(), [](double s) { return s > 0; });
   }
 
   const SampleRow row;
@@ -183,6 +197,11 @@ void expect_logprobs(const SampleRow& row, const std::vector<float>& raw, const 
     ASSERT_EQ(got.top_ids[i], order[static_cast<std::size_t>(i)]) << what;
     ASSERT_NEAR(got.top_logprobs[i], logprob(got.top_ids[i]), near(logprob(got.top_ids[i])));
   }
+}
+
+// What chi-square exceeds once in a million times: its tail is that of exp(-x / 2).
+double far_off(double degrees) {
+  return degrees + 6 * std::sqrt(2 * degrees) + 14;
 }
 
 class SampleTest : public testing::Test {
@@ -283,8 +302,7 @@ TEST_F(SampleTest, DrawsInProportion) {
       drawn += counts[id];
     }
     EXPECT_EQ(drawn, kDraws) << "an id came that does not stay";
-    const auto degrees = static_cast<double>(s.stay.size() - 1);
-    EXPECT_LT(chi_square, degrees + 6 * std::sqrt(2 * degrees));
+    EXPECT_LT(chi_square, far_off(static_cast<double>(s.stay.size() - 1)));
   }
 }
 
@@ -298,7 +316,7 @@ TEST_F(SampleTest, DrawsEvenlyOverAVocabulary) {
   }
   double chi_square = 0;
   for (const int hit : hits) chi_square += std::pow(hit - kDraws / 16.0, 2) / (kDraws / 16.0);
-  EXPECT_LT(chi_square, 15 + 6 * std::sqrt(30.0));
+  EXPECT_LT(chi_square, far_off(15));
 }
 
 TEST_F(SampleTest, PenalizesWhatWasSaid) {

@@ -213,6 +213,73 @@ TEST(CudaTinyLogits, AreTheSameWithAndWithoutRecordedSteps) {
   EXPECT_EQ(run(true), run(false));
 }
 
+// Sampled with every kind of setting at once. Settings change from step to step, which a recording
+// must not notice; with steps in flight, what the host writes next must not reach one under way.
+TEST(CudaTinySteps, AreTheSameRecordedAndInFlight) {
+  const auto devices = kernels::probe_devices();
+  ASSERT_TRUE(devices.ok());
+  if (devices->empty()) GTEST_SKIP() << "no GPU";
+  constexpr std::size_t kSequences = 4;
+  constexpr int kSteps = 150;
+  const auto run = [&](bool recorded, std::size_t in_flight_max, Tokens& all) {
+    LoadOptions options;
+    options.device = "cuda:0";
+    if (!recorded) {
+      options.wrap_ops = [](std::unique_ptr<kernels::Ops> ops) {
+        return std::make_unique<UnrecordedOps>(std::move(ops));
+      };
+    }
+    const auto model =
+        std::move(load_model(*files_in(kRoot / "models" / "glm-tiny"), options)).value();
+    const auto pool = std::move(model->make_pool(32)).value();
+    std::vector<KvCache> caches;
+    for (std::size_t s = 0; s < kSequences; ++s) caches.emplace_back(*pool);
+    std::size_t in_flight = 0;
+    const auto collect = [&] {
+      const auto sampled = model->collect();
+      ASSERT_TRUE(sampled.ok()) << sampled.error().message;
+      for (const Sampled& one : *sampled) {
+        EXPECT_EQ(one.finite, 1);
+        all.push_back(one.id);
+      }
+      --in_flight;
+    };
+    for (int i = 0; i < kSteps; ++i) {
+      SamplingOptions sampling[kSequences];
+      const Tokens first = {7};
+      std::vector<SequenceStep> batch;
+      for (std::size_t s = 0; s < kSequences; ++s) {
+        sampling[s] = {.temperature = s == 0 ? 0.0F : 1.5F,
+                       .top_k = s == 1 ? 20 + i % 3 : 0,
+                       .top_p = s == 2 && i % 4 != 0 ? 0.9F : 1.0F,
+                       .presence_penalty = s == 3 ? 1.0F : 0.0F,
+                       .repeat_last_n = -1,
+                       .seed = 11 * s};
+        for (std::int32_t b = 0; b < i % 5; ++b) {
+          sampling[s].logit_bias.push_back(
+              {.id = 40 + 7 * b + i % 9, .bias = b % 2 == 0 ? -3.0F : 4.0F});
+        }
+        ASSERT_TRUE(caches[s].reserve(2).ok());
+        batch.push_back({.cache = &caches[s], .continues = i > 0, .sampling = &sampling[s]});
+        if (i == 0) batch.back().tokens = first;
+      }
+      ASSERT_TRUE(model->submit(batch).ok());
+      if (++in_flight == in_flight_max) collect();
+    }
+    while (in_flight > 0) collect();
+    ASSERT_EQ(all.size(), kSteps * kSequences);
+  };
+  Tokens alone;
+  run(false, 1, alone);
+  for (const bool recorded : {false, true}) {
+    for (const std::size_t in_flight : {std::size_t{1}, kStepsInFlightMax}) {
+      Tokens tokens;
+      run(recorded, in_flight, tokens);
+      EXPECT_EQ(tokens, alone) << "recorded " << recorded << ", in flight " << in_flight;
+    }
+  }
+}
+
 TEST(CudaTinyLogits, AgreeWithTheReferenceLibrary) {
   const auto devices = kernels::probe_devices();
   ASSERT_TRUE(devices.ok());
