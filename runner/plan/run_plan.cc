@@ -163,12 +163,13 @@ void Planner::explain() {
     context = fmt::format("as asked; the model's own is {}", model_.context_own);
   }
   line("context", fmt::format("{} tokens", plan_.context_max), context);
+  const std::int64_t contexts = plan_.pages / pages_of(plan_.context_max);
   line("running", fmt::format("{} requests", plan_.running_max),
        plan_.running_max == plan_.pages
            ? "every request holds a page"
-           : fmt::format("what a step holds beside a chunk; {} whole contexts fit into the pages, "
-                         "and who finds none free waits",
-                         plan_.pages / pages_of(plan_.context_max)));
+           : fmt::format("what a step holds beside a chunk; the pages hold {} whole context{}, and "
+                         "who finds none free waits",
+                         contexts, contexts == 1 ? "" : "s"));
   line("prompt chunk", fmt::format("{} tokens", plan_.prompt_chunk_tokens),
        hardware_.is_gpu() ? "as much of a prompt as a step holds; less while others would wait"
                           : "prompts are always cut at the same places, so that answers repeat");

@@ -45,8 +45,8 @@ TEST(Plan, GivesADevicesRestToThePages) {
   EXPECT_EQ(reason(made, "pages"), "9.1 GB | 8704 of 64 tokens, 1.0 MB each: all that is left");
   EXPECT_EQ(reason(made, "context"), "100000 tokens | the model's own");
   EXPECT_EQ(reason(made, "running"),
-            "256 requests | what a step holds beside a chunk; 5 whole contexts fit into the pages, "
-            "and who finds none free waits");
+            "256 requests | what a step holds beside a chunk; the pages hold 5 whole contexts, and "
+            "who finds none free waits");
 }
 
 TEST(Plan, CutsTheContextToThePages) {
