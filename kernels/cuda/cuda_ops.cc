@@ -23,6 +23,10 @@ struct StreamTraits {
 };
 using Stream = Handle<StreamTraits>;
 
+// Of streams: what others wait for comes before what runs beside it (early_launch.h).
+constexpr int kLowestPriority = 0;
+constexpr int kRaisedPriority = -1;
+
 // Pinned memory through which small uploads pass: they are in order with the stream and wait for
 // nothing. What has been handed out is free again after a sync.
 class Staging {
@@ -173,7 +177,8 @@ std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) 
   auto recording = std::make_unique<GraphRecording>();
   const bool captured =
       cudaStreamEndCapture(stream_.get(), graph.out()) == cudaSuccess && !failure_ &&
-      cudaGraphInstantiate(recording->exec.out(), graph.get(), 0) == cudaSuccess &&
+      cudaGraphInstantiate(recording->exec.out(), graph.get(),
+                           cudaGraphInstantiateFlagUseNodePriority) == cudaSuccess &&
       cudaGraphUpload(recording->exec.get(), stream_.get()) == cudaSuccess;  // its memory, now
   if (captured) return recording;
   failure_.reset();
@@ -221,7 +226,8 @@ Status Device::prepare_attention() {
 }
 
 Status Device::prepare_side() {
-  if (const cudaError_t code = cudaStreamCreateWithFlags(side_.out(), cudaStreamNonBlocking);
+  if (const cudaError_t code =
+          cudaStreamCreateWithPriority(side_.out(), cudaStreamNonBlocking, kLowestPriority);
       code != cudaSuccess) {
     return cuda_error(fmt::format("open GPU {}", options_.device_index), code);
   }
@@ -301,7 +307,8 @@ Result<std::unique_ptr<Ops>> open_device(CudaOptions options) {
     return cuda_error(attempt, code);
   }
   Stream stream;
-  if (const cudaError_t code = cudaStreamCreateWithFlags(stream.out(), cudaStreamNonBlocking);
+  if (const cudaError_t code =
+          cudaStreamCreateWithPriority(stream.out(), cudaStreamNonBlocking, kRaisedPriority);
       code != cudaSuccess) {
     return cuda_error(attempt, code);
   }

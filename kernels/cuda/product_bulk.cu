@@ -557,14 +557,6 @@ bool copyable(const Product& a, const device::Weight& w) {
 
 }  // namespace
 
-bool has_bulk_copies() {
-  int device = 0;
-  int major = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-         major >= 9;
-}
-
 bool supports_bulk(const Product& a) {
   if (a.row_group == nullptr || a.bias != nullptr || a.weight_rows_per_group != 0 ||
       a.rows > kRowsMax || !fits_tensor_cores(a) || !is_fast_int4(a) || a.inputs % kChunk != 0 ||
