@@ -23,10 +23,6 @@ struct StreamTraits {
 };
 using Stream = Handle<StreamTraits>;
 
-// Of streams: what others wait for comes before what runs beside it (early_launch.h).
-constexpr int kLowestPriority = 0;
-constexpr int kRaisedPriority = -1;
-
 // Pinned memory through which small uploads pass: they are in order with the stream and wait for
 // nothing. What has been handed out is free again after a sync.
 class Staging {
@@ -226,8 +222,7 @@ Status Device::prepare_attention() {
 }
 
 Status Device::prepare_side() {
-  if (const cudaError_t code =
-          cudaStreamCreateWithPriority(side_.out(), cudaStreamNonBlocking, kLowestPriority);
+  if (const cudaError_t code = cudaStreamCreateWithFlags(side_.out(), cudaStreamNonBlocking);
       code != cudaSuccess) {
     return cuda_error(fmt::format("open GPU {}", options_.device_index), code);
   }
@@ -307,8 +302,7 @@ Result<std::unique_ptr<Ops>> open_device(CudaOptions options) {
     return cuda_error(attempt, code);
   }
   Stream stream;
-  if (const cudaError_t code =
-          cudaStreamCreateWithPriority(stream.out(), cudaStreamNonBlocking, kRaisedPriority);
+  if (const cudaError_t code = cudaStreamCreateWithFlags(stream.out(), cudaStreamNonBlocking);
       code != cudaSuccess) {
     return cuda_error(attempt, code);
   }

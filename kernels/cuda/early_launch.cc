@@ -10,10 +10,4 @@ bool has_bulk_copies() {
          major >= 9;
 }
 
-bool may_start_early(cudaStream_t stream) {
-  int priority = 0;  // less is more
-  return cudaStreamGetPriority(stream, &priority) == cudaSuccess && priority < 0 &&
-         has_bulk_copies();
-}
-
 }  // namespace glm::kernels::cuda

@@ -1,8 +1,5 @@
 // Launches of kernels that may start before the kernel in front of them has ended; they call
 // device::wait_for_earlier_kernels() before they touch what it writes.
-//
-// Only on streams of raised priority. What runs beside such a stream must not take the places on
-// multiprocessors early that kernels of the stream will need.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,8 +8,6 @@ namespace glm::kernels::cuda {
 
 // sm_90 and later: bulk copies, barriers for them, early starts. Of the current device.
 bool has_bulk_copies();
-
-bool may_start_early(cudaStream_t stream);
 
 struct EarlyLaunch {
   dim3 grid;
@@ -32,7 +27,7 @@ cudaError_t launch_early(const EarlyLaunch& how, void (*kernel)(Args...), cudaSt
   config.dynamicSmemBytes = how.shared_bytes;
   config.stream = stream;
   config.attrs = &attribute;
-  config.numAttrs = may_start_early(stream) ? 1 : 0;
+  config.numAttrs = has_bulk_copies() ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, args...);
 }
 

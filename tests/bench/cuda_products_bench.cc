@@ -161,7 +161,7 @@ class MoeStep {
 // Where the shared expert runs, beside the router.
 struct Side {
   Side() : fork(std::move(cuda::Fork::make()).value()) {
-    cuda_ok(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, 0), "stream");
+    cuda_ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
   }
   cudaStream_t stream = nullptr;
   cuda::Fork fork;

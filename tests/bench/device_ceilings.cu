@@ -115,11 +115,11 @@ struct Graph::State {
 
 Graph::Graph(const std::function<void(CUstream_st*)>& enqueue) : state_(std::make_unique<State>()) {
   cudaGraph_t graph = nullptr;
-  ok(cudaStreamCreateWithPriority(&state_->stream, cudaStreamNonBlocking, -1));
+  ok(cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking));
   ok(cudaStreamBeginCapture(state_->stream, cudaStreamCaptureModeThreadLocal));
   enqueue(state_->stream);
   ok(cudaStreamEndCapture(state_->stream, &graph));
-  ok(cudaGraphInstantiate(&state_->exec, graph, cudaGraphInstantiateFlagUseNodePriority));
+  ok(cudaGraphInstantiate(&state_->exec, graph, 0));
   ok(cudaGraphDestroy(graph));
 }
 

@@ -42,7 +42,7 @@ class Timer {
   std::unique_ptr<State> state_;
 };
 
-// Work recorded once, on a stream of raised priority, and run as one launch.
+// Work recorded once and run as one launch.
 class Graph {
  public:
   explicit Graph(const std::function<void(CUstream_st*)>& enqueue);
