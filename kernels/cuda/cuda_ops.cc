@@ -209,7 +209,8 @@ std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) 
   auto recording = std::make_unique<GraphRecording>();
   const bool captured =
       cudaStreamEndCapture(stream_.get(), graph.out()) == cudaSuccess && !failure_ &&
-      cudaGraphInstantiate(recording->exec.out(), graph.get(), 0) == cudaSuccess &&
+      cudaGraphInstantiate(recording->exec.out(), graph.get(),
+                           cudaGraphInstantiateFlagUseNodePriority) == cudaSuccess &&
       cudaGraphUpload(recording->exec.get(), stream_.get()) == cudaSuccess;  // its memory, now
   if (captured) return recording;
   failure_.reset();

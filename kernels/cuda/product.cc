@@ -7,11 +7,12 @@ namespace {
 
 using device::Coding;
 
-// Up to so many rows it is the weights that take the time; beyond, the arithmetic. Between the
-// first two, tiles are as good where the outputs give work to all multiprocessors.
-constexpr std::int64_t kStreamRows = 32;
-constexpr std::int64_t kStreamRowsOfFewOutputs = 64;
-constexpr std::int64_t kFewOutputs = 8192;
+// Up to so many rows it is the weights that take the time; beyond, the arithmetic. But tiles need
+// blocks enough to give work to most multiprocessors.
+constexpr std::int64_t kStreamRows = 64;
+constexpr std::int64_t kStreamRowsOfManyOutputs = 32;
+constexpr std::int64_t kManyOutputs = 16384;
+constexpr std::int64_t kFewTiles = 48;  // of 64 rows by 128 outputs
 constexpr std::int64_t kStreamRowsPerGroup = 10;
 constexpr std::int64_t kBulkRowsPerGroup = 64;
 
@@ -31,7 +32,9 @@ bool fast_int4(const device::Weight& w) {
 
 bool few_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows <= kStreamRowsPerGroup * a.groups;
-  return a.rows <= (a.outputs <= kFewOutputs ? kStreamRowsOfFewOutputs : kStreamRows);
+  const std::int64_t tiles = (a.rows + 63) / 64 * ((a.outputs + 127) / 128) * (a.gated ? 2 : 1);
+  return a.rows <= (a.outputs < kManyOutputs ? kStreamRows : kStreamRowsOfManyOutputs) ||
+         tiles <= kFewTiles;
 }
 bool always(const Product& /*a*/) {
   return true;

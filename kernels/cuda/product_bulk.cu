@@ -1,66 +1,17 @@
 // For experts whose weights take the time (sm_90 and later). Every weight passes once: a warp of
 // its own keeps a ring of stages in shared memory full with bulk copies, the others multiply.
 //
-// A slab is sixteen rows of one expert's weights, the rows of the tensor-core tile; gated, the
-// first eight are gate, the others up, so that both of an output meet in one lane. The slabs of all
-// experts that occur are one list, expert after expert, of which every block takes an equal part. A
-// team of four warps takes a slab, shares out its columns and adds the four sums in their order:
-// neither the number of blocks nor other rows change the bits of a result.
-//
-// Activations of the rows at hand lie in shared memory in the order in which lanes need them, eight
-// rows to a tile. Rows of one expert beyond kTiles tiles make another entry of the list.
-//
-// Eight neighbouring rows of weights begin in the same banks. They come as two copies of four rows,
-// the second shifted by half the banks; tile rows alternate between both.
-#include <algorithm>
-#include <array>
-#include <optional>
-
+// A team of four warps takes a slab (bulk_plan.h), shares out its columns and adds the four sums in
+// their order: neither the number of blocks nor other rows change the bits of a result. The rows of
+// a slab are those of the tensor-core tile, activations its columns. Gated, the first eight rows
+// are gate and the others up, so that both of an output meet in one lane.
 #include "base/check.h"
+#include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/early_launch.h"
-#include "kernels/cuda/product_rows.cuh"
-#include "kernels/device/bulk_copy.cuh"
-#include "kernels/device/int4.cuh"
 #include "kernels/device/mma.cuh"
-#include "kernels/device/reduce.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
-
-constexpr int kTeamWarps = 4;
-constexpr int kTileRows = 8;  // columns of the tensor-core tile
-constexpr int kSlabRows = 16;
-constexpr int kQuadRows = 4;  // of weights in one copy
-constexpr int kQuads = kSlabRows / kQuadRows;
-constexpr int kChunk = 128;  // columns a warp takes at a time
-constexpr int kChunkBytes = kChunk / 2;
-constexpr int kOctetsPerChunk = kChunk / 8;
-constexpr int kBuffers = 2;  // of sums, and how many sums of four a team has in them
-constexpr int kBufferSums = (kTeamWarps - 1) * device::kWarpThreads;
-constexpr int kTeamSums = kBuffers * kBufferSums;
-constexpr std::int64_t kRowsMax = 8192;
-constexpr unsigned kFullWarp = 0xFFFFFFFFU;
-
-enum Part : int { kData, kScales, kZeros, kParts };
-constexpr std::array<unsigned, kParts> kShift = {64, 64, 16};  // bytes from quad to quad
-
-// Sizes and places in bytes.
-struct Plan {
-  unsigned row[kParts];   // of one row of weights
-  unsigned quad[kParts];  // from quad to quad in a stage
-  unsigned at[kParts];    // in a stage
-  unsigned stage;
-  unsigned stage_copied;  // what of a stage is filled
-  unsigned stages_at;     // in shared memory, where activations come first
-  unsigned partial_at;
-  unsigned barriers_at;
-  unsigned ends_at;
-  unsigned rows_at;
-  unsigned ids_at;
-  unsigned total;
-  int stages;
-  int slabs;  // of an expert
-};
 
 constexpr int threads_of(int teams) {
   return (teams * kTeamWarps + 1) * device::kWarpThreads;
@@ -68,172 +19,8 @@ constexpr int threads_of(int teams) {
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 
-__device__ int lane_index() {
-  return static_cast<int>(threadIdx.x) % device::kWarpThreads;
-}
-
 __device__ void sync_threads(int barrier, int count) {
   asm volatile("bar.sync %0, %1;\n" ::"r"(barrier), "r"(count) : "memory");
-}
-
-// ends[e]: how many entries experts up to e have. All threads of the block.
-__device__ void list_entries(const Product& a, int entry_rows, int* ends, std::uint16_t* ids) {
-  const int experts = static_cast<int>(a.groups);
-  for (int e = static_cast<int>(threadIdx.x); e < experts; e += static_cast<int>(blockDim.x)) {
-    ends[e] = 0;
-  }
-  __syncthreads();  // counts are zero
-  for (int i = static_cast<int>(threadIdx.x); i < a.rows; i += static_cast<int>(blockDim.x)) {
-    const std::int32_t expert = __ldcg(a.row_group + i);
-    ids[i] = static_cast<std::uint16_t>(expert);
-    atomicAdd(&ends[expert], 1);
-  }
-  __syncthreads();  // all rows are counted
-  if (threadIdx.x < device::kWarpThreads) {
-    const int lane = lane_index();
-    int before = 0;
-    for (int first = 0; first < experts; first += device::kWarpThreads) {
-      const int e = first + lane;
-      int sum = e < experts ? (ends[e] + entry_rows - 1) / entry_rows : 0;
-      for (int step = 1; step < device::kWarpThreads; step *= 2) {
-        const int other = __shfl_up_sync(kFullWarp, sum, step);
-        if (lane >= step) sum += other;
-      }
-      sum += before;
-      if (e < experts) ends[e] = sum;
-      before = __shfl_sync(kFullWarp, sum, device::kWarpThreads - 1);
-    }
-  }
-  __syncthreads();  // the list is there
-}
-
-// By a whole warp.
-__device__ int expert_of(int entry, const int* ends, int experts) {
-  int expert = 0;
-  for (int first = 0; first < experts; first += device::kWarpThreads) {
-    const int e = first + lane_index();
-    expert += __popc(__ballot_sync(kFullWarp, e < experts && ends[e] <= entry));
-  }
-  return expert;
-}
-
-// The slabs of this block.
-struct Share {
-  int begin;
-  int end;
-};
-
-__device__ Share share_of_block(int total) {
-  const auto edge = [&](unsigned block) {
-    return static_cast<int>(static_cast<std::int64_t>(total) * block / gridDim.x);
-  };
-  return {edge(blockIdx.x), edge(blockIdx.x + 1)};
-}
-
-// Of lane l < kQuads * parts: one copy of every stage.
-struct QuadCopy {
-  const std::uint8_t* from;
-  std::int64_t expert_bytes;
-  std::int64_t slab_bytes;
-  unsigned to;
-  unsigned bytes;
-};
-
-template <bool kGated>
-__device__ QuadCopy quad_copy(const Product& a, const Plan& plan, int index) {
-  const int part = index / kQuads;
-  const int quad = index % kQuads;
-  const bool second = quad >= kQuads / 2;
-  const device::Weights& w = kGated && second ? a.up : a.weight;
-  const void* bases[kParts] = {w.first.data, w.first.scales, w.first.zeros};
-  const std::int64_t strides[kParts] = {w.data_bytes, w.scales_bytes, w.zeros_bytes};
-  const int first_row = kQuadRows * (kGated ? quad % (kQuads / 2) : quad);
-  QuadCopy copy = {};
-#pragma unroll
-  for (int p = 0; p < kParts; ++p) {
-    if (p != part) continue;
-    copy = {
-        .from = static_cast<const std::uint8_t*>(bases[p]) +
-                static_cast<std::int64_t>(first_row) * plan.row[p],
-        .expert_bytes = strides[p],
-        .slab_bytes = static_cast<std::int64_t>(kGated ? kSlabRows / 2 : kSlabRows) * plan.row[p],
-        .to = plan.at[p] + static_cast<unsigned>(quad) * plan.quad[p],
-        .bytes = kQuadRows * plan.row[p]};
-  }
-  return copy;
-}
-
-// The warp that fills stages: slab i of the block goes to stage i % stages.
-template <bool kGated, bool kWithZeros>
-__device__ void fill_stages(const Product& a, const Plan& plan, const Share& share, const int* ends,
-                            std::uint32_t stages, std::uint32_t full, std::uint32_t empty) {
-  constexpr int kCopies = kQuads * (kWithZeros ? 3 : 2);
-  const int lane = lane_index();
-  const QuadCopy copy = quad_copy<kGated>(a, plan, lane < kCopies ? lane : 0);
-  const std::uint64_t policy = device::read_once_policy();
-  const int experts = static_cast<int>(a.groups);
-  int entry = share.begin / plan.slabs;
-  int slab = share.begin % plan.slabs;
-  int expert = expert_of(entry, ends, experts);
-  int stage = 0;
-  unsigned parity = 1;  // of the round before: nothing to wait for in the first
-  for (int at = share.begin; at < share.end; ++at) {
-    device::barrier_wait(empty + 8 * stage, parity);
-    if (lane == 0) device::barrier_arrive_expecting(full + 8 * stage, plan.stage_copied);
-    __syncwarp();  // bytes are announced
-    if (lane < kCopies) {
-      const std::uint8_t* from = copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes;
-      device::bulk_copy(stages + static_cast<unsigned>(stage) * plan.stage + copy.to, from,
-                        copy.bytes, full + 8 * stage, policy);
-    }
-    if (++stage == plan.stages) {
-      stage = 0;
-      parity ^= 1U;
-    }
-    if (++slab == plan.slabs) {
-      slab = 0;
-      expert = expert_of(++entry, ends, experts);
-    }
-  }
-}
-
-// Where octet `octet` of row `row` of a tile lies, in units of sixteen bytes. Lanes that write one
-// row, and lanes that read one octet of each, find eight different groups of banks.
-__device__ int octet_place(int row, int octet) {
-  const int word = octet % 4;
-  const int lane = 4 * row + octet % kOctetsPerChunk / 4;
-  return (octet / kOctetsPerChunk * 4 + word) * device::kWarpThreads + (lane ^ (word % 2 * 4));
-}
-
-// Brings the rows of an entry to shared memory: those of `expert` from number `first` on. Returns
-// how many there are. A warp of the block takes every warps-th.
-template <int kTiles>
-__device__ int load_rows(const Product& a, int expert, int first, const std::uint16_t* ids,
-                         int warp, int warps, std::int32_t* rows, uint4* activations) {
-  const int lane = lane_index();
-  int seen = 0;
-  for (int i = lane; i - lane < a.rows && seen < first + kTiles * kTileRows;
-       i += device::kWarpThreads) {
-    const bool mine = i < a.rows && ids[i] == expert;
-    const unsigned all = __ballot_sync(kFullWarp, mine);
-    const int place = seen + __popc(all & ((1U << lane) - 1U)) - first;
-    if (mine && place >= 0 && place < kTiles * kTileRows && place % warps == warp) rows[place] = i;
-    seen += __popc(all);
-  }
-  __syncwarp();  // the rows of this warp are known
-  const int count = min(seen - first, kTiles * kTileRows);
-  const int octets = static_cast<int>(a.inputs) / 8;
-  // Two neighbouring octets are a sector, four pairs of them eight groups of banks.
-  const int own = lane / 16 * 16 + lane / 2 % 4 * 4 + lane / 8 % 2 * 2 + lane % 2;
-  for (int place = warp; place < count; place += warps) {
-    const auto* x = reinterpret_cast<const uint4*>(x_row(a, rows[place], 0));
-    uint4* tile = activations + place / kTileRows * (octets * kTileRows);
-#pragma unroll 4
-    for (int octet = own; octet < octets; octet += device::kWarpThreads) {
-      tile[octet_place(place % kTileRows, octet)] = device::int4_order(__ldcg(x + octet));
-    }
-  }
-  return count;
 }
 
 // Which of eight rows of weights lies in a row of the tile's half.
@@ -243,12 +30,12 @@ __device__ int weight_row(int tile_row) {
 
 // sums[tile] += slab * activations, over the columns of this warp.
 template <bool kWithZeros, int kTiles>
-__device__ void multiply(const Product& a, const Plan& plan, const std::uint8_t* stage,
+__device__ void multiply(const Product& a, const BulkPlan& plan, const std::uint8_t* stage,
                          const uint4* activations, int warp, float (&sums)[kTiles][4]) {
   const int lane = lane_index();
   const int chunks = static_cast<int>(a.inputs) / kChunk;
   const unsigned tile_row = static_cast<unsigned>(lane) / 4;
-  const auto lane_at = [&](Part part, unsigned half) {
+  const auto lane_at = [&](BulkPart part, unsigned half) {
     return plan.at[part] + (2 * half + tile_row % 2) * plan.quad[part] +
            tile_row / 2 * plan.row[part];
   };
@@ -262,7 +49,7 @@ __device__ void multiply(const Product& a, const Plan& plan, const std::uint8_t*
 #pragma unroll
     for (unsigned half = 0; half < 2; ++half) {
       words[half] = *reinterpret_cast<const uint4*>(stage + lane_at(kData, half) +
-                                                    static_cast<unsigned>(chunk) * kChunkBytes +
+                                                    static_cast<unsigned>(chunk) * (kChunk / 2) +
                                                     lane % 4 * 16);
       groups[half] = {.scale = *reinterpret_cast<const __nv_bfloat16*>(
                           stage + lane_at(kScales, half) + 2 * group),
@@ -345,7 +132,7 @@ __device__ void store_tile(const Product& a, int slab, const std::int32_t* rows,
 }
 
 template <bool kGated, bool kWithZeros, int kTiles>
-__device__ void work_on_slab(const Product& a, const Plan& plan, const std::uint8_t* stage,
+__device__ void work_on_slab(const Product& a, const BulkPlan& plan, const std::uint8_t* stage,
                              const uint4* activations, Team& team, std::uint32_t empty, int slab,
                              const std::int32_t* rows, int count) {
   float sums[kTiles][4] = {};
@@ -364,7 +151,7 @@ __device__ void work_on_slab(const Product& a, const Plan& plan, const std::uint
 
 template <bool kGated, bool kWithZeros, int kTiles, int kTeams>
 __global__ void __launch_bounds__(threads_of(kTeams), 1)
-    bulk_kernel(const __grid_constant__ Product a, const __grid_constant__ Plan plan) {
+    bulk_kernel(const __grid_constant__ Product a, const __grid_constant__ BulkPlan plan) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) std::uint8_t memory[];
   constexpr int kWarps = kTeams * kTeamWarps;
@@ -397,7 +184,7 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
   Team team{.index = warp / kTeamWarps,
             .warp = warp % kTeamWarps,
             .partial = reinterpret_cast<float4*>(memory + plan.partial_at) +
-                       warp / kTeamWarps * kTeamSums};
+                       warp / kTeamWarps * kBuffers * kBufferSums};
   int at = share.begin + team.index;
   int stage = team.index;
   unsigned parity = 0;
@@ -434,91 +221,9 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
 #endif
 }
 
-// --- the host's side
-
-struct Limits {
-  int multiprocessors = 0;
-  unsigned shared_bytes = 0;  // of a block
-};
-
-Limits limits_of_device() {
-  int device = 0;
-  (void)cudaGetDevice(&device);
-  const auto read = [&](cudaDeviceAttr which) {
-    int value = 0;
-    (void)cudaDeviceGetAttribute(&value, which, device);
-    return value;
-  };
-  return {.multiprocessors = read(cudaDevAttrMultiProcessorCount),
-          .shared_bytes = static_cast<unsigned>(read(cudaDevAttrMaxSharedMemoryPerBlockOptin))};
-}
-
-constexpr unsigned padded(std::size_t bytes, unsigned to) {
-  return static_cast<unsigned>((bytes + to - 1) / to * to);
-}
-
-struct Sizes {
-  int tiles;
-  int teams;
-};
-
-// With as many stages as there is room for; none if there is not even one a team.
-Plan plan_for(const Product& a, const Sizes& sizes, const Limits& limits) {
-  const device::Weight& w = a.weight.first;
-  Plan plan = {};
-  plan.row[kData] = static_cast<unsigned>(w.row_bytes);
-  plan.row[kScales] = w.groups * 2;
-  plan.row[kZeros] = w.zeros != nullptr ? w.groups : 0;
-  unsigned at = 0;
-  for (int part = 0; part < kParts; ++part) {
-    plan.at[part] = at;
-    if (plan.row[part] == 0) continue;
-    plan.quad[part] = kQuadRows * plan.row[part] + kShift[static_cast<std::size_t>(part)];
-    plan.stage_copied += kSlabRows * plan.row[part];
-    at = padded(at + kQuads * plan.quad[part], 128);
-  }
-  plan.stage = at;
-  plan.slabs = static_cast<int>(a.outputs / (a.gated ? kSlabRows / 2 : kSlabRows));
-
-  constexpr std::size_t kStagesMax = 32;
-  const auto teams = static_cast<std::size_t>(sizes.teams);
-  const std::size_t rows = static_cast<std::size_t>(sizes.tiles) * kTileRows;
-  const std::size_t activations = rows * static_cast<std::size_t>(a.inputs) * 2;
-  const std::size_t partial = teams * kTeamSums * sizeof(float4);
-  const std::size_t barriers = 2 * kStagesMax * sizeof(std::uint64_t);
-  const std::size_t ends = static_cast<std::size_t>(a.groups) * sizeof(int);
-  const std::size_t ids = static_cast<std::size_t>(a.rows) * sizeof(std::uint16_t);
-  const std::size_t fixed =
-      activations + partial + barriers + ends + rows * sizeof(std::int32_t) + ids;
-  const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
-  const std::size_t stages = std::min(room / plan.stage, kStagesMax) / teams * teams;
-  plan.stages = static_cast<int>(stages);
-  plan.stages_at = static_cast<unsigned>(activations);
-  plan.partial_at = plan.stages_at + static_cast<unsigned>(stages) * plan.stage;
-  plan.barriers_at = plan.partial_at + static_cast<unsigned>(partial);
-  plan.ends_at = plan.barriers_at + static_cast<unsigned>(barriers);
-  plan.rows_at = plan.ends_at + static_cast<unsigned>(ends);
-  plan.ids_at = plan.rows_at + static_cast<unsigned>(rows * sizeof(std::int32_t));
-  plan.total = plan.ids_at + static_cast<unsigned>(ids);
-  return plan;
-}
-
-// Most experts of a few rows have no more than one tile of them. Long rows of weights leave room
-// for fewer stages.
-constexpr std::int64_t kOneTileRowsPerGroup = 6;
-constexpr std::array<Sizes, 4> kSizes = {{{2, 4}, {2, 2}, {1, 4}, {1, 2}}};
-
-std::optional<Sizes> sizes_for(const Product& a, const Limits& limits) {
-  for (const Sizes& sizes : kSizes) {
-    if (sizes.tiles > 1 && a.rows <= kOneTileRowsPerGroup * a.groups) continue;
-    if (plan_for(a, sizes, limits).stages > 0) return sizes;
-  }
-  return std::nullopt;
-}
-
 template <bool kGated, bool kWithZeros, int kTiles, int kTeams>
-cudaError_t launch(const Product& a, const Limits& limits, cudaStream_t stream) {
-  const Plan plan = plan_for(a, {.tiles = kTiles, .teams = kTeams}, limits);
+cudaError_t launch(const Product& a, const BulkLimits& limits, cudaStream_t stream) {
+  const BulkPlan plan = bulk_plan(a, {.tiles = kTiles, .teams = kTeams}, limits);
   const auto kernel = &bulk_kernel<kGated, kWithZeros, kTiles, kTeams>;
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.total));
@@ -533,8 +238,8 @@ cudaError_t launch(const Product& a, const Limits& limits, cudaStream_t stream) 
 
 template <bool kGated, bool kWithZeros>
 cudaError_t launch(const Product& a, cudaStream_t stream) {
-  const Limits limits = limits_of_device();
-  const std::optional<Sizes> sizes = sizes_for(a, limits);
+  const BulkLimits limits = bulk_limits();
+  const std::optional<BulkSizes> sizes = bulk_sizes(a, limits);
   GLM_CHECK(sizes);
   if (sizes->tiles == 1) {
     return sizes->teams == 4 ? launch<kGated, kWithZeros, 1, 4>(a, limits, stream)
@@ -544,36 +249,7 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
                            : launch<kGated, kWithZeros, 2, 2>(a, limits, stream);
 }
 
-bool aligned(const void* address) {
-  return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
-}
-
-bool copyable(const Product& a, const device::Weight& w) {
-  const bool zeros = w.zeros == nullptr || (w.groups % 4 == 0 && aligned(w.zeros));
-  return w.groups % 2 == 0 && aligned(w.data) && aligned(w.scales) && zeros &&
-         (w.zeros == nullptr) == (a.weight.first.zeros == nullptr) && w.order == nullptr &&
-         w.group_shift == a.weight.first.group_shift;
-}
-
 }  // namespace
-
-bool has_bulk_copies() {
-  int device = 0;
-  int major = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-         major >= 9;
-}
-
-bool supports_bulk(const Product& a) {
-  if (a.row_group == nullptr || a.bias != nullptr || a.weight_rows_per_group != 0 ||
-      a.rows > kRowsMax || !fits_tensor_cores(a) || !is_fast_int4(a) || a.inputs % kChunk != 0 ||
-      a.outputs % kSlabRows != 0 || a.groups > UINT16_MAX) {
-    return false;
-  }
-  return copyable(a, a.weight.first) && (!a.gated || copyable(a, a.up.first)) &&
-         has_bulk_copies() && sizes_for(a, limits_of_device());
-}
 
 cudaError_t launch_bulk(const Product& a, cudaStream_t stream) {
   const bool zeros = a.weight.first.zeros != nullptr;

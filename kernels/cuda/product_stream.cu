@@ -20,37 +20,57 @@ namespace {
 constexpr int kWarpsMax = 8;
 constexpr int kWeightRows = 16;
 constexpr int kTileRows = 8;  // columns of a tensor-core tile
-constexpr int kManyTiles = 2;
 
 template <bool kGated>
 constexpr int kOutputsOfBlock = kGated ? kWeightRows / 2 : kWeightRows;
 
+// Of a multiprocessor: what registers allow.
+constexpr int blocks_at_once(int tiles) {
+  return tiles == 1 ? 4 : tiles == 2 ? 3 : 2;
+}
+
 template <class Fetch>
 using Raw = typename Fetch::Raw;
 
-// sums += 16 weights rows * 8 * kTiles activations, over the columns this lane has read.
+// Where this lane's row of activations begins in each tile; null beyond the last.
+template <int kTiles>
+using Rows = const __nv_bfloat16* [kTiles];
+
+// sums += 16 rows of weights * 8 * kTiles of activations, over the columns this lane has read,
+// which begin at c. Nothing is read of activations beyond `inputs`.
 template <class Fetch, int kTiles>
-__device__ void multiply(const Raw<Fetch> (&weights)[2],
-                         const uint4 (&x)[kTiles][Fetch::kColumns / 8], float (&sums)[kTiles][4]) {
+__device__ void multiply(const Raw<Fetch> (&weights)[2], const Rows<kTiles>& x, unsigned c,
+                         unsigned inputs, float (&sums)[kTiles][4]) {
 #pragma unroll
-  for (int step = 0; step < Fetch::kColumns / 4; ++step) {
-    const std::uint32_t a[4] = {Fetch::pair(weights[0], step, 0), Fetch::pair(weights[1], step, 0),
-                                Fetch::pair(weights[0], step, 1), Fetch::pair(weights[1], step, 1)};
+  for (int octet = 0; octet < Fetch::kColumns / 8; ++octet) {
+    uint4 eights[kTiles];
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
-      const uint4& eight = x[tile][step / 2];
-      device::mma_16x8x16(sums[tile], a, device::word_of(eight, 2 * (step % 2)),
-                          device::word_of(eight, 2 * (step % 2) + 1));
+      const bool there = x[tile] != nullptr && c < inputs;
+      eights[tile] =
+          there ? Fetch::arrange(reinterpret_cast<const uint4*>(x[tile] + c)[octet]) : uint4{};
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int step = 2 * octet + half;
+      const std::uint32_t a[4] = {
+          Fetch::pair(weights[0], step, 0), Fetch::pair(weights[1], step, 0),
+          Fetch::pair(weights[0], step, 1), Fetch::pair(weights[1], step, 1)};
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        device::mma_16x8x16(sums[tile], a, device::word_of(eights[tile], 2 * half),
+                            device::word_of(eights[tile], 2 * half + 1));
+      }
     }
   }
 }
 
 template <class Fetch, int kTiles, bool kGated>
-__global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads) stream_kernel(Product a) {
+__global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads, blocks_at_once(kTiles))
+    stream_kernel(Product a) {
   constexpr int kOutputs = kOutputsOfBlock<kGated>;
-  constexpr int kOctets = Fetch::kColumns / 8;
-  constexpr int kInFlight = Fetch::kInFlight;
-  constexpr unsigned kStep = 4 * Fetch::kColumns;  // columns a warp takes at a time
+  constexpr int kInFlight = kTiles > 4 ? 1 : Fetch::kInFlight;  // the others need the registers
+  constexpr unsigned kStep = 4 * Fetch::kColumns;               // columns a warp takes at a time
   __shared__ float partial[kWarpsMax][kTiles * kTileRows][kWeightRows + 1];
 
   if (a.row_group != nullptr) device::wait_for_earlier_kernels();  // for the list of tiles
@@ -90,7 +110,7 @@ __global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads) stream_kernel
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
 
-  const __nv_bfloat16* x[kTiles];
+  Rows<kTiles> x;
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
     const int n = tile * kTileRows + lane / 4;
@@ -102,17 +122,7 @@ __global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads) stream_kernel
     for (int i = 0; i < kInFlight; ++i) {
       const unsigned c = column + i * warps * kStep + lane_column;
       if (c - lane_column >= inputs) break;  // the same for the whole warp
-      uint4 eights[kTiles][kOctets];
-#pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-        for (int j = 0; j < kOctets; ++j) {
-          const bool there = x[tile] != nullptr && c < inputs;
-          eights[tile][j] =
-              there ? Fetch::arrange(reinterpret_cast<const uint4*>(x[tile] + c)[j]) : uint4{};
-        }
-      }
-      multiply<Fetch, kTiles>(raw[i], eights, sums);
+      multiply<Fetch, kTiles>(raw[i], x, c, inputs, sums);
     }
     column += kInFlight * warps * kStep;
     if (column < inputs) read_weights(column);
@@ -161,23 +171,38 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
 
 template <class Fetch>
 cudaError_t launch(const Product& a, cudaStream_t stream) {
-  return stream_tile_rows(a) == kTileRows ? launch<Fetch, 1>(a, stream)
-                                          : launch<Fetch, kManyTiles>(a, stream);
+  switch (stream_tile_rows(a) / kTileRows) {
+    case 1:
+      return launch<Fetch, 1>(a, stream);
+    case 2:
+      return launch<Fetch, 2>(a, stream);
+    case 4:
+      return launch<Fetch, 4>(a, stream);
+    default:
+      return launch<Fetch, 8>(a, stream);
+  }
+}
+
+bool is_plain(const Product& a) {
+  return a.weight.first.coding == device::Coding::bf16 &&
+         (!a.gated || a.up.first.coding == device::Coding::bf16);
 }
 
 }  // namespace
 
-// Most experts of a few tokens have but a few of them.
+// What costs much to read or to decode passes once for many rows. Most experts of a few tokens have
+// but a few of them.
 std::int64_t stream_tile_rows(const Product& a) {
-  const bool few = a.row_group != nullptr ? a.rows <= 6 * a.groups : a.rows <= kTileRows;
-  return few ? kTileRows : kManyTiles * kTileRows;
+  if (a.row_group != nullptr) return a.rows <= 6 * a.groups ? kTileRows : 2 * kTileRows;
+  const int tiles_max = is_fast_int4(a) ? 2 : is_plain(a) ? 8 : 4;
+  std::int64_t rows = kTileRows;
+  while (rows < a.rows && rows < tiles_max * kTileRows) rows *= 2;
+  return rows;
 }
 
 cudaError_t launch_stream(const Product& a, cudaStream_t stream) {
   if (is_fast_int4(a)) return launch<device::FetchInt4>(a, stream);
-  const bool plain = a.weight.first.coding == device::Coding::bf16 &&
-                     (!a.gated || a.up.first.coding == device::Coding::bf16);
-  return plain ? launch<device::FetchBf16>(a, stream) : launch<device::FetchAny>(a, stream);
+  return is_plain(a) ? launch<device::FetchBf16>(a, stream) : launch<device::FetchAny>(a, stream);
 }
 
 }  // namespace glm::kernels::cuda

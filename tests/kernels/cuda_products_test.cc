@@ -598,6 +598,75 @@ TEST_F(CudaProducts, MoeMlpOfInt4MatchesTheFormulaHoweverTokensSpread) {
   }
 }
 
+// The same bits as one after the other; also recorded, and run again.
+TEST_F(CudaProducts, MoeMlpWaitsForTheSharedResultThatRunsBeside) {
+  const std::int64_t tokens = 9;
+  const std::int64_t hidden = 256;
+  const std::int64_t inner = 128;
+  const std::int64_t wide = 2048;
+  const FormatCase format = all_formats()[3];
+  const RandomWeight gate(format, inner, hidden, engine_, 4);
+  const RandomWeight up(format, inner, hidden, engine_, 4);
+  const RandomWeight down(format, hidden, inner, engine_, 4);
+  const RandomWeight first(all_formats()[2], wide, hidden, engine_);
+  const RandomWeight second(all_formats()[2], hidden, wide, engine_);
+  const WeightView first_view = on_device(first);
+  const WeightView second_view = on_device(second);
+  std::vector<std::int32_t> ids;
+  for (std::int64_t t = 0; t < tokens; ++t) ids.push_back(static_cast<std::int32_t>(t % 4));
+  const TensorView middle(poisoned(static_cast<std::size_t>(tokens * wide) * 2), Dtype::bf16,
+                          {tokens, wide});
+  const auto count = static_cast<std::size_t>(tokens * hidden);
+  const TensorView shared(poisoned(count * 2), Dtype::bf16, {tokens, hidden});
+  const TensorView out(poisoned(count * 2), Dtype::bf16, {tokens, hidden});
+  const ConstTensorView x(device(random(tokens * hidden)), Dtype::bf16, {tokens, hidden});
+  const MoeMlp moe{.out = out,
+                   .x = x,
+                   .ids = {device(ids), Dtype::i32, {tokens, 1}},
+                   .weights = {device(random_floats(tokens)), Dtype::f32, {tokens, 1}},
+                   .gate = experts_on_device(gate),
+                   .up = experts_on_device(up),
+                   .down = experts_on_device(down),
+                   .shared = shared};
+  ASSERT_TRUE(
+      gpu_->reserve({.tokens = tokens, .chosen = 1, .experts = 4, .hidden = hidden, .inner = inner})
+          .ok());
+  const auto enqueue_shared = [&] {
+    gpu_->gated_linear({.out = middle, .x = x, .gate = first_view, .up = first_view});
+    gpu_->linear({.out = shared, .x = middle, .weight = second_view});
+  };
+  enqueue_shared();
+  gpu_->moe_mlp(moe);
+  const Bits wanted = back<std::uint16_t>(out.data, count);
+  const Bits poison(count, 0xFFFF);
+  const auto forget_results = [&] {
+    gpu_->upload(shared.data, std::as_bytes(std::span(poison)));
+    gpu_->upload(out.data, std::as_bytes(std::span(poison)));
+  };
+  const auto beside = [&] {
+    gpu_->beside(enqueue_shared);
+    gpu_->moe_mlp(moe);
+  };
+  for (int i = 0; i < 10; ++i) {
+    forget_results();
+    beside();
+    ASSERT_EQ(back<std::uint16_t>(out.data, count), wanted) << "run " << i;
+  }
+  const std::unique_ptr<Recording> recording = gpu_->record(beside);
+  ASSERT_NE(recording, nullptr);
+  for (int i = 0; i < 10; ++i) {
+    forget_results();
+    gpu_->replay(*recording);
+    ASSERT_EQ(back<std::uint16_t>(out.data, count), wanted) << "replay " << i;
+  }
+  // Nobody takes it: the next sync does.
+  forget_results();
+  gpu_->beside(enqueue_shared);
+  ASSERT_TRUE(gpu_->sync().ok());
+  const Floats late = floats(back<std::uint16_t>(shared.data, count));
+  EXPECT_TRUE(std::isfinite(late.front()) && std::isfinite(late.back()));
+}
+
 TEST_F(CudaProducts, MoeMlpSaysWhenNothingWasReserved) {
   const FormatCase format = all_formats()[2];
   const RandomWeight weight(format, 8, 8, engine_, 2);

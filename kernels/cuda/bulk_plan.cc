@@ -1,0 +1,106 @@
+#include "kernels/cuda/bulk_plan.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/cuda/early_launch.h"
+
+namespace glm::kernels::cuda {
+namespace {
+
+constexpr std::array<unsigned, kBulkParts> kShift = {64, 64, 16};  // bytes, of every other copy
+constexpr std::int64_t kRowsMax = 8192;
+constexpr std::size_t kStagesMax = 32;
+
+// Most experts of a few rows have no more than one tile of them. Long rows of weights leave room
+// for fewer stages.
+constexpr std::int64_t kOneTileRowsPerGroup = 6;
+constexpr std::array<BulkSizes, 4> kSizes = {{{2, 4}, {2, 2}, {1, 4}, {1, 2}}};
+
+constexpr unsigned padded(std::size_t bytes, unsigned to) {
+  return static_cast<unsigned>((bytes + to - 1) / to * to);
+}
+
+bool aligned(const void* address) {
+  return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
+}
+
+bool copyable(const Product& a, const device::Weight& w) {
+  const bool zeros = w.zeros == nullptr || (w.groups % 4 == 0 && aligned(w.zeros));
+  return w.groups % 2 == 0 && aligned(w.data) && aligned(w.scales) && zeros &&
+         (w.zeros == nullptr) == (a.weight.first.zeros == nullptr) && w.order == nullptr &&
+         w.group_shift == a.weight.first.group_shift;
+}
+
+}  // namespace
+
+BulkLimits bulk_limits() {
+  int device = 0;
+  (void)cudaGetDevice(&device);
+  const auto read = [&](cudaDeviceAttr which) {
+    int value = 0;
+    (void)cudaDeviceGetAttribute(&value, which, device);
+    return value;
+  };
+  return {.multiprocessors = read(cudaDevAttrMultiProcessorCount),
+          .shared_bytes = static_cast<unsigned>(read(cudaDevAttrMaxSharedMemoryPerBlockOptin))};
+}
+
+BulkPlan bulk_plan(const Product& a, const BulkSizes& sizes, const BulkLimits& limits) {
+  const device::Weight& w = a.weight.first;
+  BulkPlan plan = {};
+  plan.row[kData] = static_cast<unsigned>(w.row_bytes);
+  plan.row[kScales] = w.groups * 2;
+  plan.row[kZeros] = w.zeros != nullptr ? w.groups : 0;
+  unsigned at = 0;
+  for (int part = 0; part < kBulkParts; ++part) {
+    plan.at[part] = at;
+    if (plan.row[part] == 0) continue;
+    plan.quad[part] = kQuadRows * plan.row[part] + kShift[static_cast<std::size_t>(part)];
+    plan.stage_copied += kSlabRows * plan.row[part];
+    at = padded(at + kQuads * plan.quad[part], 128);
+  }
+  plan.stage = at;
+  plan.slabs = static_cast<int>(a.outputs / (a.gated ? kSlabRows / 2 : kSlabRows));
+
+  const auto teams = static_cast<std::size_t>(sizes.teams);
+  const std::size_t rows = static_cast<std::size_t>(sizes.tiles) * kTileRows;
+  const std::size_t activations = rows * static_cast<std::size_t>(a.inputs) * 2;
+  const std::size_t partial = teams * kBuffers * kBufferSums * sizeof(float4);
+  const std::size_t barriers = 2 * kStagesMax * sizeof(std::uint64_t);
+  const std::size_t ends = static_cast<std::size_t>(a.groups) * sizeof(int);
+  const std::size_t ids = static_cast<std::size_t>(a.rows) * sizeof(std::uint16_t);
+  const std::size_t fixed =
+      activations + partial + barriers + ends + rows * sizeof(std::int32_t) + ids;
+  const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
+  const std::size_t stages = std::min(room / plan.stage, kStagesMax) / teams * teams;
+  plan.stages = static_cast<int>(stages);
+  plan.stages_at = static_cast<unsigned>(activations);
+  plan.partial_at = plan.stages_at + static_cast<unsigned>(stages) * plan.stage;
+  plan.barriers_at = plan.partial_at + static_cast<unsigned>(partial);
+  plan.ends_at = plan.barriers_at + static_cast<unsigned>(barriers);
+  plan.rows_at = plan.ends_at + static_cast<unsigned>(ends);
+  plan.ids_at = plan.rows_at + static_cast<unsigned>(rows * sizeof(std::int32_t));
+  plan.total = plan.ids_at + static_cast<unsigned>(ids);
+  return plan;
+}
+
+std::optional<BulkSizes> bulk_sizes(const Product& a, const BulkLimits& limits) {
+  for (const BulkSizes& sizes : kSizes) {
+    if (sizes.tiles > 1 && a.rows <= kOneTileRowsPerGroup * a.groups) continue;
+    if (bulk_plan(a, sizes, limits).stages > 0) return sizes;
+  }
+  return std::nullopt;
+}
+
+bool supports_bulk(const Product& a) {
+  if (a.row_group == nullptr || a.bias != nullptr || a.weight_rows_per_group != 0 ||
+      a.rows > kRowsMax || !fits_tensor_cores(a) || !is_fast_int4(a) || a.inputs % kChunk != 0 ||
+      a.outputs % kSlabRows != 0 || a.groups > UINT16_MAX) {
+    return false;
+  }
+  return copyable(a, a.weight.first) && (!a.gated || copyable(a, a.up.first)) &&
+         has_bulk_copies() && bulk_sizes(a, bulk_limits());
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,64 @@
+// Sizes of the variant "bulk" of product.h (product_bulk.cu), and where things lie in its shared
+// memory.
+//
+// A slab is sixteen rows of one expert's weights; gated, eight of gate and eight of up. It comes to
+// a stage of shared memory as four copies of four rows of each part. Neighbouring rows of weights
+// begin in the same banks: so every other copy is shifted by half the banks, and the rows of the
+// tensor-core tile alternate between two copies.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "kernels/cuda/product.h"
+
+namespace glm::kernels::cuda {
+
+constexpr int kTeamWarps = 4;
+constexpr int kTileRows = 8;  // columns of the tensor-core tile: rows of activations
+constexpr int kSlabRows = 16;
+constexpr int kQuadRows = 4;  // of weights in one copy
+constexpr int kQuads = kSlabRows / kQuadRows;
+constexpr int kChunk = 128;                         // columns a warp takes at a time
+constexpr int kBuffers = 2;                         // of sums of a team
+constexpr int kBufferSums = (kTeamWarps - 1) * 32;  // sums of four in one of them
+
+enum BulkPart : int { kData, kScales, kZeros, kBulkParts };
+
+// In bytes.
+struct BulkPlan {
+  unsigned row[kBulkParts];   // of one row of weights
+  unsigned quad[kBulkParts];  // from copy to copy in a stage
+  unsigned at[kBulkParts];    // in a stage
+  unsigned stage;
+  unsigned stage_copied;  // what of a stage is filled
+  unsigned stages_at;     // in shared memory, where activations come first
+  unsigned partial_at;
+  unsigned barriers_at;
+  unsigned ends_at;
+  unsigned rows_at;
+  unsigned ids_at;
+  unsigned total;
+  int stages;
+  int slabs;  // of an expert
+};
+
+struct BulkSizes {
+  int tiles;  // of activations in shared memory at a time
+  int teams;
+};
+
+// Of the current device.
+struct BulkLimits {
+  int multiprocessors = 0;
+  unsigned shared_bytes = 0;  // of a block
+};
+BulkLimits bulk_limits();
+
+// With as many stages as there is room for; none if there is not even one a team.
+BulkPlan bulk_plan(const Product& a, const BulkSizes& sizes, const BulkLimits& limits);
+
+// What suits a product; none if nothing fits.
+std::optional<BulkSizes> bulk_sizes(const Product& a, const BulkLimits& limits);
+
+}  // namespace glm::kernels::cuda
