@@ -128,6 +128,11 @@ Result<std::shared_ptr<Answer>> submit(Services& services, const Question& quest
   if (options.num_predict && *options.num_predict >= 0) {
     request.tokens_max = std::max<std::int64_t>(*options.num_predict, 1);
   }
+  if (request.tokens_max && question.tokens_min > *request.tokens_max) {
+    return make_error(Errc::invalid_argument, "at least {} tokens are wanted, but at most {}",
+                      question.tokens_min, *request.tokens_max);
+  }
+  request.tokens_min = question.tokens_min;
   request.ignore_eos = question.ignore_eos;
   request.every_step = question.every_step;
   request.sampling = sampling(options, text.facts().generation);

@@ -30,6 +30,7 @@ struct Question {
   Json options = Json::object();          // by the names of modelfiles/parameters.h
   std::size_t answers = 1;                // how many are wanted
   bool ignore_eos = false;                // go on until num_predict
+  std::int64_t tokens_min = 0;            // the model cannot end an answer before
   bool every_step = false;                // also deltas without text
   std::optional<daemon::KeepAlive> keep_alive;
 };

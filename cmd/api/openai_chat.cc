@@ -1,6 +1,6 @@
 // POST /v1/chat/completions in OpenAI's shape, with vLLM's extensions (top_k, min_p,
-// repetition_penalty, ignore_eos, chat_template_kwargs, reasoning_content) and ours (keep_alive,
-// num_ctx).
+// repetition_penalty, ignore_eos, min_tokens, chat_template_kwargs, reasoning_content) and ours
+// (keep_alive, num_ctx).
 #include "cmd/api/openai_chat.h"
 
 #include <array>
@@ -46,6 +46,14 @@ Result<Json> openai_options(const Json& body) {
   }
   if (const Json* stop = find(body, "stop")) options["stop"] = *stop;
   return options;
+}
+
+Status read_ends(const Json& body, Question& question) {
+  question.ignore_eos = GLM_TRY(boolean(body, "ignore_eos")).value_or(false);
+  question.tokens_min = GLM_TRY(integer(body, "min_tokens")).value_or(0);
+  if (question.tokens_min >= 0) return Ok{};
+  return make_error(Errc::invalid_argument, "field 'min_tokens' wants 0 or more, got {}",
+                    question.tokens_min);
 }
 
 Result<bool> openai_wants_usage(const Json& body) {
@@ -249,7 +257,7 @@ Result<Question> read_question(const Json& body) {
                       kAnswersMax, answers);
   }
   question.answers = static_cast<std::size_t>(answers);
-  question.ignore_eos = GLM_TRY(boolean(body, "ignore_eos")).value_or(false);
+  GLM_TRY(read_ends(body, question));
   if (const Json* format = find(body, "response_format");
       format != nullptr &&
       (!format->is_object() || format->value("type", Json("text")) != "text")) {

@@ -9,9 +9,14 @@ struct Services;
 
 namespace glm::api {
 
+struct Question;
+
 Result<Reply> openai_chat(Services& services, const Json& body, const Client& client);
 // The sampling fields of a body, by the names of modelfiles/parameters.h.
 Result<Json> openai_options(const Json& body);
+
+// ignore_eos and min_tokens, vLLM's.
+Status read_ends(const Json& body, Question& question);
 
 // stream_options.include_usage.
 Result<bool> openai_wants_usage(const Json& body);

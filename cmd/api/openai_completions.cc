@@ -64,11 +64,9 @@ Result<Question> read_question(const Json& body) {
   question.model = GLM_TRY(required_text(body, "model"));
   question.options = GLM_TRY(openai_options(body));
   if (!question.options.contains("num_predict")) question.options["num_predict"] = kTokensDefault;
-  question.ignore_eos = GLM_TRY(boolean(body, "ignore_eos")).value_or(false);
+  GLM_TRY(read_ends(body, question));
   question.special_tokens = GLM_TRY(boolean(body, "add_special_tokens")).value_or(true);
   question.keep_alive = GLM_TRY(keep_alive_field(body));
-  // Whoever ignores the end of a text gets all tokens; whoever does not could get fewer.
-  if (!question.ignore_eos) GLM_TRY(refuse_fields(body, {"min_tokens"}));
   GLM_TRY(refuse_fields(body, {"echo", "suffix", "logprobs", "logit_bias"}));
   for (const char* count : {"n", "best_of"}) {
     if (GLM_TRY(integer(body, count)).value_or(1) != 1) {

@@ -26,6 +26,7 @@ struct GenerationRequest {
   runner::EncodeOptions::Specials specials = runner::EncodeOptions::Specials::omit;
   TextOptions text;
   std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
+  std::int64_t tokens_min = 0;             // the model cannot end an answer before
   bool ignore_eos = false;                 // the model's ends of text are tokens like any other
   bool every_step = false;  // also pieces without text: a special token, half a character
   runner::SamplingOptions sampling;
