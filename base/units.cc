@@ -1,6 +1,7 @@
 #include "base/units.h"
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 
@@ -77,6 +78,13 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   }
   if (!(total_ms < 1e15)) return bad();
   return std::chrono::milliseconds(std::llround(sign * total_ms));
+}
+
+Result<std::uint64_t> parse_count(std::string_view text) {
+  std::uint64_t count = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (read.ec == std::errc() && read.ptr == text.data() + text.size()) return count;
+  return make_error(Errc::invalid_argument, "'{}' is no number from 0 on", text);
 }
 
 }  // namespace glm

@@ -23,4 +23,7 @@ std::string format_age(std::chrono::seconds age);
 // keep_alive is meant. Errc::invalid_argument otherwise.
 Result<std::chrono::milliseconds> parse_duration(std::string_view text);
 
+// "0", "12": a whole number that is not negative. Errc::invalid_argument otherwise.
+Result<std::uint64_t> parse_count(std::string_view text);
+
 }  // namespace glm

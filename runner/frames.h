@@ -22,7 +22,7 @@
 
 namespace glm::runner {
 
-inline constexpr std::uint32_t kProtocolVersion = 2;
+inline constexpr std::uint32_t kProtocolVersion = 3;
 inline constexpr std::uint32_t kFrameSizeMax = 64u << 20;
 inline constexpr std::chrono::milliseconds kBeatPeriod{500};
 

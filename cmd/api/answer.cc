@@ -129,12 +129,16 @@ Result<std::shared_ptr<Answer>> submit(Services& services, const Question& quest
   if (options.num_predict && *options.num_predict >= 0) {
     request.tokens_max = std::max<std::int64_t>(*options.num_predict, 1);
   }
+  if (request.tokens_max && question.tokens_min > *request.tokens_max) {
+    return make_error(Errc::invalid_argument, "at least {} tokens are wanted, but at most {}",
+                      question.tokens_min, *request.tokens_max);
+  }
+  request.tokens_min = question.tokens_min;
   request.ignore_eos = question.ignore_eos;
   request.every_step = question.every_step;
   request.sampling = sampling(options, text.facts().generation);
   request.sampling.logit_bias = question.logit_bias;
   request.sampling.logprobs = question.logprobs;
-  request.tokens_min = question.tokens_min;
   request.answers = question.answers;
   request.arrived = begun;
   auto generation = GLM_TRY(daemon::Generation::start(*lease, std::move(request)));

@@ -72,6 +72,8 @@ std::uint64_t size_of(const Fd& file) {
 Status check_environment() {
   const std::string keep_alive = env_or_empty("GLM_KEEP_ALIVE");
   if (!keep_alive.empty()) GLM_TRY(parse_duration(keep_alive).with("GLM_KEEP_ALIVE"));
+  const std::string models_max = env_or_empty("GLM_MAX_LOADED_MODELS");
+  if (!models_max.empty()) GLM_TRY(parse_count(models_max).with("GLM_MAX_LOADED_MODELS"));
   return Ok{};
 }
 

@@ -43,8 +43,8 @@ Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
                       prompt_tokens, model.manifest.name, context_max);
   }
   ids.tokens_max = request.tokens_max.value_or(context_max - prompt_tokens);
-  if (!request.ignore_eos) ids.stop_ids = model.text->facts().eos_ids;
   ids.tokens_min = request.tokens_min;
+  if (!request.ignore_eos) ids.stop_ids = model.text->facts().eos_ids;
   ids.sampling = request.sampling;
   ids.sampling.vocab_limit = model.text->tokenizer().size();
   std::vector<runner::GenerateRequest> all(request.answers, ids);

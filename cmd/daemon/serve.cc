@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <filesystem>
 #include <thread>
@@ -95,12 +94,7 @@ Result<ModelLimits> model_limits() {
     limits.keep_alive = GLM_TRY(parse_duration(text).with("GLM_KEEP_ALIVE"));
   }
   if (const std::string text = env_or_empty("GLM_MAX_LOADED_MODELS"); !text.empty()) {
-    const char* end = text.data() + text.size();
-    const auto read = std::from_chars(text.data(), end, limits.loaded_max);
-    if (read.ec != std::errc() || read.ptr != end) {
-      return make_error(Errc::invalid_argument,
-                        "GLM_MAX_LOADED_MODELS wants a number, 0 for no limit, got '{}'", text);
-    }
+    limits.loaded_max = GLM_TRY(parse_count(text).with("GLM_MAX_LOADED_MODELS"));
   }
   return limits;
 }

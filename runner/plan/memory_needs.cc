@@ -53,7 +53,7 @@ std::uint64_t workspace_bytes(const ModelFacts& facts, Backend backend) {
   const std::int64_t inner =
       std::max(c.intermediate_size, c.moe.shared_experts * c.moe.intermediate_size);
   const std::int64_t elements = (3 * kTokens + kSequences) * c.hidden_size +
-                                kTokens * (2 * inner + c.hidden_size) +
+                                kTokens * (inner + c.hidden_size) +
                                 attention_elements(c, facts.context_max);
   // What a step is told, and what it leaves for the host: see StepInputs and StepsInFlight.
   const std::int64_t inputs =

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "base/paths.h"
@@ -107,13 +108,18 @@ TEST_F(DaemonStart, StartsOnlyOneForManyCommandsAtOnce) {
 }
 
 TEST_F(DaemonStart, CallsAnEnvironmentThatNoDaemonTakesWrongUse) {
-  ::setenv("GLM_KEEP_ALIVE", "foo", 1);
-  const auto version = ensure_daemon(address);
-  ::unsetenv("GLM_KEEP_ALIVE");
-  ASSERT_FALSE(version.ok());
-  EXPECT_EQ(version.error().code, Errc::invalid_argument);
-  EXPECT_TRUE(version.error().message.starts_with("GLM_KEEP_ALIVE: 'foo' is no duration"))
-      << version.error().message;
+  for (const auto& [name, value, message] : {
+           std::tuple{"GLM_KEEP_ALIVE", "foo", "GLM_KEEP_ALIVE: 'foo' is no duration"},
+           std::tuple{"GLM_MAX_LOADED_MODELS", "-1",
+                      "GLM_MAX_LOADED_MODELS: '-1' is no number from 0 on"},
+       }) {
+    ::setenv(name, value, 1);
+    const auto version = ensure_daemon(address);
+    ::unsetenv(name);
+    ASSERT_FALSE(version.ok());
+    EXPECT_EQ(version.error().code, Errc::invalid_argument);
+    EXPECT_TRUE(version.error().message.starts_with(message)) << version.error().message;
+  }
   EXPECT_EQ(starts(), 0);
 }
 

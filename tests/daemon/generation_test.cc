@@ -151,8 +151,10 @@ TEST_F(GenerationTest, LetsTheModelEndItsAnswerUnlessToldNotTo) {
   GenerationRequest request;
   request.prompt = "Hello";
   request.ignore_eos = true;
+  request.tokens_min = 7;
   (void)Generation::start(*model_, request);
   EXPECT_TRUE(runner_->submitted[0].stop_ids.empty());
+  EXPECT_EQ(runner_->submitted[0].tokens_min, 7);
 }
 
 }  // namespace

@@ -258,7 +258,7 @@ def check_pages(glm: Glm) -> None:
 
 
 def check_answers(glm: Glm) -> None:
-    """`n`, `ignore_eos`, and what they cost."""
+    """`n`, `ignore_eos`, `min_tokens`, and prompts that are too long."""
     body = {"model": "tiny", **QUESTION, "n": 3, "temperature": 0}
     whole = json.loads(glm.api("POST", "/v1/chat/completions", body)[1])
     assert [c["index"] for c in whole["choices"]] == [0, 1, 2]
@@ -277,6 +277,11 @@ def check_answers(glm: Glm) -> None:
     on = {"model": "tiny", **QUESTION, "ignore_eos": True, "max_tokens": 100}
     whole = json.loads(glm.api("POST", "/v1/chat/completions", on)[1])
     assert whole["usage"]["completion_tokens"] == 100 and whole["choices"][0]["finish_reason"] == "length", whole
+    least = {"model": "tiny", **QUESTION, "min_tokens": 80, "max_tokens": 90}
+    whole = json.loads(glm.api("POST", "/v1/chat/completions", least)[1])
+    assert 80 <= whole["usage"]["completion_tokens"] <= 90, whole
+    status, answer = glm.api("POST", "/v1/chat/completions", {**least, "max_tokens": 70})
+    assert status == 400 and b"at least 80 tokens are wanted, but at most 70" in answer, answer
     long = {"model": "tiny", "messages": [{"role": "user", "content": "word " * 5000}]}
     for path in ("/api/chat", "/v1/chat/completions"):
         status, answer = glm.api("POST", path, long)
