@@ -56,6 +56,15 @@ Status read_ends(const Json& body, Question& question) {
                     question.tokens_min);
 }
 
+Result<std::size_t> openai_answers(const Json& body) {
+  const std::int64_t answers = GLM_TRY(integer(body, "n")).value_or(1);
+  if (answers < 1 || answers > kAnswersMax) {
+    return make_error(Errc::invalid_argument, "field 'n' wants a number from 1 to {}, got {}",
+                      kAnswersMax, answers);
+  }
+  return static_cast<std::size_t>(answers);
+}
+
 Result<bool> openai_wants_usage(const Json& body) {
   const Json* options = find(body, "stream_options");
   if (options == nullptr || !options->is_object()) return false;
@@ -251,12 +260,7 @@ Result<Question> read_question(const Json& body) {
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   GLM_TRY(read_tools(body, question));
   GLM_TRY(refuse_fields(body, {"logprobs", "top_logprobs", "logit_bias", "functions"}));
-  const std::int64_t answers = GLM_TRY(integer(body, "n")).value_or(1);
-  if (answers < 1 || answers > kAnswersMax) {
-    return make_error(Errc::invalid_argument, "field 'n' wants a number from 1 to {}, got {}",
-                      kAnswersMax, answers);
-  }
-  question.answers = static_cast<std::size_t>(answers);
+  question.answers = GLM_TRY(openai_answers(body));
   GLM_TRY(read_ends(body, question));
   if (const Json* format = find(body, "response_format");
       format != nullptr &&

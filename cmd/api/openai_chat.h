@@ -15,6 +15,9 @@ Result<Reply> openai_chat(Services& services, const Json& body, const Client& cl
 // The sampling fields of a body, by the names of modelfiles/parameters.h.
 Result<Json> openai_options(const Json& body);
 
+// The field `n`: how many answers are wanted.
+Result<std::size_t> openai_answers(const Json& body);
+
 // ignore_eos and min_tokens, vLLM's.
 Status read_ends(const Json& body, Question& question);
 

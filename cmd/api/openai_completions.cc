@@ -68,10 +68,10 @@ Result<Question> read_question(const Json& body) {
   question.special_tokens = GLM_TRY(boolean(body, "add_special_tokens")).value_or(true);
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   GLM_TRY(refuse_fields(body, {"echo", "suffix", "logprobs", "logit_bias"}));
-  for (const char* count : {"n", "best_of"}) {
-    if (GLM_TRY(integer(body, count)).value_or(1) != 1) {
-      return make_error(Errc::unsupported, "{} other than 1 is not supported", count);
-    }
+  question.answers = GLM_TRY(openai_answers(body));
+  const std::int64_t best_of = GLM_TRY(integer(body, "best_of")).value_or(1);
+  if (best_of != 1 && best_of != static_cast<std::int64_t>(question.answers)) {
+    return make_error(Errc::unsupported, "best_of other than n is not supported");
   }
   return question;
 }
@@ -93,13 +93,17 @@ Json choice(std::size_t index, const std::string& text, Json finish_reason) {
           {"finish_reason", std::move(finish_reason)}};
 }
 
+Json finish_reason(const daemon::Delta& delta) {
+  return delta.done_reason.empty() ? Json(nullptr) : Json(delta.done_reason);
+}
+
 Json usage(const Answers& answers) {
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;
   std::int64_t tokens = 0;
   for (const auto& answer : answers) {
-    cached_tokens += answer->generation->stats().cached_tokens;
     prompt_tokens += answer->generation->stats().prompt_tokens;
+    cached_tokens += answer->generation->stats().cached_tokens;
     tokens += answer->generation->stats().tokens;
   }
   return {{"prompt_tokens", prompt_tokens},
@@ -121,22 +125,17 @@ struct Stream {
 void Stream::write(StreamWriter& writer) const {
   const auto event = [&](const Json& json) { return writer.write("data: " + dump(json) + "\n\n"); };
   Json json = heading(*answers.front(), clock);
+  json["choices"] = Json::array({choice(0, "", nullptr)});
   for (std::size_t index = 0; index < answers.size(); ++index) {
-    const daemon::Generation& generation = *answers[index]->generation;
-    json["choices"] = Json::array({choice(index, "", nullptr)});
-    const auto piece = [&](const std::string& text) {
-      Json& one = json["choices"].front();  // of an event per token only this is new
-      one["text"] = text;
-      if (generation.finished()) one["finish_reason"] = generation.stats().done_reason;
-      return event(json);
-    };
-    bool ended = false;
+    const std::size_t first = index * answers[index]->generation->answers();
     const Status done = for_each_delta(*answers[index], client, [&](const daemon::Delta& delta) {
-      ended = generation.finished();
-      return piece(delta.content);
+      Json& one = json["choices"].front();  // of an event per token only this is new
+      one["index"] = first + delta.answer;
+      one["text"] = delta.content;
+      one["finish_reason"] = finish_reason(delta);
+      return event(json);
     });
     if (!done.ok()) return (void)event(error_body(Dialect::openai, done.error()));
-    if (!ended && !piece("")) return;
   }
   if (include_usage) {
     json["choices"] = Json::array();
@@ -149,13 +148,15 @@ void Stream::write(StreamWriter& writer) const {
 Result<Reply> whole(const Answers& answers, Clock& clock, const Client& client) {
   Json json = heading(*answers.front(), clock);
   json["choices"] = Json::array();
-  for (std::size_t index = 0; index < answers.size(); ++index) {
-    std::string text;
-    GLM_TRY(for_each_delta(*answers[index], client, [&](const daemon::Delta& delta) {
-      text += delta.content;
+  for (const auto& answer : answers) {
+    std::vector<daemon::Delta> all(answer->generation->answers());
+    GLM_TRY(for_each_delta(*answer, client, [&](const daemon::Delta& delta) {
+      all[delta.answer].append(delta);
       return true;
     }));
-    json["choices"].push_back(choice(index, text, answers[index]->generation->stats().done_reason));
+    for (const daemon::Delta& one : all) {
+      json["choices"].push_back(choice(json["choices"].size(), one.content, finish_reason(one)));
+    }
   }
   json["usage"] = usage(answers);
   return json_reply(json);

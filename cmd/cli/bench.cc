@@ -21,6 +21,7 @@
 #include "cmd/cli/cli.h"
 #include "cmd/cli/interrupt.h"
 #include "cmd/cli/terminal.h"
+#include "cmd/outcome.h"
 
 namespace glm {
 namespace {
@@ -66,8 +67,10 @@ class Measurement {
     const LoadRun run = GLM_TRY(load(1, 1));
     const bench::RequestRecord& record = run.records.front();
     if (!record.failure.empty()) {
-      return make_error(Errc::unavailable, "the first request to {} failed: {}",
-                        plan_.target.address.str(), record.failure);
+      const bool refused = record.http_status >= 400;
+      return make_error(refused ? errc_from_http_status(record.http_status) : Errc::unavailable,
+                        "the first request to {} failed: {}", plan_.target.address.str(),
+                        record.failure);
     }
     const std::int64_t asked = plan_.workload.input_len;
     if (plan_.workload.prompts == Prompts::words && record.prompt_tokens > 0) {
@@ -77,8 +80,8 @@ class Measurement {
   }
 
   void tell(const LevelResult& result) const {
-    say(fmt::format("{} streams: {} requests in {:.1f} s, {:.0f} tokens/s\n", result.concurrency,
-                    result.completed + result.failed, result.duration_s,
+    say(fmt::format("concurrency {}: {} requests in {:.1f} s, {:.0f} tokens/s\n",
+                    result.concurrency, result.completed + result.failed, result.duration_s,
                     result.output_tokens_per_s()));
     if (result.counted_by_events > 0) {
       say("  the server counts no tokens: each of its events is taken for one\n");
@@ -140,9 +143,9 @@ Status bench_serve(const bench::Options& options) {
   GLM_TRY(write_results(options, results));
   for (const LevelResult& level : results) {
     if (level.failed == 0) continue;
-    return make_error(Errc::unavailable, "with {} streams {} of {} requests failed, the first: {}",
-                      level.concurrency, level.failed, level.completed + level.failed,
-                      level.first_failure);
+    return make_error(
+        Errc::unavailable, "at concurrency {}, {} of {} requests failed; the first: {}",
+        level.concurrency, level.failed, level.completed + level.failed, level.first_failure);
   }
   return Ok{};
 }

@@ -37,6 +37,7 @@ void Exchange::close() {
 
 void Exchange::fail(std::string why) {
   if (std::exchange(over_, true)) return;
+  record_.http_status = http_.status();
   record_.failure = std::move(why);
 }
 
@@ -64,6 +65,7 @@ void Exchange::end() {
   }
   if (!arrived_) return fail("the answer was complete without a single token");
   over_ = true;
+  record_.http_status = http_.status();
   if (record_.output_tokens > 0) return;
   record_.counted_by_events = true;
   record_.output_tokens = static_cast<std::int64_t>(record_.gaps.size()) + 1;

@@ -24,6 +24,7 @@ struct RequestRecord {
   std::int64_t prompt_tokens = 0;              // as the server counts
   std::int64_t output_tokens = 0;
   bool counted_by_events = false;  // the server gave no usage
+  int http_status = 0;             // 0: none came
   std::string failure;             // empty: the answer is complete and had tokens
 };
 

@@ -34,8 +34,9 @@ Result<std::optional<std::int64_t>> find_vocab_size(const LoadTarget& target,
       Json{{"model", model}}.dump(-1, ' ', false, Json::error_handler_t::replace);
   const httplib::Result shown = http.Post("/api/show", headers, question, "application/json");
   if (!shown) {
-    return make_error(Errc::unavailable, "no server answers at {}: {}", target.address.str(),
-                      httplib::to_string(shown.error()));
+    return make_error(Errc::unavailable,
+                      "no server answers at {}; --serve wants the address of one that runs",
+                      target.address.str());
   }
   const Json show = Json::parse(shown->body, nullptr, false);
   if (const auto size = size_at(show, "/model_info/vocab_size")) return size;

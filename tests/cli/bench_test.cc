@@ -108,7 +108,7 @@ TEST_F(BenchCommand, PrintsATableAndWritesTheFile) {
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_EQ(ran.out.substr(0, ran.out.find("    ")), "STREAMS");
   EXPECT_NE(ran.out.find("\n2          4           0 "), std::string::npos) << ran.out;
-  EXPECT_NE(ran.err.find("2 streams: 4 requests in "), std::string::npos) << ran.err;
+  EXPECT_NE(ran.err.find("concurrency 2: 4 requests in "), std::string::npos) << ran.err;
   std::ifstream stream(file);
   std::stringstream text;
   text << stream.rdbuf();
@@ -122,15 +122,16 @@ TEST_F(BenchCommand, FailsWhenRequestsDoAndShowsTheTableAllTheSame) {
   const Ran ran = bench({"--output-len", "2", "--num-prompts", "6", "--num-warmups", "0"});
   EXPECT_EQ(ran.exit_code, 6);
   EXPECT_NE(ran.out.find("STREAMS"), std::string::npos);
-  EXPECT_NE(ran.err.find("glm: with 1 streams 2 of 6 requests failed, the first: status 503: busy"),
-            std::string::npos)
+  EXPECT_NE(
+      ran.err.find("glm: at concurrency 1, 2 of 6 requests failed; the first: status 503: busy"),
+      std::string::npos)
       << ran.err;
 }
 
 TEST_F(BenchCommand, TellsAMistakeOnce) {
   completions = [](int) { return answer(400, R"({"error":{"message":"no such model"}})"); };
   const Ran ran = bench({});
-  EXPECT_EQ(ran.exit_code, 6);
+  EXPECT_EQ(ran.exit_code, 2);
   EXPECT_EQ(ran.out, "");
   EXPECT_EQ(ran.err, "glm: the first request to " + server.url().substr(7) +
                          " failed: status 400: no such model\n");
@@ -164,9 +165,14 @@ TEST_F(BenchCommand, SendsSoManyWordsThatTheTokensAreRight) {
 }
 
 TEST_F(BenchCommand, WantsAServer) {
-  const Ran ran = run_glm({.arguments = {"bench", "m"}, .input = {}, .environment = {}});
+  Ran ran = run_glm({.arguments = {"bench", "m"}, .input = {}, .environment = {}});
   EXPECT_EQ(ran.exit_code, 2);
   EXPECT_NE(ran.err.find("--serve is required"), std::string::npos) << ran.err;
+  ran = run_glm(
+      {.arguments = {"bench", "m", "--serve", "127.0.0.1:1"}, .input = {}, .environment = {}});
+  EXPECT_EQ(ran.exit_code, 6);
+  EXPECT_EQ(ran.err,
+            "glm: no server answers at 127.0.0.1:1; --serve wants the address of one that runs\n");
 }
 
 }  // namespace

@@ -143,6 +143,25 @@ def check_clients_that_leave(glm: Glm) -> None:
     wait_until("descriptors are closed", lambda: descriptors(glm.daemon_pid()) == before)
 
 
+def check_lists(glm: Glm, alone: dict) -> None:
+    """Several prompts with several answers each, whole and as a stream, by their index."""
+    request = {**body("", 8), "prompt": PROMPTS[:2], "n": 2}
+    want = [alone[PROMPTS[i // 2], 8] for i in range(4)]
+    status, answer = glm.api("POST", "/v1/completions", {**request, "stream": False})
+    assert status == 200, answer
+    choices = json.loads(answer)["choices"]
+    assert [(c["index"], c["text"], c["finish_reason"]) for c in choices] == \
+        [(i, text, "length") for i, text in enumerate(want)], choices
+    status, answer = glm.api("POST", "/v1/completions", request)
+    assert status == 200, answer
+    events = [json.loads(e.removeprefix("data: ")) for e in answer.decode().split("\n\n") if e and "[DONE]" not in e]
+    texts = [""] * 4
+    for event in events[:-1]:
+        texts[event["choices"][0]["index"]] += event["choices"][0]["text"]
+    assert texts == want, texts
+    assert events[-1]["usage"]["completion_tokens"] == 4 * 8, events[-1]
+
+
 def check_bench(glm: Glm) -> None:
     lines = glm.ok("bench", "--serve", f"http://127.0.0.1:{glm.port}/v1", "tiny", "--concurrency", "1,64",
                    "--input-len", "20", "--output-len", "10", "--num-prompts", "64", "--json", "-")
@@ -165,6 +184,7 @@ def test(glm: Glm, hub: Hub) -> None:
             alone[prompt, tokens] = json.loads(answer)["choices"][0]["text"]
     check_streams(glm, alone)
     check_clients_that_leave(glm)
+    check_lists(glm, alone)
     check_bench(glm)
 
 
