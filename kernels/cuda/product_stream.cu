@@ -137,6 +137,7 @@ __global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads, blocks_at_onc
     }
   }
   __syncthreads();  // the sums of all warps are there
+  const float units[2] = {Fetch::unit(weights[0]), Fetch::unit(weights[1])};
   for (int at = static_cast<int>(threadIdx.x); at < rows.count * kOutputs; at += blockDim.x) {
     const int n = at / kOutputs;
     const int o = at % kOutputs;
@@ -146,7 +147,9 @@ __global__ void __launch_bounds__(kWarpsMax* device::kWarpThreads, blocks_at_onc
       for (unsigned w = 0; w < warps; ++w) sum += partial[w][n][weight_row];
       return sum;
     };
-    const float value = kGated ? silu(total(o)) * total(o + kOutputs % kWeightRows) : total(o);
+    const float first = total(o) * units[0];
+    const float value =
+        kGated ? silu(first) * (total(o + kOutputs % kWeightRows) * units[1]) : first;
     put(a, tile_row(a, rows, n), rows.group, first_output + o, value);
   }
 }
@@ -202,6 +205,7 @@ std::int64_t stream_tile_rows(const Product& a) {
 
 cudaError_t launch_stream(const Product& a, cudaStream_t stream) {
   if (is_fast_int4(a)) return launch<device::FetchInt4>(a, stream);
+  if (is_fast_fp4(a)) return launch<device::FetchFp4>(a, stream);
   return is_plain(a) ? launch<device::FetchBf16>(a, stream) : launch<device::FetchAny>(a, stream);
 }
 

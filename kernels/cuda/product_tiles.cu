@@ -68,6 +68,30 @@ struct Piece<device::FetchInt4> {
   }
 };
 
+template <>
+struct Piece<device::FetchFp4> {
+  uint2 words = {};
+  std::uint32_t scales = 0;
+  std::uint32_t column = 0;
+  device::ScaleType type = device::ScaleType::e4m3;
+  __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
+    if (c >= w.cols) {
+      words = {};
+      scales = 0;
+      return;
+    }
+    words = __ldg(reinterpret_cast<const uint2*>(w.data + row * w.row_bytes + c / 2));
+    scales = device::FetchFp4::scales(w, row, c);
+    column = c;
+    type = w.scale_type;
+  }
+  __device__ uint4 octet(int j) const {
+    const std::uint32_t bits =
+        type == device::ScaleType::e8m0 ? scales : scales >> (column % 32 / 16 * 8);
+    return device::fp4_word(j == 0 ? words.x : words.y, device::fp4_scale(type, bits));
+  }
+};
+
 template <class Fetch, bool kGated>
 __global__ void __launch_bounds__(kThreads) tiles_kernel(Product a) {
   __shared__ __align__(16) SliceX slices_x[kSlicesX];
@@ -164,6 +188,8 @@ __global__ void __launch_bounds__(kThreads) tiles_kernel(Product a) {
     }
   }
 
+  const float unit = Fetch::unit(device::weight_at(a.weight, expert));
+  const float up_unit = kGated ? Fetch::unit(device::weight_at(a.up, expert)) : 1.0F;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
 #pragma unroll
@@ -177,9 +203,9 @@ __global__ void __launch_bounds__(kThreads) tiles_kernel(Product a) {
         for (int e = 0; e < 2; ++e) {
           const int across = (kGated ? warp_column / 2 : warp_column) + 8 * n + 2 * (lane % 4) + e;
           if (first_output + across >= a.outputs) continue;
-          const float value = sums[i][n][2 * half + e];
+          const float value = sums[i][n][2 * half + e] * unit;
           put(a, row, rows.group, first_output + across,
-              kGated ? silu(value) * sums[i][(n + 2) % 4][2 * half + e] : value);
+              kGated ? silu(value) * (sums[i][(n + 2) % 4][2 * half + e] * up_unit) : value);
         }
       }
     }
@@ -204,6 +230,7 @@ std::int64_t tiles_tile_rows(const Product& /*a*/) {
 
 cudaError_t launch_tiles(const Product& a, cudaStream_t stream) {
   if (is_fast_int4(a)) return launch<device::FetchInt4>(a, stream);
+  if (is_fast_fp4(a)) return launch<device::FetchFp4>(a, stream);
   const bool plain = a.weight.first.coding == device::Coding::bf16 &&
                      (!a.gated || a.up.first.coding == device::Coding::bf16);
   return plain ? launch<device::FetchBf16>(a, stream) : launch<device::FetchAny>(a, stream);

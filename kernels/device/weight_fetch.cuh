@@ -3,9 +3,11 @@
 //
 // A lane reads kColumns consecutive columns of a row. pair(raw, s, i), i = 0 and 1, are its two
 // registers of step s of kColumns / 4 steps; the order of columns within eight is the one in which
-// arrange() puts activations. octet(raw, j) are columns [8j, 8j + 8) in their order.
+// arrange() puts activations. octet(raw, j) are columns [8j, 8j + 8) in their order. Sums are to be
+// multiplied with unit().
 #pragma once
 
+#include "kernels/device/fp4.cuh"
 #include "kernels/device/int4.cuh"
 #include "kernels/device/weight.cuh"
 
@@ -28,6 +30,7 @@ struct FetchBf16 {
   }
   __device__ static uint4 octet(const Raw& raw, int /*j*/) { return raw; }
   __device__ static uint4 arrange(const uint4& x) { return x; }
+  __device__ static float unit(const Weight& /*w*/) { return 1; }
 };
 
 // Any format, decoded while it is read.
@@ -57,6 +60,42 @@ struct FetchInt4 {
     return int4_word(word_of(raw.words, j), raw.group);
   }
   __device__ static uint4 arrange(const uint4& x) { return int4_order(x); }
+  __device__ static float unit(const Weight& /*w*/) { return 1; }
+};
+
+// e2m1 with e4m3 scales for sixteen columns, or e8m0 scales for thirty-two.
+struct FetchFp4 {
+  static constexpr int kColumns = 32;
+  static constexpr int kInFlight = 2;
+  struct Raw {
+    uint4 words;
+    std::uint32_t scales;
+    ScaleType type;
+  };
+  __device__ static std::uint32_t scales(const Weight& w, std::int64_t row, std::uint32_t c) {
+    const auto* all = static_cast<const std::uint8_t*>(w.scales) + row * w.groups;
+    return w.scale_type == ScaleType::e8m0
+               ? all[c / 32]
+               : *reinterpret_cast<const std::uint16_t*>(all + c / 32 * 2);
+  }
+  // Of word `word` of four.
+  __device__ static __nv_bfloat16 scale(const Raw& raw, int word) {
+    return fp4_scale(raw.type,
+                     raw.type == ScaleType::e8m0 ? raw.scales : raw.scales >> (word / 2 * 8));
+  }
+  __device__ static Raw read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    return {__ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + c / 2)),
+            scales(w, row, c), w.scale_type};
+  }
+  __device__ static std::uint32_t pair(const Raw& raw, int step, int i) {
+    const int word = step / 2;
+    return fp4_pair(word_of(raw.words, word), 2 * (step % 2) + i, scale(raw, word));
+  }
+  __device__ static uint4 octet(const Raw& raw, int j) {
+    return fp4_word(word_of(raw.words, j), scale(raw, j));
+  }
+  __device__ static uint4 arrange(const uint4& x) { return int4_order(x); }
+  __device__ static float unit(const Weight& w) { return fp4_unit(w); }
 };
 
 }  // namespace glm::kernels::device

@@ -40,6 +40,14 @@ WeightLayout layout_of(std::string_view format, std::int64_t rows, std::int64_t 
   if (format == "int4") {
     return {.format = WeightFormat::int4_group, .rows = rows, .cols = cols, .group = 32};
   }
+  if (format == "nvfp4") {
+    return {.format = WeightFormat::nvfp4,
+            .rows = rows,
+            .cols = cols,
+            .group = 16,
+            .scale_dtype = Dtype::f8_e4m3,
+            .global = GlobalScale::multiplies};
+  }
   return {.format = WeightFormat::fp8,
           .rows = rows,
           .cols = cols,
@@ -54,13 +62,14 @@ class BenchWeight {
       : layout_(layout_of(format, rows, cols)),
         experts_(experts),
         data_(random_memory(layout_.bytes(WeightPart::data) * experts)),
-        scales_(random_memory(layout_.bytes(WeightPart::scales) * experts + 2)) {}
+        scales_(random_memory(layout_.bytes(WeightPart::scales) * experts + 2)),
+        global_(std::vector<float>(static_cast<std::size_t>(experts), 0.5F)) {}
 
   ExpertsView view() const {
     return {.layout = layout_,
             .experts = experts_,
             .parts = {data_.data(), layout_.quantized() ? scales_.data() : nullptr, nullptr,
-                      nullptr, nullptr}};
+                      nullptr, layout_.global == GlobalScale::none ? nullptr : global_.data()}};
   }
   double bytes_of_one() const { return static_cast<double>(layout_.total_bytes()); }
 
@@ -69,6 +78,7 @@ class BenchWeight {
   std::int64_t experts_;
   Memory data_;
   Memory scales_;
+  DeviceArray<float> global_;
 };
 
 // The routed experts of GLM-4.7-Flash.
@@ -408,9 +418,11 @@ void run(std::string_view filter) {
     for (const std::int64_t tokens : {512, 4096}) table.linear(format, 512, 8960, tokens, "");
   }
   for (const std::int64_t tokens : {1, 8, 64}) table.linear("bf16", 2048, 154880, tokens, "");
-  for (const std::int64_t tokens : {1, 64, 512}) {
-    table.linear("fp8", 5120, 2048, tokens, "");
-    table.moe("fp8", tokens, "");
+  for (const std::string_view format : {"fp8", "nvfp4"}) {
+    for (const std::int64_t tokens : {1, 64, 512}) {
+      table.linear(format, 5120, 2048, tokens, "");
+      table.moe(format, tokens, "");
+    }
   }
 }
 
