@@ -16,7 +16,6 @@
 #include "base/result.h"
 #include "kernels/buffer.h"
 #include "kernels/device_memory.h"
-#include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/gated_linear.h"
 #include "kernels/ops/gqa_attention.h"
@@ -109,7 +108,6 @@ class Ops {
   // other reads or writes. `enqueue` calls operations only, no moe_mlp among them.
   virtual void beside(const std::function<void()>& enqueue) = 0;
 
-  virtual void add(const Add& args) = 0;
   virtual void embedding(const Embedding& args) = 0;
   virtual void gather_rows(const GatherRows& args) = 0;
   virtual void gated_linear(const GatedLinear& args) = 0;

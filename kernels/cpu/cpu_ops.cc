@@ -55,7 +55,6 @@ class CpuOps final : public Ops {
 
   void beside(const std::function<void()>& enqueue) override { enqueue(); }
 
-  void add(const Add& args) override { cpu::add(pool_, args); }
   void embedding(const Embedding& args) override { cpu::embedding(pool_, args); }
   void gather_rows(const GatherRows& args) override { cpu::gather_rows(pool_, args); }
   void gated_linear(const GatedLinear& args) override { cpu::gated_linear(pool_, args); }

@@ -7,16 +7,6 @@
 
 namespace glm::kernels::cpu {
 
-void add(ThreadPool& /*pool*/, const Add& a) {
-  check(a);
-  GLM_CHECK(a.x.dtype == Dtype::f32);
-  for (std::int64_t r = 0; r < a.x.size(0); ++r) {
-    float* out = a.out.as<float>() + r * a.out.stride(0);
-    const float* x = a.x.as<float>() + r * a.x.stride(0);
-    for (std::int64_t c = 0; c < a.x.size(1); ++c) out[c] += x[c];
-  }
-}
-
 void embedding(ThreadPool& /*pool*/, const Embedding& a) {
   check(a);
   GLM_CHECK(a.out.dtype == Dtype::f32);

@@ -6,7 +6,6 @@
 
 namespace glm::kernels::cpu {
 
-void add(ThreadPool& pool, const Add& a);
 void embedding(ThreadPool& pool, const Embedding& a);
 void gather_rows(ThreadPool& pool, const GatherRows& a);
 void gated_linear(ThreadPool& pool, const GatedLinear& a);

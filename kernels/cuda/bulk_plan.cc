@@ -25,9 +25,15 @@ bool aligned(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
 }
 
+unsigned scale_bytes(const device::Weight& w) {
+  return w.coding == device::Coding::int4 ? 2 : 1;
+}
+
+// Four rows of every part are a copy.
 bool copyable(const Product& a, const device::Weight& w) {
   const bool zeros = w.zeros == nullptr || (w.groups % 4 == 0 && aligned(w.zeros));
-  return w.groups % 2 == 0 && aligned(w.data) && aligned(w.scales) && zeros &&
+  const std::uint32_t scales_bytes = scale_bytes(w) * w.groups * kQuadRows;
+  return scales_bytes % 16 == 0 && aligned(w.data) && aligned(w.scales) && zeros &&
          (w.zeros == nullptr) == (a.weight.first.zeros == nullptr) && w.order == nullptr &&
          w.group_shift == a.weight.first.group_shift;
 }
@@ -50,7 +56,7 @@ BulkPlan bulk_plan(const Product& a, const BulkSizes& sizes, const BulkLimits& l
   const device::Weight& w = a.weight.first;
   BulkPlan plan = {};
   plan.row[kData] = static_cast<unsigned>(w.row_bytes);
-  plan.row[kScales] = w.groups * 2;
+  plan.row[kScales] = w.groups * scale_bytes(w);
   plan.row[kZeros] = w.zeros != nullptr ? w.groups : 0;
   unsigned at = 0;
   for (int part = 0; part < kBulkParts; ++part) {
@@ -95,10 +101,11 @@ std::optional<BulkSizes> bulk_sizes(const Product& a, const BulkLimits& limits) 
 
 bool supports_bulk(const Product& a) {
   if (a.row_group == nullptr || a.bias != nullptr || a.weight_rows_per_group != 0 ||
-      a.rows > kRowsMax || !fits_tensor_cores(a) || !is_fast_int4(a) || a.inputs % kChunk != 0 ||
+      a.rows > kRowsMax || !fits_tensor_cores(a) || a.inputs % kChunk != 0 ||
       a.outputs % kSlabRows != 0 || a.groups > UINT16_MAX) {
     return false;
   }
+  if (!is_fast_int4(a) && !is_fast_fp4(a)) return false;
   return copyable(a, a.weight.first) && (!a.gated || copyable(a, a.up.first)) &&
          has_bulk_copies() && bulk_sizes(a, bulk_limits());
 }

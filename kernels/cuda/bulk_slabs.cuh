@@ -110,11 +110,11 @@ __device__ QuadCopy quad_copy(const Product& a, const BulkPlan& plan, int index)
 }
 
 // The warp that fills stages: slab i of the block goes to stage i % stages.
-template <bool kGated, bool kWithZeros>
+template <bool kGated, int kParts>
 __device__ void fill_stages(const Product& a, const BulkPlan& plan, const Share& share,
                             const int* ends, std::uint32_t stages, std::uint32_t full,
                             std::uint32_t empty) {
-  constexpr int kCopies = kQuads * (kWithZeros ? 3 : 2);
+  constexpr int kCopies = kQuads * kParts;
   const int lane = lane_index();
   const QuadCopy copy = quad_copy<kGated>(a, plan, lane < kCopies ? lane : 0);
   const std::uint64_t policy = device::read_once_policy();

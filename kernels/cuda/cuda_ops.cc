@@ -105,10 +105,6 @@ class Device final : public Ops {
   void replay(const Recording& recording) override;
 
   void beside(const std::function<void()>& enqueue) override;
-  void add(const Add& args) override {
-    check(args);
-    remember("add", launch_add(args, stream_.get()));
-  }
   void embedding(const Embedding& args) override {
     check(args);
     remember("embedding", launch_embedding(args, stream_.get()));

@@ -52,7 +52,13 @@ Result<DeviceInfo> probe(int index) {
   info.l2_bytes = static_cast<std::uint64_t>(properties.l2CacheSize);
   (void)cudaDriverGetVersion(&info.driver_version);
   (void)cudaRuntimeGetVersion(&info.runtime_version);
-  if (auto code = cudaSetDevice(index); code != cudaSuccess) {
+  if (auto code = cudaSetDevice(index); code == cudaErrorMemoryAllocation) {
+    // Too full for a context: what is left of it is known all the same.
+    (void)cudaGetLastError();
+    info.memory_total_bytes = properties.totalGlobalMem;
+    info.memory_free_bytes = driver_memory(index).free_bytes;
+    return info;
+  } else if (code != cudaSuccess) {
     return cuda_error(attempt("select"), code);
   }
   std::size_t free_bytes = 0;

@@ -11,7 +11,6 @@
 
 #include "kernels/cuda/moe_workspace.h"
 #include "kernels/cuda/sample_workspace.h"
-#include "kernels/ops/add.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/gated_linear.h"
 #include "kernels/ops/head_linear.h"
@@ -25,7 +24,6 @@
 
 namespace glm::kernels::cuda {
 
-cudaError_t launch_add(const Add& a, cudaStream_t stream);
 cudaError_t launch_embedding(const Embedding& a, cudaStream_t stream);
 cudaError_t launch_gated_linear(const GatedLinear& a, std::string_view variant,
                                 cudaStream_t stream);

@@ -6,6 +6,7 @@
 // a slab are those of the tensor-core tile, activations its columns. Gated, the first eight rows
 // are gate and the others up, so that both of an output meet in one lane.
 #include "base/check.h"
+#include "kernels/cuda/bulk_codecs.cuh"
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/device/mma.cuh"
@@ -29,7 +30,7 @@ __device__ int weight_row(int tile_row) {
 }
 
 // sums[tile] += slab * activations, over the columns of this warp.
-template <bool kWithZeros, int kTiles>
+template <class Codec, int kTiles>
 __device__ void multiply(const Product& a, const BulkPlan& plan, const std::uint8_t* stage,
                          const uint4* activations, int warp, float (&sums)[kTiles][4]) {
   const int lane = lane_index();
@@ -39,21 +40,17 @@ __device__ void multiply(const Product& a, const BulkPlan& plan, const std::uint
     return plan.at[part] + (2 * half + tile_row % 2) * plan.quad[part] +
            tile_row / 2 * plan.row[part];
   };
-  const unsigned shift = a.weight.first.group_shift;
   const uint4* x_even = activations + lane;
   const uint4* x_odd = activations + (lane ^ 4);
   for (int chunk = warp; chunk < chunks; chunk += kTeamWarps) {
     uint4 words[2];
-    device::Int4Group groups[2];
-    const unsigned group = (static_cast<unsigned>(chunk) * kChunk + lane % 4 * 32U) >> shift;
+    typename Codec::Group groups[2];
+    const unsigned column = static_cast<unsigned>(chunk) * kChunk + lane % 4 * 32U;
 #pragma unroll
     for (unsigned half = 0; half < 2; ++half) {
-      words[half] = *reinterpret_cast<const uint4*>(stage + lane_at(kData, half) +
-                                                    static_cast<unsigned>(chunk) * (kChunk / 2) +
-                                                    lane % 4 * 16);
-      groups[half] = {.scale = *reinterpret_cast<const __nv_bfloat16*>(
-                          stage + lane_at(kScales, half) + 2 * group),
-                      .zero = kWithZeros ? stage[lane_at(kZeros, half) + group] : std::uint8_t{8}};
+      words[half] = *reinterpret_cast<const uint4*>(stage + lane_at(kData, half) + column / 2);
+      const StagedRow row{stage + lane_at(kScales, half), stage + lane_at(kZeros, half)};
+      groups[half] = Codec::group(a.weight.first, row, column);
     }
 #pragma unroll
     for (int word = 0; word < 4; ++word) {
@@ -65,7 +62,9 @@ __device__ void multiply(const Product& a, const BulkPlan& plan, const std::uint
                                    : word == 2 ? words[half].z
                                                : words[half].w;
 #pragma unroll
-        for (int i = 0; i < 4; ++i) pairs[half][i] = device::int4_pair(bits, i, groups[half]);
+        for (int i = 0; i < 4; ++i) {
+          pairs[half][i] = Codec::pair(bits, word, i, groups[half]);
+        }
       }
       const std::uint32_t front[4] = {pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]};
       const std::uint32_t back[4] = {pairs[0][2], pairs[1][2], pairs[0][3], pairs[1][3]};
@@ -115,7 +114,7 @@ struct Team {
 
 template <bool kGated>
 __device__ void store_tile(const Product& a, int slab, const std::int32_t* rows, int count,
-                           const float (&total)[4]) {
+                           const float (&total)[4], const float (&units)[2]) {
   const int lane = lane_index();
   const int first = slab * (kGated ? kSlabRows / 2 : kSlabRows) + weight_row(lane / 4);
 #pragma unroll
@@ -123,33 +122,42 @@ __device__ void store_tile(const Product& a, int slab, const std::int32_t* rows,
     const int n = 2 * (lane % 4) + e;
     if (n >= count) continue;
     if (kGated) {
-      put(a, rows[n], 0, first, silu(total[e]) * total[2 + e]);
+      put(a, rows[n], 0, first, silu(total[e] * units[0]) * (total[2 + e] * units[1]));
     } else {
-      put(a, rows[n], 0, first, total[e]);
-      put(a, rows[n], 0, first + kSlabRows / 2, total[2 + e]);
+      put(a, rows[n], 0, first, total[e] * units[0]);
+      put(a, rows[n], 0, first + kSlabRows / 2, total[2 + e] * units[0]);
     }
   }
 }
 
-template <bool kGated, bool kWithZeros, int kTiles>
-__device__ void work_on_slab(const Product& a, const BulkPlan& plan, const std::uint8_t* stage,
-                             const uint4* activations, Team& team, std::uint32_t empty, int slab,
-                             const std::int32_t* rows, int count) {
+// What of a slab a team needs to know.
+struct SlabWork {
+  const std::uint8_t* stage;
+  std::uint32_t empty;  // barrier of the stage
+  int slab;             // of the expert
+  const std::int32_t* rows;
+  int count;
+};
+
+template <bool kGated, class Codec, int kTiles>
+__device__ void work_on_slab(const Product& a, const BulkPlan& plan, const SlabWork& work,
+                             const uint4* activations, const float (&units)[2], Team& team) {
   float sums[kTiles][4] = {};
-  multiply<kWithZeros>(a, plan, stage, activations, team.warp, sums);
+  multiply<Codec>(a, plan, work.stage, activations, team.warp, sums);
   __syncwarp();  // all lanes have read the stage
-  if (lane_index() == 0) device::barrier_arrive(empty);
+  if (lane_index() == 0) device::barrier_arrive(work.empty);
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
     float total[4];
     if (!team.add(sums[tile], total)) continue;
-    store_tile<kGated>(a, slab, rows + tile * kTileRows, count - tile * kTileRows, total);
+    store_tile<kGated>(a, work.slab, work.rows + tile * kTileRows, work.count - tile * kTileRows,
+                       total, units);
   }
 }
 
 #endif
 
-template <bool kGated, bool kWithZeros, int kTiles, int kTeams>
+template <bool kGated, class Codec, int kTiles, int kTeams>
 __global__ void __launch_bounds__(threads_of(kTeams), 1)
     bulk_kernel(const __grid_constant__ Product a, const __grid_constant__ BulkPlan plan) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
@@ -172,8 +180,8 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
   const Share share = share_of_block(ends[a.groups - 1] * plan.slabs);
   if (warp == kWarps) {
     // Weights depend on nothing.
-    fill_stages<kGated, kWithZeros>(a, plan, share, ends,
-                                    device::shared_address(memory + plan.stages_at), full, empty);
+    fill_stages<kGated, Codec::kParts>(
+        a, plan, share, ends, device::shared_address(memory + plan.stages_at), full, empty);
     return;
   }
   if (a.row_group_early) device::wait_for_earlier_kernels();
@@ -198,17 +206,20 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
     }
     const int count = load_rows<kTiles>(a, expert, first_row, ids, warp, kWarps, rows, activations);
     sync_threads(1 + kTeams, kWarps * device::kWarpThreads);  // the rows are there
+    const float units[2] = {Codec::unit(device::weight_at(a.weight, expert)),
+                            kGated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
     for (; at < end; at += kTeams) {
       device::barrier_wait(full + 8 * stage, parity);
-      const std::uint8_t* weights =
-          memory + plan.stages_at + static_cast<unsigned>(stage) * plan.stage;
-      const int slab = at - entry * plan.slabs;
+      const SlabWork work{
+          .stage = memory + plan.stages_at + static_cast<unsigned>(stage) * plan.stage,
+          .empty = empty + 8 * stage,
+          .slab = at - entry * plan.slabs,
+          .rows = rows,
+          .count = count};
       if (kTiles == 1 || count <= kTileRows) {
-        work_on_slab<kGated, kWithZeros, 1>(a, plan, weights, activations, team, empty + 8 * stage,
-                                            slab, rows, count);
+        work_on_slab<kGated, Codec, 1>(a, plan, work, activations, units, team);
       } else {
-        work_on_slab<kGated, kWithZeros, kTiles>(a, plan, weights, activations, team,
-                                                 empty + 8 * stage, slab, rows, count);
+        work_on_slab<kGated, Codec, kTiles>(a, plan, work, activations, units, team);
       }
       stage += kTeams;
       if (stage >= plan.stages) {
@@ -221,10 +232,10 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
 #endif
 }
 
-template <bool kGated, bool kWithZeros, int kTiles, int kTeams>
+template <bool kGated, class Codec, int kTiles, int kTeams>
 cudaError_t launch(const Product& a, const BulkLimits& limits, cudaStream_t stream) {
   const BulkPlan plan = bulk_plan(a, {.tiles = kTiles, .teams = kTeams}, limits);
-  const auto kernel = &bulk_kernel<kGated, kWithZeros, kTiles, kTeams>;
+  const auto kernel = &bulk_kernel<kGated, Codec, kTiles, kTeams>;
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.total));
       code != cudaSuccess) {
@@ -236,25 +247,30 @@ cudaError_t launch(const Product& a, const BulkLimits& limits, cudaStream_t stre
                       kernel, stream, a, plan);
 }
 
-template <bool kGated, bool kWithZeros>
+template <bool kGated, class Codec>
 cudaError_t launch(const Product& a, cudaStream_t stream) {
   const BulkLimits limits = bulk_limits();
   const std::optional<BulkSizes> sizes = bulk_sizes(a, limits);
   GLM_CHECK(sizes);
   if (sizes->tiles == 1) {
-    return sizes->teams == 4 ? launch<kGated, kWithZeros, 1, 4>(a, limits, stream)
-                             : launch<kGated, kWithZeros, 1, 2>(a, limits, stream);
+    return sizes->teams == 4 ? launch<kGated, Codec, 1, 4>(a, limits, stream)
+                             : launch<kGated, Codec, 1, 2>(a, limits, stream);
   }
-  return sizes->teams == 4 ? launch<kGated, kWithZeros, 2, 4>(a, limits, stream)
-                           : launch<kGated, kWithZeros, 2, 2>(a, limits, stream);
+  return sizes->teams == 4 ? launch<kGated, Codec, 2, 4>(a, limits, stream)
+                           : launch<kGated, Codec, 2, 2>(a, limits, stream);
+}
+
+template <class Codec>
+cudaError_t launch(const Product& a, cudaStream_t stream) {
+  return a.gated ? launch<true, Codec>(a, stream) : launch<false, Codec>(a, stream);
 }
 
 }  // namespace
 
 cudaError_t launch_bulk(const Product& a, cudaStream_t stream) {
-  const bool zeros = a.weight.first.zeros != nullptr;
-  if (a.gated) return zeros ? launch<true, true>(a, stream) : launch<true, false>(a, stream);
-  return zeros ? launch<false, true>(a, stream) : launch<false, false>(a, stream);
+  if (is_fast_fp4(a)) return launch<BulkFp4>(a, stream);
+  return a.weight.first.zeros != nullptr ? launch<BulkInt4<true>>(a, stream)
+                                         : launch<BulkInt4<false>>(a, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -161,29 +161,24 @@ unsigned warps_for(const Product& a) {
 }
 
 template <class Fetch, int kTiles, bool kGated>
-cudaError_t launch(const Product& a, cudaStream_t stream) {
+cudaError_t launch_tiles_of(const Product& a, cudaStream_t stream) {
   return launch_early({.grid = product_grid(a, kOutputsOfBlock<kGated>, kTiles * kTileRows),
                        .threads = warps_for(a) * device::kWarpThreads},
                       &stream_kernel<Fetch, kTiles, kGated>, stream, a);
 }
 
-template <class Fetch, int kTiles>
-cudaError_t launch(const Product& a, cudaStream_t stream) {
-  return a.gated ? launch<Fetch, kTiles, true>(a, stream) : launch<Fetch, kTiles, false>(a, stream);
-}
+// Tiles of a block at most: what costs much to read or to decode passes once for many rows.
+constexpr int kTilesOfBf16 = 8;
+constexpr int kTilesOfInt4 = 2;
+constexpr int kTilesOfOthers = 4;
 
-template <class Fetch>
-cudaError_t launch(const Product& a, cudaStream_t stream) {
-  switch (stream_tile_rows(a) / kTileRows) {
-    case 1:
-      return launch<Fetch, 1>(a, stream);
-    case 2:
-      return launch<Fetch, 2>(a, stream);
-    case 4:
-      return launch<Fetch, 4>(a, stream);
-    default:
-      return launch<Fetch, 8>(a, stream);
+template <class Fetch, int kTilesMax>
+cudaError_t launch(const Product& a, std::int64_t tiles, cudaStream_t stream) {
+  if constexpr (kTilesMax > 1) {
+    if (tiles < kTilesMax) return launch<Fetch, kTilesMax / 2>(a, tiles, stream);
   }
+  return a.gated ? launch_tiles_of<Fetch, kTilesMax, true>(a, stream)
+                 : launch_tiles_of<Fetch, kTilesMax, false>(a, stream);
 }
 
 bool is_plain(const Product& a) {
@@ -193,20 +188,23 @@ bool is_plain(const Product& a) {
 
 }  // namespace
 
-// What costs much to read or to decode passes once for many rows. Most experts of a few tokens have
-// but a few of them.
+// Most experts of a few tokens have but a few of them.
 std::int64_t stream_tile_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows <= 6 * a.groups ? kTileRows : 2 * kTileRows;
-  const int tiles_max = is_fast_int4(a) ? 2 : is_plain(a) ? 8 : 4;
+  const int tiles_max = is_fast_int4(a) ? kTilesOfInt4
+                        : is_plain(a)   ? kTilesOfBf16
+                                        : kTilesOfOthers;
   std::int64_t rows = kTileRows;
   while (rows < a.rows && rows < tiles_max * kTileRows) rows *= 2;
   return rows;
 }
 
 cudaError_t launch_stream(const Product& a, cudaStream_t stream) {
-  if (is_fast_int4(a)) return launch<device::FetchInt4>(a, stream);
-  if (is_fast_fp4(a)) return launch<device::FetchFp4>(a, stream);
-  return is_plain(a) ? launch<device::FetchBf16>(a, stream) : launch<device::FetchAny>(a, stream);
+  const std::int64_t tiles = stream_tile_rows(a) / kTileRows;
+  if (is_fast_int4(a)) return launch<device::FetchInt4, kTilesOfInt4>(a, tiles, stream);
+  if (is_fast_fp4(a)) return launch<device::FetchFp4, kTilesOfOthers>(a, tiles, stream);
+  if (is_plain(a)) return launch<device::FetchBf16, kTilesOfBf16>(a, tiles, stream);
+  return launch<device::FetchAny, kTilesOfOthers>(a, tiles, stream);
 }
 
 }  // namespace glm::kernels::cuda

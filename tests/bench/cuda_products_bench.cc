@@ -424,6 +424,7 @@ void run(std::string_view filter) {
       table.moe(format, tokens, "");
     }
   }
+  table.moe_in_graphs("nvfp4");
 }
 
 }  // namespace

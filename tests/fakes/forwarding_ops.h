@@ -47,7 +47,6 @@ class ForwardingOps : public kernels::Ops {
   void replay(const kernels::Recording& recording) override { inner_->replay(recording); }
 
   void beside(const std::function<void()>& enqueue) override { inner_->beside(enqueue); }
-  void add(const kernels::Add& args) override { inner_->add(args); }
   void embedding(const kernels::Embedding& args) override { inner_->embedding(args); }
   void gated_linear(const kernels::GatedLinear& args) override { inner_->gated_linear(args); }
   void gqa_attention(const kernels::GqaAttention& args) override { inner_->gqa_attention(args); }

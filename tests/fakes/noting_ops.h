@@ -45,7 +45,6 @@ class NotingOps : public kernels::Ops {
   void replay(const kernels::Recording& /*recording*/) override { notes_ += "replay "; }
 
   void beside(const std::function<void()>& enqueue) override { enqueue(); }
-  void add(const kernels::Add& /*args*/) override {}
   void embedding(const kernels::Embedding& /*args*/) override {}
   void gather_rows(const kernels::GatherRows& /*args*/) override {}
   void gated_linear(const kernels::GatedLinear& /*args*/) override {}

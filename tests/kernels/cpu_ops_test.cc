@@ -238,14 +238,6 @@ TEST_F(CpuOps, EmbeddingCopiesRows) {
   }
 }
 
-TEST_F(CpuOps, AddMatchesTheFormula) {
-  const Floats x = random(3 * 33);
-  const Floats before = random(3 * 33);
-  Floats sum = before;
-  ops_->add({.out = out_view(sum, {3, 33}), .x = in_view(x, {3, 33})});
-  for (std::size_t i = 0; i < 99; ++i) ASSERT_EQ(sum[i], before[i] + x[i]);
-}
-
 TEST_F(CpuOps, GatedLinearMatchesTheFormula) {
   const std::int64_t inputs = 37;
   const std::int64_t outputs = 70;

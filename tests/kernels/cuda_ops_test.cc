@@ -91,20 +91,6 @@ TEST_F(CudaOpsTest, EmbeddingDecodesRowsOfEveryFormat) {
   }
 }
 
-TEST_F(CudaOpsTest, AddRoundsTheSumOnce) {
-  for (const std::int64_t dim : kDims) {
-    const Bits x = random(3 * dim);
-    const Bits before = random(3 * dim);
-    void* out = device(before);
-    gpu_->add({.out = {out, Dtype::bf16, {3, dim}}, .x = {device(x), Dtype::bf16, {3, dim}}});
-    const Bits got = back<std::uint16_t>(out, x.size());
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      ASSERT_EQ(got[i], f32_to_bf16(bf16_to_f32(before[i]) + bf16_to_f32(x[i])));
-    }
-    forget();
-  }
-}
-
 struct RouterCase {
   std::int64_t experts;
   std::int64_t chosen;

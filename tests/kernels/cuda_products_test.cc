@@ -566,7 +566,10 @@ TEST_F(CudaProducts, MoeMlpMatchesTheFormulaForEveryShape) {
 // Few and small, for sanitizers.
 TEST_F(CudaProducts, SmallMoeMlpsInSlabsMatchTheFormula) {
   for (const FormatCase& format : all_formats()) {
-    if (format.name != "int4_g32" && format.name != "int4_g32_zeros") continue;
+    if (format.name != "int4_g32" && format.name != "int4_g32_zeros" &&
+        format.name != "nvfp4_divides") {
+      continue;
+    }
     check_moe(format, {1, 128, 128, 3, 2});
     check_moe(format, {19, 128, 256, 4, 2, Routing::crowded, true});
     check_moe(format, {40, 256, 128, 2, 1});
@@ -576,10 +579,12 @@ TEST_F(CudaProducts, SmallMoeMlpsInSlabsMatchTheFormula) {
 
 // Shapes that bulk copies of slabs can and cannot take, more tokens of an expert than a tile has,
 // and experts without any.
-TEST_F(CudaProducts, MoeMlpOfInt4MatchesTheFormulaHoweverTokensSpread) {
+TEST_F(CudaProducts, MoeMlpOfFourBitsMatchesTheFormulaHoweverTokensSpread) {
   for (const FormatCase& format : all_formats()) {
     const bool bulk = format.name == "int4_g32" || format.name == "int4_g32_zeros" ||
-                      format.name == "int4_g128" || format.name == "int4_g64_f16_zeros";
+                      format.name == "int4_g128" || format.name == "int4_g64_f16_zeros" ||
+                      format.name == "nvfp4_multiplies" || format.name == "nvfp4_divides" ||
+                      format.name == "mxfp4";
     if (!bulk) continue;
     for (const std::int64_t tokens : {1, 3, 8, 9, 16, 17, 32, 33, 64, 100, 256}) {
       check_moe(format, {tokens, 256, 128, 16, 4, Routing::spread, true});

@@ -1,0 +1,53 @@
+// How product_bulk.cu decodes what lies in a stage. A lane has thirty-two columns of a row at a
+// time, four words of eight; a codec says what else belongs to them, and gives pairs of weights in
+// the order of int4_order().
+#pragma once
+
+#include "kernels/device/fp4.cuh"
+#include "kernels/device/int4.cuh"
+
+namespace glm::kernels::cuda {
+
+// Where the scales and zero points of one row begin in a stage.
+struct StagedRow {
+  const std::uint8_t* scales;
+  const std::uint8_t* zeros;
+};
+
+template <bool kWithZeros>
+struct BulkInt4 {
+  static constexpr int kParts = kWithZeros ? 3 : 2;  // of the memory format
+  using Group = device::Int4Group;
+  __device__ static Group group(const device::Weight& w, const StagedRow& row, unsigned column) {
+    const unsigned index = column >> w.group_shift;
+    return {.scale = reinterpret_cast<const __nv_bfloat16*>(row.scales)[index],
+            .zero = kWithZeros ? row.zeros[index] : std::uint8_t{8}};
+  }
+  __device__ static std::uint32_t pair(std::uint32_t bits, int /*word*/, int i,
+                                       const Group& group) {
+    return device::int4_pair(bits, i, group);
+  }
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+};
+
+struct BulkFp4 {
+  static constexpr int kParts = 2;
+  struct Group {
+    __nv_bfloat16 scales[2];  // of sixteen columns each
+  };
+  __device__ static Group group(const device::Weight& w, const StagedRow& row, unsigned column) {
+    const std::uint8_t* scales = row.scales + (column >> w.group_shift);
+    if (w.scale_type == device::ScaleType::e8m0) {
+      const __nv_bfloat16 scale = device::fp4_scale(w.scale_type, *scales);
+      return {{scale, scale}};
+    }
+    const unsigned two = *reinterpret_cast<const std::uint16_t*>(scales);
+    return {{device::fp4_scale(w.scale_type, two), device::fp4_scale(w.scale_type, two >> 8U)}};
+  }
+  __device__ static std::uint32_t pair(std::uint32_t bits, int word, int i, const Group& group) {
+    return device::fp4_pair(bits, i, group.scales[word / 2]);
+  }
+  __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
+};
+
+}  // namespace glm::kernels::cuda
