@@ -1,4 +1,4 @@
-// engine_answers FOLDER PROMPTS.jsonl [--device cuda:0] [--requests 256] [--pages 40] [--seed 1]
+// engine_answers FOLDER PROMPTS.jsonl [--device cuda:0] [--requests 256] [--pages 30] [--seed 1]
 //
 // Asks chats of very different lengths of the engine, greedily: first one request at a time, then
 // all at once over a pool too small for them, with and without the prefix cache. Prints how many
@@ -36,7 +36,7 @@ using Answers = std::map<std::uint64_t, Tokens>;
 struct Arguments {
   std::string folder, prompts, device = "cuda:0";
   std::int64_t requests = 256;
-  std::int64_t pages = 40;
+  std::int64_t pages = 30;
   unsigned seed = 1;
 };
 
@@ -76,7 +76,7 @@ Result<Text> read_text(const std::filesystem::path& folder) {
       GLM_TRY(runner::ChatTemplate::parse(GLM_TRY(read_file(folder / "chat_template.jinja"))))};
 }
 
-// Chats of one question to a dozen, of which the last is to be answered; every third begins like
+// Chats of one question to four dozen, of which the last is to be answered; every third begins like
 // the others of its kind.
 Result<std::vector<runner::GenerateRequest>> make_requests(const Arguments& arguments,
                                                            const Text& text,
@@ -96,7 +96,7 @@ Result<std::vector<runner::GenerateRequest>> make_requests(const Arguments& argu
   while (static_cast<std::int64_t>(requests.size()) < arguments.requests) {
     const std::size_t number = requests.size();
     Json messages = Json::array();
-    for (std::size_t turns = number % 4 == 0 ? random() % 12 : random() % 3; turns > 0; --turns) {
+    for (std::size_t turns = number % 4 == 0 ? random() % 48 : random() % 3; turns > 0; --turns) {
       const std::size_t at = number % 3 == 0 ? messages.size() / 2 : random();
       const Json& row = rows[at % rows.size()];
       messages.push_back(row["messages"].back());
@@ -111,7 +111,7 @@ Result<std::vector<runner::GenerateRequest>> make_requests(const Arguments& argu
                                            {"add_generation_prompt", true},
                                            {"enable_thinking", last["enable_thinking"]}})));
     request.tokens_max = 1 + static_cast<std::int64_t>(random() % 200);
-    request.stop_ids = stops;
+    if (number % 8 != 1) request.stop_ids = stops;  // some talk on to their last token
     request.sampling.temperature = 0;
     const auto tokens = static_cast<std::int64_t>(request.prompt.size()) + request.tokens_max;
     if (tokens <= context_max) requests.push_back(std::move(request));
@@ -189,10 +189,10 @@ Result<bool> run(const Arguments& arguments) {
         continue;
       }
       const auto parted = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
-      Tokens text = request.prompt;
-      text.insert(text.end(), a.begin(), parted.first);
+      Tokens said = request.prompt;
+      said.insert(said.end(), a.begin(), parted.first);
       fmt::print("  request {} parts at token {} of {}: logits {:.4f} apart\n", request.id,
-                 parted.first - a.begin(), a.size(), GLM_TRY(margin(*model, *pool, text)));
+                 parted.first - a.begin(), a.size(), GLM_TRY(margin(*model, *pool, said)));
     }
     const double part = 100.0 * static_cast<double>(same) / static_cast<double>(requests.size());
     fmt::print("  {} of {} texts are those each gives alone, {:.1f} %\n", same, requests.size(),
