@@ -75,7 +75,8 @@ BulkPlan bulk_plan(const Product& a, const BulkSizes& sizes, const BulkLimits& l
   const std::size_t partial = teams * kBuffers * kBufferSums * sizeof(float4);
   const std::size_t barriers = 2 * kStagesMax * sizeof(std::uint64_t);
   const std::size_t ends = static_cast<std::size_t>(a.groups) * sizeof(int);
-  const std::size_t ids = static_cast<std::size_t>(a.rows) * sizeof(std::uint16_t);
+  const std::size_t ids =
+      a.row_group == nullptr ? 0 : static_cast<std::size_t>(a.rows) * sizeof(std::uint16_t);
   const std::size_t fixed =
       activations + partial + barriers + ends + rows * sizeof(std::int32_t) + ids;
   const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
@@ -92,15 +93,16 @@ BulkPlan bulk_plan(const Product& a, const BulkSizes& sizes, const BulkLimits& l
 }
 
 std::optional<BulkSizes> bulk_sizes(const Product& a, const BulkLimits& limits) {
+  const bool few = a.rows <= (a.row_group == nullptr ? kTileRows : kOneTileRowsPerGroup * a.groups);
   for (const BulkSizes& sizes : kSizes) {
-    if (sizes.tiles > 1 && a.rows <= kOneTileRowsPerGroup * a.groups) continue;
+    if (sizes.tiles > 1 && few) continue;
     if (bulk_plan(a, sizes, limits).stages > 0) return sizes;
   }
   return std::nullopt;
 }
 
 bool supports_bulk(const Product& a) {
-  if (a.row_group == nullptr || a.bias != nullptr || a.weight_rows_per_group != 0 ||
+  if ((a.row_group == nullptr && a.groups != 1) || a.weight_rows_per_group != 0 ||
       a.rows > kRowsMax || !fits_tensor_cores(a) || a.inputs % kChunk != 0 ||
       a.outputs % kSlabRows != 0 || a.groups > UINT16_MAX) {
     return false;

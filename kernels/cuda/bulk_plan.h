@@ -39,6 +39,8 @@ struct BulkPlan {
   unsigned rows_at;
   unsigned ids_at;
   unsigned total;
+  // A multiple of the teams. A stage then serves one team, which has used it up before it waits for
+  // its next filling: of a barrier's phases only the last two can be told apart.
   int stages;
   int slabs;  // of an expert
 };

@@ -21,10 +21,16 @@ __device__ inline int lane_index() {
   return static_cast<int>(threadIdx.x) % device::kWarpThreads;
 }
 
-// ends[e]: how many entries experts up to e have. All threads of the block.
+// ends[e]: how many entries experts up to e have. All threads of the block. Without experts, one
+// that has all rows.
 __device__ inline void list_entries(const Product& a, int entry_rows, int* ends,
                                     std::uint16_t* ids) {
   const int experts = static_cast<int>(a.groups);
+  if (a.row_group == nullptr) {
+    if (threadIdx.x == 0) ends[0] = (static_cast<int>(a.rows) + entry_rows - 1) / entry_rows;
+    __syncthreads();  // the list is there
+    return;
+  }
   for (int e = static_cast<int>(threadIdx.x); e < experts; e += static_cast<int>(blockDim.x)) {
     ends[e] = 0;
   }
@@ -152,23 +158,36 @@ __device__ inline int octet_place(int row, int octet) {
   return (octet / kOctetsPerChunk * 4 + word) * device::kWarpThreads + (lane ^ (word % 2 * 4));
 }
 
-// Brings the rows of an entry to shared memory: those of `expert` from number `first` on. Returns
-// how many there are. A warp of the block takes every warps-th.
+// Notes the rows of `expert` from number `first` on, at most rows_max; of those only every
+// warps-th, which this warp will load. Returns how many there are.
+__device__ inline int find_rows(const Product& a, int expert, int first, int rows_max,
+                                const std::uint16_t* ids, int warp, int warps, std::int32_t* rows) {
+  const int lane = lane_index();
+  if (a.row_group == nullptr) {
+    const int count = min(static_cast<int>(a.rows) - first, rows_max);
+    for (int place = lane; place < count; place += device::kWarpThreads) {
+      if (place % warps == warp) rows[place] = first + place;
+    }
+    return count;
+  }
+  int seen = 0;
+  for (int i = lane; i - lane < a.rows && seen < first + rows_max; i += device::kWarpThreads) {
+    const bool mine = i < a.rows && ids[i] == expert;
+    const unsigned all = __ballot_sync(kFullWarp, mine);
+    const int place = seen + __popc(all & ((1U << lane) - 1U)) - first;
+    if (mine && place >= 0 && place < rows_max && place % warps == warp) rows[place] = i;
+    seen += __popc(all);
+  }
+  return min(seen - first, rows_max);
+}
+
+// Brings the rows of an entry to shared memory; returns how many there are.
 template <int kTiles>
 __device__ int load_rows(const Product& a, int expert, int first, const std::uint16_t* ids,
                          int warp, int warps, std::int32_t* rows, uint4* activations) {
   const int lane = lane_index();
-  int seen = 0;
-  for (int i = lane; i - lane < a.rows && seen < first + kTiles * kTileRows;
-       i += device::kWarpThreads) {
-    const bool mine = i < a.rows && ids[i] == expert;
-    const unsigned all = __ballot_sync(kFullWarp, mine);
-    const int place = seen + __popc(all & ((1U << lane) - 1U)) - first;
-    if (mine && place >= 0 && place < kTiles * kTileRows && place % warps == warp) rows[place] = i;
-    seen += __popc(all);
-  }
+  const int count = find_rows(a, expert, first, kTiles * kTileRows, ids, warp, warps, rows);
   __syncwarp();  // the rows of this warp are known
-  const int count = min(seen - first, kTiles * kTileRows);
   const int octets = static_cast<int>(a.inputs) / 8;
   // Two neighbouring octets are a sector, four pairs of them eight groups of banks.
   const int own = lane / 16 * 16 + lane / 2 % 4 * 4 + lane / 8 % 2 * 2 + lane % 2;

@@ -15,6 +15,10 @@ constexpr std::int64_t kManyOutputs = 16384;
 constexpr std::int64_t kFewTiles = 48;  // of 64 rows by 128 outputs
 constexpr std::int64_t kStreamRowsPerGroup = 10;
 constexpr std::int64_t kBulkRowsPerGroup = 64;
+constexpr std::int64_t kBulkRows = 512;  // of linear layers
+constexpr std::int64_t kBulkSlabs = 640;
+constexpr std::int64_t kBulkInputs = 4096;
+constexpr std::int64_t kBulkRowsOfManyInputs = 32;
 
 bool aligned(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
@@ -49,12 +53,16 @@ std::int64_t no_tiles(const Product& /*a*/) {
   return 0;
 }
 
-bool few_rows_of_experts(const Product& a) {
-  return a.rows <= kBulkRowsPerGroup * a.groups;
+// A linear layer in int4 must have slabs enough for all multiprocessors, where others read as fast.
+bool suits_bulk(const Product& a) {
+  if (a.row_group != nullptr) return a.rows <= kBulkRowsPerGroup * a.groups;
+  if (a.inputs > kBulkInputs) return is_fast_fp4(a) && a.rows <= kBulkRowsOfManyInputs;
+  const std::int64_t slabs = (a.rows + 15) / 16 * (a.outputs / 16) * (a.gated ? 2 : 1);
+  return a.rows <= kBulkRows && (is_fast_fp4(a) || slabs >= kBulkSlabs);
 }
 
 constexpr std::array<ProductVariant, 4> kVariants = {{
-    {"bulk", &no_tiles, &supports_bulk, &few_rows_of_experts, &launch_bulk},
+    {"bulk", &no_tiles, &supports_bulk, &suits_bulk, &launch_bulk},
     {"stream", &stream_tile_rows, &fits_tensor_cores, &few_rows, &launch_stream},
     {"tiles", &tiles_tile_rows, &fits_tensor_cores, &always, &launch_tiles},
     {"naive", &no_tiles, &always, &always, &launch_naive},

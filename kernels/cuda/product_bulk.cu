@@ -1,5 +1,6 @@
-// For experts whose weights take the time (sm_90 and later). Every weight passes once: a warp of
-// its own keeps a ring of stages in shared memory full with bulk copies, the others multiply.
+// For weights of four bits that take the time (sm_90 and later): experts, and linear layers as one.
+// Every weight passes once: a warp of its own keeps a ring of stages in shared memory full with
+// bulk copies, the others multiply.
 //
 // A team of four warps takes a slab (bulk_plan.h), shares out its columns and adds the four sums in
 // their order: neither the number of blocks nor other rows change the bits of a result. The rows of
@@ -175,7 +176,8 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
     }
     device::barriers_are_set_up();
   }
-  if (!a.row_group_early) device::wait_for_earlier_kernels();
+  const bool early = a.row_group == nullptr || a.row_group_early;
+  if (!early) device::wait_for_earlier_kernels();
   list_entries(a, kTiles * kTileRows, ends, ids);
   const Share share = share_of_block(ends[a.groups - 1] * plan.slabs);
   if (warp == kWarps) {
@@ -184,7 +186,7 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
         a, plan, share, ends, device::shared_address(memory + plan.stages_at), full, empty);
     return;
   }
-  if (a.row_group_early) device::wait_for_earlier_kernels();
+  if (early) device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
 
   auto* activations = reinterpret_cast<uint4*>(memory);

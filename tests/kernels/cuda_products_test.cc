@@ -15,8 +15,7 @@ namespace glm::kernels {
 namespace {
 
 constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk"};
-constexpr std::size_t kLinearVariants = 3;  // the last is for experts alone
-constexpr std::int64_t kGuard = 3;          // columns beyond a row that nobody may touch
+constexpr std::int64_t kGuard = 3;  // columns beyond a row that nobody may touch
 
 struct Shape {
   std::int64_t tokens;
@@ -48,7 +47,10 @@ std::vector<Shape> many_shapes() {
     shapes.push_back({33, inputs, 31});
     shapes.push_back({129, inputs, 127});
   }
-  for (const std::int64_t tokens : {8, 16, 31, 32, 63, 64, 128}) shapes.push_back({tokens, 96, 65});
+  for (const std::int64_t tokens : {8, 16, 31, 32, 63, 64, 128}) {
+    shapes.push_back({tokens, 96, 65});
+    shapes.push_back({tokens, 384, 272});
+  }
   return shapes;
 }
 
@@ -153,7 +155,7 @@ void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
   const WeightView view = on_device(weight);
   const std::int64_t stride = shape.outputs + kGuard;
   const auto count = static_cast<std::size_t>(shape.tokens * stride);
-  for (std::size_t v = 0; v < kLinearVariants; ++v) {
+  for (std::size_t v = 0; v < variants_.size(); ++v) {
     for (const Dtype dtype : {Dtype::bf16, Dtype::f32}) {
       SCOPED_TRACE(testing::Message() << kVariants[v] << " " << format.name << " " << shape.tokens
                                       << " x " << shape.inputs << " -> " << shape.outputs);
@@ -193,7 +195,7 @@ void CudaProducts::check_gated_linear(const FormatCase& gate_format, const Forma
   const WeightView up_view = on_device(up);
   const std::int64_t stride = shape.outputs + kGuard;
   const auto count = static_cast<std::size_t>(shape.tokens * stride);
-  for (std::size_t v = 0; v < kLinearVariants; ++v) {
+  for (std::size_t v = 0; v < variants_.size(); ++v) {
     SCOPED_TRACE(testing::Message()
                  << kVariants[v] << " " << gate_format.name << " and " << up_format.name << " "
                  << shape.tokens << " x " << shape.inputs << " -> " << shape.outputs);
@@ -245,7 +247,7 @@ void CudaProducts::check_head_linear(const FormatCase& format, const Shape& shap
   const auto count = static_cast<std::size_t>(shape.tokens * heads.count * width);
   const void* x_memory = device(x);
   const WeightView view = on_device(weight);
-  for (std::size_t v = 0; v < kLinearVariants; ++v) {
+  for (std::size_t v = 0; v < variants_.size(); ++v) {
     SCOPED_TRACE(testing::Message()
                  << kVariants[v] << " " << format.name << " " << shape.tokens << " x "
                  << heads.count << " x " << shape.inputs << " -> " << shape.outputs
@@ -346,7 +348,7 @@ TEST_F(CudaProducts, RowsOfBlockScaledWeightsMayBeCutAnywhere) {
       const Shape shape{2, cols, rows - first};
       const Floats part(all.begin() + first * cols, all.end());
       const Wanted wanted = product(floats(x), cols, part, shape, {});
-      for (std::size_t v = 0; v < kLinearVariants; ++v) {
+      for (std::size_t v = 0; v < variants_.size(); ++v) {
         void* out = poisoned(static_cast<std::size_t>(2 * shape.outputs) * 4);
         variants_[v]->linear({.out = {out, Dtype::f32, {2, shape.outputs}},
                               .x = {x_memory, Dtype::bf16, {2, cols}},
@@ -423,7 +425,7 @@ TEST_F(CudaProducts, GiveATokenTheSameBitsInAnyCompany) {
   const Bits x = random(70 * inputs);
   const void* x_memory = device(x);
   const WeightView view = on_device(weight);
-  for (std::size_t v = 0; v < kLinearVariants; ++v) {
+  for (std::size_t v = 0; v < variants_.size(); ++v) {
     void* all = poisoned(70 * 37 * 2);
     void* one = poisoned(37 * 2);
     const ConstTensorView tokens(x_memory, Dtype::bf16, {70, inputs});
