@@ -1,4 +1,4 @@
-// engine_answers FOLDER PROMPTS.jsonl [--device cuda:0] [--requests 256] [--pages 30] [--seed 1]
+// engine_answers FOLDER PROMPTS.jsonl [--device cuda:0] [--requests 256] [--pages 12] [--seed 1]
 //
 // Asks chats of very different lengths of the engine, greedily: first one request at a time, then
 // all at once over a pool too small for them, with and without the prefix cache. Prints how many
@@ -36,7 +36,7 @@ using Answers = std::map<std::uint64_t, Tokens>;
 struct Arguments {
   std::string folder, prompts, device = "cuda:0";
   std::int64_t requests = 256;
-  std::int64_t pages = 30;
+  std::int64_t pages = 12;
   unsigned seed = 1;
 };
 
@@ -110,8 +110,8 @@ Result<std::vector<runner::GenerateRequest>> make_requests(const Arguments& argu
         GLM_TRY(text.chat_template.render({{"messages", messages},
                                            {"add_generation_prompt", true},
                                            {"enable_thinking", last["enable_thinking"]}})));
-    request.tokens_max = 1 + static_cast<std::int64_t>(random() % 200);
-    if (number % 8 != 1) request.stop_ids = stops;  // some talk on to their last token
+    request.tokens_max = 1 + static_cast<std::int64_t>(random() % 300);
+    request.stop_ids = stops;
     request.sampling.temperature = 0;
     const auto tokens = static_cast<std::int64_t>(request.prompt.size()) + request.tokens_max;
     if (tokens <= context_max) requests.push_back(std::move(request));
