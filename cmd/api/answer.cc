@@ -134,6 +134,7 @@ Result<std::shared_ptr<Answer>> submit(Services& services, const Question& quest
                       question.tokens_min, *request.tokens_max);
   }
   request.tokens_min = question.tokens_min;
+  request.priority = question.priority;
   request.ignore_eos = question.ignore_eos;
   request.every_step = question.every_step;
   request.sampling = sampling(options, text.facts().generation);

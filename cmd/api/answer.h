@@ -32,6 +32,7 @@ struct Question {
   std::vector<runner::TokenBias> logit_bias;
   std::int32_t logprobs = -1;   // runner::SamplingOptions::logprobs
   std::int64_t tokens_min = 0;  // the model does not end its turn before
+  std::int32_t priority = 0;    // lower ones go first
   bool ignore_eos = false;      // nor ever by itself: go on until num_predict
   bool every_step = false;      // also deltas without text
   std::optional<daemon::KeepAlive> keep_alive;

@@ -14,6 +14,8 @@ namespace {
 // A request's own biases; what is left of a step's is for its stop ids.
 constexpr std::size_t kBiasesMax = runner::kTokenBiasesMax - runner::kStopIdsMax;
 
+constexpr std::int64_t kPriorityMax = 1'000'000;
+
 Result<runner::TokenBias> read_bias(const std::string& id, const Json& value) {
   runner::TokenBias bias;
   const auto [end, code] = std::from_chars(id.data(), id.data() + id.size(), bias.id);
@@ -87,6 +89,13 @@ Status read_sampling(const Json& body, Question& question) {
     return make_error(Errc::invalid_argument, "field 'min_tokens' wants 0 or more, got {}",
                       question.tokens_min);
   }
+  const std::int64_t priority = GLM_TRY(integer(body, "priority")).value_or(0);
+  if (priority < -kPriorityMax || priority > kPriorityMax) {
+    return make_error(Errc::invalid_argument,
+                      "field 'priority' wants a number from -{} to {}, got {}", kPriorityMax,
+                      kPriorityMax, priority);
+  }
+  question.priority = static_cast<std::int32_t>(priority);
   return Ok{};
 }
 

@@ -1,5 +1,5 @@
 // What OpenAI's dialect says about the choice of tokens beyond the Modelfile's parameters: biases
-// of logits and logprobs, and vLLM's min_tokens and ignore_eos.
+// of logits and logprobs, and vLLM's min_tokens, ignore_eos and priority.
 #pragma once
 
 #include <vector>

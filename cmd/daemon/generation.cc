@@ -44,6 +44,7 @@ Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
   }
   ids.tokens_max = request.tokens_max.value_or(context_max - prompt_tokens);
   ids.tokens_min = request.tokens_min;
+  ids.priority = request.priority;
   if (!request.ignore_eos) ids.stop_ids = model.text->facts().eos_ids;
   ids.sampling = request.sampling;
   ids.sampling.vocab_limit = model.text->tokenizer().size();

@@ -28,6 +28,7 @@ struct GenerationRequest {
   TextOptions text;
   std::optional<std::int64_t> tokens_max;  // absent: up to the end of the context
   std::int64_t tokens_min = 0;             // before the model may end its turn
+  std::int32_t priority = 0;               // lower ones go first
   bool ignore_eos = false;                 // only tokens_max, stops or the context end it
   bool every_step = false;  // also pieces without text: a special token, half a character
   runner::SamplingOptions sampling;

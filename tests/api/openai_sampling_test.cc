@@ -12,12 +12,14 @@ TEST(OpenaiSampling, ReadsItsFields) {
                      {"logprobs", true},
                      {"top_logprobs", 3},
                      {"min_tokens", 5},
+                     {"priority", -3},
                      {"ignore_eos", true}};
   ASSERT_TRUE(read_sampling(body, question).ok());
   EXPECT_EQ(question.logit_bias,
             (std::vector<runner::TokenBias>{{.id = 17, .bias = -100}, {.id = 4, .bias = 3}}));
   EXPECT_EQ(question.logprobs, 3);
   EXPECT_EQ(question.tokens_min, 5);
+  EXPECT_EQ(question.priority, -3);
   EXPECT_TRUE(question.ignore_eos);
   Question plain;
   ASSERT_TRUE(read_sampling({{"logprobs", false}, {"top_logprobs", 0}}, plain).ok());
@@ -48,6 +50,8 @@ const Refusal kRefusals[] = {
     {"too_many_logprobs", R"({"logprobs": true, "top_logprobs": 21})",
      "field 'top_logprobs' wants 0 to 20, got 21"},
     {"top_logprobs_alone", R"({"top_logprobs": 2})", "field 'top_logprobs' wants 'logprobs': true"},
+    {"large_priority", R"({"priority": 2000000})",
+     "field 'priority' wants a number from -1000000 to 1000000, got 2000000"},
     {"negative_min_tokens", R"({"min_tokens": -1})", "field 'min_tokens' wants 0 or more, got -1"},
 };
 

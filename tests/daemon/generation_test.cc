@@ -152,9 +152,11 @@ TEST_F(GenerationTest, LetsTheModelEndItsAnswerUnlessToldNotTo) {
   request.prompt = "Hello";
   request.ignore_eos = true;
   request.tokens_min = 7;
+  request.priority = 2;
   (void)Generation::start(*model_, request);
   EXPECT_TRUE(runner_->submitted[0].stop_ids.empty());
   EXPECT_EQ(runner_->submitted[0].tokens_min, 7);
+  EXPECT_EQ(runner_->submitted[0].priority, 2);
 }
 
 }  // namespace
