@@ -101,10 +101,11 @@ Result<std::shared_ptr<Runner>> Models::start_in_turn(const store::Manifest& man
   return std::move(ready).error();
 }
 
-// One of the loaded_max places.
+// One of the loaded_max places. Those who wait for memory have one, and nothing to give up.
 Status Models::get_place(MutexLock& lock, const std::string& name, const Gone& gone) {
+  const std::shared_ptr<Attempt> attempt = entries_[name].attempt;
   while (limits_.loaded_max > 0 && places_taken() >= limits_.loaded_max) {
-    GLM_TRY(free_one(lock, name, gone));
+    if (!GLM_TRY(free_one(lock, name, gone))) GLM_TRY(wait(lock, attempt.get(), gone));
   }
   entries_[name].counts = true;
   return Ok{};
@@ -150,15 +151,21 @@ bool Models::free_idle(const std::string& but, std::uint64_t bytes) {
   return any;
 }
 
+// Others that have memory or are about to take some. Those who wait for room themselves have none:
+// two models that are too large would wait for each other for ever.
+bool Models::others_have_memory(const std::string& but) const {
+  return turn_taken_ || std::any_of(entries_.begin(), entries_.end(), [&](const auto& row) {
+           const Entry& entry = row.second;
+           return row.first != but && (entry.model || entry.starting || entry.ending);
+         });
+}
+
 // One model fewer, waiting for one in use if there is no other. False when there is none.
 Result<bool> Models::free_one(MutexLock& lock, const std::string& but, const Gone& gone) {
   const std::shared_ptr<Attempt> attempt = entries_[but].attempt;
   while (true) {
     if (free_idle(but, 1)) return true;
-    const bool others = std::any_of(entries_.begin(), entries_.end(), [&](const auto& row) {
-      return row.first != but && row.second.counts;
-    });
-    if (!others) return false;
+    if (!others_have_memory(but)) return false;
     std::shared_ptr<LoadedModel> awaited;
     if (const auto busy = victim(but, false); busy != entries_.end()) {
       awaited = busy->second.model;
