@@ -100,7 +100,6 @@ class Scheduler {
   std::int64_t generated(std::uint64_t id) const;
   bool answered(std::uint64_t id) const;  // has all tokens it may have
   std::int64_t prompt_cached(std::uint64_t id) const;  // prompt tokens nobody had to compute
-  bool started(std::uint64_t id) const;                // was admitted at least once
 
   bool anyone_speaks() const;  // and would wait while prompts are worked off
   bool empty() const { return running_.empty() && waiting_.empty(); }
