@@ -7,7 +7,6 @@
 #include <exception>
 #include <utility>
 
-
 namespace glm::daemon {
 namespace {
 

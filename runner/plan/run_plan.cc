@@ -109,8 +109,7 @@ void Planner::batch() {
   plan_.pages = std::min({affordable_, pages_of(plan_.context_max) * kRunningMax, kPagesMax});
   plan_.memory.page_bytes = static_cast<std::uint64_t>(plan_.pages) * model_.page_bytes;
   plan_.running_max = std::min(kRunningMax, plan_.pages);
-  plan_.prompt_chunk_tokens =
-      hardware_.is_gpu() ? kBatchLimits.tokens_max : kPromptChunkTokens;
+  plan_.prompt_chunk_tokens = hardware_.is_gpu() ? kBatchLimits.tokens_max : kPromptChunkTokens;
   plan_.step_tokens_max = kBatchLimits.tokens_max;
   plan_.recorded_steps_max = hardware_.is_gpu() ? static_cast<std::int64_t>(kRecordedStepsMax) : 0;
 }
