@@ -80,25 +80,28 @@ Status Models::take_turn(MutexLock& lock, const std::string& name, const Gone& g
 
 Result<std::shared_ptr<Runner>> Models::start_in_turn(const store::Manifest& manifest,
                                                       const RunOptions& options) {
-  mutex_.unlock();
-  Result<std::shared_ptr<Runner>> runner = loader_.start(manifest, options);
-  mutex_.lock();
+  Result<std::shared_ptr<Runner>> runner = [&]() GLM_REQUIRES(mutex_) {
+    const MutexUnlock unlocked(mutex_);
+    return loader_.start(manifest, options);
+  }();
   if (!runner.ok()) return runner;
   // The entry knows its runner from the beginning, so that a stop reaches a load, too.
   Entry& entry = entries_[manifest.name];
   entry.starting = *runner;
   if (stopping_ || entry.attempt->stopped) (*runner)->stop();
-  mutex_.unlock();
-  Status ready = (*runner)->wait_until_ready();
-  if (!ready.ok()) (*runner)->end();
-  mutex_.lock();
+  const Status ready = [&]() GLM_REQUIRES(mutex_) {
+    const MutexUnlock unlocked(mutex_);
+    Status waited = (*runner)->wait_until_ready();
+    if (!waited.ok()) (*runner)->end();
+    return waited;
+  }();
   if (ready.ok()) return runner;
   entries_[manifest.name].starting.reset();
   if (ready.error().code == Errc::device) {
     restarts_.died_early(manifest.name, ready.error().message, clock_.now());
     ++metrics_.model(manifest.name).runner_deaths;
   }
-  return std::move(ready).error();
+  return ready.error();
 }
 
 // One of the loaded_max places. Those who wait for memory have one, and nothing to give up.

@@ -249,6 +249,17 @@ TEST_F(ModelsTest, StartsAnotherRunnerForOneThatDied) {
   EXPECT_EQ(metrics_.model("a").runner_deaths, 1u);
 }
 
+TEST_F(ModelsTest, GoOnAfterALoadThatThrew) {
+  open();
+  loader_.throw_loading = true;
+  const Result<ModelLease> thrown = acquire("a");
+  ASSERT_FALSE(thrown.ok());
+  EXPECT_EQ(thrown.error().message, "load a: load a: no thread: Resource temporarily unavailable");
+  EXPECT_TRUE(models_->list().empty());
+  loader_.throw_loading = false;
+  EXPECT_TRUE(acquire("a").ok());
+}
+
 TEST_F(ModelsTest, WaitsLongerAndLongerForAModelThatKeepsDyingWhileItLoads) {
   open();
   loader_.die_loading = true;
