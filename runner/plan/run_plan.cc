@@ -149,9 +149,10 @@ void Planner::explain() {
            ? free_text + ", shared with the host: at most half of it is taken"
            : free_text);
   explain_memory();
-  line(
-      "kv format", std::string(plan_.kv_format),
-      hardware_.is_gpu() ? "the type of activations on a GPU" : "the type of activations on a CPU");
+  std::string_view format =
+      hardware_.is_gpu() ? "the type of activations on a GPU" : "the type of activations on a CPU";
+  if (plan_.kv_format == "fp8") format = "as asked (kv_cache_type)";
+  line("kv format", std::string(plan_.kv_format), std::string(format));
 
   std::string context = "the model's own";
   if (plan_.context_max < wanted_) {
