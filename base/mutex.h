@@ -23,6 +23,7 @@ class GLM_THREAD_ANNOTATION(capability("mutex")) Mutex {
 
  private:
   friend class MutexLock;
+  friend class MutexUnlock;
   std::mutex mutex_;
 };
 
@@ -47,6 +48,21 @@ class GLM_THREAD_ANNOTATION(scoped_lockable) MutexLock {
 
  private:
   std::unique_lock<std::mutex> lock_;
+};
+
+// Gives a Mutex that is held back for a scope, also when the scope ends by an exception.
+class GLM_THREAD_ANNOTATION(scoped_lockable) MutexUnlock {
+ public:
+  explicit MutexUnlock(Mutex& mutex) GLM_THREAD_ANNOTATION(release_capability(mutex))
+      : mutex_(mutex.mutex_) {
+    mutex_.unlock();
+  }
+  ~MutexUnlock() GLM_THREAD_ANNOTATION(release_capability()) { mutex_.lock(); }
+  MutexUnlock(const MutexUnlock&) = delete;
+  MutexUnlock& operator=(const MutexUnlock&) = delete;
+
+ private:
+  std::mutex& mutex_;
 };
 
 }  // namespace glm

@@ -6,8 +6,14 @@ namespace glm {
 namespace {
 
 constexpr Command kCommands[] = {
-    {"run", &add_run},         {"pull", &add_pull}, {"list", &add_list}, {"show", &add_show},
-    {"ps", &add_ps},           {"stop", &add_stop}, {"rm", &add_rm},     {"cp", &add_cp},
+    {"run", &add_run},
+    {"pull", &add_pull},
+    {"list", &add_list},
+    {"show", &add_show},
+    {"ps", &add_ps},
+    {"stop", &add_stop},
+    {"rm", &add_rm},
+    {"cp", &add_cp},
     {"template", &add_template},
     {"tokenize", &add_tokenize},
     {"detokenize", &add_detokenize},

@@ -53,7 +53,7 @@ struct LoadProgressFrame {
 
 struct ReadyFrame {
   std::uint32_t version = kProtocolVersion;
-  std::string device;  // "cpu", "cuda:0 NVIDIA H200"
+  std::string device;  // "cpu", "cuda:0"
   std::string note;    // one line for the user about the choice; may be empty
   std::int64_t context_max = 0;
   std::uint64_t memory_bytes = 0;  // weights and cache pages

@@ -10,10 +10,20 @@
 namespace glm::api {
 namespace {
 
-Result<std::int64_t> context_of(const modelfiles::Modelfile& modelfile) {
+Result<modelfiles::RunOptions> options_of(const modelfiles::Modelfile& modelfile) {
   OptionSet options(modelfiles::parameter_table());
   GLM_TRY(modelfiles::apply(modelfile, options));
-  return modelfiles::run_options(options).num_ctx.value_or(0);
+  return modelfiles::run_options(options);
+}
+
+Result<kernels::KvFormat> kv_format_of(const modelfiles::RunOptions& options,
+                                       const runner::ModelFacts& facts) {
+  if (options.kv_cache_type != "fp8") return kernels::KvFormat::plain;
+  if (facts.config.mla.kv_rank > 0) return kernels::KvFormat::fp8_latent;
+  return make_error(Errc::unsupported,
+                    "kv_cache_type fp8: it is for architectures that cache a latent, {} caches "
+                    "keys and values; run it with bf16",
+                    facts.architecture);
 }
 
 Json memory_json(const runner::MemorySplit& memory) {
@@ -45,14 +55,16 @@ Result<Json> plan_answer(const PlanRequest& request, const runner::ModelFacts& f
   if (facts.refusal) return *facts.refusal;
   const runner::HardwareFacts& hardware = request.hardware;
   runner::RunOverrides overrides{.context_max = request.context_max, .alternatives = {}};
-  if (overrides.context_max == 0) overrides.context_max = GLM_TRY(context_of(modelfile));
+  const modelfiles::RunOptions options = GLM_TRY(options_of(modelfile));
+  if (overrides.context_max == 0) overrides.context_max = options.num_ctx.value_or(0);
   for (const modelfiles::CatalogSize& form : modelfiles::other_forms(repository)) {
     overrides.alternatives.push_back(
         {.name = std::string(form.name), .weight_bytes = form.weight_bytes});
   }
   const runner::Backend backend = hardware.is_gpu() ? runner::Backend::cuda : runner::Backend::cpu;
-  const runner::RunPlan plan =
-      GLM_TRY(runner::plan(runner::needs_of(facts, backend), hardware, overrides));
+  const runner::ModelNeeds needs =
+      runner::needs_of(facts, backend, GLM_TRY(kv_format_of(options, facts)));
+  const runner::RunPlan plan = GLM_TRY(runner::plan(needs, hardware, overrides));
   Json answer = {{"device", plan.device},
                  {"hardware", hardware.name},
                  {"memory", memory_json(plan.memory)},

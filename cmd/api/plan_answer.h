@@ -24,8 +24,9 @@ struct PlanRequest {
 Result<std::optional<PlanRequest>> plan_request(const nlohmann::ordered_json& body);
 
 // {"device", "hardware", "memory": {…}, "context_max", …, "lines": [{"name", "value",
-// "reason"}]}. Errc::exhausted where there is no room, with the message a load would give; the
-// refusal of a model that cannot run.
+// "reason"}]}. Context and format of the pages are the Modelfile's where the request says nothing.
+// Errc::exhausted where there is no room, with the message a load would give; the refusal of a
+// model that cannot run, or not with such pages.
 Result<nlohmann::ordered_json> plan_answer(const PlanRequest& request,
                                            const runner::ModelFacts& facts,
                                            const modelfiles::Modelfile& modelfile,

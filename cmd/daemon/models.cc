@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <exception>
 #include <utility>
-
 
 namespace glm::daemon {
 namespace {
@@ -134,9 +132,10 @@ Status Models::wait(MutexLock& lock, const Attempt* mine, const Gone& gone) {
   (void)lock.wait_until(changed_, std::chrono::steady_clock::now() + kWaitPeriod);
   if (stopping_) return daemon_stops();
   if (mine != nullptr && mine->stopped) return make_error(Errc::unavailable, "it was stopped");
-  mutex_.unlock();
-  const bool nobody_waits = gone && gone();
-  mutex_.lock();
+  const bool nobody_waits = [&]() GLM_REQUIRES(mutex_) {
+    const MutexUnlock unlocked(mutex_);
+    return gone && gone();
+  }();
   if (nobody_waits) return make_error(Errc::cancelled, "the client closed its connection");
   return Ok{};
 }
@@ -162,11 +161,12 @@ void Models::end(Entries::iterator it) {
   } else if (runner.answered()) {
     restarts_.works(model_name);
   }
-  mutex_.unlock();
-  model->runner->end();
-  spdlog::info("unloaded model={}", model_name);
-  model.reset();
-  mutex_.lock();
+  {
+    const MutexUnlock unlocked(mutex_);
+    model->runner->end();
+    spdlog::info("unloaded model={}", model_name);
+    model.reset();
+  }
   entries_.erase(model_name);
   changed_.notify_all();
 }

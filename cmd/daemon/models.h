@@ -165,6 +165,7 @@ class Models {
   Result<bool> free_one(MutexLock& lock, const std::string& but, const Gone& gone)
       GLM_REQUIRES(mutex_);
   bool free_idle(const std::string& but, std::uint64_t bytes) GLM_REQUIRES(mutex_);
+  bool others_have_memory(const std::string& but) const GLM_REQUIRES(mutex_);
   Entries::iterator victim(const std::string& but, bool idle) GLM_REQUIRES(mutex_);
   void drop_claim(const std::shared_ptr<LoadedModel>& model) GLM_REQUIRES(mutex_);
   bool expired(const Entry& entry, Clock::Steady now) const GLM_REQUIRES(mutex_);

@@ -80,31 +80,35 @@ Status Models::take_turn(MutexLock& lock, const std::string& name, const Gone& g
 
 Result<std::shared_ptr<Runner>> Models::start_in_turn(const store::Manifest& manifest,
                                                       const RunOptions& options) {
-  mutex_.unlock();
-  Result<std::shared_ptr<Runner>> runner = loader_.start(manifest, options);
-  mutex_.lock();
+  Result<std::shared_ptr<Runner>> runner = [&]() GLM_REQUIRES(mutex_) {
+    const MutexUnlock unlocked(mutex_);
+    return loader_.start(manifest, options);
+  }();
   if (!runner.ok()) return runner;
   // The entry knows its runner from the beginning, so that a stop reaches a load, too.
   Entry& entry = entries_[manifest.name];
   entry.starting = *runner;
   if (stopping_ || entry.attempt->stopped) (*runner)->stop();
-  mutex_.unlock();
-  Status ready = (*runner)->wait_until_ready();
-  if (!ready.ok()) (*runner)->end();
-  mutex_.lock();
+  const Status ready = [&]() GLM_REQUIRES(mutex_) {
+    const MutexUnlock unlocked(mutex_);
+    Status waited = (*runner)->wait_until_ready();
+    if (!waited.ok()) (*runner)->end();
+    return waited;
+  }();
   if (ready.ok()) return runner;
   entries_[manifest.name].starting.reset();
   if (ready.error().code == Errc::device) {
     restarts_.died_early(manifest.name, ready.error().message, clock_.now());
     ++metrics_.model(manifest.name).runner_deaths;
   }
-  return std::move(ready).error();
+  return ready.error();
 }
 
-// One of the loaded_max places.
+// One of the loaded_max places. Those who wait for memory have one, and nothing to give up.
 Status Models::get_place(MutexLock& lock, const std::string& name, const Gone& gone) {
+  const std::shared_ptr<Attempt> attempt = entries_[name].attempt;
   while (limits_.loaded_max > 0 && places_taken() >= limits_.loaded_max) {
-    GLM_TRY(free_one(lock, name, gone));
+    if (!GLM_TRY(free_one(lock, name, gone))) GLM_TRY(wait(lock, attempt.get(), gone));
   }
   entries_[name].counts = true;
   return Ok{};
@@ -150,15 +154,21 @@ bool Models::free_idle(const std::string& but, std::uint64_t bytes) {
   return any;
 }
 
+// Others that have memory or are about to take some. Those who wait for room themselves have none:
+// two models that are too large would wait for each other for ever.
+bool Models::others_have_memory(const std::string& but) const {
+  return turn_taken_ || std::any_of(entries_.begin(), entries_.end(), [&](const auto& row) {
+           const Entry& entry = row.second;
+           return row.first != but && (entry.model || entry.starting || entry.ending);
+         });
+}
+
 // One model fewer, waiting for one in use if there is no other. False when there is none.
 Result<bool> Models::free_one(MutexLock& lock, const std::string& but, const Gone& gone) {
   const std::shared_ptr<Attempt> attempt = entries_[but].attempt;
   while (true) {
     if (free_idle(but, 1)) return true;
-    const bool others = std::any_of(entries_.begin(), entries_.end(), [&](const auto& row) {
-      return row.first != but && row.second.counts;
-    });
-    if (!others) return false;
+    if (!others_have_memory(but)) return false;
     std::shared_ptr<LoadedModel> awaited;
     if (const auto busy = victim(but, false); busy != entries_.end()) {
       awaited = busy->second.model;

@@ -68,7 +68,8 @@ Error explained(Error failure, const ModelFacts& facts, const LoadOptions& optio
   if (failure.code != Errc::exhausted || !index) return failure;
   const HardwareFacts hardware = full_gpu(*index);
   if (hardware.memory_total_bytes == 0) return failure;
-  Result<RunPlan> planned = plan(needs_of(facts, Backend::cuda, options.kv_format), hardware, options.overrides);
+  Result<RunPlan> planned =
+      plan(needs_of(facts, Backend::cuda, options.kv_format), hardware, options.overrides);
   if (!planned.ok()) return std::move(planned).error().with(failure.message);
   failure.message +=
       fmt::format(", where {} of {} are free", format_bytes(hardware.memory_free_bytes),

@@ -103,8 +103,7 @@ ModelNeeds needs_of(const ModelFacts& facts, Backend backend, kernels::KvFormat 
     needs.kv_format = "fp8";
   }
   if (facts.weight_bytes == 0) return needs;
-  needs.weight_bytes =
-      facts.weight_bytes - std::min(facts.weight_bytes, mtp_bytes(facts));
+  needs.weight_bytes = facts.weight_bytes - std::min(facts.weight_bytes, mtp_bytes(facts));
   needs.token_read_bytes = token_read_bytes(facts);
   return needs;
 }

@@ -1,9 +1,9 @@
 // How much memory a model will want, found out from its facts alone, so that a plan can be made,
 // and a load refused, before a weight is read.
 //
-// Weights keep the size they have in the files, without the layer that is not loaded. The workspace follows the shapes that
-// runner/models allocates for the largest step; tests/plan/memory_needs_test.cc holds both against
-// models that were loaded.
+// Weights keep the size they have in the files, without the layer that is not loaded. The workspace
+// follows the shapes that runner/models allocates for the largest step;
+// tests/plan/memory_needs_test.cc holds both against models that were loaded.
 #pragma once
 
 #include <cstdint>

@@ -109,8 +109,7 @@ void Planner::batch() {
   plan_.pages = std::min({affordable_, pages_of(plan_.context_max) * kRunningMax, kPagesMax});
   plan_.memory.page_bytes = static_cast<std::uint64_t>(plan_.pages) * model_.page_bytes;
   plan_.running_max = std::min(kRunningMax, plan_.pages);
-  plan_.prompt_chunk_tokens =
-      hardware_.is_gpu() ? kBatchLimits.tokens_max : kPromptChunkTokens;
+  plan_.prompt_chunk_tokens = hardware_.is_gpu() ? kBatchLimits.tokens_max : kPromptChunkTokens;
   plan_.step_tokens_max = kBatchLimits.tokens_max;
   plan_.recorded_steps_max = hardware_.is_gpu() ? static_cast<std::int64_t>(kRecordedStepsMax) : 0;
 }
@@ -150,9 +149,10 @@ void Planner::explain() {
            ? free_text + ", shared with the host: at most half of it is taken"
            : free_text);
   explain_memory();
-  line(
-      "kv format", std::string(plan_.kv_format),
-      hardware_.is_gpu() ? "the type of activations on a GPU" : "the type of activations on a CPU");
+  std::string_view format =
+      hardware_.is_gpu() ? "the type of activations on a GPU" : "the type of activations on a CPU";
+  if (plan_.kv_format == "fp8") format = "as asked (kv_cache_type)";
+  line("kv format", std::string(plan_.kv_format), std::string(format));
 
   std::string context = "the model's own";
   if (plan_.context_max < wanted_) {

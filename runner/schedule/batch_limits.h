@@ -1,5 +1,4 @@
-// What one step of a model may hold. Activations are sized for it once, and it is the same on all
-// hardware: prompts are cut at the same places everywhere.
+// What one step of a model may hold. Activations are sized for it once; the same on all hardware.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +13,8 @@ struct BatchLimits {
 
 inline constexpr BatchLimits kBatchLimits{.tokens_max = 512, .sequences_max = 256};
 
-// Of a prompt, in one step.
+// Of a prompt, in one step of a CPU: its prompts are always cut at the same places. A GPU's are cut
+// where it suits.
 inline constexpr std::int64_t kPromptChunkTokens = 256;
 
 // Steps of different shapes that a GPU has written down at a time.

@@ -273,10 +273,6 @@ std::int64_t Scheduler::prompt_cached(std::uint64_t id) const {
   return at(id).prompt_cached;
 }
 
-bool Scheduler::started(std::uint64_t id) const {
-  return at(id).started;
-}
-
 bool Scheduler::anyone_speaks() const {
   return std::any_of(running_.begin(), running_.end(),
                      [](const auto& sequence) { return sequence->speaks(); });

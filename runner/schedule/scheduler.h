@@ -98,9 +98,8 @@ class Scheduler {
   // What is known of a sequence that is here: prompt and tokens taken, all sampled and not taken.
   std::span<const std::int32_t> tokens(std::uint64_t id) const;
   std::int64_t generated(std::uint64_t id) const;
-  bool answered(std::uint64_t id) const;  // has all tokens it may have
+  bool answered(std::uint64_t id) const;               // has all tokens it may have
   std::int64_t prompt_cached(std::uint64_t id) const;  // prompt tokens nobody had to compute
-  bool started(std::uint64_t id) const;                // was admitted at least once
 
   bool anyone_speaks() const;  // and would wait while prompts are worked off
   bool empty() const { return running_.empty() && waiting_.empty(); }

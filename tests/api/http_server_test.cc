@@ -65,7 +65,9 @@ class HttpServerTest : public testing::Test {
                      reinterpret_cast<const modelfiles::Catalog&>(nothing_),
                      reinterpret_cast<daemon::Models&>(nothing_),
                      reinterpret_cast<const daemon::Metrics&>(nothing_),
-                     reinterpret_cast<daemon::Pulls&>(nothing_), system_clock(), [] {}};
+                     reinterpret_cast<daemon::Pulls&>(nothing_),
+                     system_clock(),
+                     [] {}};
   HostAddress address_;
   HttpServer server_;
   std::thread thread_;
@@ -74,13 +76,15 @@ class HttpServerTest : public testing::Test {
 TEST_F(HttpServerTest, AnswersNothingThatHidesInABody) {
   const std::string hidden = "GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n";
   const std::string padding(4096, ' ');
-  for (const char* head : {"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n",
-                           "POST /nothing HTTP/1.1\r\nHost: localhost\r\n",
-                           "POST /api/version HTTP/1.1\r\nHost: localhost\r\n",
-                           "GET /api/tags HTTP/1.1\r\nHost: evil.example\r\n"}) {
+  for (const char* head :
+       {"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n",
+        "POST /nothing HTTP/1.1\r\nHost: localhost\r\n",
+        "POST /api/version HTTP/1.1\r\nHost: localhost\r\n",
+        "GET /api/tags HTTP/1.1\r\nHost: evil.example\r\n"}) {
     const std::string body = padding + hidden;
-    const std::string answer = exchange(
-        {std::string(head) + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n", padding, hidden});
+    const std::string answer =
+        exchange({std::string(head) + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n",
+                  padding, hidden});
     EXPECT_EQ(answers_in(answer), 1u) << head << answer;
     EXPECT_EQ(answer.find("\"version\""), std::string::npos) << head;
   }
@@ -99,9 +103,10 @@ TEST_F(HttpServerTest, SaysWhichMethodAPathWants) {
 }
 
 TEST_F(HttpServerTest, RefusesForms) {
-  const std::string answer = exchange(
-      {"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-       "Content-Length: 5\r\n\r\n--x--"});
+  const std::string answer =
+      exchange({"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; "
+                "boundary=x\r\n"
+                "Content-Length: 5\r\n\r\n--x--"});
   EXPECT_NE(answer.find("HTTP/1.1 415"), std::string::npos) << answer;
 }
 

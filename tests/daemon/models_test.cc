@@ -155,6 +155,30 @@ TEST_F(ModelsTest, SaysWhatTheRunnerSaidWhenNobodyIsLeftToGo) {
   EXPECT_EQ(loaded(), Names{});
 }
 
+TEST_F(ModelsTest, DoNotWaitForEachOtherWhenNoneOfThemHasRoom) {
+  open();
+  set_memory(100);
+  auto lease = std::make_unique<Result<ModelLease>>(acquire("a", 60));
+  ASSERT_TRUE(lease->ok());
+  std::vector<std::future<Errc>> huge;
+  for (const char* name : {"b", "c", "d"}) {
+    huge.push_back(std::async(std::launch::async, [this, name] {
+      const Result<ModelLease> got = acquire(name, 200);
+      return got.ok() ? Errc::internal : got.error().code;
+    }));
+  }
+  ASSERT_TRUE(
+      soon([&] { return loader_.runner("b") && loader_.runner("c") && loader_.runner("d"); }));
+  lease.reset();
+  EXPECT_TRUE(soon([&] {
+    return std::all_of(huge.begin(), huge.end(), [](const auto& asker) {
+      return asker.wait_for(seconds(0)) == std::future_status::ready;
+    });
+  }));
+  models_->stop();  // so that a failure ends
+  for (auto& asker : huge) EXPECT_EQ(asker.get(), Errc::exhausted);
+}
+
 TEST_F(ModelsTest, WaitsForAModelInUseAndLetsNobodyPastMeanwhile) {
   open();
   set_memory(100);
@@ -223,6 +247,17 @@ TEST_F(ModelsTest, StartsAnotherRunnerForOneThatDied) {
   lease.reset();  // of the dead one: nothing happens to the other
   EXPECT_EQ(loaded(), Names{"a"});
   EXPECT_EQ(metrics_.model("a").runner_deaths, 1u);
+}
+
+TEST_F(ModelsTest, GoOnAfterALoadThatThrew) {
+  open();
+  loader_.throw_loading = true;
+  const Result<ModelLease> thrown = acquire("a");
+  ASSERT_FALSE(thrown.ok());
+  EXPECT_EQ(thrown.error().message, "load a: load a: no thread: Resource temporarily unavailable");
+  EXPECT_TRUE(models_->list().empty());
+  loader_.throw_loading = false;
+  EXPECT_TRUE(acquire("a").ok());
 }
 
 TEST_F(ModelsTest, WaitsLongerAndLongerForAModelThatKeepsDyingWhileItLoads) {

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <map>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -118,6 +120,7 @@ class FakeLoader final : public daemon::ModelLoader {
   }
   Result<std::shared_ptr<daemon::Runner>> start(const store::Manifest& manifest,
                                                 const daemon::RunOptions&) override {
+    if (throw_loading) throw std::system_error(EAGAIN, std::generic_category(), "no thread");
     std::uint64_t bytes = 0;
     for (const store::ManifestFile& file : manifest.files) bytes += file.size_bytes;
     auto runner = std::make_shared<FakeRunner>(device, manifest.name, bytes);
@@ -140,6 +143,7 @@ class FakeLoader final : public daemon::ModelLoader {
   std::atomic<std::uint64_t> host_free = ~std::uint64_t{0};
   std::atomic<bool> hold_loads = false;
   std::atomic<bool> die_loading = false;
+  std::atomic<bool> throw_loading = false;
 
  private:
   Mutex mutex_;

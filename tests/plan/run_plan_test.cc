@@ -73,6 +73,15 @@ TEST(Plan, DoesWhatWasAskedOrRefuses) {
             "a context of -1 tokens: wanted 0 or more");
 }
 
+TEST(Plan, SaysWhyPagesHaveTheirFormat) {
+  ModelNeeds model = needs();
+  EXPECT_EQ(reason(plan(model, gpu(20 * kGiB), {}).value(), "kv format"),
+            "bf16 | the type of activations on a GPU");
+  model.kv_format = "fp8";
+  EXPECT_EQ(reason(plan(model, gpu(20 * kGiB), {}).value(), "kv format"),
+            "fp8 | as asked (kv_cache_type)");
+}
+
 TEST(Plan, NeverGoesBeyondTheModelsOwnContext) {
   const RunPlan made =
       plan(needs(), gpu(20 * kGiB), {.context_max = 200'000, .alternatives = {}}).value();
