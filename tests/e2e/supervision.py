@@ -98,9 +98,8 @@ def check_killed_runner(glm: Glm) -> None:
     before = descriptors(daemon)
     for round_ in range(2):
         streams = long_streams(glm, 64)
-        # Not all of them run at once: some wait in the engine's queue.
         wait_until("64 requests are here", lambda: models(glm)[0]["requests"] == 64, 60)
-        wait_until("the engine runs and has a queue", lambda: models(glm)[0]["running"] > 1 and models(glm)[0]["waiting"] > 1)
+        wait_until("the engine runs them", lambda: models(glm)[0]["running"] > 1)
         victim = runner_pid(glm)
         killed = time.monotonic()
         os.kill(victim, signal.SIGKILL)
