@@ -66,7 +66,8 @@ constexpr OptionRow kRows[] = {
      .min = -2,
      .max = kTokensMax,
      .help =
-         "the most tokens of an answer; -1: until the model stops, -2: until the context is full"},
+         "the most tokens of an answer, 0 counts as 1; -1: until the model stops, -2: until the "
+         "context is full"},
     {.name = "num_ctx",
      .type = OptionType::integer,
      .min = 0,
@@ -108,7 +109,19 @@ const std::pair<std::string_view, Member> kMembers[] = {
 };
 static_assert(std::size(kRows) == std::size(kMembers));
 
-// nullopt for kinds of JSON that no option takes.
+std::string shortened(const nlohmann::json& json) {
+  std::string text = json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+}  // namespace
+
+const OptionTable& parameter_table() {
+  static const OptionTable table(kRows);
+  return table;
+}
+
 std::optional<OptionValue> option_value(const nlohmann::json& json) {
   using Kind = nlohmann::json::value_t;
   switch (json.type()) {
@@ -134,19 +147,6 @@ std::optional<OptionValue> option_value(const nlohmann::json& json) {
     default:
       return std::nullopt;
   }
-}
-
-std::string shortened(const nlohmann::json& json) {
-  std::string text = json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
-}
-
-}  // namespace
-
-const OptionTable& parameter_table() {
-  static const OptionTable table(kRows);
-  return table;
 }
 
 Status apply(const Modelfile& modelfile, OptionSet& options) {

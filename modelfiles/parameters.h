@@ -37,6 +37,9 @@ struct RunOptions {
 // The table behind it all; lives for the whole program.
 const OptionTable& parameter_table();
 
+// A JSON value as one of an option; nullopt for kinds that no option takes.
+std::optional<OptionValue> option_value(const nlohmann::json& json);
+
 // A Modelfile's lines into the set, at OptionOrigin::modelfile.
 Status apply(const Modelfile& modelfile, OptionSet& options);
 

@@ -159,7 +159,7 @@ Result<std::unique_ptr<store::BlobWriter>> wait_for_writer(const store::BlobStor
                                                            std::uint64_t size_bytes,
                                                            std::stop_token stop) {
   while (true) {
-    if (blobs.contains(digest)) return std::unique_ptr<store::BlobWriter>();
+    if (blobs.contains(digest, size_bytes)) return std::unique_ptr<store::BlobWriter>();
     auto writer = blobs.writer(digest, size_bytes);
     if (writer.ok() || writer.error().code != Errc::unavailable) return writer;
     if (stop.stop_requested()) return make_error(Errc::cancelled, "cancelled");

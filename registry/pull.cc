@@ -97,7 +97,7 @@ class Pull {
   Status check_room(const std::vector<RemoteFile>& weights) const {
     std::uint64_t missing_bytes = 0;
     for (const RemoteFile& file : weights) {
-      if (file.sha256 && store_.blobs().contains(*file.sha256)) continue;
+      if (file.sha256 && store_.blobs().contains(*file.sha256, file.size_bytes)) continue;
       const std::uint64_t here = file.sha256 ? store_.blobs().held_bytes(*file.sha256) : 0;
       missing_bytes += file.size_bytes - std::min(here, file.size_bytes);
     }

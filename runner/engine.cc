@@ -107,6 +107,12 @@ Status Engine::check_request(const GenerateRequest& request) const {
     return make_error(Errc::invalid_argument, "token {} is outside the vocabulary of {}", token,
                       vocab);
   }
+  for (const TokenBias& bias : request.sampling.logit_bias) {
+    if (bias.id >= 0 && bias.id < vocab) continue;
+    return make_error(Errc::invalid_argument,
+                      "a bias is for token {}, which is outside the vocabulary of {}", bias.id,
+                      vocab);
+  }
   if (request.stop_ids.size() > kStopIdsMax ||
       request.sampling.logit_bias.size() > kTokenBiasesMax - kStopIdsMax) {
     return make_error(Errc::invalid_argument,

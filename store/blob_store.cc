@@ -176,6 +176,12 @@ bool BlobStore::contains(const Digest& digest) const {
   return ::lstat(blob_path(digest).c_str(), &info) == 0 && S_ISREG(info.st_mode);
 }
 
+bool BlobStore::contains(const Digest& digest, std::uint64_t size_bytes) const {
+  struct stat info {};
+  return ::lstat(blob_path(digest).c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+         static_cast<std::uint64_t>(info.st_size) == size_bytes;
+}
+
 Result<fs::path> BlobStore::path(const Digest& digest) const {
   if (contains(digest)) return blob_path(digest);
   return make_error(Errc::not_found, "blob {} is not in the store; pull the model again",

@@ -48,6 +48,10 @@ class BlobStore {
 
   bool contains(const Digest& digest) const;
 
+  // The same, and it is as long as it should be. One that somebody cut or lengthened since is not;
+  // a writer puts a whole one in its place.
+  bool contains(const Digest& digest, std::uint64_t size_bytes) const;
+
   // Errc::not_found if absent. Valid until the blob is removed.
   Result<std::filesystem::path> path(const Digest& digest) const;
 

@@ -11,6 +11,7 @@
 #include "cmd/api/json_body.h"
 #include "cmd/api/openai_sampling.h"
 #include "cmd/api/routes.h"
+#include "modelfiles/parameters.h"
 
 namespace glm::api {
 namespace {
@@ -41,9 +42,13 @@ constexpr std::array<OptionField, 11> kOptionFields = {{
 Result<Json> openai_options(const Json& body) {
   Json options = Json::object();
   for (const OptionField& option : kOptionFields) {
-    if (GLM_TRY(number(body, option.field))) {
-      options[std::string(option.parameter)] = *find(body, option.field);
-    }
+    if (!GLM_TRY(number(body, option.field))) continue;
+    const Json& value = *find(body, option.field);
+    // Checked here under the name that the client wrote.
+    OptionRow row = *modelfiles::parameter_table().find(option.parameter);
+    row.name = option.field;
+    GLM_TRY(OptionTable::check(row, *modelfiles::option_value(nlohmann::json(value))));
+    options[std::string(option.parameter)] = value;
   }
   if (const Json* stop = find(body, "stop")) options["stop"] = *stop;
   return options;

@@ -39,8 +39,9 @@ Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
   if (prompt_tokens >= context_max) {
     return make_error(Errc::invalid_argument,
                       "the prompt has {} tokens, the context of {} holds {} with at least one for "
-                      "the answer; shorten the prompt or raise num_ctx",
-                      prompt_tokens, model.manifest.name, context_max);
+                      "the answer; shorten the prompt{}",
+                      prompt_tokens, model.manifest.name, context_max,
+                      context_max < model.text->facts().context_max ? " or raise num_ctx" : "");
   }
   ids.tokens_max = request.tokens_max.value_or(context_max - prompt_tokens);
   ids.tokens_min = request.tokens_min;

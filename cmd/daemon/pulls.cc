@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cmd/daemon/prompt_files.h"
+#include "cmd/daemon/text_model.h"
 #include "registry/bundled_source.h"
 #include "registry/hub_client.h"
 #include "registry/model_name.h"
@@ -22,25 +23,18 @@ constexpr int kLooksMax = 4;
 constexpr std::chrono::seconds kLookTimeMax{90};
 constexpr std::chrono::milliseconds kLookPatience{100};
 
-Error as_published(const Error& error) {
-  return make_error(Errc::corrupt,
-                    "{} (the bytes are as published: the repository itself is broken)",
-                    error.message);
-}
-
+// Blobs that were here already are not hashed again, so that they may have been damaged since.
 Status accept(const runner::CheckpointFiles& small_files) {
   GLM_TRY(runner::inspect_small_files(small_files));
   Status tokenizer = check_tokenizer(small_files);
-  if (!tokenizer.ok() && tokenizer.error().code == Errc::corrupt)
-    return as_published(tokenizer.error());
-  return tokenizer;
+  if (!tokenizer.ok()) return with_repair_hint(std::move(tokenizer).error());
+  return Ok{};
 }
 
 Result<std::string> describe(const runner::CheckpointFiles& files) {
   Result<runner::ModelFacts> facts = runner::inspect(files);
-  if (facts.ok()) return runner::facts_json(*facts);
-  if (facts.error().code != Errc::corrupt) return std::move(facts).error();
-  return as_published(facts.error());
+  if (!facts.ok()) return with_repair_hint(std::move(facts).error());
+  return runner::facts_json(*facts);
 }
 
 }  // namespace

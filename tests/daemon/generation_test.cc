@@ -145,6 +145,19 @@ TEST_F(GenerationTest, RefusesAPromptThatDoesNotFitWithBothCounts) {
                         ids(prompt).size()));
 }
 
+TEST_F(GenerationTest, AdvisesNoLargerContextThanTheModelHas) {
+  std::string prompt;
+  for (int i = 0; i < 5000; ++i) prompt += "word ";
+  const std::int64_t largest = model_->text->facts().context_max;
+  for (const std::int64_t context : {largest, largest - 1}) {
+    runner_->set_context_max(context);
+    const auto generation = ask(prompt);
+    ASSERT_FALSE(generation.ok());
+    const Error& error = generation.error();
+    EXPECT_EQ(error.message.ends_with("; shorten the prompt"), context == largest) << error.message;
+  }
+}
+
 TEST_F(GenerationTest, LetsTheModelEndItsAnswerUnlessToldNotTo) {
   (void)ask("Hello");
   EXPECT_FALSE(runner_->submitted[0].stop_ids.empty());

@@ -45,6 +45,8 @@ class FakeRunner final : public daemon::Runner {
   }
   ~FakeRunner() override { end(); }
 
+  void set_context_max(std::int64_t tokens) { ready_.context_max = tokens; }
+
   Status wait_until_ready() override {
     while (hold_ && alive_) std::this_thread::yield();
     if (!alive_) return make_error(Errc::unavailable, "the load was stopped");

@@ -130,6 +130,18 @@ TEST_F(PullTest, FetchesNothingTwice) {
   for (const fakes::HubRequest& request : hub_.requests()) EXPECT_EQ(request.host, "hub");
 }
 
+TEST_F(PullTest, FetchesAgainWhatSomebodyCutOrLengthened) {
+  expect_recovery();
+  const std::filesystem::path blob = *store_->blobs().path(store::sha256(weights_));
+  for (const std::size_t size : {std::size_t{0}, weights_.size() - 1, weights_.size() + 1}) {
+    SCOPED_TRACE(size);
+    std::filesystem::permissions(blob, std::filesystem::perms::owner_write,
+                                 std::filesystem::perm_options::add);
+    std::filesystem::resize_file(blob, size);
+    expect_recovery();
+  }
+}
+
 TEST_F(PullTest, RecoversFromWhatHappensOnTheWay) {
   struct Row {
     const char* name;

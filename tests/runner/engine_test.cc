@@ -341,6 +341,20 @@ TEST_P(EngineModes, RefusesAnIdTheModelDoesNotKnowWithoutDisturbingOthers) {
   EXPECT_EQ(outcomes[2].tokens, expected(request(2, {1, 2}, 5)).tokens);
 }
 
+TEST_P(EngineModes, RefusesABiasForAnIdTheModelDoesNotKnow) {
+  for (const std::int32_t id : {-1, kVocab, kVocab + 1000}) {
+    Machine machine(100, limits(GetParam()));
+    GenerateRequest r = request(1, {1, 2}, 5);
+    r.sampling.logit_bias = {{.id = kVocab - 1, .bias = -1}, {.id = id, .bias = 1}};
+    machine.engine->submit(r);
+    std::map<std::uint64_t, Outcome> outcomes;
+    machine.run(outcomes);
+    EXPECT_EQ(outcomes[1].finish, FinishReason::failed);
+    EXPECT_EQ(outcomes[1].message,
+              fmt::format("a bias is for token {}, which is outside the vocabulary of 17", id));
+  }
+}
+
 TEST_P(EngineModes, RefusesMoreBiasesThanAStepHolds) {
   Machine machine(100, limits(GetParam()));
   GenerateRequest r = request(1, {1, 2}, 40);

@@ -1,0 +1,35 @@
+// Which options a request's fields become, and under which name a wrong one is refused.
+#include "cmd/api/openai_chat.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace glm::api {
+namespace {
+
+TEST(OpenaiOptions, GoUnderTheNamesOfParameters) {
+  const auto options = openai_options({{"max_completion_tokens", 7},
+                                       {"repetition_penalty", 1.5},
+                                       {"seed", INT64_MIN},
+                                       {"top_p", nullptr},
+                                       {"stop", "end"}});
+  ASSERT_TRUE(options.ok());
+  const nlohmann::json want = {
+      {"num_predict", 7}, {"repeat_penalty", 1.5}, {"seed", INT64_MIN}, {"stop", "end"}};
+  EXPECT_EQ(nlohmann::json(*options), want);
+}
+
+TEST(OpenaiOptions, AreRefusedUnderTheNamesOfTheRequest) {
+  EXPECT_EQ(openai_options({{"max_tokens", 1.5}}).error().message,
+            "max_tokens wants a whole number in [-2, 2147483647], got 1.5");
+  EXPECT_EQ(openai_options({{"repetition_penalty", 11}}).error().message,
+            "repetition_penalty wants a number in [0.01, 10], got 11");
+  EXPECT_EQ(openai_options({{"temperature", 3}}).error().message,
+            "temperature wants a number in [0, 2], got 3");
+  EXPECT_EQ(openai_options({{"temperature", "hot"}}).error().message,
+            "field 'temperature' wants a number, got a string");
+}
+
+}  // namespace
+}  // namespace glm::api
