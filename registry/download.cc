@@ -24,7 +24,10 @@ constexpr std::chrono::milliseconds kBusyPatience{200};
 class PartWindow {
  public:
   PartWindow(std::uint64_t first, std::uint64_t end, std::uint64_t part_bytes, std::size_t window)
-      : end_(end), part_bytes_(part_bytes), window_(window), next_to_fetch_(first),
+      : end_(end),
+        part_bytes_(part_bytes),
+        window_(window),
+        next_to_fetch_(first),
         next_to_write_(first) {}
 
   struct Part {
@@ -170,8 +173,7 @@ Result<std::unique_ptr<store::BlobWriter>> wait_for_writer(const store::BlobStor
 Result<store::Digest> download_large(const store::BlobStore& blobs, const Job& job,
                                      const store::Digest& digest) {
   for (int attempt = 0;; ++attempt) {
-    auto writer =
-        GLM_TRY(wait_for_writer(blobs, digest, job.file.size_bytes, job.stop));
+    auto writer = GLM_TRY(wait_for_writer(blobs, digest, job.file.size_bytes, job.stop));
     if (!writer) return digest;
     job.progress(writer->offset());
     GLM_TRY(fetch(job, *writer));

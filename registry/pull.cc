@@ -79,8 +79,8 @@ class Pull {
       report.completed_bytes = completed_bytes;
       progress_(report);
     };
-    const store::Digest digest = GLM_TRY(download(store_.blobs(), source_, snapshot_, file,
-                                                  request_.download, on_bytes, stop_));
+    const store::Digest digest = GLM_TRY(
+        download(store_.blobs(), source_, snapshot_, file, request_.download, on_bytes, stop_));
     report.completed_bytes = file.size_bytes;
     progress_(report);
     files_.push_back({file.path, digest, file.size_bytes});

@@ -10,8 +10,8 @@
 #include <atomic>
 #include <fstream>
 #include <random>
-#include <thread>
 #include <sstream>
+#include <thread>
 
 #include "registry/hub_client.h"
 #include "store/sha256.h"
@@ -64,7 +64,8 @@ class PullTest : public testing::Test {
     request.revision = revision_;
     request.download.part_bytes = part_bytes_;
     const Inspector inspector{accept_, [](const FilesOnDisk&) { return std::string("{}"); }};
-    return registry::pull(*store_, source, request, inspector, [](const PullProgress&) {}, stop);
+    return registry::pull(
+        *store_, source, request, inspector, [](const PullProgress&) {}, stop);
   }
 
   void expect_whole() {
@@ -156,7 +157,10 @@ TEST_F(PullTest, RecoversFromWhatHappensOnTheWay) {
       {"no length", {.kind = FaultKind::no_length}},
       {"busy storage", {.kind = FaultKind::status, .step = Step::data, .times = 3, .status = 503}},
       {"told to wait",
-       {.kind = FaultKind::status, .step = Step::data, .times = 2, .status = 429,
+       {.kind = FaultKind::status,
+        .step = Step::data,
+        .times = 2,
+        .status = 429,
         .headers = {{"Retry-After", "7"}}}},
       {"busy hub", {.kind = FaultKind::status, .step = Step::resolve, .times = 2, .status = 500}},
   };
@@ -183,15 +187,22 @@ TEST_F(PullTest, RefusesWhatIsWrong) {
       {"no commit", {.kind = FaultKind::no_commit}, Errc::corrupt, "no X-Repo-Commit"},
       {"login page", {.kind = FaultKind::login_page}, Errc::corrupt, "login page"},
       {"loop", {.kind = FaultKind::redirect_loop}, Errc::corrupt, "redirects"},
-      {"file address", {.kind = FaultKind::redirect, .text = "file:///etc/passwd"}, Errc::corrupt,
+      {"file address",
+       {.kind = FaultKind::redirect, .text = "file:///etc/passwd"},
+       Errc::corrupt,
        "redirected to a file address"},
-      {"storage down", {.kind = FaultKind::status, .step = Step::data, .status = 503},
-       Errc::unavailable, "gave up after 6 tries"},
+      {"storage down",
+       {.kind = FaultKind::status, .step = Step::data, .status = 503},
+       Errc::unavailable,
+       "gave up after 6 tries"},
       {"forbidden", {.kind = FaultKind::status, .status = 403}, Errc::permission, "answered 403"},
       {"wait for a day",
-       {.kind = FaultKind::status, .step = Step::data, .status = 429,
+       {.kind = FaultKind::status,
+        .step = Step::data,
+        .status = 429,
         .headers = {{"Retry-After", "86400"}}},
-       Errc::unavailable, "the server asks to wait 86401 s"},
+       Errc::unavailable,
+       "the server asks to wait 86401 s"},
   };
   for (const Row& row : kRows) {
     SCOPED_TRACE(row.name);
@@ -213,9 +224,13 @@ TEST_F(PullTest, RefusesListingsThatAreNone) {
   const Row kRows[] = {
       {"login page", {.kind = FaultKind::login_page, .step = Step::api}, Errc::corrupt, "no JSON"},
       {"endless", {.kind = FaultKind::endless_tree}, Errc::corrupt, "does not end"},
-      {"elsewhere", {.kind = FaultKind::foreign_next, .text = "http://127.0.0.3:1/api"},
-       Errc::corrupt, "continues on another host"},
-      {"down", {.kind = FaultKind::status, .step = Step::api, .status = 502}, Errc::unavailable,
+      {"elsewhere",
+       {.kind = FaultKind::foreign_next, .text = "http://127.0.0.3:1/api"},
+       Errc::corrupt,
+       "continues on another host"},
+      {"down",
+       {.kind = FaultKind::status, .step = Step::api, .status = 502},
+       Errc::unavailable,
        "gave up after 6 tries"},
   };
   for (const Row& row : kRows) {
