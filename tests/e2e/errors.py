@@ -245,9 +245,8 @@ def check_client_that_leaves(glm: Glm) -> None:
     """A closed connection takes its request with it, streaming or not."""
     for stream in (True, False):
         connection = http.client.HTTPConnection("127.0.0.1", glm.port)
-        body = {"model": "tiny", "prompt": "x", "raw": True, "stream": stream,
-                "options": {"num_predict": 4000, "temperature": 2.0, "seed": 1}}
-        connection.request("POST", "/api/generate", json.dumps(body), {"Content-Type": "application/json"})
+        body = {"model": "tiny", "prompt": "x", "stream": stream, "max_tokens": 4000, "ignore_eos": True}
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
         wait_until("the request runs", lambda: requests(glm) == 1)
         connection.sock.shutdown(socket.SHUT_RDWR)
         connection.close()
