@@ -189,7 +189,7 @@ bool Engine::submit_step(std::vector<RequestEvent>& events) {
                       .continues = work.continues,
                       .sampling = work.samples ? &sampling : nullptr});
     if (work.samples) flight.samples.push_back(work.id);
-    if (work.said == 0 || work.one_by_one) {
+    if (work.said == 0 || work.one_by_one || work.tokens.size() > 1) {  // not the next of an answer
       flight.prompt_tokens += static_cast<std::int64_t>(work.tokens.size());
     }
   }

@@ -29,8 +29,8 @@
 namespace glm::runner {
 
 struct EngineLimits {
-  std::size_t running_max =
-      8;  // at most what a batch of the model holds beside a piece of a prompt
+  // At most what a batch of the model holds beside a piece of a prompt.
+  std::size_t running_max = 8;
   std::size_t waiting_max = 512;
   // Where prompts may be cut, and the largest piece of one in a step. Equal for a backend whose
   // results are the same bits in any company: then a prompt is always cut in the same way.

@@ -1,9 +1,10 @@
 // engine_answers FOLDER PROMPTS.jsonl [--device cuda:0] [--requests 256] [--pages 12] [--seed 1]
 //
 // Asks chats of very different lengths of the engine, greedily: first one request at a time, then
-// all at once over a pool too small for them, with and without the prefix cache. Prints how many
-// texts are the same and, where they first part, how far apart the two largest logits were there
-// (near-ties may fall either way on a GPU). Fails below 99 %, or below 100 % on the CPU.
+// all at once over a pool too small for them, with and without the prefix cache, and over one that
+// keeps beginnings. Prints how many texts are the same and, where they first part, how far apart
+// the two largest logits were there (near-ties may fall either way on a GPU). Fails below 99 %, or
+// below 100 % on the CPU, and where the pages put nothing to the test.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,6 +33,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Tokens = std::vector<std::int32_t>;
 using Answers = std::map<std::uint64_t, Tokens>;
+
+constexpr std::int64_t kWide = 6;
 
 struct Arguments {
   std::string folder, prompts, device = "cuda:0";
@@ -143,6 +146,10 @@ Result<Answers> answers(runner::Model& model, runner::KvPool& pool, runner::Engi
   GLM_TRY(engine.check_integrity());
   if (together) {
     const runner::EngineStats stats = engine.stats();
+    if (stats.preemptions == 0 && stats.prefix_hits == 0) {
+      return make_error(Errc::invalid_argument,
+                        "nobody was put back and nothing was found: take other pages");
+    }
     fmt::print("  {} put back, {} of {} prompt tokens found\n", stats.preemptions,
                stats.prefix_hits, stats.prefix_queries);
   }
@@ -175,11 +182,17 @@ Result<bool> run(const Arguments& arguments) {
   limits.prefix_cache = false;
   const Answers alone = GLM_TRY(answers(*model, *pool, limits, requests, false));
   bool good = true;
-  for (const bool prefix_cache : {false, true}) {
-    fmt::print("{} requests at once, {} pages, prefix cache {}\n", requests.size(), arguments.pages,
-               prefix_cache ? "on" : "off");
-    limits.prefix_cache = prefix_cache;
-    const Answers together = GLM_TRY(answers(*model, *pool, limits, requests, true));
+  // Too few pages for all; and enough that beginnings stay until somebody wants them again.
+  const auto wide = GLM_TRY(model->make_pool(kWide * arguments.pages));
+  struct Way {
+    bool prefix_cache;
+    runner::KvPool* pool;
+  };
+  for (const Way& way : {Way{false, pool.get()}, Way{true, pool.get()}, Way{true, wide.get()}}) {
+    fmt::print("{} requests at once, {} pages, prefix cache {}\n", requests.size(),
+               way.pool->pages(), way.prefix_cache ? "on" : "off");
+    limits.prefix_cache = way.prefix_cache;
+    const Answers together = GLM_TRY(answers(*model, *way.pool, limits, requests, true));
     std::size_t same = 0;
     for (const runner::GenerateRequest& request : requests) {
       const Tokens& a = alone.at(request.id);
