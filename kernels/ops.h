@@ -22,6 +22,7 @@
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/mla_attention.h"
+#include "kernels/ops/moe_layer.h"
 #include "kernels/ops/moe_mlp.h"
 #include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rms_norm.h"
@@ -91,7 +92,7 @@ class Ops {
   // Errc::exhausted.
   virtual Result<std::unique_ptr<Uploader>> make_uploader(std::uint64_t size_bytes) = 0;
 
-  // Before the first moe_mlp or sample; once, for the largest. Errc::exhausted.
+  // Before the first moe_layer, moe_mlp or sample; once, for the largest. Errc::exhausted.
   virtual Status reserve(const WorkspaceBounds& bounds) = 0;
 
   // Writes down what `enqueue` asks for instead of running it; `enqueue` calls operations only.
@@ -116,6 +117,7 @@ class Ops {
   virtual void linear(const Linear& args) = 0;
   virtual void mla_absorbed(const MlaAbsorbed& args) = 0;
   virtual void mla_expanded(const MlaExpanded& args) = 0;
+  virtual void moe_layer(const MoeLayer& args) = 0;
   virtual void moe_mlp(const MoeMlp& args) = 0;
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;

@@ -12,10 +12,12 @@
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/fork.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/pinned.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/cuda/uploader.h"
 #include "kernels/cuda/workspace.h"
+#include "kernels/moe_in_pieces.h"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -121,6 +123,7 @@ class Device final : public Ops {
     check(args);
     remember("linear", launch_linear(args, options_.variant, stream_.get()));
   }
+  void moe_layer(const MoeLayer& args) override;
   void moe_mlp(const MoeMlp& args) override;
   void rms_norm(const RmsNorm& args) override {
     check(args);
@@ -333,7 +336,17 @@ Status Device::reserve(const WorkspaceBounds& bounds) {
                               .with(fmt::format("workspace for {} tokens of {} experts",
                                                 bounds.tokens, bounds.chosen)));
   workspace_ = Workspace(bounds, std::move(memory));
-  return Ok{};
+  remember("reserve", workspace_.clear(stream_.get()));
+  return take_failure();
+}
+
+void Device::moe_layer(const MoeLayer& args) {
+  check(args);
+  const bool whole = options_.variant.empty() && workspace_.holds(args.experts());
+  const cudaError_t code =
+      whole ? launch_moe_layer(args, workspace_.moe(), stream_.get()) : cudaErrorNotSupported;
+  if (code == cudaErrorNotSupported) return moe_in_pieces(*this, args);
+  remember("moe_layer", code);
 }
 
 void Device::moe_mlp(const MoeMlp& args) {

@@ -1,0 +1,78 @@
+// The operation moe_layer for few tokens as one kernel (sm_90 and later): kernels/cuda/moe_layer.cu
+// says how, moe_layer_plan.cc where things lie.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "kernels/cuda/bulk_plan.h"
+#include "kernels/cuda/moe_workspace.h"
+#include "kernels/cuda/router_rule.h"
+#include "kernels/ops/moe_layer.h"
+
+namespace glm::kernels::cuda {
+
+constexpr int kMoeTeams = 4;
+constexpr int kMoeWarps = kMoeTeams * kTeamWarps;  // that multiply
+constexpr int kMoeServants = 4;                    // warps that fetch, and choose experts
+constexpr int kPieceColumns = 512;                 // of a slab of the shared expert
+constexpr unsigned kPieceRowBytes = kPieceColumns * 2 + 32;  // in a stage
+
+// In bytes where nothing else is said.
+struct MoePlan {
+  BulkPlan inner;  // slabs of the routed experts' first half and of the second; nothing but slabs
+  BulkPlan outer;  //   is taken from them
+  int wide_slabs;  // of the shared expert's first half, of eight outputs
+  int hidden_slabs;  // of either second half, of sixteen
+  int inner_pieces;  // of a slab of the shared expert
+  int outer_pieces;
+  int wide_slab_bytes;   // of memory
+  int inner_slab_bytes;  // of a routed expert
+  int stages;            // a multiple of the teams (bulk_plan.h)
+  unsigned stage;
+  unsigned stages_at;  // in shared memory, where activations come first
+  unsigned partial_at;
+  unsigned pieces_at;
+  unsigned totals_at;
+  unsigned barriers_at;
+  unsigned logits_at;
+  unsigned scratch_at;
+  unsigned scratch;  // of one choice
+  unsigned weights_at;
+  unsigned ids_at;
+  unsigned order_at;
+  unsigned masks_at;
+  unsigned active_at;
+  unsigned total;
+};
+
+struct MoeArgs {
+  Product inner;  // the routed experts, as moe_mlp has them
+  Product outer;
+  device::Weight router;
+  device::Weight shared_gate;
+  device::Weight shared_up;
+  device::Weight shared_down;
+  RouterRule rule;
+  __nv_bfloat16* out;
+  __nv_bfloat16* wide;  // what the shared expert has between its halves
+  float* logits;
+  std::int32_t* ids;
+  float* weights;
+  MoeProgress* progress;
+  std::int64_t out_stride;
+  std::int32_t tokens;
+  std::int32_t wide_inputs;  // of the shared expert's second half
+};
+
+// None if formats, shapes or the device do not suit, or tokens are many.
+std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space);
+std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits);
+
+// cudaErrorNotSupported where there are none: then nothing was launched.
+cudaError_t launch_moe_layer(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream);
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,120 @@
+#include <algorithm>
+
+#include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/moe_layer.h"
+#include "kernels/cuda/moe_products.h"
+
+namespace glm::kernels::cuda {
+namespace {
+
+constexpr std::int64_t kTokensMax = 16;
+constexpr std::int64_t kExpertsMax = 1024;
+constexpr std::int64_t kChosenMax = 32;
+constexpr unsigned kPlainSlabBytes = kSlabRows * kPieceColumns * 2;
+
+bool aligned(const void* address) {
+  return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
+}
+
+// bf16, in whole pieces and slabs.
+bool in_pieces(const WeightView& weight, std::int64_t slab_rows) {
+  return weight.layout.format == WeightFormat::bf16 && aligned(weight.data) &&
+         weight.layout.cols % kPieceColumns == 0 && weight.layout.rows % slab_rows == 0;
+}
+
+bool is_plain_router(const WeightView& weight) {
+  return (weight.layout.format == WeightFormat::bf16 || weight.layout.format == WeightFormat::f32) &&
+         aligned(weight.data) && weight.layout.cols % 8 == 0;
+}
+
+// Deals out shared memory, each piece at a multiple of sixteen.
+class Places {
+ public:
+  unsigned take(std::size_t bytes) {
+    const std::size_t place = used_;
+    used_ += (bytes + 15) / 16 * 16;
+    return static_cast<unsigned>(place);
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::size_t used_ = 0;
+};
+
+}  // namespace
+
+std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
+  const std::int64_t tokens = a.x.size(0);
+  if (tokens < 1 || tokens > kTokensMax || a.gate.experts > kExpertsMax ||
+      a.ids.size(1) > kChosenMax || !a.shared || !is_plain_router(a.router) ||
+      !in_pieces(a.shared.gate, kSlabRows / 2) || !in_pieces(a.shared.up, kSlabRows / 2) ||
+      !in_pieces(a.shared.down, kSlabRows)) {
+    return std::nullopt;
+  }
+  const MoeArgs args{.inner = inner_product(a.experts(), space),
+                     .outer = outer_product(a.experts(), space),
+                     .router = device_weight(a.router),
+                     .shared_gate = device_weight(a.shared.gate),
+                     .shared_up = device_weight(a.shared.up),
+                     .shared_down = device_weight(a.shared.down),
+                     .rule = router_rule(a.choice()),
+                     .out = static_cast<__nv_bfloat16*>(a.out.data),
+                     .wide = static_cast<__nv_bfloat16*>(a.shared.inner.data),
+                     .logits = static_cast<float*>(a.logits.data),
+                     .ids = static_cast<std::int32_t*>(a.ids.data),
+                     .weights = static_cast<float*>(a.weights.data),
+                     .progress = space.progress,
+                     .out_stride = a.out.stride(0),
+                     .tokens = static_cast<std::int32_t>(tokens),
+                     .wide_inputs = static_cast<std::int32_t>(a.shared.down.layout.cols)};
+  if (!aligned(args.wide) || !supports_bulk(args.inner) || !supports_bulk(args.outer)) {
+    return std::nullopt;
+  }
+  return args;
+}
+
+std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
+  MoePlan plan = {};
+  const BulkSizes sizes{.tiles = 1, .teams = kMoeTeams};
+  plan.inner = bulk_plan(a.inner, sizes, limits);
+  plan.outer = bulk_plan(a.outer, sizes, limits);
+  plan.wide_slabs = a.wide_inputs / (kSlabRows / 2);
+  plan.hidden_slabs = static_cast<int>(a.outer.outputs) / kSlabRows;
+  plan.inner_pieces = static_cast<int>(a.inner.inputs) / kPieceColumns;
+  plan.outer_pieces = a.wide_inputs / kPieceColumns;
+  plan.wide_slab_bytes = plan.inner_pieces * static_cast<int>(kPlainSlabBytes);
+  plan.inner_slab_bytes = static_cast<int>(plan.inner.stage_copied);
+  plan.stage = std::max({plan.inner.stage, plan.outer.stage, kSlabRows * kPieceRowBytes});
+
+  const auto tiles = static_cast<std::size_t>(a.tokens + kTileRows - 1) / kTileRows;
+  const auto pairs = static_cast<std::size_t>(a.outer.rows);
+  const auto experts = static_cast<std::size_t>(a.rule.experts);
+  const int blocks = limits.multiprocessors;
+  const int slabs_of_block = (plan.wide_slabs + blocks - 1) / blocks;
+  const auto pieces =
+      static_cast<std::size_t>(std::max(slabs_of_block * plan.inner_pieces, plan.outer_pieces));
+  Places places;
+  places.take(tiles * kTileRows * static_cast<std::size_t>(a.inner.inputs) * 2);  // activations
+  plan.partial_at = places.take(kMoeTeams * kBuffers * kBufferSums * sizeof(float4));
+  plan.pieces_at = places.take(pieces * tiles * 32 * sizeof(float4));
+  plan.totals_at = places.take(pairs * kSlabRows * sizeof(float));
+  plan.barriers_at = places.take(2 * 32 * sizeof(std::uint64_t));
+  plan.logits_at = places.take(kMoeWarps * tiles * kTileRows * sizeof(float));
+  plan.scratch = static_cast<unsigned>(a.rule.scratch_bytes());
+  plan.scratch_at = places.take(kMoeServants * plan.scratch);
+  plan.weights_at = places.take(pairs * sizeof(float));
+  plan.ids_at = places.take(pairs * sizeof(std::int32_t));
+  plan.order_at = places.take(pairs * sizeof(std::int32_t));
+  plan.masks_at = places.take(experts * sizeof(std::uint32_t));
+  plan.active_at = places.take(experts * sizeof(std::int32_t) + sizeof(std::int32_t));
+  plan.stages_at = static_cast<unsigned>((places.used() + 127) / 128 * 128);
+  if (plan.stages_at >= limits.shared_bytes) return std::nullopt;
+  const unsigned room = (limits.shared_bytes - plan.stages_at) / plan.stage;
+  plan.stages = static_cast<int>(std::min(room, 32U) / kMoeTeams * kMoeTeams);
+  if (plan.stages == 0) return std::nullopt;
+  plan.total = plan.stages_at + static_cast<unsigned>(plan.stages) * plan.stage;
+  return plan;
+}
+
+}  // namespace glm::kernels::cuda
