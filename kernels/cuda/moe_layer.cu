@@ -37,32 +37,6 @@ __device__ void workers_meet() {
   sync_threads(kWorkersBarrier, kWorkers);
 }
 
-// sums += sixteen rows in bf16 * activations, over one chunk of the columns of a piece. To meet no
-// bank twice, lanes take the four octets of their columns in different orders: x(i) are the
-// activations of octet octet_at(i).
-__device__ int octet_at(int i) {
-  return i ^ lane_index() % 4 / 2;
-}
-template <class Activations>
-__device__ void multiply_piece(const std::uint8_t* stage, int chunk, const Activations& x,
-                               float (&sums)[4]) {
-  const int lane = lane_index();
-  const std::uint8_t* row = stage + static_cast<unsigned>(lane / 4) * kPieceRowBytes +
-                            static_cast<unsigned>(chunk) * (kChunk * 2) + lane % 4 * 64;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const std::uint8_t* from = row + octet_at(i) * 16;
-    const uint4 first = device::int4_order(*reinterpret_cast<const uint4*>(from));
-    const uint4 second =
-        device::int4_order(*reinterpret_cast<const uint4*>(from + 8 * kPieceRowBytes));
-    const uint4 four = x(i);
-    const std::uint32_t front[4] = {first.x, second.x, first.y, second.y};
-    const std::uint32_t back[4] = {first.z, second.z, first.w, second.w};
-    device::mma_16x8x16(sums, front, four.x, four.y);
-    device::mma_16x8x16(sums, back, four.z, four.w);
-  }
-}
-
 // A block's view of everything.
 template <class Codec, int kTiles>
 class Worker {
@@ -77,9 +51,12 @@ class Worker {
         team_{.index = warp_index() / kTeamWarps,
               .warp = warp_index() % kTeamWarps,
               .partial = reinterpret_cast<float4*>(memory + plan.partial_at) +
-                         warp_index() / kTeamWarps * kBuffers * kBufferSums},
-        turn_{.stage = team_.index, .parity = 0},
-        next_(team_.index) {}
+                         warp_index() / kTeamWarps * kBuffers * kBufferSums} {
+    const int octet = static_cast<int>(threadIdx.x) % router_threads();
+    if (static_cast<int>(blockIdx.x) < a.rule.experts && octet < octets()) {
+      router_ = RouterOctet(a.router, blockIdx.x, octet);
+    }
+  }
 
   __device__ void run() {
     load_activations();
@@ -93,26 +70,41 @@ class Worker {
   }
 
  private:
+  // Activations of one tile, a warp's own columns.
+  static constexpr int kOwnChunks = 3;
+  using Own = uint4[kOwnChunks][4];
+
   __device__ static int warp_index() {
     return static_cast<int>(threadIdx.x) / device::kWarpThreads;
   }
+  __device__ int octets() const { return static_cast<int>(a_.inner.inputs) / 8; }
+  __device__ int tile_octets() const { return octets() * kTileRows; }
+  // How many threads share out the columns of the router; whole warps, and the others have other
+  // tokens.
+  __device__ int router_threads() const {
+    int threads = kWorkers;
+    while (threads / 2 >= octets()) threads /= 2;
+    return threads < device::kWarpThreads ? device::kWarpThreads : threads;
+  }
   __device__ uint4* activations() const { return reinterpret_cast<uint4*>(memory_); }
-  __device__ float4* pieces() const {
-    return reinterpret_cast<float4*>(memory_ + plan_.pieces_at) + lane_index();
+  __device__ float4* shared_sums() const {
+    return reinterpret_cast<float4*>(memory_ + plan_.shared_at) + lane_index();
   }
   __device__ float* totals() const { return reinterpret_cast<float*>(memory_ + plan_.totals_at); }
-  __device__ const std::uint8_t* stage() const {
-    return memory_ + plan_.stages_at + static_cast<unsigned>(turn_.stage) * plan_.stage;
+  __device__ const std::uint8_t* stage(const Turn& turn) const {
+    return memory_ + plan_.stages_at + static_cast<unsigned>(turn.stage) * plan_.stage;
   }
-  __device__ void wait_for_stage() const {
-    device::barrier_wait(full_ + 8 * turn_.stage, turn_.parity);
+  __device__ void wait_for(const Turn& turn) const {
+    device::barrier_wait(full_ + 8 * turn.stage, turn.parity);
   }
-  // The stage of the team's present item may be filled again.
-  __device__ void leave_stage() {
+  // The stage may be filled again.
+  __device__ void leave(const Turn& turn) const {
     __syncwarp();  // all lanes have read it
-    if (lane_index() == 0) device::barrier_arrive(empty_ + 8 * turn_.stage);
-    turn_.advance(kMoeTeams, plan_.stages);
-    next_ += kMoeTeams;
+    if (lane_index() == 0) device::barrier_arrive(empty_ + 8 * turn.stage);
+  }
+  // Of the items that come next, counted from 0, the first that is this team's.
+  __device__ int first_item() const {
+    return (team_.index - items_ % kMoeTeams + kMoeTeams) % kMoeTeams;
   }
   // Which of the pairs (token, expert) this is; the token has the expert.
   __device__ int pair_of(int token, int expert) const {
@@ -124,17 +116,27 @@ class Worker {
     return pair;
   }
 
+  // Where the first of an expert's tokens are.
+  __device__ int first_tile(int expert) const {
+    return kTiles == 1 || (routing_.masks[expert] & ((1U << kTileRows) - 1)) != 0 ? 0 : 1;
+  }
+
   __device__ void load_activations();
   __device__ void compute_logits();
+  template <class Activations>
+  __device__ void multiply_quads(std::int64_t inputs, int slab, const Activations& x);
+  __device__ float4 shared_sum(int slab, int tile) const;
   __device__ void shared_first_half();
+  template <int kAtOnce>
+  __device__ void first_half_of_slab(int expert, int slab, int first_tile, const Turn& turn);
   __device__ void first_halves();
   __device__ void wait_for_other_blocks();
-  __device__ void second_halves();
-  template <int kAtOnce>
-  __device__ void first_half_of_slab(int expert, int slab, int first_tile);
-  __device__ void second_half_of_slab(int expert, int tile);
-  __device__ void second_half_of_piece(int piece, int tile);
+  __device__ void load_own(Own& own, int expert, int tile, int i) const;
+  __device__ void second_half_of_shared();
+  __device__ void load_first_own(Own& own) const;
+  __device__ void second_half_of_experts(Own& own);
   __device__ void store_outputs(int slab);
+  __device__ void second_halves();
 
   const MoeArgs& a_;
   const MoePlan& plan_;
@@ -143,52 +145,47 @@ class Worker {
   std::uint32_t full_;
   std::uint32_t empty_;
   Team team_;
-  Turn turn_;  // of the team's next item
-  int next_;   // its number
+  RouterOctet router_;
+  int items_ = 0;  // of the block, used up so far
 };
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::load_activations() {
-  const int octets = static_cast<int>(a_.inner.inputs) / 8;
-  for (int row = 0; row < a_.tokens; ++row) {
+#pragma unroll 4
+  for (int at = static_cast<int>(threadIdx.x); at < a_.tokens * octets(); at += kWorkers) {
+    const int row = at / octets();
+    const int octet = at % octets();
     const auto* x = reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a_.inner.x) +
                                                    row * a_.inner.x_stride);
-    uint4* tile = activations() + row / kTileRows * (octets * kTileRows);
-    for (int octet = static_cast<int>(threadIdx.x); octet < octets; octet += kWorkers) {
-      tile[octet_place(row % kTileRows, octet)] = device::int4_order(__ldcg(x + octet));
-    }
+    activations()[row / kTileRows * tile_octets() + octet_place(row % kTileRows, octet)] =
+        device::int4_order(__ldcg(x + octet));
   }
 }
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::compute_logits() {
-  auto* parts = reinterpret_cast<float*>(memory_ + plan_.logits_at);  // [warp, token]
-  const int octets = static_cast<int>(a_.inner.inputs) / 8;
+  auto* parts = reinterpret_cast<float*>(memory_ + plan_.logits_at);  // [token, warp]
   const int thread = static_cast<int>(threadIdx.x);
+  const int threads = router_threads();
+  const int warps = threads / device::kWarpThreads;
   int done = 0;
   for (int expert = static_cast<int>(blockIdx.x); expert < a_.rule.experts;
        expert += static_cast<int>(gridDim.x)) {
-    float sums[kTiles * kTileRows] = {};
-    for (int octet = thread; octet < octets; octet += kWorkers) {
-      const RouterOctet weights(a_.router, expert, octet);
-#pragma unroll
-      for (int t = 0; t < kTiles * kTileRows; ++t) {
-        if (t >= a_.tokens) break;
-        const uint4* tile = activations() + t / kTileRows * (octets * kTileRows);
-        sums[t] += weights.times(tile[octet_place(t % kTileRows, octet)]);
-      }
-    }
     if (done > 0) workers_meet();  // the parts before have been read
-#pragma unroll
-    for (int t = 0; t < kTiles * kTileRows; ++t) {
-      if (t >= a_.tokens) break;
-      const float sum = device::warp_sum(sums[t]);
-      if (lane_index() == 0) parts[warp_index() * kTiles * kTileRows + t] = sum;
+    for (int t = thread / threads; t < a_.tokens; t += kWorkers / threads) {
+      const uint4* tile = activations() + t / kTileRows * tile_octets();
+      float sum = 0;
+      for (int octet = thread % threads; octet < octets(); octet += threads) {
+        if (done > 0 || octets() > threads) router_ = RouterOctet(a_.router, expert, octet);
+        sum += router_.times(tile[octet_place(t % kTileRows, octet)]);
+      }
+      sum = device::warp_sum(sum);
+      if (lane_index() == 0) parts[t * kMoeWarps + warp_index() % warps] = sum;
     }
     workers_meet();  // the parts of all warps are there
     if (thread < a_.tokens) {
       float sum = 0;
-      for (int w = 0; w < kMoeWarps; ++w) sum += parts[w * kTiles * kTileRows + thread];
+      for (int w = 0; w < warps; ++w) sum += parts[thread * kMoeWarps + w];
       a_.logits[static_cast<std::int64_t>(thread) * a_.rule.experts + expert] = sum;
     }
     ++done;
@@ -198,50 +195,95 @@ __device__ void Worker<Codec, kTiles>::compute_logits() {
   if (thread == 0) add_release(&a_.progress->routed, static_cast<std::uint32_t>(done));
 }
 
+// Sixteen rows in bf16, which are the next four items of the block, times activations: each warp
+// takes its chunks of the columns, and the sum of a team's goes to shared_sums. x(chunk, tile, word)
+// are a lane's activations; to meet no bank twice, lanes take their words in different orders.
+template <class Codec, int kTiles>
+template <class Activations>
+__device__ void Worker<Codec, kTiles>::multiply_quads(std::int64_t inputs, int slab,
+                                                      const Activations& x) {
+  const int lane = lane_index();
+  const int tile_row = lane / 4;
+  const std::uint8_t* rows[2];
+  Turn turn(items_, plan_.stages);
+#pragma unroll
+  for (int quad = 0; quad < kQuads; ++quad) {
+    wait_for(turn);
+    if (quad % 2 == tile_row % 2) {
+      rows[quad / 2] = stage(turn) + static_cast<unsigned>(quad % 2) * kQuadShift +
+                       tile_row / 2 * inputs * 2 + lane % 4 * 64;
+    }
+    turn.advance(1, plan_.stages);
+  }
+  float sums[kTiles][4] = {};
+  for (int chunk = warp_index(); chunk < inputs / kChunk; chunk += kMoeWarps) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int word = i ^ lane % 4 / 2;
+      uint4 weights[2];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        weights[half] = device::int4_order(
+            *reinterpret_cast<const uint4*>(rows[half] + chunk * (kChunk * 2) + word * 16));
+      }
+      const std::uint32_t front[4] = {weights[0].x, weights[1].x, weights[0].y, weights[1].y};
+      const std::uint32_t back[4] = {weights[0].z, weights[1].z, weights[0].w, weights[1].w};
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        const uint4 four = x(chunk, tile, word);
+        device::mma_16x8x16(sums[tile], front, four.x, four.y);
+        device::mma_16x8x16(sums[tile], back, four.z, four.w);
+      }
+    }
+  }
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+    float total[4];
+    if (!team_.add(sums[tile], total)) continue;
+    shared_sums()[((slab * kMoeTeams + team_.index) * kTiles + tile) * device::kWarpThreads] = {
+        total[0], total[1], total[2], total[3]};
+    // The team has read the stages when its last sum is added.
+    if (tile + 1 < kTiles || lane >= kQuads) continue;
+    Turn own(items_ + lane, plan_.stages);
+    device::barrier_arrive(empty_ + 8 * own.stage);
+  }
+  items_ += kQuads;
+}
+
+// Over all teams.
+template <class Codec, int kTiles>
+__device__ float4 Worker<Codec, kTiles>::shared_sum(int slab, int tile) const {
+  float4 sum = {};
+#pragma unroll
+  for (int team = 0; team < kMoeTeams; ++team) {
+    const float4 part =
+        shared_sums()[((slab * kMoeTeams + team) * kTiles + tile) * device::kWarpThreads];
+    sum = {sum.x + part.x, sum.y + part.y, sum.z + part.z, sum.w + part.w};
+  }
+  return sum;
+}
+
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::shared_first_half() {
   const Share share = wide_share(plan_);
-  const int items = (share.end - share.begin) * plan_.inner_pieces;
   const int chunks = static_cast<int>(a_.inner.inputs) / kChunk;
-  while (next_ < items) {
-    const int item = next_;
-    const int first_chunk = item % plan_.inner_pieces * (kPieceColumns / kChunk);
-    float sums[kTiles][4] = {};
-    wait_for_stage();
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-      const uint4* x = activations() +
-                       (tile * chunks + first_chunk + team_.warp) * 4 * device::kWarpThreads;
-      multiply_piece(
-          stage(), team_.warp,
-          [&](int i) {
-            const int word = octet_at(i);
-            return x[word * device::kWarpThreads + (lane_index() ^ word % 2 * 4)];
-          },
-          sums[tile]);
-    }
-    leave_stage();
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-      float total[4];
-      if (!team_.add(sums[tile], total)) continue;
-      pieces()[(item * kTiles + tile) * device::kWarpThreads] = {total[0], total[1], total[2],
-                                                                 total[3]};
-    }
+  const uint4* x_even = activations() + lane_index();
+  const uint4* x_odd = activations() + (lane_index() ^ 4);
+  for (int slab = 0; slab < share.end - share.begin; ++slab) {
+    multiply_quads(a_.inner.inputs, slab, [&](int chunk, int tile, int word) {
+      return (word % 2 == 0
+                  ? x_even
+                  : x_odd)[((tile * chunks + chunk) * 4 + word) * device::kWarpThreads];
+    });
   }
-  workers_meet();  // all pieces are there
+  workers_meet();  // the sums of all teams are there
   for (int unit = warp_index(); unit < (share.end - share.begin) * kTiles; unit += kMoeWarps) {
-    const int slab = unit / kTiles;
     const int tile = unit % kTiles;
-    float4 sum = {};
-    for (int piece = 0; piece < plan_.inner_pieces; ++piece) {
-      const float4 part =
-          pieces()[((slab * plan_.inner_pieces + piece) * kTiles + tile) * device::kWarpThreads];
-      sum = {sum.x + part.x, sum.y + part.y, sum.z + part.z, sum.w + part.w};
-    }
+    const float4 sum = shared_sum(unit / kTiles, tile);
     const float gate[2] = {sum.x, sum.y};
     const float up[2] = {sum.z, sum.w};
-    const int output = (share.begin + slab) * (kSlabRows / 2) + weight_row(lane_index() / 4);
+    const int output =
+        (share.begin + unit / kTiles) * (kSlabRows / 2) + weight_row(lane_index() / 4);
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int token = tile * kTileRows + 2 * (lane_index() % 4) + e;
@@ -250,19 +292,18 @@ __device__ void Worker<Codec, kTiles>::shared_first_half() {
                     silu(gate[e]) * up[e]);
     }
   }
-  next_ -= items;
 }
 
 // Of kAtOnce tiles from first_tile on.
 template <class Codec, int kTiles>
 template <int kAtOnce>
-__device__ void Worker<Codec, kTiles>::first_half_of_slab(int expert, int slab, int first_tile) {
-  const int tile_octets = static_cast<int>(a_.inner.inputs) / 8 * kTileRows;
+__device__ void Worker<Codec, kTiles>::first_half_of_slab(int expert, int slab, int first_tile,
+                                                          const Turn& turn) {
   float sums[kAtOnce][4] = {};
-  wait_for_stage();
-  multiply<Codec>(a_.inner, plan_.inner, stage(), activations() + first_tile * tile_octets,
+  wait_for(turn);
+  multiply<Codec>(a_.inner, plan_.inner, stage(turn), activations() + first_tile * tile_octets(),
                   team_.warp, sums);
-  leave_stage();
+  leave(turn);
   const float units[2] = {Codec::unit(device::weight_at(a_.inner.weight, expert)),
                           Codec::unit(device::weight_at(a_.inner.up, expert))};
   const int output = slab * (kSlabRows / 2) + weight_row(lane_index() / 4);
@@ -284,21 +325,21 @@ template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::first_halves() {
   constexpr std::uint32_t kFirstTile = (1U << kTileRows) - 1;
   const Share share = routed_share(plan_, *routing_.count);
-  const int items = share.end - share.begin;
-  while (next_ < items) {
-    const int at = share.begin + next_;
+  int at = share.begin + first_item();
+  Turn turn(items_ + first_item(), plan_.stages);
+  for (; at < share.end; at += kMoeTeams, turn.advance(kMoeTeams, plan_.stages)) {
     const int expert = routing_.active[at / plan_.inner.slabs];
     const int slab = at % plan_.inner.slabs;
     const std::uint32_t mask = routing_.masks[expert];
     if (kTiles == 1 || mask <= kFirstTile) {
-      first_half_of_slab<1>(expert, slab, 0);
+      first_half_of_slab<1>(expert, slab, 0, turn);
     } else if ((mask & kFirstTile) == 0) {
-      first_half_of_slab<1>(expert, slab, 1);
+      first_half_of_slab<1>(expert, slab, 1, turn);
     } else {
-      first_half_of_slab<kTiles>(expert, slab, 0);
+      first_half_of_slab<kTiles>(expert, slab, 0, turn);
     }
   }
-  next_ -= items;
+  items_ += share.end - share.begin;
 }
 
 template <class Codec, int kTiles>
@@ -314,77 +355,96 @@ __device__ void Worker<Codec, kTiles>::wait_for_other_blocks() {
   workers_meet();  // what is between the halves can be read
 }
 
-// Activations straight from memory: few lanes have any, and all warps have their own columns.
+// Straight from memory: few lanes have any, and all warps have their own columns.
 template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::second_half_of_slab(int expert, int tile) {
-  constexpr int kChunksAtOnce = 3;
-  const int lane = lane_index();
-  const int chunks = static_cast<int>(a_.outer.inputs) / kChunk;
-  const int token = tile * kTileRows + lane / 4;
-  const bool mine = (routing_.masks[expert] >> token & 1U) != 0;
+__device__ void Worker<Codec, kTiles>::load_own(Own& own, int expert, int tile, int i) const {
+  const int chunk = team_.warp + i * kTeamWarps;
+  const int token = tile * kTileRows + lane_index() / 4;
+  const bool mine = chunk * kChunk < a_.outer.inputs && (routing_.masks[expert] >> token & 1U) != 0;
   const auto* x = reinterpret_cast<const uint4*>(
       static_cast<const __nv_bfloat16*>(a_.outer.x) +
-      (mine ? pair_of(token, expert) : 0) * a_.outer.x_stride + lane % 4 * 32);
-  float sums[1][4] = {};
-  for (int first = team_.warp; first < chunks; first += kChunksAtOnce * kTeamWarps) {
-    uint4 own[kChunksAtOnce][4];
+      (mine ? pair_of(token, expert) : 0) * a_.outer.x_stride + chunk * kChunk +
+      lane_index() % 4 * 32);
 #pragma unroll
-    for (int i = 0; i < kChunksAtOnce; ++i) {
-      const int chunk = first + i * kTeamWarps;
-#pragma unroll
-      for (int word = 0; word < 4; ++word) {
-        own[i][word] = mine && chunk < chunks ? __ldcg(x + chunk * kOctetsPerChunk + word)
-                                              : uint4{};
-      }
-    }
-    wait_for_stage();
-#pragma unroll
-    for (int i = 0; i < kChunksAtOnce; ++i) {
-      const int chunk = first + i * kTeamWarps;
-      if (chunk >= chunks) break;
-      multiply_chunk<Codec>(
-          a_.outer.weight.first, plan_.outer, stage(), chunk,
-          [&](int, int word) { return device::int4_order(own[i][word]); }, sums);
-    }
-  }
-  float total[4];
-  if (!team_.add(sums[0], total)) return;
-  const float unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
-#pragma unroll
-  for (int e = 0; e < 2; ++e) {
-    const int n = tile * kTileRows + 2 * (lane % 4) + e;
-    if ((routing_.masks[expert] >> n & 1U) == 0) continue;
-    float* to = totals() + pair_of(n, expert) * kSlabRows + weight_row(lane / 4);
-    to[0] = total[e] * unit;
-    to[kSlabRows / 2] = total[2 + e] * unit;
-  }
+  for (int word = 0; word < 4; ++word) own[i][word] = mine ? __ldcg(x + word) : uint4{};
 }
 
 template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::second_half_of_piece(int piece, int tile) {
-  const int lane = lane_index();
-  const int token = tile * kTileRows + lane / 4;
-  const auto* x = reinterpret_cast<const uint4*>(
-      a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + piece * kPieceColumns +
-      team_.warp * kChunk + lane % 4 * 32);
-  uint4 own[4];
+__device__ void Worker<Codec, kTiles>::second_half_of_shared() {
+  multiply_quads(a_.wide_inputs, 0, [&](int chunk, int tile, int word) {
+    const int token = tile * kTileRows + lane_index() / 4;
+    const auto* x = reinterpret_cast<const uint4*>(
+        a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + chunk * kChunk +
+        lane_index() % 4 * 32);
+    return token < a_.tokens ? device::int4_order(__ldcg(x + word)) : uint4{};
+  });
+}
+
+// Of the first expert that second_half_of_experts() will take.
+template <class Codec, int kTiles>
+__device__ void Worker<Codec, kTiles>::load_first_own(Own& own) const {
+  if (first_item() >= *routing_.count) return;
+  const int expert = routing_.active[first_item()];
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    own[i] = token < a_.tokens ? __ldcg(x + octet_at(i)) : uint4{};
+  for (int i = 0; i < kOwnChunks; ++i) load_own(own, expert, first_tile(expert), i);
+}
+
+// What comes next is read as soon as its registers are free.
+template <class Codec, int kTiles>
+__device__ void Worker<Codec, kTiles>::second_half_of_experts(Own& own) {
+  const int count = *routing_.count;
+  int entry = first_item();
+  Turn turn(items_ + entry, plan_.stages);
+  items_ += count;
+  if (entry >= count) return;
+  int expert = routing_.active[entry];
+  int tile = first_tile(expert);
+  while (true) {
+    const bool again = kTiles > 1 && tile == 0 && routing_.masks[expert] >> kTileRows != 0;
+    const int next_entry = again ? entry : entry + kMoeTeams;
+    const bool last = next_entry >= count;
+    const int next = last ? expert : routing_.active[next_entry];
+    const int next_tile = again ? 1 : first_tile(next);
+    float sums[1][4] = {};
+    wait_for(turn);
+#pragma unroll
+    for (int i = 0; i < kOwnChunks; ++i) {
+      const int chunk = team_.warp + i * kTeamWarps;
+      if (chunk * kChunk < a_.outer.inputs) {
+        multiply_chunk<Codec>(
+            a_.outer.weight.first, plan_.outer, stage(turn), chunk,
+            [&](int, int word) { return device::int4_order(own[i][word]); }, sums);
+      }
+      if (!last) load_own(own, next, next_tile, i);
+    }
+    if (!again) {
+      leave(turn);
+      turn.advance(kMoeTeams, plan_.stages);
+    }
+    float total[4];
+    if (team_.add(sums[0], total)) {
+      const float unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int token = tile * kTileRows + 2 * (lane_index() % 4) + e;
+        if ((routing_.masks[expert] >> token & 1U) == 0) continue;
+        float* to =
+            totals() + pair_of(token, expert) * kSlabRows + weight_row(lane_index() / 4);
+        to[0] = total[e] * unit;
+        to[kSlabRows / 2] = total[2 + e] * unit;
+      }
+    }
+    if (last) return;
+    entry = next_entry;
+    expert = next;
+    tile = next_tile;
   }
-  wait_for_stage();
-  float sums[4] = {};
-  multiply_piece(stage(), team_.warp, [&](int i) { return device::int4_order(own[i]); }, sums);
-  float total[4];
-  if (!team_.add(sums, total)) return;
-  pieces()[(piece * kTiles + tile) * device::kWarpThreads] = {total[0], total[1], total[2],
-                                                              total[3]};
 }
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::store_outputs(int slab) {
   const int chosen = a_.rule.chosen;
-  const auto* pieces = reinterpret_cast<const float*>(memory_ + plan_.pieces_at);
+  const auto* shared = reinterpret_cast<const float*>(memory_ + plan_.shared_at);
   for (int at = static_cast<int>(threadIdx.x); at < a_.tokens * kSlabRows; at += kWorkers) {
     const int token = at / kSlabRows;
     const int o = at % kSlabRows;
@@ -397,35 +457,24 @@ __device__ void Worker<Codec, kTiles>::store_outputs(int slab) {
     const int tile_row = o % kQuadRows * 2 + o % (kSlabRows / 2) / kQuadRows;
     const int lane = 4 * tile_row + token % kTileRows / 2;
     const int element = o / (kSlabRows / 2) * 2 + token % 2;
-    float shared = 0;
-    for (int piece = 0; piece < plan_.outer_pieces; ++piece) {
-      shared += pieces[((piece * kTiles + token / kTileRows) * device::kWarpThreads + lane) * 4 +
-                       element];
+    float of_shared = 0;
+#pragma unroll
+    for (int team = 0; team < kMoeTeams; ++team) {
+      of_shared +=
+          shared[((team * kTiles + token / kTileRows) * device::kWarpThreads + lane) * 4 + element];
     }
-    device::store(a_.out + token * a_.out_stride + slab * kSlabRows + o, sum + shared);
+    device::store(a_.out + token * a_.out_stride + slab * kSlabRows + o, sum + of_shared);
   }
 }
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::second_halves() {
   const Share share = hidden_share(plan_);
-  const int items = plan_.outer_pieces + *routing_.count;
   for (int slab = share.begin; slab < share.end; ++slab) {
-    while (next_ < items) {
-      const int entry = next_ - plan_.outer_pieces;
-      const int expert = entry < 0 ? 0 : routing_.active[entry];
-      const std::uint32_t mask = entry < 0 ? (1U << a_.tokens) - 1 : routing_.masks[expert];
-      for (int tile = 0; tile < kTiles; ++tile) {
-        if ((mask >> tile * kTileRows & ((1U << kTileRows) - 1)) == 0) continue;
-        if (entry < 0) {
-          second_half_of_piece(next_, tile);
-        } else {
-          second_half_of_slab(expert, tile);
-        }
-      }
-      leave_stage();
-    }
-    next_ -= items;
+    Own own;
+    load_first_own(own);
+    second_half_of_shared();
+    second_half_of_experts(own);
     workers_meet();  // the sums of all experts are there
     store_outputs(slab);
     if (slab + 1 < share.end) workers_meet();  // and have been read
@@ -437,11 +486,15 @@ template <class Codec>
 __device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
   const int servant = static_cast<int>(threadIdx.x) / device::kWarpThreads - kMoeWarps;
   const MoeRouting routing(memory, plan, a.rule.experts);
+  auto* bias = reinterpret_cast<float*>(memory + plan.bias_at);
   Fetcher fetcher(plan, memory);
   if (servant == 0) fetch_shared_first_half(a, plan, fetcher);
-  for (int e = static_cast<int>(threadIdx.x) - kWorkers; e < a.rule.experts; e += kServants) {
+  RouterRule rule = a.rule;
+  for (int e = static_cast<int>(threadIdx.x) - kWorkers; e < rule.experts; e += kServants) {
     routing.masks[e] = 0;
+    if (rule.bias != nullptr) bias[e] = rule.bias[e];
   }
+  if (rule.bias != nullptr) rule.bias = bias;
   device::wait_for_earlier_kernels();
   if (servant == 0 && lane_index() == 0) {
     wait_until(&a.progress->routed, static_cast<std::uint32_t>(a.rule.experts));
@@ -449,7 +502,7 @@ __device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memor
   sync_threads(kServantsBarrier, kServants);  // masks are empty, logits can be read
   std::uint8_t* scratch = memory + plan.scratch_at + static_cast<unsigned>(servant) * plan.scratch;
   for (int token = servant; token < a.tokens; token += kMoeServants) {
-    choose_for(a, routing, token, scratch);
+    choose_for(a, rule, routing, token, scratch);
     __syncwarp();  // nobody still uses the scratch memory
   }
   sync_threads(kServantsBarrier, kServants);  // all have chosen
@@ -477,9 +530,10 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
   }
   __syncthreads();  // barriers are set up
   if (threadIdx.x >= kWorkers) return serve<Codec>(a, plan, memory);
+  Worker<Codec, kTiles> worker(a, plan, memory);  // reads of the router
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
-  Worker<Codec, kTiles>(a, plan, memory).run();
+  worker.run();
 #endif
 }
 

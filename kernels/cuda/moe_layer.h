@@ -18,8 +18,7 @@ namespace glm::kernels::cuda {
 constexpr int kMoeTeams = 4;
 constexpr int kMoeWarps = kMoeTeams * kTeamWarps;  // that multiply
 constexpr int kMoeServants = 4;                    // warps that fetch, and choose experts
-constexpr int kPieceColumns = 512;                 // of a slab of the shared expert
-constexpr unsigned kPieceRowBytes = kPieceColumns * 2 + 32;  // in a stage
+constexpr unsigned kQuadShift = 32;                // bytes, of every other quad of plain rows
 
 // In bytes where nothing else is said.
 struct MoePlan {
@@ -27,15 +26,13 @@ struct MoePlan {
   BulkPlan outer;  //   is taken from them
   int wide_slabs;  // of the shared expert's first half, of eight outputs
   int hidden_slabs;  // of either second half, of sixteen
-  int inner_pieces;  // of a slab of the shared expert
-  int outer_pieces;
   int wide_slab_bytes;   // of memory
   int inner_slab_bytes;  // of a routed expert
   int stages;            // a multiple of the teams (bulk_plan.h)
   unsigned stage;
   unsigned stages_at;  // in shared memory, where activations come first
   unsigned partial_at;
-  unsigned pieces_at;
+  unsigned shared_at;  // sums of the shared expert
   unsigned totals_at;
   unsigned barriers_at;
   unsigned logits_at;
@@ -44,6 +41,7 @@ struct MoePlan {
   unsigned weights_at;
   unsigned ids_at;
   unsigned order_at;
+  unsigned bias_at;
   unsigned masks_at;
   unsigned active_at;
   unsigned total;

@@ -11,16 +11,16 @@ namespace {
 constexpr std::int64_t kTokensMax = 16;
 constexpr std::int64_t kExpertsMax = 1024;
 constexpr std::int64_t kChosenMax = 32;
-constexpr unsigned kPlainSlabBytes = kSlabRows * kPieceColumns * 2;
+constexpr int kChunksOfWarpMax = 3;  // of a second half, which a warp keeps in registers
 
 bool aligned(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
 }
 
-// bf16, in whole pieces and slabs.
-bool in_pieces(const WeightView& weight, std::int64_t slab_rows) {
+// bf16, in whole chunks and slabs.
+bool is_plain(const WeightView& weight, std::int64_t slab_rows) {
   return weight.layout.format == WeightFormat::bf16 && aligned(weight.data) &&
-         weight.layout.cols % kPieceColumns == 0 && weight.layout.rows % slab_rows == 0;
+         weight.layout.cols % kChunk == 0 && weight.layout.rows % slab_rows == 0;
 }
 
 bool is_plain_router(const WeightView& weight) {
@@ -48,8 +48,9 @@ std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
   const std::int64_t tokens = a.x.size(0);
   if (tokens < 1 || tokens > kTokensMax || a.gate.experts > kExpertsMax ||
       a.ids.size(1) > kChosenMax || !a.shared || !is_plain_router(a.router) ||
-      !in_pieces(a.shared.gate, kSlabRows / 2) || !in_pieces(a.shared.up, kSlabRows / 2) ||
-      !in_pieces(a.shared.down, kSlabRows)) {
+      !is_plain(a.shared.gate, kSlabRows / 2) || !is_plain(a.shared.up, kSlabRows / 2) ||
+      !is_plain(a.shared.down, kSlabRows) ||
+      a.gate.layout.rows > kChunksOfWarpMax * kTeamWarps * kChunk) {
     return std::nullopt;
   }
   const MoeArgs args{.inner = inner_product(a.experts(), space),
@@ -81,23 +82,22 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.outer = bulk_plan(a.outer, sizes, limits);
   plan.wide_slabs = a.wide_inputs / (kSlabRows / 2);
   plan.hidden_slabs = static_cast<int>(a.outer.outputs) / kSlabRows;
-  plan.inner_pieces = static_cast<int>(a.inner.inputs) / kPieceColumns;
-  plan.outer_pieces = a.wide_inputs / kPieceColumns;
-  plan.wide_slab_bytes = plan.inner_pieces * static_cast<int>(kPlainSlabBytes);
+  plan.wide_slab_bytes = kSlabRows * 2 * static_cast<int>(a.inner.inputs);
   plan.inner_slab_bytes = static_cast<int>(plan.inner.stage_copied);
-  plan.stage = std::max({plan.inner.stage, plan.outer.stage, kSlabRows * kPieceRowBytes});
+  const auto longest =
+      static_cast<unsigned>(std::max(static_cast<int>(a.inner.inputs), a.wide_inputs));
+  plan.stage = std::max({plan.inner.stage, plan.outer.stage,
+                         (kQuadRows * 2 * longest + kQuadShift + 127) / 128 * 128});
 
   const auto tiles = static_cast<std::size_t>(a.tokens + kTileRows - 1) / kTileRows;
   const auto pairs = static_cast<std::size_t>(a.outer.rows);
   const auto experts = static_cast<std::size_t>(a.rule.experts);
   const int blocks = limits.multiprocessors;
-  const int slabs_of_block = (plan.wide_slabs + blocks - 1) / blocks;
-  const auto pieces =
-      static_cast<std::size_t>(std::max(slabs_of_block * plan.inner_pieces, plan.outer_pieces));
+  const auto slabs = static_cast<std::size_t>((plan.wide_slabs + blocks - 1) / blocks);
   Places places;
   places.take(tiles * kTileRows * static_cast<std::size_t>(a.inner.inputs) * 2);  // activations
   plan.partial_at = places.take(kMoeTeams * kBuffers * kBufferSums * sizeof(float4));
-  plan.pieces_at = places.take(pieces * tiles * 32 * sizeof(float4));
+  plan.shared_at = places.take(slabs * kMoeTeams * tiles * 32 * sizeof(float4));
   plan.totals_at = places.take(pairs * kSlabRows * sizeof(float));
   plan.barriers_at = places.take(2 * 32 * sizeof(std::uint64_t));
   plan.logits_at = places.take(kMoeWarps * tiles * kTileRows * sizeof(float));
@@ -106,6 +106,7 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.weights_at = places.take(pairs * sizeof(float));
   plan.ids_at = places.take(pairs * sizeof(std::int32_t));
   plan.order_at = places.take(pairs * sizeof(std::int32_t));
+  plan.bias_at = places.take(experts * sizeof(float));
   plan.masks_at = places.take(experts * sizeof(std::uint32_t));
   plan.active_at = places.take(experts * sizeof(std::int32_t) + sizeof(std::int32_t));
   plan.stages_at = static_cast<unsigned>((places.used() + 127) / 128 * 128);

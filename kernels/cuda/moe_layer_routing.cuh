@@ -42,8 +42,9 @@ __device__ inline void wait_until(const std::uint32_t* counter, std::uint32_t wa
 
 // Eight columns of a row of the router.
 struct RouterOctet {
-  float values[8];
+  float values[8] = {};
 
+  RouterOctet() = default;
   __device__ RouterOctet(const device::Weight& w, std::int64_t row, int octet) {
     const std::uint8_t* from = w.data + row * w.row_bytes;
     if (w.coding == device::Coding::f32) {
@@ -78,12 +79,12 @@ struct RouterOctet {
 };
 
 // By one warp, for one token; the whole block's knowledge of it.
-__device__ inline void choose_for(const MoeArgs& a, const MoeRouting& routing, int token,
-                                  std::uint8_t* scratch) {
-  const int chosen = a.rule.chosen;
+__device__ inline void choose_for(const MoeArgs& a, const RouterRule& rule,
+                                  const MoeRouting& routing, int token, std::uint8_t* scratch) {
+  const int chosen = rule.chosen;
   std::int32_t* ids = routing.ids + token * chosen;
   float* weights = routing.weights + token * chosen;
-  choose_experts(a.rule, a.logits + static_cast<std::int64_t>(token) * a.rule.experts, scratch, ids,
+  choose_experts(rule, a.logits + static_cast<std::int64_t>(token) * rule.experts, scratch, ids,
                  weights);
   __syncwarp();  // the choice is there
   for (int j = lane_index(); j < chosen; j += device::kWarpThreads) {

@@ -1,9 +1,10 @@
 // The stages of moe_layer.cu in shared memory: which weights a block has, in which order they come,
 // and the warp that fetches them.
 //
-// Item i of a block goes to stage i % stages and to team i % teams. First come the pieces of the
-// shared expert's first half, then slabs of the routed experts'; then, for each slab of outputs, the
-// pieces of the shared expert's second half and the slabs of all experts.
+// Item i of a block goes to stage i % stages. First come the slabs of the shared expert's first half,
+// each as four quads of rows, which all teams share; then slabs of the routed experts', of which
+// item i is team i % teams'. Then, for each slab of outputs, the quads of the shared expert's second
+// half and the slabs of all experts.
 #pragma once
 
 #include "kernels/cuda/bulk_math.cuh"
@@ -37,11 +38,13 @@ __device__ inline Share routed_share(const MoePlan& plan, int active) {
   return {edge(blockIdx.x), last ? total : edge(blockIdx.x + 1)};
 }
 
-// Which stage an item has.
+// Where an item is in the ring. In the first round of the stages the parity is 0.
 struct Turn {
   int stage;
   unsigned parity;
 
+  __device__ Turn(int item, int stages)
+      : stage(item % stages), parity(static_cast<unsigned>(item / stages) % 2) {}
   __device__ void advance(int by, int stages) {
     stage += by;
     if (stage < stages) return;
@@ -57,20 +60,17 @@ class Fetcher {
         stages_(device::shared_address(memory + plan.stages_at)),
         full_(device::shared_address(memory + plan.barriers_at)),
         empty_(full_ + 8 * plan.stages),
-        policy_(device::read_once_policy()) {}
+        policy_(device::read_once_policy()),
+        turn_(0, plan.stages) {}
 
-  // Piece `piece` of a slab of sixteen rows in bf16, of which eight are of `first` and eight of
-  // `second`; these have `row` as their first.
-  __device__ void piece(const device::Weight& first, const device::Weight& second, int row,
-                        int second_row, int piece) {
-    begin(kSlabRows * kPieceColumns * 2);
-    const int lane = lane_index();
-    if (lane < kSlabRows) {
-      const device::Weight& w = lane < kSlabRows / 2 ? first : second;
-      const int own = (lane < kSlabRows / 2 ? row : second_row) + weight_row(lane % 8);
-      device::bulk_copy(place() + static_cast<unsigned>(lane) * kPieceRowBytes,
-                        w.data + own * w.row_bytes + piece * kPieceColumns * 2, kPieceColumns * 2,
-                        full(), policy_);
+  // Four rows of a weight in bf16 from `row` on. Every other quad is shifted, so that rows of two
+  // neighbouring quads lie in different banks.
+  __device__ void quad(const device::Weight& w, int row, int quad) {
+    const auto bytes = static_cast<unsigned>(kQuadRows * w.row_bytes);
+    begin(bytes);
+    if (lane_index() == 0) {
+      device::bulk_copy(place() + static_cast<unsigned>(quad) % 2 * kQuadShift,
+                        w.data + row * w.row_bytes, bytes, full(), policy_);
     }
     turn_.advance(1, plan_.stages);
   }
@@ -93,7 +93,8 @@ class Fetcher {
     return stages_ + static_cast<unsigned>(turn_.stage) * plan_.stage;
   }
   __device__ void begin(unsigned bytes) {
-    device::barrier_wait(empty_ + 8 * turn_.stage, turn_.parity);
+    // Of the round before: nothing to wait for in the first.
+    device::barrier_wait(empty_ + 8 * turn_.stage, turn_.parity ^ 1U);
     if (lane_index() == 0) device::barrier_arrive_expecting(full(), bytes);
     __syncwarp();  // bytes are announced
   }
@@ -103,16 +104,16 @@ class Fetcher {
   std::uint32_t full_;
   std::uint32_t empty_;
   std::uint64_t policy_;
-  Turn turn_ = {.stage = 0, .parity = 1};  // of the round before: nothing to wait for in the first
+  Turn turn_;
 };
 
 __device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& plan,
                                                Fetcher& fetcher) {
   const Share wide = wide_share(plan);
   for (int slab = wide.begin; slab < wide.end; ++slab) {
-    for (int piece = 0; piece < plan.inner_pieces; ++piece) {
-      const int row = slab * (kSlabRows / 2);
-      fetcher.piece(a.shared_gate, a.shared_up, row, row, piece);
+    for (int quad = 0; quad < kQuads; ++quad) {
+      const int row = slab * (kSlabRows / 2) + quad % 2 * kQuadRows;
+      fetcher.quad(quad < kQuads / 2 ? a.shared_gate : a.shared_up, row, quad);
     }
   }
 }
@@ -143,9 +144,8 @@ __device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const s
       quad_copy<false>(a.outer, plan.outer, lane_index() < kCopies ? lane_index() : 0);
   const Share share = hidden_share(plan);
   for (int slab = share.begin; slab < share.end; ++slab) {
-    for (int piece = 0; piece < plan.outer_pieces; ++piece) {
-      const int row = slab * kSlabRows;
-      fetcher.piece(a.shared_down, a.shared_down, row, row + kSlabRows / 2, piece);
+    for (int quad = 0; quad < kQuads; ++quad) {
+      fetcher.quad(a.shared_down, slab * kSlabRows + quad * kQuadRows, quad);
     }
     for (int i = 0; i < count; ++i) fetcher.slab(plan.outer, copy, kCopies, active[i], slab);
   }

@@ -1,6 +1,6 @@
 // Which experts a token takes, by one warp. Contract: kernels/ops/router_topk.h.
 //
-// A winner is found by comparing (not taken, larger rank, lower index), a total order: the result
+// A winner is found by comparing (larger rank, lower index), a total order: the result
 // does not depend on how the experts are spread over the lanes.
 #pragma once
 
@@ -12,34 +12,33 @@
 
 namespace glm::kernels::cuda {
 
-// The lowest index among the largest of those not taken; all lanes get it. Marks it as taken.
-__device__ inline int take_largest(const float* values, std::uint8_t* taken, int count) {
-  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-  float best = 0;
-  int index = count;  // none
-  for (int i = lane; i < count; i += device::kWarpThreads) {
-    if (taken[i] != 0) continue;
-    if (index == count || values[i] > best) {
-      best = values[i];
-      index = i;
-    }
-  }
-  for (int offset = device::kWarpThreads / 2; offset > 0; offset /= 2) {
-    const float other = __shfl_xor_sync(0xFFFFFFFFU, best, offset);
-    const int other_index = __shfl_xor_sync(0xFFFFFFFFU, index, offset);
-    if (other_index == count) continue;
-    if (index == count || other > best || (other == best && other_index < index)) {
-      best = other;
-      index = other_index;
-    }
-  }
-  if (lane == 0) taken[index] = 1;
-  __syncwarp();  // the mark is seen by all
-  return index;
+// Numbers in the order of floats, and above zero; NaN is the least.
+__device__ inline std::uint32_t key_of(float value) {
+  const std::uint32_t bits = __float_as_uint(isnan(value) ? -INFINITY : value + 0.0F);  // one zero
+  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
 }
 
-__device__ inline void close_groups(const RouterRule& rule, const float* ranks, std::uint8_t* taken,
-                                    float* group_scores, std::uint8_t* kept) {
+// The lowest index among the largest keys; all lanes get it. Sets its key to zero: taken.
+__device__ inline int take_largest(std::uint32_t* keys, int count) {
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  std::uint32_t best = 0;
+  int index = count;  // none
+  for (int i = lane; i < count; i += device::kWarpThreads) {
+    if (keys[i] <= best) continue;
+    best = keys[i];
+    index = i;
+  }
+  const std::uint32_t largest = __reduce_max_sync(0xFFFFFFFFU, best);
+  const unsigned winner = __reduce_min_sync(
+      0xFFFFFFFFU, best == largest ? static_cast<unsigned>(index) : static_cast<unsigned>(count));
+  if (winner % device::kWarpThreads == static_cast<unsigned>(lane)) keys[winner] = 0;
+  __syncwarp();  // the mark is seen by all
+  return static_cast<int>(winner);
+}
+
+// Marks the experts of all groups but the best ones as taken.
+__device__ inline void close_groups(const RouterRule& rule, const float* ranks, std::uint32_t* keys,
+                                    std::uint32_t* group_keys) {
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   const int size = rule.experts / rule.groups;
   for (int g = lane; g < rule.groups; g += device::kWarpThreads) {
@@ -53,23 +52,23 @@ __device__ inline void close_groups(const RouterRule& rule, const float* ranks, 
         second = ranks[e];
       }
     }
-    group_scores[g] = best + second;
-    kept[g] = 0;
+    group_keys[g] = key_of(best + second);
   }
   __syncwarp();  // scores of all groups are there
-  for (int i = 0; i < rule.groups_kept; ++i) take_largest(group_scores, kept, rule.groups);
-  for (int e = lane; e < rule.experts; e += device::kWarpThreads) taken[e] = kept[e / size] ? 0 : 1;
+  for (int i = 0; i < rule.groups_kept; ++i) take_largest(group_keys, rule.groups);
+  for (int e = lane; e < rule.experts; e += device::kWarpThreads) {
+    if (group_keys[e / size] != 0) keys[e] = 0;
+  }
   __syncwarp();  // marks of all experts are there
 }
 
-// `ids` and `weights`, [chosen] each, are written by lane 0.
-__device__ inline void choose_experts(const RouterRule& rule, const float* logits,
-                                      std::uint8_t* scratch, std::int32_t* ids, float* weights) {
-  auto* scores = reinterpret_cast<float*>(scratch);
+// `ids` and `weights` are [chosen] each; whoever reads them first meets the warp.
+__device__ inline void choose_experts(const RouterRule& rule, const float* logits, void* scratch,
+                                      std::int32_t* ids, float* weights) {
+  auto* scores = static_cast<float*>(scratch);
   float* ranks = scores + rule.experts;
-  float* group_scores = ranks + rule.experts;
-  auto* taken = reinterpret_cast<std::uint8_t*>(group_scores + rule.groups);
-  std::uint8_t* kept = taken + rule.experts;
+  auto* keys = reinterpret_cast<std::uint32_t*>(ranks + rule.experts);
+  std::uint32_t* group_keys = keys + rule.experts;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   for (int e = lane; e < rule.experts; e += device::kWarpThreads) {
     const float logit = __ldcg(logits + e);
@@ -77,22 +76,21 @@ __device__ inline void choose_experts(const RouterRule& rule, const float* logit
     const float rank = rule.bias == nullptr ? score : score + rule.bias[e];
     scores[e] = score;
     ranks[e] = isnan(logit) || isnan(rank) ? -INFINITY : rank;
-    taken[e] = 0;
+    keys[e] = key_of(ranks[e]);
   }
   __syncwarp();  // scores of all experts are there
-  if (rule.groups > 1) close_groups(rule, ranks, taken, group_scores, kept);
+  if (rule.groups > 1) close_groups(rule, ranks, keys, group_keys);
   float sum = 0;
   for (int j = 0; j < rule.chosen; ++j) {
-    const int winner = take_largest(ranks, taken, rule.experts);
+    const int winner = take_largest(keys, rule.experts);
     sum += scores[winner];
-    if (lane == 0) {
-      ids[j] = winner;
-      weights[j] = scores[winner];
-    }
+    if (lane == 0) ids[j] = winner;
   }
-  if (lane != 0) return;
+  __syncwarp();  // all ids are there
   const float factor = rule.normalized ? rule.scale / (sum + 1e-20F) : rule.scale;
-  for (int j = 0; j < rule.chosen; ++j) weights[j] *= factor;
+  for (int j = lane; j < rule.chosen; j += device::kWarpThreads) {
+    weights[j] = scores[ids[j]] * factor;
+  }
 }
 
 }  // namespace glm::kernels::cuda

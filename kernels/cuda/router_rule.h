@@ -17,11 +17,9 @@ struct RouterRule {
   float scale = 1;
   bool normalized = false;
 
-  // Shared memory of one choice, at a multiple of four.
+  // Shared memory of one choice.
   std::size_t scratch_bytes() const {
-    const auto all = static_cast<std::size_t>(experts);
-    const auto some = static_cast<std::size_t>(groups);
-    return ((2 * all + some) * sizeof(float) + all + some + 3) / 4 * 4;
+    return static_cast<std::size_t>(3 * experts + groups) * sizeof(float);
   }
 };
 
