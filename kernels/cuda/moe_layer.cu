@@ -106,14 +106,10 @@ class Worker {
   __device__ int first_item() const {
     return (team_.index - items_ % kMoeTeams + kMoeTeams) % kMoeTeams;
   }
+  __device__ bool has(int token, std::uint32_t mask) const { return (mask >> token & 1U) != 0; }
   // Which of the pairs (token, expert) this is; the token has the expert.
   __device__ int pair_of(int token, int expert) const {
-    const int chosen = a_.rule.chosen;
-    int pair = token * chosen;
-    for (int j = 0; j < chosen; ++j) {
-      if (routing_.ids[token * chosen + j] == expert) pair = token * chosen + j;
-    }
-    return pair;
+    return token * a_.rule.chosen + routing_.slots[expert * kMoeTokensMax + token];
   }
 
   // Where the first of an expert's tokens are.
@@ -131,7 +127,8 @@ class Worker {
   __device__ void first_half_of_slab(int expert, int slab, int first_tile, const Turn& turn);
   __device__ void first_halves();
   __device__ void wait_for_other_blocks();
-  __device__ void load_own(Own& own, int expert, int tile, int i) const;
+  __device__ const uint4* own_row(int expert, int tile) const;
+  __device__ void load_own(Own& own, const uint4* row, int i) const;
   __device__ void second_half_of_shared();
   __device__ void load_first_own(Own& own) const;
   __device__ void second_half_of_experts(Own& own);
@@ -151,7 +148,7 @@ class Worker {
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::load_activations() {
-#pragma unroll 4
+#pragma unroll 2
   for (int at = static_cast<int>(threadIdx.x); at < a_.tokens * octets(); at += kWorkers) {
     const int row = at / octets();
     const int octet = at % octets();
@@ -169,12 +166,15 @@ __device__ void Worker<Codec, kTiles>::compute_logits() {
   const int threads = router_threads();
   const int warps = threads / device::kWarpThreads;
   int done = 0;
+#pragma unroll 1
   for (int expert = static_cast<int>(blockIdx.x); expert < a_.rule.experts;
        expert += static_cast<int>(gridDim.x)) {
     if (done > 0) workers_meet();  // the parts before have been read
+#pragma unroll 1
     for (int t = thread / threads; t < a_.tokens; t += kWorkers / threads) {
       const uint4* tile = activations() + t / kTileRows * tile_octets();
       float sum = 0;
+#pragma unroll 1
       for (int octet = thread % threads; octet < octets(); octet += threads) {
         if (done > 0 || octets() > threads) router_ = RouterOctet(a_.router, expert, octet);
         sum += router_.times(tile[octet_place(t % kTileRows, octet)]);
@@ -185,6 +185,7 @@ __device__ void Worker<Codec, kTiles>::compute_logits() {
     workers_meet();  // the parts of all warps are there
     if (thread < a_.tokens) {
       float sum = 0;
+#pragma unroll 4
       for (int w = 0; w < warps; ++w) sum += parts[thread * kMoeWarps + w];
       a_.logits[static_cast<std::int64_t>(thread) * a_.rule.experts + expert] = sum;
     }
@@ -205,17 +206,16 @@ __device__ void Worker<Codec, kTiles>::multiply_quads(std::int64_t inputs, int s
   const int lane = lane_index();
   const int tile_row = lane / 4;
   const std::uint8_t* rows[2];
-  Turn turn(items_, plan_.stages);
 #pragma unroll
-  for (int quad = 0; quad < kQuads; ++quad) {
-    wait_for(turn);
-    if (quad % 2 == tile_row % 2) {
-      rows[quad / 2] = stage(turn) + static_cast<unsigned>(quad % 2) * kQuadShift +
-                       tile_row / 2 * inputs * 2 + lane % 4 * 64;
-    }
-    turn.advance(1, plan_.stages);
+  for (int half = 0; half < 2; ++half) {
+    const int quad = 2 * half + tile_row % 2;
+    rows[half] = stage(Turn(items_ + quad, plan_)) + tile_row % 2 * kQuadShift +
+                 tile_row / 2 * inputs * 2 + lane % 4 * 64;
   }
+#pragma unroll 1
+  for (int quad = 0; quad < kQuads; ++quad) wait_for(Turn(items_ + quad, plan_));
   float sums[kTiles][4] = {};
+#pragma unroll 1
   for (int chunk = warp_index(); chunk < inputs / kChunk; chunk += kMoeWarps) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -244,8 +244,7 @@ __device__ void Worker<Codec, kTiles>::multiply_quads(std::int64_t inputs, int s
         total[0], total[1], total[2], total[3]};
     // The team has read the stages when its last sum is added.
     if (tile + 1 < kTiles || lane >= kQuads) continue;
-    Turn own(items_ + lane, plan_.stages);
-    device::barrier_arrive(empty_ + 8 * own.stage);
+    device::barrier_arrive(empty_ + 8 * Turn(items_ + lane, plan_).stage);
   }
   items_ += kQuads;
 }
@@ -265,10 +264,11 @@ __device__ float4 Worker<Codec, kTiles>::shared_sum(int slab, int tile) const {
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::shared_first_half() {
-  const Share share = wide_share(plan_);
+  const Share share = equal_share(plan_.wide_slabs);
   const int chunks = static_cast<int>(a_.inner.inputs) / kChunk;
   const uint4* x_even = activations() + lane_index();
   const uint4* x_odd = activations() + (lane_index() ^ 4);
+#pragma unroll 1
   for (int slab = 0; slab < share.end - share.begin; ++slab) {
     multiply_quads(a_.inner.inputs, slab, [&](int chunk, int tile, int word) {
       return (word % 2 == 0
@@ -277,6 +277,7 @@ __device__ void Worker<Codec, kTiles>::shared_first_half() {
     });
   }
   workers_meet();  // the sums of all teams are there
+#pragma unroll 1
   for (int unit = warp_index(); unit < (share.end - share.begin) * kTiles; unit += kMoeWarps) {
     const int tile = unit % kTiles;
     const float4 sum = shared_sum(unit / kTiles, tile);
@@ -307,6 +308,7 @@ __device__ void Worker<Codec, kTiles>::first_half_of_slab(int expert, int slab, 
   const float units[2] = {Codec::unit(device::weight_at(a_.inner.weight, expert)),
                           Codec::unit(device::weight_at(a_.inner.up, expert))};
   const int output = slab * (kSlabRows / 2) + weight_row(lane_index() / 4);
+  const std::uint32_t mask = routing_.masks[expert];
 #pragma unroll
   for (int tile = 0; tile < kAtOnce; ++tile) {
     float total[4];
@@ -314,9 +316,10 @@ __device__ void Worker<Codec, kTiles>::first_half_of_slab(int expert, int slab, 
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int token = (first_tile + tile) * kTileRows + 2 * (lane_index() % 4) + e;
-      if ((routing_.masks[expert] >> token & 1U) == 0) continue;
-      put(a_.inner, pair_of(token, expert), 0, output,
-          silu(total[e] * units[0]) * (total[2 + e] * units[1]));
+      if (!has(token, mask)) continue;
+      device::store(static_cast<__nv_bfloat16*>(a_.inner.out) +
+                        pair_of(token, expert) * a_.inner.out_stride + output,
+                    silu(total[e] * units[0]) * (total[2 + e] * units[1]));
     }
   }
 }
@@ -325,9 +328,9 @@ template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::first_halves() {
   constexpr std::uint32_t kFirstTile = (1U << kTileRows) - 1;
   const Share share = routed_share(plan_, *routing_.count);
-  int at = share.begin + first_item();
-  Turn turn(items_ + first_item(), plan_.stages);
-  for (; at < share.end; at += kMoeTeams, turn.advance(kMoeTeams, plan_.stages)) {
+#pragma unroll 1
+  for (int at = share.begin + first_item(); at < share.end; at += kMoeTeams) {
+    const Turn turn(items_ + at - share.begin, plan_);
     const int expert = routing_.active[at / plan_.inner.slabs];
     const int slab = at % plan_.inner.slabs;
     const std::uint32_t mask = routing_.masks[expert];
@@ -355,18 +358,23 @@ __device__ void Worker<Codec, kTiles>::wait_for_other_blocks() {
   workers_meet();  // what is between the halves can be read
 }
 
-// Straight from memory: few lanes have any, and all warps have their own columns.
+// Straight from memory: few lanes have any, and all warps have their own columns. Null: none.
 template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::load_own(Own& own, int expert, int tile, int i) const {
-  const int chunk = team_.warp + i * kTeamWarps;
+__device__ const uint4* Worker<Codec, kTiles>::own_row(int expert, int tile) const {
   const int token = tile * kTileRows + lane_index() / 4;
-  const bool mine = chunk * kChunk < a_.outer.inputs && (routing_.masks[expert] >> token & 1U) != 0;
-  const auto* x = reinterpret_cast<const uint4*>(
-      static_cast<const __nv_bfloat16*>(a_.outer.x) +
-      (mine ? pair_of(token, expert) : 0) * a_.outer.x_stride + chunk * kChunk +
-      lane_index() % 4 * 32);
+  if (!has(token, routing_.masks[expert])) return nullptr;
+  return reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a_.outer.x) +
+                                        pair_of(token, expert) * a_.outer.x_stride +
+                                        team_.warp * kChunk + lane_index() % 4 * 32);
+}
+template <class Codec, int kTiles>
+__device__ void Worker<Codec, kTiles>::load_own(Own& own, const uint4* row, int i) const {
+  const bool there = row != nullptr && (team_.warp + i * kTeamWarps) * kChunk < a_.outer.inputs;
 #pragma unroll
-  for (int word = 0; word < 4; ++word) own[i][word] = mine ? __ldcg(x + word) : uint4{};
+  for (int word = 0; word < 4; ++word) {
+    own[i][word] =
+        there ? __ldcg(row + i * kTeamWarps * kOctetsPerChunk + word) : uint4{};
+  }
 }
 
 template <class Codec, int kTiles>
@@ -385,26 +393,30 @@ template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::load_first_own(Own& own) const {
   if (first_item() >= *routing_.count) return;
   const int expert = routing_.active[first_item()];
+  const uint4* row = own_row(expert, first_tile(expert));
 #pragma unroll
-  for (int i = 0; i < kOwnChunks; ++i) load_own(own, expert, first_tile(expert), i);
+  for (int i = 0; i < kOwnChunks; ++i) load_own(own, row, i);
 }
 
 // What comes next is read as soon as its registers are free.
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::second_half_of_experts(Own& own) {
   const int count = *routing_.count;
+  const int first = items_;
   int entry = first_item();
-  Turn turn(items_ + entry, plan_.stages);
   items_ += count;
   if (entry >= count) return;
   int expert = routing_.active[entry];
   int tile = first_tile(expert);
+#pragma unroll 1
   while (true) {
     const bool again = kTiles > 1 && tile == 0 && routing_.masks[expert] >> kTileRows != 0;
     const int next_entry = again ? entry : entry + kMoeTeams;
     const bool last = next_entry >= count;
     const int next = last ? expert : routing_.active[next_entry];
     const int next_tile = again ? 1 : first_tile(next);
+    const uint4* next_row = last ? nullptr : own_row(next, next_tile);
+    const Turn turn(first + entry, plan_);
     float sums[1][4] = {};
     wait_for(turn);
 #pragma unroll
@@ -415,19 +427,16 @@ __device__ void Worker<Codec, kTiles>::second_half_of_experts(Own& own) {
             a_.outer.weight.first, plan_.outer, stage(turn), chunk,
             [&](int, int word) { return device::int4_order(own[i][word]); }, sums);
       }
-      if (!last) load_own(own, next, next_tile, i);
+      load_own(own, next_row, i);
     }
-    if (!again) {
-      leave(turn);
-      turn.advance(kMoeTeams, plan_.stages);
-    }
+    if (!again) leave(turn);
     float total[4];
     if (team_.add(sums[0], total)) {
       const float unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         const int token = tile * kTileRows + 2 * (lane_index() % 4) + e;
-        if ((routing_.masks[expert] >> token & 1U) == 0) continue;
+        if (!has(token, routing_.masks[expert])) continue;
         float* to =
             totals() + pair_of(token, expert) * kSlabRows + weight_row(lane_index() / 4);
         to[0] = total[e] * unit;
@@ -445,10 +454,12 @@ template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::store_outputs(int slab) {
   const int chosen = a_.rule.chosen;
   const auto* shared = reinterpret_cast<const float*>(memory_ + plan_.shared_at);
+#pragma unroll 1
   for (int at = static_cast<int>(threadIdx.x); at < a_.tokens * kSlabRows; at += kWorkers) {
     const int token = at / kSlabRows;
     const int o = at % kSlabRows;
     float sum = 0;
+#pragma unroll 1
     for (int step = 0; step < chosen; ++step) {
       const int pair = token * chosen + routing_.order[token * chosen + step];
       sum += routing_.weights[pair] * totals()[pair * kSlabRows + o];
@@ -469,7 +480,8 @@ __device__ void Worker<Codec, kTiles>::store_outputs(int slab) {
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::second_halves() {
-  const Share share = hidden_share(plan_);
+  const Share share = equal_share(plan_.hidden_slabs);
+#pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
     Own own;
     load_first_own(own);
@@ -488,8 +500,21 @@ __device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memor
   const MoeRouting routing(memory, plan, a.rule.experts);
   auto* bias = reinterpret_cast<float*>(memory + plan.bias_at);
   Fetcher fetcher(plan, memory);
+#ifdef MOE_ROUTER_FIRST
+  if (servant == 0) {
+    std::uint32_t sum = 0;
+    const auto* row = reinterpret_cast<const uint4*>(a.router.data + static_cast<std::int64_t>(blockIdx.x % a.rule.experts) * a.router.row_bytes);
+#pragma unroll 4
+    for (int i = lane_index(); i < a.router.row_bytes / 16; i += 32) {
+      const uint4 v = __ldg(row + i);
+      sum |= v.x ^ v.y ^ v.z ^ v.w;
+    }
+    if (__all_sync(0xFFFFFFFFU, sum == 0x9E3779B9U)) __nanosleep(1);
+  }
+#endif
   if (servant == 0) fetch_shared_first_half(a, plan, fetcher);
   RouterRule rule = a.rule;
+#pragma unroll 1
   for (int e = static_cast<int>(threadIdx.x) - kWorkers; e < rule.experts; e += kServants) {
     routing.masks[e] = 0;
     if (rule.bias != nullptr) bias[e] = rule.bias[e];
@@ -501,6 +526,7 @@ __device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memor
   }
   sync_threads(kServantsBarrier, kServants);  // masks are empty, logits can be read
   std::uint8_t* scratch = memory + plan.scratch_at + static_cast<unsigned>(servant) * plan.scratch;
+#pragma unroll 1
   for (int token = servant; token < a.tokens; token += kMoeServants) {
     choose_for(a, rule, routing, token, scratch);
     __syncwarp();  // nobody still uses the scratch memory
@@ -522,6 +548,7 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
   extern __shared__ __align__(128) std::uint8_t memory[];
   if (threadIdx.x == 0) {
     const std::uint32_t full = device::shared_address(memory + plan.barriers_at);
+#pragma unroll 1
     for (int i = 0; i < plan.stages; ++i) {
       device::barrier_set_up(full + 8 * i, 1);
       device::barrier_set_up(full + 8 * (plan.stages + i), kTeamWarps);

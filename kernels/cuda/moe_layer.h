@@ -15,6 +15,7 @@
 
 namespace glm::kernels::cuda {
 
+constexpr int kMoeTokensMax = 16;
 constexpr int kMoeTeams = 4;
 constexpr int kMoeWarps = kMoeTeams * kTeamWarps;  // that multiply
 constexpr int kMoeServants = 4;                    // warps that fetch, and choose experts
@@ -26,9 +27,9 @@ struct MoePlan {
   BulkPlan outer;  //   is taken from them
   int wide_slabs;  // of the shared expert's first half, of eight outputs
   int hidden_slabs;  // of either second half, of sixteen
-  int wide_slab_bytes;   // of memory
-  int inner_slab_bytes;  // of a routed expert
-  int stages;            // a multiple of the teams (bulk_plan.h)
+  int wide_slab_cost;  // in sixteenths of a slab of a routed expert's first half
+  int stages;          // a power of two and a multiple of the teams (bulk_plan.h)
+  int stages_shift;    // which
   unsigned stage;
   unsigned stages_at;  // in shared memory, where activations come first
   unsigned partial_at;
@@ -43,6 +44,7 @@ struct MoePlan {
   unsigned order_at;
   unsigned bias_at;
   unsigned masks_at;
+  unsigned slots_at;
   unsigned active_at;
   unsigned total;
 };

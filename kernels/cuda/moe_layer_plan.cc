@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
@@ -8,7 +9,6 @@
 namespace glm::kernels::cuda {
 namespace {
 
-constexpr std::int64_t kTokensMax = 16;
 constexpr std::int64_t kExpertsMax = 1024;
 constexpr std::int64_t kChosenMax = 32;
 constexpr int kChunksOfWarpMax = 3;  // of a second half, which a warp keeps in registers
@@ -46,7 +46,7 @@ class Places {
 
 std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
   const std::int64_t tokens = a.x.size(0);
-  if (tokens < 1 || tokens > kTokensMax || a.gate.experts > kExpertsMax ||
+  if (tokens < 1 || tokens > kMoeTokensMax || a.gate.experts > kExpertsMax ||
       a.ids.size(1) > kChosenMax || !a.shared || !is_plain_router(a.router) ||
       !is_plain(a.shared.gate, kSlabRows / 2) || !is_plain(a.shared.up, kSlabRows / 2) ||
       !is_plain(a.shared.down, kSlabRows) ||
@@ -80,10 +80,13 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   const BulkSizes sizes{.tiles = 1, .teams = kMoeTeams};
   plan.inner = bulk_plan(a.inner, sizes, limits);
   plan.outer = bulk_plan(a.outer, sizes, limits);
+  // What blocks share out is counted in 32 bits, in sixteenths.
+  const std::int64_t most = std::int64_t{a.rule.experts} * plan.inner.slabs * 16;
+  if (most * limits.multiprocessors >= 1LL << 30U) return std::nullopt;
   plan.wide_slabs = a.wide_inputs / (kSlabRows / 2);
   plan.hidden_slabs = static_cast<int>(a.outer.outputs) / kSlabRows;
-  plan.wide_slab_bytes = kSlabRows * 2 * static_cast<int>(a.inner.inputs);
-  plan.inner_slab_bytes = static_cast<int>(plan.inner.stage_copied);
+  plan.wide_slab_cost = kSlabRows * 2 * static_cast<int>(a.inner.inputs) * 16 /
+                        static_cast<int>(plan.inner.stage_copied);
   const auto longest =
       static_cast<unsigned>(std::max(static_cast<int>(a.inner.inputs), a.wide_inputs));
   plan.stage = std::max({plan.inner.stage, plan.outer.stage,
@@ -108,12 +111,14 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.order_at = places.take(pairs * sizeof(std::int32_t));
   plan.bias_at = places.take(experts * sizeof(float));
   plan.masks_at = places.take(experts * sizeof(std::uint32_t));
+  plan.slots_at = places.take(experts * kMoeTokensMax);
   plan.active_at = places.take(experts * sizeof(std::int32_t) + sizeof(std::int32_t));
   plan.stages_at = static_cast<unsigned>((places.used() + 127) / 128 * 128);
   if (plan.stages_at >= limits.shared_bytes) return std::nullopt;
   const unsigned room = (limits.shared_bytes - plan.stages_at) / plan.stage;
-  plan.stages = static_cast<int>(std::min(room, 32U) / kMoeTeams * kMoeTeams);
-  if (plan.stages == 0) return std::nullopt;
+  if (room < kMoeTeams) return std::nullopt;
+  plan.stages_shift = std::bit_width(std::min(room, 32U)) - 1;
+  plan.stages = 1 << plan.stages_shift;
   plan.total = plan.stages_at + static_cast<unsigned>(plan.stages) * plan.stage;
   return plan;
 }

@@ -14,6 +14,7 @@ struct MoeRouting {
   std::int32_t* ids;    // [tokens, chosen]
   std::int32_t* order;  // [tokens, chosen] places of a token's experts by their indices
   std::uint32_t* masks;  // [experts] bit t: token t has it
+  std::uint8_t* slots;   // [experts, kMoeTokensMax] which of a token's experts this is
   std::int32_t* active;  // [*count] experts that some token has, in the order of indices
   std::int32_t* count;
 
@@ -22,6 +23,7 @@ struct MoeRouting {
         ids(reinterpret_cast<std::int32_t*>(memory + plan.ids_at)),
         order(reinterpret_cast<std::int32_t*>(memory + plan.order_at)),
         masks(reinterpret_cast<std::uint32_t*>(memory + plan.masks_at)),
+        slots(memory + plan.slots_at),
         active(reinterpret_cast<std::int32_t*>(memory + plan.active_at)),
         count(active + experts) {}
 };
@@ -87,11 +89,14 @@ __device__ inline void choose_for(const MoeArgs& a, const RouterRule& rule,
   choose_experts(rule, a.logits + static_cast<std::int64_t>(token) * rule.experts, scratch, ids,
                  weights);
   __syncwarp();  // the choice is there
+#pragma unroll 1
   for (int j = lane_index(); j < chosen; j += device::kWarpThreads) {
     int smaller = 0;
+#pragma unroll 1
     for (int other = 0; other < chosen; ++other) smaller += ids[other] < ids[j] ? 1 : 0;
     routing.order[token * chosen + smaller] = j;
     atomicOr(routing.masks + ids[j], 1U << token);
+    routing.slots[ids[j] * kMoeTokensMax + token] = static_cast<std::uint8_t>(j);
     if (blockIdx.x == 0) {
       a.ids[token * chosen + j] = ids[j];
       a.weights[token * chosen + j] = weights[j];
@@ -103,6 +108,7 @@ __device__ inline void choose_for(const MoeArgs& a, const RouterRule& rule,
 __device__ inline void list_active(const MoeRouting& routing, int experts) {
   const int lane = lane_index();
   int before = 0;
+#pragma unroll 1
   for (int first = 0; first < experts; first += device::kWarpThreads) {
     const int expert = first + lane;
     const bool wanted = expert < experts && routing.masks[expert] != 0;

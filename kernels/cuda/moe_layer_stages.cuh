@@ -12,30 +12,34 @@
 
 namespace glm::kernels::cuda {
 
-// What of the shared expert's first half a block has: slabs.
-__device__ inline Share wide_share(const MoePlan& plan) {
-  return share_of_block(plan.wide_slabs);
-}
-__device__ inline Share hidden_share(const MoePlan& plan) {
-  return share_of_block(plan.hidden_slabs);
+// What code there is matters: it is fetched anew for each launch while memory is busy with weights.
+// Hence no loop here is unrolled that need not be.
+
+// An equal part of so many slabs for this block.
+__device__ inline Share equal_share(int slabs) {
+  const auto total = static_cast<unsigned>(slabs);
+  return {static_cast<int>(total * blockIdx.x / gridDim.x),
+          static_cast<int>(total * (blockIdx.x + 1) / gridDim.x)};
 }
 
-// What of the routed experts' first halves a block has: with its part of the shared expert it is as
-// many bytes for all blocks.
+// What of the routed experts' first halves a block has: with its part of the shared expert it is
+// about as many bytes for all blocks.
 __device__ inline Share routed_share(const MoePlan& plan, int active) {
-  const int total = active * plan.inner.slabs;
-  const std::int64_t bytes = static_cast<std::int64_t>(total) * plan.inner_slab_bytes +
-                             static_cast<std::int64_t>(plan.wide_slabs) * plan.wide_slab_bytes;
-  const std::int64_t own = bytes / gridDim.x;
-  const std::int64_t most = (plan.wide_slabs + gridDim.x - 1) / gridDim.x;
-  if (own < most * plan.wide_slab_bytes) return share_of_block(total);
-  const auto edge = [&](unsigned block) {
-    const std::int64_t wide = static_cast<std::int64_t>(plan.wide_slabs) * block / gridDim.x;
-    const std::int64_t rest = bytes * block / gridDim.x - wide * plan.wide_slab_bytes;
-    return static_cast<int>(rest / plan.inner_slab_bytes);
-  };
+  const auto total = static_cast<unsigned>(active * plan.inner.slabs);
+  const auto slabs = static_cast<unsigned>(plan.wide_slabs);
+  const auto slab_cost = static_cast<unsigned>(plan.wide_slab_cost);
+  const unsigned cost = total * 16 + slabs * slab_cost;
+  if (cost / gridDim.x < ((slabs - 1) / gridDim.x + 1) * slab_cost) {
+    return equal_share(static_cast<int>(total));
+  }
+  unsigned edges[2];
+#pragma unroll 1
+  for (unsigned i = 0; i < 2; ++i) {
+    const unsigned block = blockIdx.x + i;
+    edges[i] = (cost * block / gridDim.x - slabs * block / gridDim.x * slab_cost) / 16;
+  }
   const bool last = blockIdx.x + 1 == gridDim.x;
-  return {edge(blockIdx.x), last ? total : edge(blockIdx.x + 1)};
+  return {static_cast<int>(edges[0]), static_cast<int>(last ? total : edges[1])};
 }
 
 // Where an item is in the ring. In the first round of the stages the parity is 0.
@@ -43,14 +47,9 @@ struct Turn {
   int stage;
   unsigned parity;
 
-  __device__ Turn(int item, int stages)
-      : stage(item % stages), parity(static_cast<unsigned>(item / stages) % 2) {}
-  __device__ void advance(int by, int stages) {
-    stage += by;
-    if (stage < stages) return;
-    stage -= stages;
-    parity ^= 1U;
-  }
+  __device__ Turn(int item, const MoePlan& plan)
+      : stage(item & (plan.stages - 1)),
+        parity(static_cast<unsigned>(item) >> plan.stages_shift & 1U) {}
 };
 
 class Fetcher {
@@ -60,43 +59,36 @@ class Fetcher {
         stages_(device::shared_address(memory + plan.stages_at)),
         full_(device::shared_address(memory + plan.barriers_at)),
         empty_(full_ + 8 * plan.stages),
-        policy_(device::read_once_policy()),
-        turn_(0, plan.stages) {}
+        policy_(device::read_once_policy()) {}
 
   // Four rows of a weight in bf16 from `row` on. Every other quad is shifted, so that rows of two
   // neighbouring quads lie in different banks.
   __device__ void quad(const device::Weight& w, int row, int quad) {
     const auto bytes = static_cast<unsigned>(kQuadRows * w.row_bytes);
-    begin(bytes);
-    if (lane_index() == 0) {
-      device::bulk_copy(place() + static_cast<unsigned>(quad) % 2 * kQuadShift,
-                        w.data + row * w.row_bytes, bytes, full(), policy_);
-    }
-    turn_.advance(1, plan_.stages);
+    fetch(bytes, 1, static_cast<unsigned>(quad) % 2 * kQuadShift, w.data + row * w.row_bytes,
+          bytes);
   }
 
   // A slab in four bits; lane l < copies has its part.
   __device__ void slab(const BulkPlan& plan, const QuadCopy& copy, int copies, int expert,
                        int slab) {
-    begin(plan.stage_copied);
-    if (lane_index() < copies) {
-      device::bulk_copy(place() + copy.to,
-                        copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes,
-                        full(), policy_);
-    }
-    turn_.advance(1, plan_.stages);
+    fetch(plan.stage_copied, copies, copy.to,
+          copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes);
   }
 
  private:
-  __device__ std::uint32_t full() const { return full_ + 8 * turn_.stage; }
-  __device__ std::uint32_t place() const {
-    return stages_ + static_cast<unsigned>(turn_.stage) * plan_.stage;
-  }
-  __device__ void begin(unsigned bytes) {
+  // Brings one item, of `bytes` in all; what else is said is of a lane below `lanes`.
+  __device__ void fetch(unsigned bytes, int lanes, unsigned to, const std::uint8_t* from,
+                        unsigned own_bytes) {
+    const Turn turn(item_++, plan_);
     // Of the round before: nothing to wait for in the first.
-    device::barrier_wait(empty_ + 8 * turn_.stage, turn_.parity ^ 1U);
-    if (lane_index() == 0) device::barrier_arrive_expecting(full(), bytes);
+    device::barrier_wait(empty_ + 8 * turn.stage, turn.parity ^ 1U);
+    const std::uint32_t full = full_ + 8 * turn.stage;
+    if (lane_index() == 0) device::barrier_arrive_expecting(full, bytes);
     __syncwarp();  // bytes are announced
+    if (lane_index() >= lanes) return;
+    device::bulk_copy(stages_ + static_cast<unsigned>(turn.stage) * plan_.stage + to, from,
+                      own_bytes, full, policy_);
   }
 
   const MoePlan& plan_;
@@ -104,17 +96,17 @@ class Fetcher {
   std::uint32_t full_;
   std::uint32_t empty_;
   std::uint64_t policy_;
-  Turn turn_;
+  int item_ = 0;
 };
 
 __device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& plan,
                                                Fetcher& fetcher) {
-  const Share wide = wide_share(plan);
-  for (int slab = wide.begin; slab < wide.end; ++slab) {
-    for (int quad = 0; quad < kQuads; ++quad) {
-      const int row = slab * (kSlabRows / 2) + quad % 2 * kQuadRows;
-      fetcher.quad(quad < kQuads / 2 ? a.shared_gate : a.shared_up, row, quad);
-    }
+  const Share share = equal_share(plan.wide_slabs);
+#pragma unroll 1
+  for (int i = share.begin * kQuads; i < share.end * kQuads; ++i) {
+    const int quad = i % kQuads;
+    const device::Weight& w = quad < kQuads / 2 ? a.shared_gate : a.shared_up;
+    fetcher.quad(w, i / kQuads * (kSlabRows / 2) + quad % 2 * kQuadRows, quad);
   }
 }
 
@@ -127,12 +119,12 @@ __device__ void fetch_first_half(const MoeArgs& a, const MoePlan& plan, const st
   const Share share = routed_share(plan, count);
   int entry = share.begin / plan.inner.slabs;
   int slab = share.begin % plan.inner.slabs;
+#pragma unroll 1
   for (int at = share.begin; at < share.end; ++at) {
     fetcher.slab(plan.inner, copy, kCopies, active[entry], slab);
-    if (++slab == plan.inner.slabs) {
-      slab = 0;
-      ++entry;
-    }
+    if (++slab < plan.inner.slabs) continue;
+    slab = 0;
+    ++entry;
   }
 }
 
@@ -142,11 +134,14 @@ __device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const s
   constexpr int kCopies = kQuads * kParts;
   const QuadCopy copy =
       quad_copy<false>(a.outer, plan.outer, lane_index() < kCopies ? lane_index() : 0);
-  const Share share = hidden_share(plan);
+  const Share share = equal_share(plan.hidden_slabs);
+#pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
+#pragma unroll 1
     for (int quad = 0; quad < kQuads; ++quad) {
       fetcher.quad(a.shared_down, slab * kSlabRows + quad * kQuadRows, quad);
     }
+#pragma unroll 1
     for (int i = 0; i < count; ++i) fetcher.slab(plan.outer, copy, kCopies, active[i], slab);
   }
 }

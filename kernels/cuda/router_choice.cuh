@@ -23,6 +23,7 @@ __device__ inline int take_largest(std::uint32_t* keys, int count) {
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   std::uint32_t best = 0;
   int index = count;  // none
+#pragma unroll 1
   for (int i = lane; i < count; i += device::kWarpThreads) {
     if (keys[i] <= best) continue;
     best = keys[i];
@@ -41,9 +42,11 @@ __device__ inline void close_groups(const RouterRule& rule, const float* ranks, 
                                     std::uint32_t* group_keys) {
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   const int size = rule.experts / rule.groups;
+#pragma unroll 1
   for (int g = lane; g < rule.groups; g += device::kWarpThreads) {
     float best = -INFINITY;
     float second = size > 1 ? -INFINITY : 0.0F;
+#pragma unroll 1
     for (int e = g * size; e < (g + 1) * size; ++e) {
       if (ranks[e] > best) {
         if (size > 1) second = best;
@@ -55,7 +58,9 @@ __device__ inline void close_groups(const RouterRule& rule, const float* ranks, 
     group_keys[g] = key_of(best + second);
   }
   __syncwarp();  // scores of all groups are there
+#pragma unroll 1
   for (int i = 0; i < rule.groups_kept; ++i) take_largest(group_keys, rule.groups);
+#pragma unroll 1
   for (int e = lane; e < rule.experts; e += device::kWarpThreads) {
     if (group_keys[e / size] != 0) keys[e] = 0;
   }
@@ -70,6 +75,7 @@ __device__ inline void choose_experts(const RouterRule& rule, const float* logit
   auto* keys = reinterpret_cast<std::uint32_t*>(ranks + rule.experts);
   std::uint32_t* group_keys = keys + rule.experts;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+#pragma unroll 2
   for (int e = lane; e < rule.experts; e += device::kWarpThreads) {
     const float logit = __ldcg(logits + e);
     const float score = isnan(logit) ? 0.0F : 1.0F / (1.0F + expf(-logit));
@@ -81,6 +87,7 @@ __device__ inline void choose_experts(const RouterRule& rule, const float* logit
   __syncwarp();  // scores of all experts are there
   if (rule.groups > 1) close_groups(rule, ranks, keys, group_keys);
   float sum = 0;
+#pragma unroll 1
   for (int j = 0; j < rule.chosen; ++j) {
     const int winner = take_largest(keys, rule.experts);
     sum += scores[winner];
@@ -88,6 +95,7 @@ __device__ inline void choose_experts(const RouterRule& rule, const float* logit
   }
   __syncwarp();  // all ids are there
   const float factor = rule.normalized ? rule.scale / (sum + 1e-20F) : rule.scale;
+#pragma unroll 1
   for (int j = lane; j < rule.chosen; j += device::kWarpThreads) {
     weights[j] = scores[ids[j]] * factor;
   }
