@@ -33,6 +33,11 @@ constexpr int kServants = kMoeServants * device::kWarpThreads;
 constexpr int kWorkersBarrier = 1 + kMoeTeams;
 constexpr int kServantsBarrier = kWorkersBarrier + 1;
 
+// silu(gate) * up, to within three units in the last place.
+__device__ float gated(float gate, float up) {
+  return __fdividef(gate, 1.0F + expf(-gate)) * up;
+}
+
 __device__ void workers_meet() {
   sync_threads(kWorkersBarrier, kWorkers);
 }
@@ -148,14 +153,20 @@ class Worker {
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::load_activations() {
-#pragma unroll 2
-  for (int at = static_cast<int>(threadIdx.x); at < a_.tokens * octets(); at += kWorkers) {
-    const int row = at / octets();
-    const int octet = at % octets();
+  int row = 0;
+  int octet = static_cast<int>(threadIdx.x);
+#pragma unroll 4
+  while (true) {
+    while (octet >= octets()) {
+      octet -= octets();
+      ++row;
+    }
+    if (row >= a_.tokens) return;
     const auto* x = reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a_.inner.x) +
                                                    row * a_.inner.x_stride);
     activations()[row / kTileRows * tile_octets() + octet_place(row % kTileRows, octet)] =
         device::int4_order(__ldcg(x + octet));
+    octet += kWorkers;
   }
 }
 
@@ -212,11 +223,23 @@ __device__ void Worker<Codec, kTiles>::multiply_quads(std::int64_t inputs, int s
     rows[half] = stage(Turn(items_ + quad, plan_)) + tile_row % 2 * kQuadShift +
                  tile_row / 2 * inputs * 2 + lane % 4 * 64;
   }
-#pragma unroll 1
-  for (int quad = 0; quad < kQuads; ++quad) wait_for(Turn(items_ + quad, plan_));
   float sums[kTiles][4] = {};
+  bool waited = false;
 #pragma unroll 1
-  for (int chunk = warp_index(); chunk < inputs / kChunk; chunk += kMoeWarps) {
+  for (int chunk = warp_index(); !waited || chunk < inputs / kChunk; chunk += kMoeWarps) {
+    uint4 fours[kTiles][4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        fours[tile][i] = chunk < inputs / kChunk ? x(chunk, tile, i ^ lane % 4 / 2) : uint4{};
+      }
+    }
+    // All warps, whether they have columns or not: two rounds of a stage must not be mistaken.
+#pragma unroll 1
+    for (int quad = 0; !waited && quad < kQuads; ++quad) wait_for(Turn(items_ + quad, plan_));
+    waited = true;
+    if (chunk >= inputs / kChunk) break;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int word = i ^ lane % 4 / 2;
@@ -230,7 +253,7 @@ __device__ void Worker<Codec, kTiles>::multiply_quads(std::int64_t inputs, int s
       const std::uint32_t back[4] = {weights[0].z, weights[1].z, weights[0].w, weights[1].w};
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
-        const uint4 four = x(chunk, tile, word);
+        const uint4& four = fours[tile][i];
         device::mma_16x8x16(sums[tile], front, four.x, four.y);
         device::mma_16x8x16(sums[tile], back, four.z, four.w);
       }
@@ -264,7 +287,7 @@ __device__ float4 Worker<Codec, kTiles>::shared_sum(int slab, int tile) const {
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::shared_first_half() {
-  const Share share = equal_share(plan_.wide_slabs);
+  const Share share = equal_share(plan_, plan_.wide_slabs);
   const int chunks = static_cast<int>(a_.inner.inputs) / kChunk;
   const uint4* x_even = activations() + lane_index();
   const uint4* x_odd = activations() + (lane_index() ^ 4);
@@ -290,7 +313,7 @@ __device__ void Worker<Codec, kTiles>::shared_first_half() {
       const int token = tile * kTileRows + 2 * (lane_index() % 4) + e;
       if (token >= a_.tokens) continue;
       device::store(a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + output,
-                    silu(gate[e]) * up[e]);
+                    gated(gate[e], up[e]));
     }
   }
 }
@@ -319,7 +342,7 @@ __device__ void Worker<Codec, kTiles>::first_half_of_slab(int expert, int slab, 
       if (!has(token, mask)) continue;
       device::store(static_cast<__nv_bfloat16*>(a_.inner.out) +
                         pair_of(token, expert) * a_.inner.out_stride + output,
-                    silu(total[e] * units[0]) * (total[2 + e] * units[1]));
+                    gated(total[e] * units[0], total[2 + e] * units[1]));
     }
   }
 }
@@ -328,11 +351,13 @@ template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::first_halves() {
   constexpr std::uint32_t kFirstTile = (1U << kTileRows) - 1;
   const Share share = routed_share(plan_, *routing_.count);
+  SlabAt next(plan_, share.begin + first_item());
 #pragma unroll 1
-  for (int at = share.begin + first_item(); at < share.end; at += kMoeTeams) {
+  for (int at = share.begin + first_item(); at < share.end;
+       at += kMoeTeams, next.advance(plan_, kMoeTeams)) {
     const Turn turn(items_ + at - share.begin, plan_);
-    const int expert = routing_.active[at / plan_.inner.slabs];
-    const int slab = at % plan_.inner.slabs;
+    const int expert = routing_.active[next.entry];
+    const int slab = next.slab;
     const std::uint32_t mask = routing_.masks[expert];
     if (kTiles == 1 || mask <= kFirstTile) {
       first_half_of_slab<1>(expert, slab, 0, turn);
@@ -480,17 +505,32 @@ __device__ void Worker<Codec, kTiles>::store_outputs(int slab) {
 
 template <class Codec, int kTiles>
 __device__ void Worker<Codec, kTiles>::second_halves() {
-  const Share share = equal_share(plan_.hidden_slabs);
+  const Share share = equal_share(plan_, plan_.hidden_slabs);
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
     Own own;
-    load_first_own(own);
+    if (kTiles == 1) load_first_own(own);  // two tiles need the registers
     second_half_of_shared();
+    if (kTiles > 1) load_first_own(own);
     second_half_of_experts(own);
     workers_meet();  // the sums of all experts are there
     store_outputs(slab);
     if (slab + 1 < share.end) workers_meet();  // and have been read
   }
+}
+
+// Logits are wanted first, and what comes before in the queue of the memory delays them: so no block
+// asks for other weights until it has seen a row of the router.
+__device__ void wait_for_router(const MoeArgs& a) {
+  const std::int64_t expert = blockIdx.x % static_cast<unsigned>(a.rule.experts);
+  const auto* row = reinterpret_cast<const uint4*>(a.router.data + expert * a.router.row_bytes);
+  std::uint32_t sum = 0;
+#pragma unroll 4
+  for (int i = lane_index(); i < a.router.row_bytes / 16; i += device::kWarpThreads) {
+    const uint4 four = __ldg(row + i);
+    sum |= four.x | four.y | four.z | four.w;
+  }
+  if (__all_sync(kFullWarp, sum == 0)) __nanosleep(0);  // whatever it is, it must have come
 }
 
 // The warps that fetch weights (the first of them) and choose experts (all).
@@ -500,19 +540,10 @@ __device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memor
   const MoeRouting routing(memory, plan, a.rule.experts);
   auto* bias = reinterpret_cast<float*>(memory + plan.bias_at);
   Fetcher fetcher(plan, memory);
-#ifdef MOE_ROUTER_FIRST
   if (servant == 0) {
-    std::uint32_t sum = 0;
-    const auto* row = reinterpret_cast<const uint4*>(a.router.data + static_cast<std::int64_t>(blockIdx.x % a.rule.experts) * a.router.row_bytes);
-#pragma unroll 4
-    for (int i = lane_index(); i < a.router.row_bytes / 16; i += 32) {
-      const uint4 v = __ldg(row + i);
-      sum |= v.x ^ v.y ^ v.z ^ v.w;
-    }
-    if (__all_sync(0xFFFFFFFFU, sum == 0x9E3779B9U)) __nanosleep(1);
+    wait_for_router(a);
+    fetch_shared_first_half(a, plan, fetcher);
   }
-#endif
-  if (servant == 0) fetch_shared_first_half(a, plan, fetcher);
   RouterRule rule = a.rule;
 #pragma unroll 1
   for (int e = static_cast<int>(threadIdx.x) - kWorkers; e < rule.experts; e += kServants) {
@@ -536,6 +567,7 @@ __device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memor
   __syncthreads();  // the choice is known
   if (servant != 0) return;
   fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+  if (plan.drain) fetcher.drain();
   fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
 }
 

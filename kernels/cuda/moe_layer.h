@@ -23,6 +23,8 @@ constexpr unsigned kQuadShift = 32;                // bytes, of every other quad
 
 // In bytes where nothing else is said.
 struct MoePlan {
+  int flight;
+  int drain;
   BulkPlan inner;  // slabs of the routed experts' first half and of the second; nothing but slabs
   BulkPlan outer;  //   is taken from them
   int wide_slabs;  // of the shared expert's first half, of eight outputs
@@ -30,6 +32,9 @@ struct MoePlan {
   int wide_slab_cost;  // in sixteenths of a slab of a routed expert's first half
   int stages;          // a power of two and a multiple of the teams (bulk_plan.h)
   int stages_shift;    // which
+  // 2^32 divided by these and rounded up: what multiplied_high() takes to divide.
+  unsigned by_blocks;
+  unsigned by_inner_slabs;
   unsigned stage;
   unsigned stages_at;  // in shared memory, where activations come first
   unsigned partial_at;

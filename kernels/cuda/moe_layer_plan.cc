@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
@@ -26,6 +27,11 @@ bool is_plain(const WeightView& weight, std::int64_t slab_rows) {
 bool is_plain_router(const WeightView& weight) {
   return (weight.layout.format == WeightFormat::bf16 || weight.layout.format == WeightFormat::f32) &&
          aligned(weight.data) && weight.layout.cols % 8 == 0;
+}
+
+unsigned reciprocal(int divisor) {
+  return static_cast<unsigned>(((1ULL << 32U) + static_cast<unsigned>(divisor) - 1) /
+                               static_cast<unsigned>(divisor));
 }
 
 // Deals out shared memory, each piece at a multiple of sixteen.
@@ -85,6 +91,10 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   if (most * limits.multiprocessors >= 1LL << 30U) return std::nullopt;
   plan.wide_slabs = a.wide_inputs / (kSlabRows / 2);
   plan.hidden_slabs = static_cast<int>(a.outer.outputs) / kSlabRows;
+  plan.by_blocks = reciprocal(limits.multiprocessors);
+  plan.by_inner_slabs = reciprocal(plan.inner.slabs);
+  plan.flight = std::getenv("FLIGHT") ? std::atoi(std::getenv("FLIGHT")) : 32;
+  plan.drain = std::getenv("DRAIN") ? std::atoi(std::getenv("DRAIN")) : 0;
   plan.wide_slab_cost = kSlabRows * 2 * static_cast<int>(a.inner.inputs) * 16 /
                         static_cast<int>(plan.inner.stage_copied);
   const auto longest =

@@ -15,32 +15,49 @@ namespace glm::kernels::cuda {
 // What code there is matters: it is fetched anew for each launch while memory is busy with weights.
 // Hence no loop here is unrolled that need not be.
 
+// The upper half of the product.
+__device__ inline unsigned multiplied_high(unsigned a, unsigned b) {
+  return static_cast<unsigned>(static_cast<std::uint64_t>(a) * b >> 32U);
+}
+
 // An equal part of so many slabs for this block.
-__device__ inline Share equal_share(int slabs) {
-  const auto total = static_cast<unsigned>(slabs);
-  return {static_cast<int>(total * blockIdx.x / gridDim.x),
-          static_cast<int>(total * (blockIdx.x + 1) / gridDim.x)};
+__device__ inline Share equal_share(const MoePlan& plan, int slabs) {
+  const unsigned before = static_cast<unsigned>(slabs) * blockIdx.x;
+  return {static_cast<int>(multiplied_high(before, plan.by_blocks)),
+          static_cast<int>(multiplied_high(before + static_cast<unsigned>(slabs), plan.by_blocks))};
 }
 
 // What of the routed experts' first halves a block has: with its part of the shared expert it is
 // about as many bytes for all blocks.
 __device__ inline Share routed_share(const MoePlan& plan, int active) {
-  const auto total = static_cast<unsigned>(active * plan.inner.slabs);
-  const auto slabs = static_cast<unsigned>(plan.wide_slabs);
-  const auto slab_cost = static_cast<unsigned>(plan.wide_slab_cost);
-  const unsigned cost = total * 16 + slabs * slab_cost;
-  if (cost / gridDim.x < ((slabs - 1) / gridDim.x + 1) * slab_cost) {
-    return equal_share(static_cast<int>(total));
-  }
-  unsigned edges[2];
-#pragma unroll 1
-  for (unsigned i = 0; i < 2; ++i) {
-    const unsigned block = blockIdx.x + i;
-    edges[i] = (cost * block / gridDim.x - slabs * block / gridDim.x * slab_cost) / 16;
-  }
+  const int total = active * plan.inner.slabs;
+  const int cost = total * 16 + plan.wide_slabs * plan.wide_slab_cost;
+  const Share wide = equal_share(plan, plan.wide_slabs);
+  const Share own = equal_share(plan, cost);
+  // No block has so little of all that its part of the shared expert would be more.
+  const int wide_most = (plan.wide_slabs + static_cast<int>(gridDim.x) - 1) * plan.wide_slab_cost;
+  if (cost < wide_most + static_cast<int>(gridDim.x)) return equal_share(plan, total);
   const bool last = blockIdx.x + 1 == gridDim.x;
-  return {static_cast<int>(edges[0]), static_cast<int>(last ? total : edges[1])};
+  return {(own.begin - wide.begin * plan.wide_slab_cost) / 16,
+          last ? total : (own.end - wide.end * plan.wide_slab_cost) / 16};
 }
+
+// The slabs of a list of experts, one after the other.
+struct SlabAt {
+  int entry;
+  int slab;
+
+  __device__ SlabAt(const MoePlan& plan, int at)
+      : entry(static_cast<int>(multiplied_high(static_cast<unsigned>(at), plan.by_inner_slabs))),
+        slab(at - entry * plan.inner.slabs) {}
+  // By no more than there are slabs of one expert.
+  __device__ void advance(const MoePlan& plan, int by) {
+    slab += by;
+    if (slab < plan.inner.slabs) return;
+    slab -= plan.inner.slabs;
+    ++entry;
+  }
+};
 
 // Where an item is in the ring. In the first round of the stages the parity is 0.
 struct Turn {
@@ -76,6 +93,15 @@ class Fetcher {
           copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes);
   }
 
+  // Until all items so far are used up.
+  __device__ void drain() const {
+#pragma unroll 1
+    for (int item = item_ > kMoeTeams ? item_ - kMoeTeams : 0; item < item_; ++item) {
+      const Turn turn(item, plan_);
+      device::barrier_wait(empty_ + 8 * turn.stage, turn.parity);
+    }
+  }
+
  private:
   // Brings one item, of `bytes` in all; what else is said is of a lane below `lanes`.
   __device__ void fetch(unsigned bytes, int lanes, unsigned to, const std::uint8_t* from,
@@ -83,6 +109,10 @@ class Fetcher {
     const Turn turn(item_++, plan_);
     // Of the round before: nothing to wait for in the first.
     device::barrier_wait(empty_ + 8 * turn.stage, turn.parity ^ 1U);
+    if (item_ > plan_.flight) {
+      const Turn before(item_ - 1 - plan_.flight, plan_);
+      device::barrier_wait(full_ + 8 * before.stage, before.parity);
+    }
     const std::uint32_t full = full_ + 8 * turn.stage;
     if (lane_index() == 0) device::barrier_arrive_expecting(full, bytes);
     __syncwarp();  // bytes are announced
@@ -101,7 +131,7 @@ class Fetcher {
 
 __device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& plan,
                                                Fetcher& fetcher) {
-  const Share share = equal_share(plan.wide_slabs);
+  const Share share = equal_share(plan, plan.wide_slabs);
 #pragma unroll 1
   for (int i = share.begin * kQuads; i < share.end * kQuads; ++i) {
     const int quad = i % kQuads;
@@ -117,14 +147,10 @@ __device__ void fetch_first_half(const MoeArgs& a, const MoePlan& plan, const st
   const QuadCopy copy =
       quad_copy<true>(a.inner, plan.inner, lane_index() < kCopies ? lane_index() : 0);
   const Share share = routed_share(plan, count);
-  int entry = share.begin / plan.inner.slabs;
-  int slab = share.begin % plan.inner.slabs;
+  SlabAt next(plan, share.begin);
 #pragma unroll 1
-  for (int at = share.begin; at < share.end; ++at) {
-    fetcher.slab(plan.inner, copy, kCopies, active[entry], slab);
-    if (++slab < plan.inner.slabs) continue;
-    slab = 0;
-    ++entry;
+  for (int at = share.begin; at < share.end; ++at, next.advance(plan, 1)) {
+    fetcher.slab(plan.inner, copy, kCopies, active[next.entry], next.slab);
   }
 }
 
@@ -134,7 +160,7 @@ __device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const s
   constexpr int kCopies = kQuads * kParts;
   const QuadCopy copy =
       quad_copy<false>(a.outer, plan.outer, lane_index() < kCopies ? lane_index() : 0);
-  const Share share = equal_share(plan.hidden_slabs);
+  const Share share = equal_share(plan, plan.hidden_slabs);
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
 #pragma unroll 1

@@ -38,7 +38,7 @@ __device__ inline int take_largest(std::uint32_t* keys, int count) {
 }
 
 // Marks the experts of all groups but the best ones as taken.
-__device__ inline void close_groups(const RouterRule& rule, const float* ranks, std::uint32_t* keys,
+static __device__ __noinline__ void close_groups(const RouterRule& rule, const float* ranks, std::uint32_t* keys,
                                     std::uint32_t* group_keys) {
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   const int size = rule.experts / rule.groups;
@@ -75,7 +75,7 @@ __device__ inline void choose_experts(const RouterRule& rule, const float* logit
   auto* keys = reinterpret_cast<std::uint32_t*>(ranks + rule.experts);
   std::uint32_t* group_keys = keys + rule.experts;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-#pragma unroll 2
+#pragma unroll 1
   for (int e = lane; e < rule.experts; e += device::kWarpThreads) {
     const float logit = __ldcg(logits + e);
     const float score = isnan(logit) ? 0.0F : 1.0F / (1.0F + expf(-logit));
