@@ -26,12 +26,13 @@ namespace {
 
 constexpr int kWorkers = kMoeWarps * device::kWarpThreads;
 constexpr int kServants = kMoeServants * device::kWarpThreads;
+constexpr int kChoosers = kServants - device::kWarpThreads;
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 
 // Named barriers; the first is everybody's, and each team has one from 1 on.
 constexpr int kWorkersBarrier = 1 + kMoeTeams;
-constexpr int kServantsBarrier = kWorkersBarrier + 1;
+constexpr int kChoosersBarrier = kWorkersBarrier + 1;
 
 // silu(gate) * up, to within three units in the last place.
 __device__ float gated(float gate, float up) {
@@ -43,7 +44,7 @@ __device__ void workers_meet() {
 }
 
 // A block's view of everything.
-template <class Codec, int kTiles>
+template <class Codec>
 class Worker {
  public:
   __device__ Worker(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory)
@@ -83,7 +84,6 @@ class Worker {
     return static_cast<int>(threadIdx.x) / device::kWarpThreads;
   }
   __device__ int octets() const { return static_cast<int>(a_.inner.inputs) / 8; }
-  __device__ int tile_octets() const { return octets() * kTileRows; }
   // How many threads share out the columns of the router; whole warps, and the others have other
   // tokens.
   __device__ int router_threads() const {
@@ -111,28 +111,24 @@ class Worker {
   __device__ int first_item() const {
     return (team_.index - items_ % kMoeTeams + kMoeTeams) % kMoeTeams;
   }
-  __device__ bool has(int token, std::uint32_t mask) const { return (mask >> token & 1U) != 0; }
+  __device__ bool has(int token, int expert) const {
+    return (routing_.masks[expert] >> token & 1U) != 0;
+  }
   // Which of the pairs (token, expert) this is; the token has the expert.
   __device__ int pair_of(int token, int expert) const {
     return token * a_.rule.chosen + routing_.slots[expert * kMoeTokensMax + token];
   }
 
-  // Where the first of an expert's tokens are.
-  __device__ int first_tile(int expert) const {
-    return kTiles == 1 || (routing_.masks[expert] & ((1U << kTileRows) - 1)) != 0 ? 0 : 1;
-  }
-
   __device__ void load_activations();
   __device__ void compute_logits();
   template <class Activations>
-  __device__ void multiply_quads(std::int64_t inputs, int slab, const Activations& x);
-  __device__ float4 shared_sum(int slab, int tile) const;
+  __device__ void multiply_quads(int inputs, int slab, const Activations& x);
+  __device__ float4 shared_sum(int slab) const;
   __device__ void shared_first_half();
-  template <int kAtOnce>
-  __device__ void first_half_of_slab(int expert, int slab, int first_tile, const Turn& turn);
+  __device__ void first_half_of_slab(int expert, int slab, const Turn& turn);
   __device__ void first_halves();
   __device__ void wait_for_other_blocks();
-  __device__ const uint4* own_row(int expert, int tile) const;
+  __device__ const uint4* own_row(int expert) const;
   __device__ void load_own(Own& own, const uint4* row, int i) const;
   __device__ void second_half_of_shared();
   __device__ void load_first_own(Own& own) const;
@@ -151,53 +147,78 @@ class Worker {
   int items_ = 0;  // of the block, used up so far
 };
 
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::load_activations() {
-  int row = 0;
-  int octet = static_cast<int>(threadIdx.x);
-#pragma unroll 4
-  while (true) {
-    while (octet >= octets()) {
-      octet -= octets();
-      ++row;
+template <class Codec>
+__device__ void Worker<Codec>::load_activations() {
+  constexpr int kAtOnce = 4;
+  const int all = a_.tokens * octets();
+#pragma unroll 1
+  for (int first = static_cast<int>(threadIdx.x); first < all; first += kAtOnce * kWorkers) {
+    uint4 x[kAtOnce];
+    int places[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int at = first + i * kWorkers;
+      const auto row =
+          static_cast<int>(multiplied_high(static_cast<unsigned>(at), plan_.by_octets));
+      const int octet = at - row * octets();
+      places[i] = octet_place(row, octet);
+      const __nv_bfloat16* from =
+          static_cast<const __nv_bfloat16*>(a_.inner.x) + row * a_.inner.x_stride + octet * 8;
+      x[i] = at < all ? __ldcg(reinterpret_cast<const uint4*>(from)) : uint4{};
     }
-    if (row >= a_.tokens) return;
-    const auto* x = reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a_.inner.x) +
-                                                   row * a_.inner.x_stride);
-    activations()[row / kTileRows * tile_octets() + octet_place(row % kTileRows, octet)] =
-        device::int4_order(__ldcg(x + octet));
-    octet += kWorkers;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (first + i * kWorkers < all) activations()[places[i]] = device::int4_order(x[i]);
+    }
   }
 }
 
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::compute_logits() {
+template <class Codec>
+__device__ void Worker<Codec>::compute_logits() {
+  constexpr int kAtOnce = 4;
   auto* parts = reinterpret_cast<float*>(memory_ + plan_.logits_at);  // [token, warp]
   const int thread = static_cast<int>(threadIdx.x);
   const int threads = router_threads();
-  const int warps = threads / device::kWarpThreads;
+  const int groups = kWorkers / threads;
   int done = 0;
 #pragma unroll 1
   for (int expert = static_cast<int>(blockIdx.x); expert < a_.rule.experts;
        expert += static_cast<int>(gridDim.x)) {
     if (done > 0) workers_meet();  // the parts before have been read
 #pragma unroll 1
-    for (int t = thread / threads; t < a_.tokens; t += kWorkers / threads) {
-      const uint4* tile = activations() + t / kTileRows * tile_octets();
-      float sum = 0;
+    for (int first = thread / threads; first < a_.tokens; first += kAtOnce * groups) {
+      float sums[kAtOnce] = {};
 #pragma unroll 1
       for (int octet = thread % threads; octet < octets(); octet += threads) {
         if (done > 0 || octets() > threads) router_ = RouterOctet(a_.router, expert, octet);
-        sum += router_.times(tile[octet_place(t % kTileRows, octet)]);
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) {
+          const int token = first + i * groups;
+          if (token < a_.tokens) {
+            sums[i] += router_.times(activations()[octet_place(token, octet)]);
+          }
+        }
       }
-      sum = device::warp_sum(sum);
-      if (lane_index() == 0) parts[t * kMoeWarps + warp_index() % warps] = sum;
+#pragma unroll
+      for (int offset = device::kWarpThreads / 2; offset > 0; offset /= 2) {
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) sums[i] += __shfl_xor_sync(kFullWarp, sums[i], offset);
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int token = first + i * groups;
+        if (lane_index() == 0 && token < a_.tokens) {
+          parts[token * kMoeWarps + warp_index() % (threads / device::kWarpThreads)] = sums[i];
+        }
+      }
     }
     workers_meet();  // the parts of all warps are there
     if (thread < a_.tokens) {
       float sum = 0;
 #pragma unroll 4
-      for (int w = 0; w < warps; ++w) sum += parts[thread * kMoeWarps + w];
+      for (int w = 0; w < threads / device::kWarpThreads; ++w) {
+        sum += parts[thread * kMoeWarps + w];
+      }
       a_.logits[static_cast<std::int64_t>(thread) * a_.rule.experts + expert] = sum;
     }
     ++done;
@@ -208,14 +229,14 @@ __device__ void Worker<Codec, kTiles>::compute_logits() {
 }
 
 // Sixteen rows in bf16, which are the next four items of the block, times activations: each warp
-// takes its chunks of the columns, and the sum of a team's goes to shared_sums. x(chunk, tile, word)
-// are a lane's activations; to meet no bank twice, lanes take their words in different orders.
-template <class Codec, int kTiles>
+// takes its chunks of the columns, and the sum of a team's goes to shared_sums. x(chunk, word) are a
+// lane's activations; to meet no bank twice, lanes take their words in different orders.
+template <class Codec>
 template <class Activations>
-__device__ void Worker<Codec, kTiles>::multiply_quads(std::int64_t inputs, int slab,
-                                                      const Activations& x) {
+__device__ void Worker<Codec>::multiply_quads(int inputs, int slab, const Activations& x) {
   const int lane = lane_index();
   const int tile_row = lane / 4;
+  const int chunks = inputs / kChunk;
   const std::uint8_t* rows[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -223,155 +244,113 @@ __device__ void Worker<Codec, kTiles>::multiply_quads(std::int64_t inputs, int s
     rows[half] = stage(Turn(items_ + quad, plan_)) + tile_row % 2 * kQuadShift +
                  tile_row / 2 * inputs * 2 + lane % 4 * 64;
   }
-  float sums[kTiles][4] = {};
+  float sums[4] = {};
   bool waited = false;
 #pragma unroll 1
-  for (int chunk = warp_index(); !waited || chunk < inputs / kChunk; chunk += kMoeWarps) {
-    uint4 fours[kTiles][4];
+  for (int chunk = warp_index(); !waited || chunk < chunks; chunk += kMoeWarps) {
+    uint4 own[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-#pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-        fours[tile][i] = chunk < inputs / kChunk ? x(chunk, tile, i ^ lane % 4 / 2) : uint4{};
-      }
+      own[i] = chunk < chunks ? x(chunk, i ^ lane % 4 / 2) : uint4{};
     }
     // All warps, whether they have columns or not: two rounds of a stage must not be mistaken.
 #pragma unroll 1
     for (int quad = 0; !waited && quad < kQuads; ++quad) wait_for(Turn(items_ + quad, plan_));
     waited = true;
-    if (chunk >= inputs / kChunk) break;
+    if (chunk >= chunks) break;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int word = i ^ lane % 4 / 2;
       uint4 weights[2];
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        weights[half] = device::int4_order(
-            *reinterpret_cast<const uint4*>(rows[half] + chunk * (kChunk * 2) + word * 16));
+        const std::uint8_t* from = rows[half] + chunk * (kChunk * 2) + (i ^ lane % 4 / 2) * 16;
+        weights[half] = device::int4_order(*reinterpret_cast<const uint4*>(from));
       }
       const std::uint32_t front[4] = {weights[0].x, weights[1].x, weights[0].y, weights[1].y};
       const std::uint32_t back[4] = {weights[0].z, weights[1].z, weights[0].w, weights[1].w};
-#pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-        const uint4& four = fours[tile][i];
-        device::mma_16x8x16(sums[tile], front, four.x, four.y);
-        device::mma_16x8x16(sums[tile], back, four.z, four.w);
-      }
+      device::mma_16x8x16(sums, front, own[i].x, own[i].y);
+      device::mma_16x8x16(sums, back, own[i].z, own[i].w);
     }
   }
-#pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile) {
-    float total[4];
-    if (!team_.add(sums[tile], total)) continue;
-    shared_sums()[((slab * kMoeTeams + team_.index) * kTiles + tile) * device::kWarpThreads] = {
-        total[0], total[1], total[2], total[3]};
-    // The team has read the stages when its last sum is added.
-    if (tile + 1 < kTiles || lane >= kQuads) continue;
-    device::barrier_arrive(empty_ + 8 * Turn(items_ + lane, plan_).stage);
+  float total[4];
+  if (team_.add(sums, total)) {  // and the team has read the stages
+    shared_sums()[(slab * kMoeTeams + team_.index) * device::kWarpThreads] = {total[0], total[1],
+                                                                              total[2], total[3]};
+    if (lane < kQuads) device::barrier_arrive(empty_ + 8 * Turn(items_ + lane, plan_).stage);
   }
   items_ += kQuads;
 }
 
 // Over all teams.
-template <class Codec, int kTiles>
-__device__ float4 Worker<Codec, kTiles>::shared_sum(int slab, int tile) const {
+template <class Codec>
+__device__ float4 Worker<Codec>::shared_sum(int slab) const {
   float4 sum = {};
 #pragma unroll
   for (int team = 0; team < kMoeTeams; ++team) {
-    const float4 part =
-        shared_sums()[((slab * kMoeTeams + team) * kTiles + tile) * device::kWarpThreads];
+    const float4 part = shared_sums()[(slab * kMoeTeams + team) * device::kWarpThreads];
     sum = {sum.x + part.x, sum.y + part.y, sum.z + part.z, sum.w + part.w};
   }
   return sum;
 }
 
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::shared_first_half() {
+template <class Codec>
+__device__ void Worker<Codec>::shared_first_half() {
   const Share share = equal_share(plan_, plan_.wide_slabs);
-  const int chunks = static_cast<int>(a_.inner.inputs) / kChunk;
-  const uint4* x_even = activations() + lane_index();
-  const uint4* x_odd = activations() + (lane_index() ^ 4);
+  const uint4* x = activations();
 #pragma unroll 1
   for (int slab = 0; slab < share.end - share.begin; ++slab) {
-    multiply_quads(a_.inner.inputs, slab, [&](int chunk, int tile, int word) {
-      return (word % 2 == 0
-                  ? x_even
-                  : x_odd)[((tile * chunks + chunk) * 4 + word) * device::kWarpThreads];
+    multiply_quads(static_cast<int>(a_.inner.inputs), slab, [&](int chunk, int word) {
+      return x[(chunk * 4 + word) * device::kWarpThreads + (lane_index() ^ word % 2 * 4)];
     });
   }
   workers_meet();  // the sums of all teams are there
 #pragma unroll 1
-  for (int unit = warp_index(); unit < (share.end - share.begin) * kTiles; unit += kMoeWarps) {
-    const int tile = unit % kTiles;
-    const float4 sum = shared_sum(unit / kTiles, tile);
-    const float gate[2] = {sum.x, sum.y};
-    const float up[2] = {sum.z, sum.w};
-    const int output =
-        (share.begin + unit / kTiles) * (kSlabRows / 2) + weight_row(lane_index() / 4);
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const int token = tile * kTileRows + 2 * (lane_index() % 4) + e;
-      if (token >= a_.tokens) continue;
-      device::store(a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + output,
-                    gated(gate[e], up[e]));
-    }
+  for (int slab = warp_index(); slab < share.end - share.begin; slab += kMoeWarps) {
+    const float4 sum = shared_sum(slab);
+    const int output = (share.begin + slab) * (kSlabRows / 2) + weight_row(lane_index() / 4);
+    const int token = 2 * (lane_index() % 4);
+    __nv_bfloat16* to = a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + output;
+    if (token < a_.tokens) device::store(to, gated(sum.x, sum.z));
+    if (token + 1 < a_.tokens) device::store(to + a_.wide_inputs, gated(sum.y, sum.w));
   }
 }
 
-// Of kAtOnce tiles from first_tile on.
-template <class Codec, int kTiles>
-template <int kAtOnce>
-__device__ void Worker<Codec, kTiles>::first_half_of_slab(int expert, int slab, int first_tile,
-                                                          const Turn& turn) {
-  float sums[kAtOnce][4] = {};
+template <class Codec>
+__device__ void Worker<Codec>::first_half_of_slab(int expert, int slab, const Turn& turn) {
+  float sums[1][4] = {};
   wait_for(turn);
-  multiply<Codec>(a_.inner, plan_.inner, stage(turn), activations() + first_tile * tile_octets(),
-                  team_.warp, sums);
+  multiply<Codec>(a_.inner, plan_.inner, stage(turn), activations(), team_.warp, sums);
   leave(turn);
+  float total[4];
+  if (!team_.add(sums[0], total)) return;
   const float units[2] = {Codec::unit(device::weight_at(a_.inner.weight, expert)),
                           Codec::unit(device::weight_at(a_.inner.up, expert))};
   const int output = slab * (kSlabRows / 2) + weight_row(lane_index() / 4);
-  const std::uint32_t mask = routing_.masks[expert];
 #pragma unroll
-  for (int tile = 0; tile < kAtOnce; ++tile) {
-    float total[4];
-    if (!team_.add(sums[tile], total)) continue;
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const int token = (first_tile + tile) * kTileRows + 2 * (lane_index() % 4) + e;
-      if (!has(token, mask)) continue;
-      device::store(static_cast<__nv_bfloat16*>(a_.inner.out) +
-                        pair_of(token, expert) * a_.inner.out_stride + output,
-                    gated(total[e] * units[0], total[2 + e] * units[1]));
-    }
+  for (int e = 0; e < 2; ++e) {
+    const int token = 2 * (lane_index() % 4) + e;
+    if (!has(token, expert)) continue;
+    device::store(static_cast<__nv_bfloat16*>(a_.inner.out) +
+                      pair_of(token, expert) * a_.inner.out_stride + output,
+                  gated(total[e] * units[0], total[2 + e] * units[1]));
   }
 }
 
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::first_halves() {
-  constexpr std::uint32_t kFirstTile = (1U << kTileRows) - 1;
+template <class Codec>
+__device__ void Worker<Codec>::first_halves() {
   const Share share = routed_share(plan_, *routing_.count);
   SlabAt next(plan_, share.begin + first_item());
 #pragma unroll 1
   for (int at = share.begin + first_item(); at < share.end;
        at += kMoeTeams, next.advance(plan_, kMoeTeams)) {
-    const Turn turn(items_ + at - share.begin, plan_);
-    const int expert = routing_.active[next.entry];
-    const int slab = next.slab;
-    const std::uint32_t mask = routing_.masks[expert];
-    if (kTiles == 1 || mask <= kFirstTile) {
-      first_half_of_slab<1>(expert, slab, 0, turn);
-    } else if ((mask & kFirstTile) == 0) {
-      first_half_of_slab<1>(expert, slab, 1, turn);
-    } else {
-      first_half_of_slab<kTiles>(expert, slab, 0, turn);
-    }
+    first_half_of_slab(routing_.active[next.entry], next.slab,
+                       Turn(items_ + at - share.begin, plan_));
   }
   items_ += share.end - share.begin;
 }
 
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::wait_for_other_blocks() {
+template <class Codec>
+__device__ void Worker<Codec>::wait_for_other_blocks() {
   workers_meet();  // all threads have stored what is between the halves
   if (threadIdx.x == 0) {
     MoeProgress* progress = a_.progress;
@@ -384,64 +363,53 @@ __device__ void Worker<Codec, kTiles>::wait_for_other_blocks() {
 }
 
 // Straight from memory: few lanes have any, and all warps have their own columns. Null: none.
-template <class Codec, int kTiles>
-__device__ const uint4* Worker<Codec, kTiles>::own_row(int expert, int tile) const {
-  const int token = tile * kTileRows + lane_index() / 4;
-  if (!has(token, routing_.masks[expert])) return nullptr;
+template <class Codec>
+__device__ const uint4* Worker<Codec>::own_row(int expert) const {
+  const int token = lane_index() / 4;
+  if (!has(token, expert)) return nullptr;
   return reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a_.outer.x) +
                                         pair_of(token, expert) * a_.outer.x_stride +
                                         team_.warp * kChunk + lane_index() % 4 * 32);
 }
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::load_own(Own& own, const uint4* row, int i) const {
+template <class Codec>
+__device__ void Worker<Codec>::load_own(Own& own, const uint4* row, int i) const {
   const bool there = row != nullptr && (team_.warp + i * kTeamWarps) * kChunk < a_.outer.inputs;
 #pragma unroll
   for (int word = 0; word < 4; ++word) {
-    own[i][word] =
-        there ? __ldcg(row + i * kTeamWarps * kOctetsPerChunk + word) : uint4{};
+    own[i][word] = there ? __ldcg(row + i * kTeamWarps * kOctetsPerChunk + word) : uint4{};
   }
 }
 
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::second_half_of_shared() {
-  multiply_quads(a_.wide_inputs, 0, [&](int chunk, int tile, int word) {
-    const int token = tile * kTileRows + lane_index() / 4;
-    const auto* x = reinterpret_cast<const uint4*>(
-        a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + chunk * kChunk +
-        lane_index() % 4 * 32);
-    return token < a_.tokens ? device::int4_order(__ldcg(x + word)) : uint4{};
+template <class Codec>
+__device__ void Worker<Codec>::second_half_of_shared() {
+  const int token = lane_index() / 4;
+  const auto* x = reinterpret_cast<const uint4*>(
+      a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + lane_index() % 4 * 32);
+  multiply_quads(a_.wide_inputs, 0, [&](int chunk, int word) {
+    if (token >= a_.tokens) return uint4{};
+    return device::int4_order(__ldcg(x + chunk * kOctetsPerChunk + word));
   });
 }
 
 // Of the first expert that second_half_of_experts() will take.
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::load_first_own(Own& own) const {
+template <class Codec>
+__device__ void Worker<Codec>::load_first_own(Own& own) const {
   if (first_item() >= *routing_.count) return;
-  const int expert = routing_.active[first_item()];
-  const uint4* row = own_row(expert, first_tile(expert));
+  const uint4* row = own_row(routing_.active[first_item()]);
 #pragma unroll
   for (int i = 0; i < kOwnChunks; ++i) load_own(own, row, i);
 }
 
 // What comes next is read as soon as its registers are free.
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::second_half_of_experts(Own& own) {
+template <class Codec>
+__device__ void Worker<Codec>::second_half_of_experts(Own& own) {
   const int count = *routing_.count;
-  const int first = items_;
-  int entry = first_item();
-  items_ += count;
-  if (entry >= count) return;
-  int expert = routing_.active[entry];
-  int tile = first_tile(expert);
 #pragma unroll 1
-  while (true) {
-    const bool again = kTiles > 1 && tile == 0 && routing_.masks[expert] >> kTileRows != 0;
-    const int next_entry = again ? entry : entry + kMoeTeams;
-    const bool last = next_entry >= count;
-    const int next = last ? expert : routing_.active[next_entry];
-    const int next_tile = again ? 1 : first_tile(next);
-    const uint4* next_row = last ? nullptr : own_row(next, next_tile);
-    const Turn turn(first + entry, plan_);
+  for (int entry = first_item(); entry < count; entry += kMoeTeams) {
+    const int expert = routing_.active[entry];
+    const int next = entry + kMoeTeams;
+    const uint4* next_row = next < count ? own_row(routing_.active[next]) : nullptr;
+    const Turn turn(items_ + entry, plan_);
     float sums[1][4] = {};
     wait_for(turn);
 #pragma unroll
@@ -454,64 +422,56 @@ __device__ void Worker<Codec, kTiles>::second_half_of_experts(Own& own) {
       }
       load_own(own, next_row, i);
     }
-    if (!again) leave(turn);
+    leave(turn);
     float total[4];
-    if (team_.add(sums[0], total)) {
-      const float unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
+    if (!team_.add(sums[0], total)) continue;
+    const float unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
 #pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int token = tile * kTileRows + 2 * (lane_index() % 4) + e;
-        if (!has(token, routing_.masks[expert])) continue;
-        float* to =
-            totals() + pair_of(token, expert) * kSlabRows + weight_row(lane_index() / 4);
-        to[0] = total[e] * unit;
-        to[kSlabRows / 2] = total[2 + e] * unit;
-      }
+    for (int e = 0; e < 2; ++e) {
+      const int token = 2 * (lane_index() % 4) + e;
+      if (!has(token, expert)) continue;
+      float* to = totals() + pair_of(token, expert) * kSlabRows + weight_row(lane_index() / 4);
+      to[0] = total[e] * unit;
+      to[kSlabRows / 2] = total[2 + e] * unit;
     }
-    if (last) return;
-    entry = next_entry;
-    expert = next;
-    tile = next_tile;
   }
+  items_ += count;
 }
 
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::store_outputs(int slab) {
+template <class Codec>
+__device__ void Worker<Codec>::store_outputs(int slab) {
   const int chosen = a_.rule.chosen;
-  const auto* shared = reinterpret_cast<const float*>(memory_ + plan_.shared_at);
+  const int at = static_cast<int>(threadIdx.x);
+  if (at >= a_.tokens * kSlabRows) return;
+  const int token = at / kSlabRows;
+  const int o = at % kSlabRows;
+  float sum = 0;
 #pragma unroll 1
-  for (int at = static_cast<int>(threadIdx.x); at < a_.tokens * kSlabRows; at += kWorkers) {
-    const int token = at / kSlabRows;
-    const int o = at % kSlabRows;
-    float sum = 0;
-#pragma unroll 1
-    for (int step = 0; step < chosen; ++step) {
-      const int pair = token * chosen + routing_.order[token * chosen + step];
-      sum += routing_.weights[pair] * totals()[pair * kSlabRows + o];
-    }
-    // Where a lane of the tensor-core tile left it.
-    const int tile_row = o % kQuadRows * 2 + o % (kSlabRows / 2) / kQuadRows;
-    const int lane = 4 * tile_row + token % kTileRows / 2;
-    const int element = o / (kSlabRows / 2) * 2 + token % 2;
-    float of_shared = 0;
-#pragma unroll
-    for (int team = 0; team < kMoeTeams; ++team) {
-      of_shared +=
-          shared[((team * kTiles + token / kTileRows) * device::kWarpThreads + lane) * 4 + element];
-    }
-    device::store(a_.out + token * a_.out_stride + slab * kSlabRows + o, sum + of_shared);
+  for (int step = 0; step < chosen; ++step) {
+    const int pair = token * chosen + routing_.order[token * chosen + step];
+    sum += routing_.weights[pair] * totals()[pair * kSlabRows + o];
   }
+  // Where a lane of the tensor-core tile left it.
+  const int tile_row = o % kQuadRows * 2 + o % (kSlabRows / 2) / kQuadRows;
+  const int lane = 4 * tile_row + token / 2;
+  const auto* shared = reinterpret_cast<const float*>(memory_ + plan_.shared_at) + 4 * lane +
+                       o / (kSlabRows / 2) * 2 + token % 2;
+  float of_shared = 0;
+#pragma unroll
+  for (int team = 0; team < kMoeTeams; ++team) {
+    of_shared += shared[team * device::kWarpThreads * 4];
+  }
+  device::store(a_.out + token * a_.out_stride + slab * kSlabRows + o, sum + of_shared);
 }
 
-template <class Codec, int kTiles>
-__device__ void Worker<Codec, kTiles>::second_halves() {
+template <class Codec>
+__device__ void Worker<Codec>::second_halves() {
   const Share share = equal_share(plan_, plan_.hidden_slabs);
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
     Own own;
-    if (kTiles == 1) load_first_own(own);  // two tiles need the registers
+    load_first_own(own);
     second_half_of_shared();
-    if (kTiles > 1) load_first_own(own);
     second_half_of_experts(own);
     workers_meet();  // the sums of all experts are there
     store_outputs(slab);
@@ -533,47 +493,58 @@ __device__ void wait_for_router(const MoeArgs& a) {
   if (__all_sync(kFullWarp, sum == 0)) __nanosleep(0);  // whatever it is, it must have come
 }
 
-// The warps that fetch weights (the first of them) and choose experts (all).
+// The warp that fetches weights.
 template <class Codec>
-__device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
-  const int servant = static_cast<int>(threadIdx.x) / device::kWarpThreads - kMoeWarps;
-  const MoeRouting routing(memory, plan, a.rule.experts);
-  auto* bias = reinterpret_cast<float*>(memory + plan.bias_at);
+__device__ void fetch(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
   Fetcher fetcher(plan, memory);
-  if (servant == 0) {
-    wait_for_router(a);
-    fetch_shared_first_half(a, plan, fetcher);
-  }
+  wait_for_router(a);
+  fetch_shared_first_half(a, plan, fetcher);
+  if (plan.prefetch) prefetch_shared_second_half(a, plan);
+  __syncthreads();  // the choice is known
+  const MoeRouting routing(memory, plan, a.rule.experts);
+  fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+  fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+}
+
+// The warps that choose experts.
+__device__ void choose(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
+  constexpr int kWarps = kChoosers / device::kWarpThreads;
+  const int thread = static_cast<int>(threadIdx.x) - (kWorkers + kServants - kChoosers);
+  const int warp = thread / device::kWarpThreads;
+  const MoeRouting routing(memory, plan, a.rule.experts);
   RouterRule rule = a.rule;
+  auto* bias = reinterpret_cast<float*>(memory + plan.bias_at);
 #pragma unroll 1
-  for (int e = static_cast<int>(threadIdx.x) - kWorkers; e < rule.experts; e += kServants) {
+  for (int e = thread; e < rule.experts; e += kChoosers) {
     routing.masks[e] = 0;
     if (rule.bias != nullptr) bias[e] = rule.bias[e];
   }
   if (rule.bias != nullptr) rule.bias = bias;
+  std::uint8_t* scratch = memory + plan.scratch_at + static_cast<unsigned>(warp) * plan.scratch;
   device::wait_for_earlier_kernels();
-  if (servant == 0 && lane_index() == 0) {
-    wait_until(&a.progress->routed, static_cast<std::uint32_t>(a.rule.experts));
-  }
-  sync_threads(kServantsBarrier, kServants);  // masks are empty, logits can be read
-  std::uint8_t* scratch = memory + plan.scratch_at + static_cast<unsigned>(servant) * plan.scratch;
 #pragma unroll 1
-  for (int token = servant; token < a.tokens; token += kMoeServants) {
-    choose_for(a, rule, routing, token, scratch);
-    __syncwarp();  // nobody still uses the scratch memory
+  for (int round = plan.rehearse ? 0 : 1; round < 2; ++round) {
+    // The first round is for the code alone, which has to be fetched: of whatever logits there are.
+    if (round == 1 && thread == 0) {
+      wait_until(&a.progress->routed, static_cast<std::uint32_t>(rule.experts));
+    }
+    sync_threads(kChoosersBarrier, kChoosers);  // masks are empty, logits can be read
+#pragma unroll 1
+    for (int token = warp; token < a.tokens; token += kWarps) {
+      choose_experts(rule, a.logits + static_cast<std::int64_t>(token) * rule.experts, scratch,
+                     routing.ids + token * rule.chosen, routing.weights + token * rule.chosen);
+      __syncwarp();  // the choice is there
+      if (round == 1) note_choice(a, routing, token);
+    }
   }
-  sync_threads(kServantsBarrier, kServants);  // all have chosen
-  if (servant == 0) list_active(routing, a.rule.experts);
+  sync_threads(kChoosersBarrier, kChoosers);  // all have chosen
+  if (warp == 0) list_active(routing, rule.experts);
   __syncthreads();  // the choice is known
-  if (servant != 0) return;
-  fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
-  if (plan.drain) fetcher.drain();
-  fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
 }
 
 #endif
 
-template <class Codec, int kTiles>
+template <class Codec>
 __global__ void __launch_bounds__(kWorkers + kServants, 1)
     moe_layer_kernel(const __grid_constant__ MoeArgs a, const __grid_constant__ MoePlan plan) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
@@ -588,31 +559,27 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     device::barriers_are_set_up();
   }
   __syncthreads();  // barriers are set up
-  if (threadIdx.x >= kWorkers) return serve<Codec>(a, plan, memory);
-  Worker<Codec, kTiles> worker(a, plan, memory);  // reads of the router
+  if (threadIdx.x >= kWorkers + kServants - kChoosers) return choose(a, plan, memory);
+  if (threadIdx.x >= kWorkers) return fetch<Codec>(a, plan, memory);
+  Worker<Codec> worker(a, plan, memory);  // reads of the router
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   worker.run();
 #endif
 }
 
-template <class Codec, int kTiles>
-cudaError_t launch(const MoeArgs& a, const MoePlan& plan, unsigned blocks, cudaStream_t stream) {
-  const auto kernel = &moe_layer_kernel<Codec, kTiles>;
+template <class Codec>
+cudaError_t launch(const MoeArgs& a, const MoePlan& plan, int blocks, cudaStream_t stream) {
+  const auto kernel = &moe_layer_kernel<Codec>;
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.total));
       code != cudaSuccess) {
     return code;
   }
-  return launch_early(
-      {.grid = blocks, .threads = kWorkers + kServants, .shared_bytes = plan.total}, kernel, stream,
-      a, plan);
-}
-
-template <class Codec>
-cudaError_t launch(const MoeArgs& a, const MoePlan& plan, unsigned blocks, cudaStream_t stream) {
-  return a.tokens <= kTileRows ? launch<Codec, 1>(a, plan, blocks, stream)
-                               : launch<Codec, 2>(a, plan, blocks, stream);
+  return launch_early({.grid = static_cast<unsigned>(blocks),
+                       .threads = kWorkers + kServants,
+                       .shared_bytes = plan.total},
+                      kernel, stream, a, plan);
 }
 
 }  // namespace
@@ -623,7 +590,7 @@ cudaError_t launch_moe_layer(const MoeLayer& a, const MoeWorkspace& space, cudaS
   const BulkLimits limits = bulk_limits();
   const std::optional<MoePlan> plan = moe_plan(*args, limits);
   if (!plan) return cudaErrorNotSupported;
-  const auto blocks = static_cast<unsigned>(limits.multiprocessors);
+  const int blocks = limits.multiprocessors;
   if (is_fast_fp4(args->inner)) return launch<BulkFp4>(*args, *plan, blocks, stream);
   return args->inner.weight.first.zeros != nullptr
              ? launch<BulkInt4<true>>(*args, *plan, blocks, stream)

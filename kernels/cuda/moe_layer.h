@@ -15,16 +15,17 @@
 
 namespace glm::kernels::cuda {
 
-constexpr int kMoeTokensMax = 16;
+constexpr int kMoeTokensMax = kTileRows;
 constexpr int kMoeTeams = 4;
 constexpr int kMoeWarps = kMoeTeams * kTeamWarps;  // that multiply
-constexpr int kMoeServants = 4;                    // warps that fetch, and choose experts
+constexpr int kMoeServants = 4;  // warps: one that fetches, and some that choose experts
 constexpr unsigned kQuadShift = 32;                // bytes, of every other quad of plain rows
 
 // In bytes where nothing else is said.
 struct MoePlan {
   int flight;
-  int drain;
+  int prefetch;
+  int rehearse;
   BulkPlan inner;  // slabs of the routed experts' first half and of the second; nothing but slabs
   BulkPlan outer;  //   is taken from them
   int wide_slabs;  // of the shared expert's first half, of eight outputs
@@ -35,6 +36,7 @@ struct MoePlan {
   // 2^32 divided by these and rounded up: what multiplied_high() takes to divide.
   unsigned by_blocks;
   unsigned by_inner_slabs;
+  unsigned by_octets;  // of a row of activations
   unsigned stage;
   unsigned stages_at;  // in shared memory, where activations come first
   unsigned partial_at;

@@ -93,27 +93,31 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.hidden_slabs = static_cast<int>(a.outer.outputs) / kSlabRows;
   plan.by_blocks = reciprocal(limits.multiprocessors);
   plan.by_inner_slabs = reciprocal(plan.inner.slabs);
-  plan.flight = std::getenv("FLIGHT") ? std::atoi(std::getenv("FLIGHT")) : 32;
-  plan.drain = std::getenv("DRAIN") ? std::atoi(std::getenv("DRAIN")) : 0;
-  plan.wide_slab_cost = kSlabRows * 2 * static_cast<int>(a.inner.inputs) * 16 /
+  plan.by_octets = reciprocal(static_cast<int>(a.inner.inputs) / 8);
+  const auto env = [](const char* name, int otherwise) {
+    return std::getenv(name) ? std::atoi(std::getenv(name)) : otherwise;
+  };
+  plan.flight = env("FLIGHT", 2);
+  plan.prefetch = env("PREFETCH", 1);
+  plan.rehearse = env("REHEARSE", 1);
+  plan.wide_slab_cost = kSlabRows * 2 * static_cast<int>(a.inner.inputs) * env("COST", 0) /
                         static_cast<int>(plan.inner.stage_copied);
   const auto longest =
       static_cast<unsigned>(std::max(static_cast<int>(a.inner.inputs), a.wide_inputs));
   plan.stage = std::max({plan.inner.stage, plan.outer.stage,
                          (kQuadRows * 2 * longest + kQuadShift + 127) / 128 * 128});
 
-  const auto tiles = static_cast<std::size_t>(a.tokens + kTileRows - 1) / kTileRows;
   const auto pairs = static_cast<std::size_t>(a.outer.rows);
   const auto experts = static_cast<std::size_t>(a.rule.experts);
   const int blocks = limits.multiprocessors;
   const auto slabs = static_cast<std::size_t>((plan.wide_slabs + blocks - 1) / blocks);
   Places places;
-  places.take(tiles * kTileRows * static_cast<std::size_t>(a.inner.inputs) * 2);  // activations
+  places.take(kTileRows * static_cast<std::size_t>(a.inner.inputs) * 2);  // activations
   plan.partial_at = places.take(kMoeTeams * kBuffers * kBufferSums * sizeof(float4));
-  plan.shared_at = places.take(slabs * kMoeTeams * tiles * 32 * sizeof(float4));
+  plan.shared_at = places.take(slabs * kMoeTeams * 32 * sizeof(float4));
   plan.totals_at = places.take(pairs * kSlabRows * sizeof(float));
   plan.barriers_at = places.take(2 * 32 * sizeof(std::uint64_t));
-  plan.logits_at = places.take(kMoeWarps * tiles * kTileRows * sizeof(float));
+  plan.logits_at = places.take(kMoeWarps * kMoeTokensMax * sizeof(float));
   plan.scratch = static_cast<unsigned>(a.rule.scratch_bytes());
   plan.scratch_at = places.take(kMoeServants * plan.scratch);
   plan.weights_at = places.take(pairs * sizeof(float));

@@ -80,26 +80,22 @@ struct RouterOctet {
   }
 };
 
-// By one warp, for one token; the whole block's knowledge of it.
-__device__ inline void choose_for(const MoeArgs& a, const RouterRule& rule,
-                                  const MoeRouting& routing, int token, std::uint8_t* scratch) {
-  const int chosen = rule.chosen;
-  std::int32_t* ids = routing.ids + token * chosen;
-  float* weights = routing.weights + token * chosen;
-  choose_experts(rule, a.logits + static_cast<std::int64_t>(token) * rule.experts, scratch, ids,
-                 weights);
-  __syncwarp();  // the choice is there
+// What follows from a token's choice, by one warp.
+__device__ inline void note_choice(const MoeArgs& a, const MoeRouting& routing, int token) {
+  const int chosen = a.rule.chosen;
+  const int first = token * chosen;
+  const std::int32_t* ids = routing.ids + first;
 #pragma unroll 1
   for (int j = lane_index(); j < chosen; j += device::kWarpThreads) {
     int smaller = 0;
 #pragma unroll 1
     for (int other = 0; other < chosen; ++other) smaller += ids[other] < ids[j] ? 1 : 0;
-    routing.order[token * chosen + smaller] = j;
-    atomicOr(routing.masks + ids[j], 1U << token);
+    routing.order[first + smaller] = j;
     routing.slots[ids[j] * kMoeTokensMax + token] = static_cast<std::uint8_t>(j);
+    atomicOr(routing.masks + ids[j], 1U << token);
     if (blockIdx.x == 0) {
-      a.ids[token * chosen + j] = ids[j];
-      a.weights[token * chosen + j] = weights[j];
+      a.ids[first + j] = ids[j];
+      a.weights[first + j] = routing.weights[first + j];
     }
   }
 }

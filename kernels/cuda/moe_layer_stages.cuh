@@ -93,15 +93,6 @@ class Fetcher {
           copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes);
   }
 
-  // Until all items so far are used up.
-  __device__ void drain() const {
-#pragma unroll 1
-    for (int item = item_ > kMoeTeams ? item_ - kMoeTeams : 0; item < item_; ++item) {
-      const Turn turn(item, plan_);
-      device::barrier_wait(empty_ + 8 * turn.stage, turn.parity);
-    }
-  }
-
  private:
   // Brings one item, of `bytes` in all; what else is said is of a lane below `lanes`.
   __device__ void fetch(unsigned bytes, int lanes, unsigned to, const std::uint8_t* from,
@@ -137,6 +128,18 @@ __device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& 
     const int quad = i % kQuads;
     const device::Weight& w = quad < kQuads / 2 ? a.shared_gate : a.shared_up;
     fetcher.quad(w, i / kQuads * (kSlabRows / 2) + quad % 2 * kQuadRows, quad);
+  }
+}
+
+// The shared expert's second half is not wanted yet, but needs no choice either.
+__device__ inline void prefetch_shared_second_half(const MoeArgs& a, const MoePlan& plan) {
+  if (lane_index() != 0) return;
+  const Share share = equal_share(plan, plan.hidden_slabs);
+  const auto slab_bytes = static_cast<unsigned>(kSlabRows * a.shared_down.row_bytes);
+#pragma unroll 1
+  for (int slab = share.begin; slab < share.end; ++slab) {
+    device::bulk_prefetch(a.shared_down.data + static_cast<std::int64_t>(slab) * slab_bytes,
+                          slab_bytes);
   }
 }
 

@@ -408,7 +408,7 @@ void Table::moe_in_graphs(std::string_view format) {
     }
   }
   if (!wanted(layer)) return;
-  for (const std::int64_t tokens : {1, 2, 4, 8, 16}) {
+  for (const std::int64_t tokens : {1, 2, 4, 8}) {
     in_graph<MoeLayer>(layer, layers, tokens, "whole");
   }
   for (const std::int64_t tokens : {1, 2, 4, 8, 16, 32, 64}) {

@@ -244,25 +244,25 @@ void CudaMoeLayer::check_layer(const FormatCase& format, const LayerCase& c) {
 TEST_F(CudaMoeLayer, SmallLayersMatchTheFormula) {
   const FormatCase format = format_of("int4_g32");
   check_layer(format, {.tokens = 1, .experts = 5, .chosen = 2});
-  check_layer(format, {.tokens = 11, .experts = 5, .chosen = 2});
+  check_layer(format, {.tokens = 7, .experts = 5, .chosen = 2});
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaInEveryFormatOfFourBits) {
   for (const char* name :
        {"int4_g32", "int4_g32_zeros", "int4_g128", "nvfp4_multiplies", "nvfp4_divides", "mxfp4"}) {
-    for (const std::int64_t tokens : {1, 2, 7, 8, 9, 16}) {
+    for (const std::int64_t tokens : {1, 2, 5, 8}) {
       check_layer(format_of(name), {.tokens = tokens});
       if (HasFailure()) return;
     }
     check_layer(format_of(name), {.tokens = 5, .hidden = 1024, .inner = 512, .experts = 64});
-    check_layer(format_of(name), {.tokens = 16, .inner = 768, .wide = 1536, .crowded = true});
+    check_layer(format_of(name), {.tokens = 8, .inner = 768, .wide = 1536, .crowded = true});
     if (HasFailure()) return;
   }
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaHoweverExpertsAreChosen) {
   const FormatCase format = format_of("int4_g32");
-  for (const std::int64_t tokens : {1, 3, 12}) {
+  for (const std::int64_t tokens : {1, 3, 8}) {
     for (const std::int64_t inner : {128, 384, 640}) {
       check_layer(format, {.tokens = tokens, .inner = inner});
     }
@@ -279,14 +279,14 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaHoweverExpertsAreChosen) {
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaInTheDimensionsOfAModel) {
   check_layer(format_of("int4_g32"), {.tokens = 1, .hidden = 2048, .inner = 1536, .wide = 1536});
-  check_layer(format_of("int4_g32"), {.tokens = 10, .hidden = 2048, .inner = 1536, .wide = 1536,
+  check_layer(format_of("int4_g32"), {.tokens = 6, .hidden = 2048, .inner = 1536, .wide = 1536,
                                       .experts = 16});
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaWhereOneKernelDoesNot) {
   const FormatCase format = format_of("int4_g32");
   const Way way = Way::pieces;
-  check_layer(format, {.tokens = 17, .way = way});
+  check_layer(format, {.tokens = 9, .way = way});
   check_layer(format, {.tokens = 3, .hidden = 576, .way = way});
   check_layer(format, {.tokens = 3, .inner = 1664, .way = way});
   check_layer(format, {.tokens = 3, .wide = 264, .way = way});
