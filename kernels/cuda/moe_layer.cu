@@ -26,21 +26,54 @@ namespace {
 
 constexpr int kWorkers = kMoeWarps * device::kWarpThreads;
 constexpr int kServants = kMoeServants * device::kWarpThreads;
-constexpr int kChoosers = kServants - device::kWarpThreads;
+constexpr int kChooserWarps = kMoeServants - 1;
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 
 // Named barriers; the first is everybody's, and each team has one from 1 on.
 constexpr int kWorkersBarrier = 1 + kMoeTeams;
 constexpr int kChoosersBarrier = kWorkersBarrier + 1;
+constexpr int kAllBarrier = kChoosersBarrier + 1;
 
 // silu(gate) * up, to within three units in the last place.
 __device__ float gated(float gate, float up) {
   return __fdividef(gate, 1.0F + expf(-gate)) * up;
 }
 
+__device__ void all_meet() {
+  sync_threads(kAllBarrier, kWorkers + kServants);
+}
 __device__ void workers_meet() {
   sync_threads(kWorkersBarrier, kWorkers);
+}
+
+// Who chooses experts: the servants that do not fetch, unless there are more tokens than of them.
+// Then it is the others, which are through with the shared expert's first half by then.
+struct Choosers {
+  int warps;
+  int first_warp = 0;  // of the block
+  int barrier = kWorkersBarrier;
+};
+__device__ void choose(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory,
+                       const Choosers& choosers) {
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads - choosers.first_warp;
+  const int threads = choosers.warps * device::kWarpThreads;
+  const MoeRouting routing(memory, plan, a.rule.experts);
+  RouterRule rule = a.rule;
+  if (rule.bias != nullptr) rule.bias = reinterpret_cast<float*>(memory + plan.bias_at);
+  if (warp == 0 && lane_index() == 0) {
+    wait_until(&a.progress->routed, static_cast<std::uint32_t>(rule.experts));
+  }
+  sync_threads(choosers.barrier, threads);  // logits can be read
+  if (warp < a.tokens) {
+    choose_experts(rule, a.logits + static_cast<std::int64_t>(warp) * rule.experts,
+                   memory + plan.scratch_at + static_cast<unsigned>(warp) * plan.scratch,
+                   routing.ids + warp * rule.chosen, routing.weights + warp * rule.chosen);
+    __syncwarp();  // the choice is there
+    note_choice(a, routing, warp);
+  }
+  sync_threads(choosers.barrier, threads);  // all have chosen
+  if (warp == 0) list_active(routing, rule.experts);
 }
 
 // A block's view of everything.
@@ -69,7 +102,8 @@ class Worker {
     workers_meet();  // activations are there
     compute_logits();
     shared_first_half();
-    __syncthreads();  // the choice is known
+    if (a_.tokens > kChooserWarps) choose(a_, plan_, memory_, Choosers{.warps = kMoeWarps});
+    all_meet();  // the choice is known
     first_halves();
     wait_for_other_blocks();
     second_halves();
@@ -493,53 +527,29 @@ __device__ void wait_for_router(const MoeArgs& a) {
   if (__all_sync(kFullWarp, sum == 0)) __nanosleep(0);  // whatever it is, it must have come
 }
 
+// What a kernel is given comes to a multiprocessor line by line, where it is first used. All of it at
+// once, while there is time, and by a warp that has some.
+template <class T>
+__device__ void touch(const T& given) {
+  constexpr int kWords = static_cast<int>(sizeof(T) / 4);
+  constexpr int kLineWords = 16;
+  const auto* words = reinterpret_cast<const std::uint32_t*>(&given);
+  std::uint32_t sum = words[kWords - 1];
+#pragma unroll
+  for (int i = 0; i < kWords; i += kLineWords) sum |= words[i];
+  if (__all_sync(kFullWarp, sum == 0)) __nanosleep(0);  // whatever it is, it must have come
+}
+
 // The warp that fetches weights.
 template <class Codec>
 __device__ void fetch(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
   Fetcher fetcher(plan, memory);
   wait_for_router(a);
   fetch_shared_first_half(a, plan, fetcher);
-  if (plan.prefetch) prefetch_shared_second_half(a, plan);
-  __syncthreads();  // the choice is known
+  all_meet();  // the choice is known
   const MoeRouting routing(memory, plan, a.rule.experts);
   fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
   fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
-}
-
-// The warps that choose experts.
-__device__ void choose(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
-  constexpr int kWarps = kChoosers / device::kWarpThreads;
-  const int thread = static_cast<int>(threadIdx.x) - (kWorkers + kServants - kChoosers);
-  const int warp = thread / device::kWarpThreads;
-  const MoeRouting routing(memory, plan, a.rule.experts);
-  RouterRule rule = a.rule;
-  auto* bias = reinterpret_cast<float*>(memory + plan.bias_at);
-#pragma unroll 1
-  for (int e = thread; e < rule.experts; e += kChoosers) {
-    routing.masks[e] = 0;
-    if (rule.bias != nullptr) bias[e] = rule.bias[e];
-  }
-  if (rule.bias != nullptr) rule.bias = bias;
-  std::uint8_t* scratch = memory + plan.scratch_at + static_cast<unsigned>(warp) * plan.scratch;
-  device::wait_for_earlier_kernels();
-#pragma unroll 1
-  for (int round = plan.rehearse ? 0 : 1; round < 2; ++round) {
-    // The first round is for the code alone, which has to be fetched: of whatever logits there are.
-    if (round == 1 && thread == 0) {
-      wait_until(&a.progress->routed, static_cast<std::uint32_t>(rule.experts));
-    }
-    sync_threads(kChoosersBarrier, kChoosers);  // masks are empty, logits can be read
-#pragma unroll 1
-    for (int token = warp; token < a.tokens; token += kWarps) {
-      choose_experts(rule, a.logits + static_cast<std::int64_t>(token) * rule.experts, scratch,
-                     routing.ids + token * rule.chosen, routing.weights + token * rule.chosen);
-      __syncwarp();  // the choice is there
-      if (round == 1) note_choice(a, routing, token);
-    }
-  }
-  sync_threads(kChoosersBarrier, kChoosers);  // all have chosen
-  if (warp == 0) list_active(routing, rule.experts);
-  __syncthreads();  // the choice is known
 }
 
 #endif
@@ -558,8 +568,24 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     }
     device::barriers_are_set_up();
   }
-  __syncthreads();  // barriers are set up
-  if (threadIdx.x >= kWorkers + kServants - kChoosers) return choose(a, plan, memory);
+  const MoeRouting routing(memory, plan, a.rule.experts);
+  auto* bias = reinterpret_cast<float*>(memory + plan.bias_at);
+#pragma unroll 1
+  for (int e = static_cast<int>(threadIdx.x); e < a.rule.experts; e += kWorkers + kServants) {
+    routing.masks[e] = 0;
+    if (a.rule.bias != nullptr) bias[e] = a.rule.bias[e];
+  }
+  __syncthreads();  // barriers are set up, masks are empty
+  if (threadIdx.x >= kWorkers + device::kWarpThreads) {
+    touch(a);
+    touch(plan);
+    device::wait_for_earlier_kernels();
+    if (a.tokens <= kChooserWarps) {
+      choose(a, plan, memory,
+             {.warps = kChooserWarps, .first_warp = kMoeWarps + 1, .barrier = kChoosersBarrier});
+    }
+    return all_meet();  // the choice is known
+  }
   if (threadIdx.x >= kWorkers) return fetch<Codec>(a, plan, memory);
   Worker<Codec> worker(a, plan, memory);  // reads of the router
   device::wait_for_earlier_kernels();

@@ -23,9 +23,6 @@ constexpr unsigned kQuadShift = 32;                // bytes, of every other quad
 
 // In bytes where nothing else is said.
 struct MoePlan {
-  int flight;
-  int prefetch;
-  int rehearse;
   BulkPlan inner;  // slabs of the routed experts' first half and of the second; nothing but slabs
   BulkPlan outer;  //   is taken from them
   int wide_slabs;  // of the shared expert's first half, of eight outputs

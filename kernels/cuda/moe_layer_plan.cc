@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
@@ -94,13 +93,8 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.by_blocks = reciprocal(limits.multiprocessors);
   plan.by_inner_slabs = reciprocal(plan.inner.slabs);
   plan.by_octets = reciprocal(static_cast<int>(a.inner.inputs) / 8);
-  const auto env = [](const char* name, int otherwise) {
-    return std::getenv(name) ? std::atoi(std::getenv(name)) : otherwise;
-  };
-  plan.flight = env("FLIGHT", 2);
-  plan.prefetch = env("PREFETCH", 1);
-  plan.rehearse = env("REHEARSE", 1);
-  plan.wide_slab_cost = kSlabRows * 2 * static_cast<int>(a.inner.inputs) * env("COST", 0) /
+  // About half of the shared expert's has come before the choice is known.
+  plan.wide_slab_cost = kSlabRows * 2 * static_cast<int>(a.inner.inputs) * 8 /
                         static_cast<int>(plan.inner.stage_copied);
   const auto longest =
       static_cast<unsigned>(std::max(static_cast<int>(a.inner.inputs), a.wide_inputs));
@@ -119,7 +113,7 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.barriers_at = places.take(2 * 32 * sizeof(std::uint64_t));
   plan.logits_at = places.take(kMoeWarps * kMoeTokensMax * sizeof(float));
   plan.scratch = static_cast<unsigned>(a.rule.scratch_bytes());
-  plan.scratch_at = places.take(kMoeServants * plan.scratch);
+  plan.scratch_at = places.take(kMoeTokensMax * plan.scratch);
   plan.weights_at = places.take(pairs * sizeof(float));
   plan.ids_at = places.take(pairs * sizeof(std::int32_t));
   plan.order_at = places.take(pairs * sizeof(std::int32_t));

@@ -71,6 +71,10 @@ struct Turn {
 
 class Fetcher {
  public:
+  // Items asked for and not yet there. Enough to keep memory busy; more would only queue in front of
+  // what other warps wait for.
+  static constexpr int kInFlight = 2;
+
   __device__ Fetcher(const MoePlan& plan, std::uint8_t* memory)
       : plan_(plan),
         stages_(device::shared_address(memory + plan.stages_at)),
@@ -100,8 +104,8 @@ class Fetcher {
     const Turn turn(item_++, plan_);
     // Of the round before: nothing to wait for in the first.
     device::barrier_wait(empty_ + 8 * turn.stage, turn.parity ^ 1U);
-    if (item_ > plan_.flight) {
-      const Turn before(item_ - 1 - plan_.flight, plan_);
+    if (item_ > kInFlight) {
+      const Turn before(item_ - 1 - kInFlight, plan_);
       device::barrier_wait(full_ + 8 * before.stage, before.parity);
     }
     const std::uint32_t full = full_ + 8 * turn.stage;
@@ -128,18 +132,6 @@ __device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& 
     const int quad = i % kQuads;
     const device::Weight& w = quad < kQuads / 2 ? a.shared_gate : a.shared_up;
     fetcher.quad(w, i / kQuads * (kSlabRows / 2) + quad % 2 * kQuadRows, quad);
-  }
-}
-
-// The shared expert's second half is not wanted yet, but needs no choice either.
-__device__ inline void prefetch_shared_second_half(const MoeArgs& a, const MoePlan& plan) {
-  if (lane_index() != 0) return;
-  const Share share = equal_share(plan, plan.hidden_slabs);
-  const auto slab_bytes = static_cast<unsigned>(kSlabRows * a.shared_down.row_bytes);
-#pragma unroll 1
-  for (int slab = share.begin; slab < share.end; ++slab) {
-    device::bulk_prefetch(a.shared_down.data + static_cast<std::int64_t>(slab) * slab_bytes,
-                          slab_bytes);
   }
 }
 

@@ -38,12 +38,18 @@ __device__ inline int take_largest(std::uint32_t* keys, int count) {
 }
 
 // Marks the experts of all groups but the best ones as taken.
-static __device__ __noinline__ void close_groups(const RouterRule& rule, const float* ranks, std::uint32_t* keys,
-                                    std::uint32_t* group_keys) {
+// Rare, and not worth the room in a kernel.
+struct RouterGroups {
+  int experts;
+  int groups;
+  int kept;
+};
+static __device__ __noinline__ void close_groups(RouterGroups how, const float* ranks,
+                                                 std::uint32_t* keys, std::uint32_t* group_keys) {
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-  const int size = rule.experts / rule.groups;
+  const int size = how.experts / how.groups;
 #pragma unroll 1
-  for (int g = lane; g < rule.groups; g += device::kWarpThreads) {
+  for (int g = lane; g < how.groups; g += device::kWarpThreads) {
     float best = -INFINITY;
     float second = size > 1 ? -INFINITY : 0.0F;
 #pragma unroll 1
@@ -59,9 +65,9 @@ static __device__ __noinline__ void close_groups(const RouterRule& rule, const f
   }
   __syncwarp();  // scores of all groups are there
 #pragma unroll 1
-  for (int i = 0; i < rule.groups_kept; ++i) take_largest(group_keys, rule.groups);
+  for (int i = 0; i < how.kept; ++i) take_largest(group_keys, how.groups);
 #pragma unroll 1
-  for (int e = lane; e < rule.experts; e += device::kWarpThreads) {
+  for (int e = lane; e < how.experts; e += device::kWarpThreads) {
     if (group_keys[e / size] != 0) keys[e] = 0;
   }
   __syncwarp();  // marks of all experts are there
@@ -75,9 +81,25 @@ __device__ inline void choose_experts(const RouterRule& rule, const float* logit
   auto* keys = reinterpret_cast<std::uint32_t*>(ranks + rule.experts);
   std::uint32_t* group_keys = keys + rule.experts;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  // Asked for together, as each takes its time.
+  constexpr int kAtOnce = 4;
+#pragma unroll 1
+  for (int first = lane; first < rule.experts; first += kAtOnce * device::kWarpThreads) {
+    float own[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int e = first + i * device::kWarpThreads;
+      own[i] = e < rule.experts ? __ldcg(logits + e) : 0.0F;
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int e = first + i * device::kWarpThreads;
+      if (e < rule.experts) scores[e] = own[i];
+    }
+  }
 #pragma unroll 1
   for (int e = lane; e < rule.experts; e += device::kWarpThreads) {
-    const float logit = __ldcg(logits + e);
+    const float logit = scores[e];
     const float score = isnan(logit) ? 0.0F : 1.0F / (1.0F + expf(-logit));
     const float rank = rule.bias == nullptr ? score : score + rule.bias[e];
     scores[e] = score;
@@ -85,7 +107,9 @@ __device__ inline void choose_experts(const RouterRule& rule, const float* logit
     keys[e] = key_of(ranks[e]);
   }
   __syncwarp();  // scores of all experts are there
-  if (rule.groups > 1) close_groups(rule, ranks, keys, group_keys);
+  if (rule.groups > 1) {
+    close_groups({rule.experts, rule.groups, rule.groups_kept}, ranks, keys, group_keys);
+  }
   float sum = 0;
 #pragma unroll 1
   for (int j = 0; j < rule.chosen; ++j) {

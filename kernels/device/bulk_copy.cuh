@@ -60,12 +60,6 @@ __device__ inline void bulk_copy(std::uint32_t shared, const void* global, unsig
       : "memory");
 }
 
-// Memory to the second-level cache. Address and count are multiples of 16.
-__device__ inline void bulk_prefetch(const void* global, unsigned bytes) {
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;\n" ::"l"(global), "r"(bytes)
-               : "memory");
-}
-
 // Until the kernels this one depends on have ended and what they wrote can be read. Returns at once
 // where the launch allowed no early start.
 __device__ inline void wait_for_earlier_kernels() {
