@@ -75,9 +75,8 @@ __device__ void multiply(const Product& a, const BulkPlan& plan, const std::uint
   const uint4* x_odd = activations + (lane ^ 4);
   for (int chunk = warp; chunk < chunks; chunk += kTeamWarps) {
     const auto x = [&](int tile, int word) {
-      return (word % 2 == 0
-                  ? x_even
-                  : x_odd)[((tile * chunks + chunk) * 4 + word) * device::kWarpThreads];
+      return (word % 2 == 0 ? x_even
+                            : x_odd)[((tile * chunks + chunk) * 4 + word) * device::kWarpThreads];
     };
     multiply_chunk<Codec, kTiles>(a.weight.first, plan, stage, chunk, x, sums);
   }

@@ -18,14 +18,14 @@ namespace glm::kernels::cuda {
 constexpr int kMoeTokensMax = kTileRows;
 constexpr int kMoeTeams = 4;
 constexpr int kMoeWarps = kMoeTeams * kTeamWarps;  // that multiply
-constexpr int kMoeServants = 4;  // warps: one that fetches, and some that choose experts
-constexpr unsigned kQuadShift = 32;                // bytes, of every other quad of plain rows
+constexpr int kMoeServants = 4;      // warps: one that fetches, and some that choose experts
+constexpr unsigned kQuadShift = 32;  // bytes, of every other quad of plain rows
 
 // In bytes where nothing else is said.
 struct MoePlan {
-  BulkPlan inner;  // slabs of the routed experts' first half and of the second; nothing but slabs
-  BulkPlan outer;  //   is taken from them
-  int wide_slabs;  // of the shared expert's first half, of eight outputs
+  BulkPlan inner;    // slabs of the routed experts' first half and of the second; nothing but slabs
+  BulkPlan outer;    //   is taken from them
+  int wide_slabs;    // of the shared expert's first half, of eight outputs
   int hidden_slabs;  // of either second half, of sixteen
   int wide_slab_cost;  // in sixteenths of a slab of a routed expert's first half
   int stages;          // a power of two and a multiple of the teams (bulk_plan.h)

@@ -24,7 +24,8 @@ bool is_plain(const WeightView& weight, std::int64_t slab_rows) {
 }
 
 bool is_plain_router(const WeightView& weight) {
-  return (weight.layout.format == WeightFormat::bf16 || weight.layout.format == WeightFormat::f32) &&
+  return (weight.layout.format == WeightFormat::bf16 ||
+          weight.layout.format == WeightFormat::f32) &&
          aligned(weight.data) && weight.layout.cols % 8 == 0;
 }
 

@@ -4,15 +4,16 @@
 
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/moe_layer.h"
+#include "kernels/cuda/moe_layer_warps.cuh"
 #include "kernels/cuda/router_choice.cuh"
 
 namespace glm::kernels::cuda {
 
 // What a block knows of the choice, in shared memory.
 struct MoeRouting {
-  float* weights;       // [tokens, chosen]
-  std::int32_t* ids;    // [tokens, chosen]
-  std::int32_t* order;  // [tokens, chosen] places of a token's experts by their indices
+  float* weights;        // [tokens, chosen]
+  std::int32_t* ids;     // [tokens, chosen]
+  std::int32_t* order;   // [tokens, chosen] places of a token's experts by their indices
   std::uint32_t* masks;  // [experts] bit t: token t has it
   std::uint8_t* slots;   // [experts, kMoeTokensMax] which of a token's experts this is
   std::int32_t* active;  // [*count] experts that some token has, in the order of indices
@@ -113,6 +114,60 @@ __device__ inline void list_active(const MoeRouting& routing, int experts) {
     before += __popc(all);
   }
   if (lane == 0) *routing.count = before;
+}
+
+// Who chooses experts: the servants that do not fetch, unless there are more tokens than of them.
+// Then it is the others, which are through with the shared expert's first half by then.
+struct Choosers {
+  int warps;
+  int first_warp = 0;  // of the block
+  int barrier = kWorkersBarrier;
+};
+// Before they do.
+__device__ inline void load_bias(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory,
+                                 const Choosers& choosers) {
+  if (a.rule.bias == nullptr) return;
+  auto* bias = reinterpret_cast<float*>(memory + plan.bias_at);
+#pragma unroll 1
+  for (int e = static_cast<int>(threadIdx.x) - choosers.first_warp * device::kWarpThreads;
+       e < a.rule.experts; e += choosers.warps * device::kWarpThreads) {
+    bias[e] = a.rule.bias[e];
+  }
+}
+__device__ inline void choose(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory,
+                              const Choosers& choosers) {
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads - choosers.first_warp;
+  const int threads = choosers.warps * device::kWarpThreads;
+  const MoeRouting routing(memory, plan, a.rule.experts);
+  RouterRule rule = a.rule;
+  if (rule.bias != nullptr) rule.bias = reinterpret_cast<float*>(memory + plan.bias_at);
+  if (warp == 0 && lane_index() == 0) {
+    wait_until(&a.progress->routed, static_cast<std::uint32_t>(rule.experts));
+  }
+  sync_threads(choosers.barrier, threads);  // logits can be read
+  if (warp < a.tokens) {
+    choose_experts(rule, a.logits + static_cast<std::int64_t>(warp) * rule.experts,
+                   memory + plan.scratch_at + static_cast<unsigned>(warp) * plan.scratch,
+                   routing.ids + warp * rule.chosen, routing.weights + warp * rule.chosen);
+    __syncwarp();  // the choice is there
+    note_choice(a, routing, warp);
+  }
+  sync_threads(choosers.barrier, threads);  // all have chosen
+  if (warp == 0) list_active(routing, rule.experts);
+}
+
+// Logits are wanted first, and what comes before in the queue of the memory delays them: so no
+// block asks for other weights until it has seen a row of the router.
+__device__ inline void wait_for_router(const MoeArgs& a) {
+  const std::int64_t expert = blockIdx.x % static_cast<unsigned>(a.rule.experts);
+  const auto* row = reinterpret_cast<const uint4*>(a.router.data + expert * a.router.row_bytes);
+  std::uint32_t sum = 0;
+#pragma unroll 4
+  for (int i = lane_index(); i < a.router.row_bytes / 16; i += device::kWarpThreads) {
+    const uint4 four = __ldg(row + i);
+    sum |= four.x | four.y | four.z | four.w;
+  }
+  if (__all_sync(kFullWarp, sum == 0)) __nanosleep(0);  // whatever it is, it must have come
 }
 
 }  // namespace glm::kernels::cuda

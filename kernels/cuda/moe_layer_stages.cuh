@@ -1,10 +1,10 @@
 // The stages of moe_layer.cu in shared memory: which weights a block has, in which order they come,
 // and the warp that fetches them.
 //
-// Item i of a block goes to stage i % stages. First come the slabs of the shared expert's first half,
-// each as four quads of rows, which all teams share; then slabs of the routed experts', of which
-// item i is team i % teams'. Then, for each slab of outputs, the quads of the shared expert's second
-// half and the slabs of all experts.
+// Item i of a block goes to stage i % stages. First come the slabs of the shared expert's first
+// half, each as four quads of rows, which all teams share; then slabs of the routed experts', of
+// which item i is team i % teams'. Then, for each slab of outputs, the quads of the shared expert's
+// second half and the slabs of all experts.
 #pragma once
 
 #include "kernels/cuda/bulk_math.cuh"
@@ -71,8 +71,8 @@ struct Turn {
 
 class Fetcher {
  public:
-  // Items asked for and not yet there. Enough to keep memory busy; more would only queue in front of
-  // what other warps wait for.
+  // Items asked for and not yet there. Enough to keep memory busy; more would only queue in front
+  // of what other warps wait for.
   static constexpr int kInFlight = 2;
 
   __device__ Fetcher(const MoePlan& plan, std::uint8_t* memory)

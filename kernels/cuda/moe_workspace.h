@@ -1,4 +1,5 @@
-// Device memory of moe_mlp and moe_layer: one row for each use of an expert by a token, in the order of ids.
+// Device memory of moe_mlp and moe_layer: one row for each use of an expert by a token, in the
+// order of ids.
 #pragma once
 
 #include <cstdint>

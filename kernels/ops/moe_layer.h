@@ -21,7 +21,8 @@
 //   shared.inner [tokens, wide], shared.out [tokens, hidden]   dtype of x   contents undefined
 //
 // Bounds   those of router_topk.h, and what Ops::reserve() was told.
-// Numerics those of linear.h, router_topk.h and moe_mlp.h; whether Shared(x) is rounded to the dtype
+// Numerics those of linear.h, router_topk.h and moe_mlp.h; whether Shared(x) is rounded to the
+// dtype
 //          of x before it is added is not said.
 // Cost     the weights of the router, the shared expert and the experts that occur, once.
 #pragma once

@@ -1,6 +1,6 @@
 // moe_layer on a GPU: logits against the formula in double precision, the choice against the
-// reference's on the same logits, and the result against the formula for that choice. Relative L2 of
-// a token's row at most 8e-3 (its inner activations are bf16), or 3e-2 where tensor cores round
+// reference's on the same logits, and the result against the formula for that choice. Relative L2
+// of a token's row at most 8e-3 (its inner activations are bf16), or 3e-2 where tensor cores round
 // weights that are no bf16 numbers.
 #include <cmath>
 
@@ -139,12 +139,12 @@ void CudaMoeLayer::check_layer(const FormatCase& format, const LayerCase& c) {
 
   const Floats x_floats = floats(x);
   const Doubles x_doubles(x_floats.begin(), x_floats.end());
-  const double router_error = router.layout().exact_in_bf16() || c.way == Way::one_kernel ? 1e-6 : 1e-4;
+  const double router_error =
+      router.layout().exact_in_bf16() || c.way == Way::one_kernel ? 1e-6 : 1e-4;
   const Floats router_floats = router.decoded(0);
   const Floats logits = back<float>(layer.logits.data, scores);
   for (std::int64_t t = 0; t < c.tokens; ++t) {
-    const Doubles want =
-        times(router_floats, x_doubles.data() + t * c.hidden, c.experts, c.hidden);
+    const Doubles want = times(router_floats, x_doubles.data() + t * c.hidden, c.experts, c.hidden);
     for (std::int64_t e = 0; e < c.experts; ++e) {
       ASSERT_NEAR(logits[static_cast<std::size_t>(t * c.experts + e)],
                   want[static_cast<std::size_t>(e)], router_error * static_cast<double>(c.hidden))
@@ -212,8 +212,8 @@ void CudaMoeLayer::check_layer(const FormatCase& format, const LayerCase& c) {
   if (c.way != Way::one_kernel) return forget();  // other variants round elsewhere
   const auto part = [&](std::int64_t first, std::int64_t some) {
     MoeLayer own = layer;
-    for (TensorView* view : {&own.out, &own.logits, &own.ids, &own.weights, &own.shared.inner,
-                             &own.shared.out}) {
+    for (TensorView* view :
+         {&own.out, &own.logits, &own.ids, &own.weights, &own.shared.inner, &own.shared.out}) {
       *view = view->slice(0, first, some);
     }
     own.x = layer.x.slice(0, first, some);
@@ -279,8 +279,8 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaHoweverExpertsAreChosen) {
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaInTheDimensionsOfAModel) {
   check_layer(format_of("int4_g32"), {.tokens = 1, .hidden = 2048, .inner = 1536, .wide = 1536});
-  check_layer(format_of("int4_g32"), {.tokens = 6, .hidden = 2048, .inner = 1536, .wide = 1536,
-                                      .experts = 16});
+  check_layer(format_of("int4_g32"),
+              {.tokens = 6, .hidden = 2048, .inner = 1536, .wide = 1536, .experts = 16});
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaWhereOneKernelDoesNot) {
