@@ -22,19 +22,6 @@
 namespace glm::kernels::cuda {
 namespace {
 
-// What a kernel is given comes to a multiprocessor line by line, where it is first used. All of it
-// at once, while there is time, and by a warp that has some.
-template <class T>
-__device__ void touch(const T& given) {
-  constexpr int kWords = static_cast<int>(sizeof(T) / 4);
-  constexpr int kLineWords = 16;
-  const auto* words = reinterpret_cast<const std::uint32_t*>(&given);
-  std::uint32_t sum = words[kWords - 1];
-#pragma unroll
-  for (int i = 0; i < kWords; i += kLineWords) sum |= words[i];
-  if (__all_sync(kFullWarp, sum == 0)) __nanosleep(0);  // whatever it is, it must have come
-}
-
 // The warp that fetches weights.
 template <class Codec>
 __device__ void fetch(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
@@ -68,8 +55,6 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
   }
   __syncthreads();  // barriers are set up, masks are empty
   if (threadIdx.x >= kWorkers + device::kWarpThreads) {
-    touch(a);
-    touch(plan);
     if (a.tokens <= kChooserWarps) {
       constexpr Choosers kThese{
           .warps = kChooserWarps, .first_warp = kMoeWarps + 1, .barrier = kChoosersBarrier};
