@@ -54,6 +54,8 @@ class NotingOps : public kernels::Ops {
   void mla_absorbed(const kernels::MlaAbsorbed& /*args*/) override {}
   void mla_expanded(const kernels::MlaExpanded& /*args*/) override {}
   void moe_mlp(const kernels::MoeMlp& /*args*/) override {}
+  void multiply(const kernels::Multiply& /*args*/) override {}
+  void read_memory(const kernels::ReadMemory& /*args*/) override {}
   void rms_norm(const kernels::RmsNorm& /*args*/) override {}
   void rope(const kernels::Rope& /*args*/) override {}
   void router_topk(const kernels::RouterTopK& /*args*/) override {}
