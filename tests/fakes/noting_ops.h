@@ -53,6 +53,8 @@ class NotingOps : public kernels::Ops {
   void linear(const kernels::Linear& /*args*/) override {}
   void mla_absorbed(const kernels::MlaAbsorbed& /*args*/) override {}
   void mla_expanded(const kernels::MlaExpanded& /*args*/) override {}
+  void mla_latents(const kernels::MlaLatents& /*args*/) override {}
+  void mla_queries(const kernels::MlaQueries& /*args*/) override {}
   void moe_mlp(const kernels::MoeMlp& /*args*/) override {}
   void multiply(const kernels::Multiply& /*args*/) override {}
   void read_memory(const kernels::ReadMemory& /*args*/) override {}
