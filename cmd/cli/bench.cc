@@ -27,7 +27,7 @@ struct Args {
   std::string synthetic;  // a name, too
   bool kernels = false;
   std::int64_t layers = 0;
-  std::int64_t seed = 0;
+  std::uint64_t seed = 0;
   std::string json_file;
   bench::Options serve;
   bench::ModelOptions in_process;
@@ -90,12 +90,12 @@ Status bench_server(Args& args) {
   }
   args.serve.model = args.model;
   args.serve.json_file = args.json_file;
-  args.serve.seed = static_cast<std::uint64_t>(args.seed);
+  args.serve.seed = args.seed;
   return bench_serve(args.serve);
 }
 
 Status bench_model(Args& args, Form form) {
-  args.in_process.seed = static_cast<std::uint64_t>(args.seed);
+  args.in_process.seed = args.seed;
   GLM_TRY(bench::check(args.in_process));
   const bench::Subject subject =
       GLM_TRY(form == Form::synthetic ? synthetic_subject(args.synthetic, args.layers)

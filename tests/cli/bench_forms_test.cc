@@ -128,10 +128,10 @@ TEST_F(BenchForms, PrintsATableOfOperations) {
       << ran.out;
   EXPECT_NE(ran.out.find("\n| norm and sum 2048              |      3 |"), std::string::npos)
       << ran.out;
-  const Ran as_json = bench({"--kernels", "--only", "rope", "--json", "-"});
+  const Ran as_json = bench({"--kernels", "--only", "latents", "--json", "-"});
   const std::vector<json> rows = lines(as_json.out);
   ASSERT_EQ(rows.size(), 1u) << as_json.err;
-  EXPECT_EQ(rows[0]["operation"], "rope of 20 heads");
+  EXPECT_EQ(rows[0]["operation"], "latents into the cache");
   EXPECT_EQ(rows[0]["tokens"], 1);
   for (const char* name :
        {"seconds", "bytes_per_s", "part_of_ceiling", "read_bytes_per_s", "multiply_flops_per_s"}) {
