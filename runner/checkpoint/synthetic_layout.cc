@@ -216,10 +216,21 @@ SyntheticTensor plain(const ModelVector& vector, Dtype dtype) {
   return tensor;
 }
 
+// Before they are listed: every number may be at the end of its range.
+Status check_count(const ModelConfig& config) {
+  constexpr std::int64_t kOfOneMatrix = 4;
+  const std::int64_t of_a_layer = kOfOneMatrix * 3 * (config.moe.experts + 4);
+  const auto most = static_cast<std::int64_t>(kTensorsMax);
+  if (of_a_layer * config.layers <= most) return Ok{};
+  return make_error(Errc::unsupported, "{} layers of {} experts may be {} tensors, the limit is {}",
+                    config.layers, config.moe.experts, of_a_layer * config.layers, most);
+}
+
 }  // namespace
 
 Result<std::vector<SyntheticTensor>> synthetic_layout(const ModelConfig& config,
                                                       const Quantization& quantization) {
+  GLM_TRY(check_count(config));
   const ModelTensors model = tensors_of(config);
   const Dtype dtype = dtype_of(config);
   Tensors all;

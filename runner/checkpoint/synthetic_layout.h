@@ -22,8 +22,8 @@ struct SyntheticTensor {
   RandomValues values;
 };
 
-// Without the MTP layer. Errc::unsupported names a module whose stored form the configuration does
-// not tell, Errc::corrupt one whose size does not go with it.
+// Without the MTP layer. Errc::unsupported: too many tensors, or a module whose stored form the
+// configuration does not tell; Errc::corrupt: one whose size does not go with it.
 Result<std::vector<SyntheticTensor>> synthetic_layout(const ModelConfig& config,
                                                       const Quantization& quantization);
 

@@ -131,6 +131,22 @@ TEST(Synthetic, TakesFewerLayers) {
   }
 }
 
+TEST(Synthetic, RefusesMoreTensorsThanACheckpointMayHave) {
+  std::string config = tiny_config();
+  const auto replace = [&config](const std::string& from, const std::string& to) {
+    const std::size_t at = config.find(from);
+    ASSERT_NE(at, std::string::npos);
+    config.replace(at, from.size(), to);
+  };
+  replace("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 1000");
+  replace("\"n_routed_experts\": 8", "\"n_routed_experts\": 4096");
+  const auto refused = synthesize(config);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Errc::unsupported);
+  EXPECT_EQ(refused.error().message,
+            "1000 layers of 4096 experts may be 49200000 tensors, the limit is 1000000");
+}
+
 TEST(Synthetic, ReadsTheSameInPiecesAndInTwoCheckpoints) {
   const auto one = synthesize(tiny_config());
   const auto other = synthesize(tiny_config());
