@@ -31,9 +31,8 @@ Result<RowTimes> Generation::run(const RowShape& shape) {
                          .seed = options_.seed + static_cast<std::uint64_t>(i)});
   }
   GLM_TRY(work_off(random_tokens(shape, shape.context), false));
-  GLM_TRY(work_off(random_tokens(shape, shape.prompt), true));
-  GLM_TRY(
-      generate(options_.warm_whole ? shape.generate : std::min<std::int64_t>(shape.generate, 1)));
+  GLM_TRY(work_off(random_tokens(shape, options_.warm_whole ? shape.prompt : 1), true));
+  GLM_TRY(generate(options_.warm_whole ? shape.generate : 1));
   forget(shape.context);
 
   const std::vector<Tokens> prompts = random_tokens(shape, shape.prompt);

@@ -31,8 +31,8 @@ struct RowTimes {
 struct GenerationOptions {
   float temperature = 1;
   std::uint64_t seed = 0;
-  // Steps that count for nothing before those that do: kernels are loaded and steps recorded the
-  // first time they occur. All of them on a device that records.
+  // A whole row that counts for nothing before the one that does, for devices that load kernels and
+  // record steps the first time they occur; else a token of each kind.
   bool warm_whole = true;
 };
 

@@ -22,11 +22,12 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kTokensMax = 1 << 20;
 constexpr const char* kUsualBatches = "1,2,4,8,16,32,64";
+constexpr const char* kUsualBatchesOnCpu = "1,4";  // a row of a large model takes it minutes
 
 // Lists, checked.
-Result<RowLists> lists_of(const ModelOptions& options) {
+Result<RowLists> lists_of(const ModelOptions& options, const char* usual_batches) {
   const std::int64_t sequences_max = runner::kBatchLimits.sequences_max;
-  const std::string batch = options.batch.empty() ? kUsualBatches : options.batch;
+  const std::string batch = options.batch.empty() ? usual_batches : options.batch;
   return RowLists{.prompts = GLM_TRY(number_list("--pp", options.prompt, kTokensMax)),
                   .generates = GLM_TRY(number_list("--tg", options.generate, kTokensMax)),
                   .batches = GLM_TRY(number_list("--batch", batch, sequences_max)),
@@ -40,7 +41,7 @@ class Measurement {
 
   Status run(std::vector<runner::Alternative> smaller, Output& output) {
     device_ = GLM_TRY(find_device(options_.device));
-    rows_ = rows_of(GLM_TRY(lists_of(options_)));
+    rows_ = rows_of(GLM_TRY(lists_of(options_, device_.gpu ? kUsualBatches : kUsualBatchesOnCpu)));
     load_.device = device_.name;
     load_.threads = static_cast<int>(options_.threads);
     load_.kv_format = GLM_TRY(runner::parse_kv_cache_type(options_.kv_cache_type));
@@ -78,7 +79,7 @@ class Measurement {
     const auto ops = GLM_TRY(open(device_, load_.threads));
     load_.overrides.alternatives = std::move(smaller);
     for (const RowShape& row : rows_) {
-      load_.overrides.context_max = std::max(load_.overrides.context_max, row.tokens_each());
+      load_.overrides.context_max = std::max(load_.overrides.context_max, row.tokens_each() + 1);
     }
     runner::ModelNeeds needs =
         needs_of(subject_.facts(), device_.gpu ? runner::Backend::cuda : runner::Backend::cpu,
@@ -185,7 +186,7 @@ class Measurement {
 }  // namespace
 
 Status check(const ModelOptions& options) {
-  GLM_TRY(lists_of(options));
+  GLM_TRY(lists_of(options, kUsualBatches));
   GLM_TRY(runner::parse_kv_cache_type(options.kv_cache_type).with("--kv-cache-type"));
   constexpr std::int64_t kThreadsMax = 4096;
   if (options.context < 0 || options.context > kTokensMax) {

@@ -146,7 +146,9 @@ void add_model_flags(CLI::App* command, Args& args) {
               {Form::model, Form::synthetic});
   group.add("--pp", o.prompt, "Tokens of a prompt (512)")->type_name("N[,N...]");
   group.add("--tg", o.generate, "Tokens generated after it (128)")->type_name("N[,N...]");
-  group.add("--batch", o.batch, "Sequences at once (1,2,4,8,16,32,64, as far as they fit)")
+  group
+      .add("--batch", o.batch,
+           "Sequences at once (1,2,4,8,16,32,64 as far as they fit; on a CPU 1,4)")
       ->type_name("N[,N...]");
   group.add("--ctx", o.context, "Tokens before each prompt, not timed (0)");
   group.add("--kv-cache-type", o.kv_cache_type, "bf16 or fp8 (bf16)");

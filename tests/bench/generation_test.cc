@@ -109,6 +109,7 @@ TEST_F(GenerationTest, WarmsUpShortlyWhereNothingIsRecorded) {
   Generation generation(counting, *pool_, {.temperature = 0, .seed = 3, .warm_whole = false});
   ASSERT_TRUE(generation.run({.prompt = 5, .generate = 4, .sequences = 2}).ok());
   EXPECT_EQ(counting.decoded, 2 * (1 + 4));
+  EXPECT_EQ(counting.prompt_tokens, 2 * (1 + 5));
 }
 
 TEST_F(GenerationTest, SaysWhenThePagesDoNotHoldTheRow) {
