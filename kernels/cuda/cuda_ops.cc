@@ -130,6 +130,14 @@ class Device final : public Ops {
     if (!supports_normed_linear(args, options_.variant)) return in_parts(*this, args);
     remember("normed_linear", launch_normed_linear(args, stream_.get()));
   }
+  void multiply(const Multiply& args) override {
+    check(args);
+    remember("multiply", launch_multiply(args, stream_.get()));
+  }
+  void read_memory(const ReadMemory& args) override {
+    check(args);
+    remember("read_memory", launch_read_memory(args, stream_.get()));
+  }
   void rms_norm(const RmsNorm& args) override {
     check(args);
     remember("rms_norm", launch_rms_norm(args, stream_.get()));
