@@ -31,12 +31,13 @@ bool always(const Op& /*a*/) {
 // 21). The host knows only averages: callers keep single tokens apart from stretches.
 bool many_tokens_a_sequence(const GqaAttention& a) {
   constexpr std::int64_t kTokens = 32;
-  const std::int64_t sequences =
-      a.tokens.sequences > 0 ? a.tokens.sequences : a.rows.table.size(0);
+  const std::int64_t sequences = a.tokens.sequences > 0 ? a.tokens.sequences : a.rows.table.size(0);
   return a.q.size(0) >= kTokens * sequences;
 }
 
 constexpr Variant<MlaAbsorbed> kMlaAbsorbed[] = {
+    {"cluster_decode", &mla_absorbed_cluster_decode_supports, &always<MlaAbsorbed>,
+     &mla_absorbed_cluster_decode},
     {"mma_decode", &mla_absorbed_mma_decode_supports, &always<MlaAbsorbed>,
      &mla_absorbed_mma_decode},
     {"naive", &every<MlaAbsorbed>, &always<MlaAbsorbed>, &mla_absorbed_naive},
@@ -81,7 +82,8 @@ cudaError_t describe_device(int device_index, AttentionWorkspace& workspace) {
   if (code != cudaSuccess) return code;
   code = read(cudaDevAttrComputeCapabilityMajor, workspace.compute_major);
   if (code != cudaSuccess) return code;
-  return read(cudaDevAttrMaxSharedMemoryPerBlockOptin, workspace.shared_bytes_max);
+  code = read(cudaDevAttrMaxSharedMemoryPerBlockOptin, workspace.shared_bytes_max);
+  return code == cudaSuccess ? count_latent_clusters(workspace) : code;
 }
 
 cudaError_t launch_mla_absorbed(const MlaAbsorbed& a, const AttentionWorkspace& workspace,

@@ -5,6 +5,12 @@
 
 namespace glm::kernels::cuda {
 
+// Fills in latent_clusters.
+cudaError_t count_latent_clusters(AttentionWorkspace& workspace);
+bool mla_absorbed_cluster_decode_supports(const MlaAbsorbed& a,
+                                          const AttentionWorkspace& workspace);
+cudaError_t mla_absorbed_cluster_decode(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
+                                        cudaStream_t stream);
 bool mla_absorbed_mma_decode_supports(const MlaAbsorbed& a, const AttentionWorkspace& workspace);
 cudaError_t mla_absorbed_mma_decode(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
                                     cudaStream_t stream);
