@@ -4,6 +4,7 @@
 #include <span>
 
 #include "kernels/cuda/attention_variants.h"
+#include "kernels/cuda/tensor_map.h"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -44,12 +45,16 @@ constexpr Variant<MlaAbsorbed> kMlaAbsorbed[] = {
 };
 
 constexpr Variant<MlaExpanded> kMlaExpanded[] = {
+    {"wgmma_prefill", &mla_expanded_wgmma_prefill_supports, &always<MlaExpanded>,
+     &mla_expanded_wgmma_prefill},
     {"mma_prefill", &mla_expanded_mma_prefill_supports, &always<MlaExpanded>,
      &mla_expanded_mma_prefill},
     {"naive", &every<MlaExpanded>, &always<MlaExpanded>, &mla_expanded_naive},
 };
 
 constexpr Variant<GqaAttention> kGqaAttention[] = {
+    {"wgmma_prefill", &gqa_attention_wgmma_prefill_supports, &many_tokens_a_sequence,
+     &gqa_attention_wgmma_prefill},
     {"mma_prefill", &gqa_attention_mma_prefill_supports, &many_tokens_a_sequence,
      &gqa_attention_mma_prefill},
     {"mma_decode", &gqa_attention_mma_decode_supports, &always<GqaAttention>,
@@ -83,7 +88,9 @@ cudaError_t describe_device(int device_index, AttentionWorkspace& workspace) {
   code = read(cudaDevAttrComputeCapabilityMajor, workspace.compute_major);
   if (code != cudaSuccess) return code;
   code = read(cudaDevAttrMaxSharedMemoryPerBlockOptin, workspace.shared_bytes_max);
-  return code == cudaSuccess ? count_latent_clusters(workspace) : code;
+  if (code != cudaSuccess) return code;
+  workspace.encode_tensor_map = reinterpret_cast<void*>(find_encode_tensor_map());
+  return count_latent_clusters(workspace);
 }
 
 cudaError_t launch_mla_absorbed(const MlaAbsorbed& a, const AttentionWorkspace& workspace,

@@ -42,6 +42,7 @@ struct AttentionWorkspace {
   // How many clusters of 1, 2, 4, 8, 16 blocks of the cluster variant run at once; zeros where the
   // device has none.
   std::array<int, 5> latent_clusters = {};
+  void* encode_tensor_map = nullptr;  // EncodeTensorMap of tensor_map.h; null where there is none
 };
 
 // Fills in everything but `partial`.
@@ -61,10 +62,11 @@ cudaError_t launch_gather_rows(const GatherRows& a, cudaStream_t stream);
 // "cluster_decode" (sm_90 and later), "mma_decode", "naive"
 cudaError_t launch_mla_absorbed(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
                                 cudaStream_t stream, std::string_view variant = {});
-// "mma_prefill", "naive"
+// "wgmma_prefill" (sm_90a), "mma_prefill", "naive"
 cudaError_t launch_mla_expanded(const MlaExpanded& a, const AttentionWorkspace& workspace,
                                 cudaStream_t stream, std::string_view variant = {});
-// "mma_prefill" where a sequence has many tokens, "mma_decode", "naive"
+// "wgmma_prefill" (sm_90a) and "mma_prefill" where a sequence has many tokens, "mma_decode",
+// "naive"
 cudaError_t launch_gqa_attention(const GqaAttention& a, const AttentionWorkspace& workspace,
                                  cudaStream_t stream, std::string_view variant = {});
 

@@ -351,6 +351,10 @@ void run(std::string_view filter) {
   mla_expanded(table, workspace, {1, 512, 512}, "naive");
   for (const Shape& s : kDecode) gqa(table, workspace, s, {});
   for (const Shape& s : kPrompts) gqa(table, workspace, s, {});
+  for (const Shape& s : {Shape{1, 2048, 2048}, Shape{1, 8192, 8192}}) {
+    mla_expanded(table, workspace, s, "mma_prefill");
+    gqa(table, workspace, s, "mma_prefill");
+  }
   gqa(table, workspace, {1, 1024, 1}, "naive");
   for (const int tokens : {4, 16, 64}) {
     gqa(table, workspace, {1, 4096, tokens}, "mma_decode");

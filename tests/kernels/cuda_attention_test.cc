@@ -90,6 +90,7 @@ struct Paged {
 bool has(const cuda::AttentionWorkspace& device, std::string_view variant) {
   const bool large = device.shared_bytes_max > 200 * 1024;
   if (variant == "cluster_decode") return large && device.latent_clusters[0] > 0;
+  if (variant == "wgmma_prefill") return large && device.compute_major == 9;
   return true;
 }
 
@@ -178,6 +179,10 @@ const Paged kPaged[] = {
     {"mma_prefill", 6, 2, 128, 128, 0.088F},
     {"mma_prefill", 24, 2, 128, 128, 0.088F, 4},
     {"mma_prefill", 20, 1, 128, 128, 0.088F},
+    {"wgmma_prefill", 1, 1, 128, 128, 0.088F},
+    {"wgmma_prefill", 6, 2, 128, 128, 0.088F},
+    {"wgmma_prefill", 24, 2, 128, 128, 0.088F, 4},
+    {"wgmma_prefill", 20, 1, 128, 128, 0.088F},
     {"", 24, 2, 128, 128, 0.088F},
     {"cluster_decode", 1, 0, 576, 512, 0.0625F},
     {"cluster_decode", 20, 0, 576, 512, 0.0625F, 4},
@@ -276,6 +281,40 @@ TEST_F(CudaAttentionTest, APromptInPiecesGivesTheSameBits) {
   }
 }
 
+TEST_F(CudaAttentionTest, AnExpandedPromptInPiecesGivesTheSameBits) {
+  constexpr std::int64_t kTokens = 300;
+  constexpr std::int64_t kLast = 61;
+  constexpr std::int64_t kHeads = 3;
+  const Bits q = random_bits(engine_, kTokens * kHeads * 256);
+  const Bits kv = random_bits(engine_, kTokens * kHeads * 448);
+  const Bits k_rope = random_bits(engine_, kTokens * 64);
+  const DeviceArray<std::uint16_t> device_q(q);
+  const DeviceArray<std::uint16_t> device_kv(kv);
+  const DeviceArray<std::uint16_t> device_rope(k_rope);
+  const ConstTensorView all_q(device_q.data(), Dtype::bf16, {kTokens, kHeads, 256});
+  const ConstTensorView both(device_kv.data(), Dtype::bf16, {kTokens, kHeads, 448});
+  for (const std::string_view variant : {"naive", "mma_prefill", "wgmma_prefill"}) {
+    if (!has(workspace(), variant)) continue;
+    const auto last = [&](std::int64_t tokens) {
+      const DeviceArray<std::uint16_t> out(
+          Bits(static_cast<std::size_t>(tokens * kHeads * 256), kNan));
+      EXPECT_EQ(
+          cuda::launch_mla_expanded({.out = {out.data(), Dtype::bf16, {tokens, kHeads, 256}},
+                                     .q = all_q.slice(0, kTokens - tokens, tokens),
+                                     .k = both.slice(2, 0, 192),
+                                     .k_rope = {device_rope.data(), Dtype::bf16, {kTokens, 64}},
+                                     .v = both.slice(2, 192, 256),
+                                     .scale = 0.0625F},
+                                    workspace(), nullptr, variant),
+          cudaSuccess);
+      Bits bits = out.get();
+      bits.erase(bits.begin(), bits.end() - kLast * kHeads * 256);
+      return bits;
+    };
+    EXPECT_EQ(last(kTokens), last(kLast)) << variant;
+  }
+}
+
 TEST_F(CudaAttentionTest, AGraphFollowsPositionsAndTables) {
   for (const Paged& p : kPaged) {
     const std::string_view variant = p.variant;
@@ -317,6 +356,9 @@ TEST_F(CudaAttentionTest, ExpandedAgreesWithTheReference) {
                           {"mma_prefill", 1, 192, 64, 256},
                           {"mma_prefill", 3, 192, 64, 256},
                           {"mma_prefill", 20, 192, 64, 256},
+                          {"wgmma_prefill", 1, 192, 64, 256},
+                          {"wgmma_prefill", 3, 192, 64, 256},
+                          {"wgmma_prefill", 20, 192, 64, 256},
                           {"", 3, 192, 64, 256}};
   double worst = 0;
   for (const Shape& s : shapes) {
