@@ -25,6 +25,7 @@
 #include "kernels/ops/mla_latents.h"
 #include "kernels/ops/mla_queries.h"
 #include "kernels/ops/moe_mlp.h"
+#include "kernels/ops/normed_linear.h"
 #include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
@@ -121,6 +122,7 @@ class Ops {
   virtual void mla_latents(const MlaLatents& args) = 0;
   virtual void mla_queries(const MlaQueries& args) = 0;
   virtual void moe_mlp(const MoeMlp& args) = 0;
+  virtual void normed_linear(const NormedLinear& args) = 0;
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;
   virtual void router_topk(const RouterTopK& args) = 0;
