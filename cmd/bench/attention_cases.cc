@@ -65,7 +65,7 @@ struct Turns {
 // Norms of both, the key turned, a row into the cache, and the queries of all heads.
 KernelRow latents() {
   const kernels::WeightLayout q_b = int4(kHeads * (kNope + kRope), kQRank);
-  return {.name = "latents into the cache, queries int4 768->5120",
+  return {.name = "latents into the cache and queries",
           .bytes_of_one = q_b.total_bytes(),
           .tokens_max = kDecodeMax,
           .make = [q_b](KernelMemory& memory, Ops& ops, std::int64_t tokens) {
