@@ -3,10 +3,10 @@
 namespace glm::kernels {
 
 void in_parts(Ops& ops, const MlaLatents& a) {
-  ops.rms_norm(a.query_norm());
   ops.rms_norm(a.row_norm());
   ops.rope(a.row_rope());
   ops.store_rows(a.store());
+  ops.normed_linear(a.queries());
 }
 
 void in_parts(Ops& ops, const MlaQueries& a) {
@@ -24,6 +24,11 @@ void in_parts(Ops& ops, const MoeLayer& a) {
   ops.linear({.out = a.logits, .x = a.x, .weight = a.router});
   ops.router_topk(a.choice());
   ops.moe_mlp(a.experts());
+}
+
+void in_parts(Ops& ops, const NormedLinear& a) {
+  ops.rms_norm(a.norm);
+  ops.linear(a.linear());
 }
 
 }  // namespace glm::kernels

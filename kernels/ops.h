@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "kernels/buffer.h"
 #include "kernels/device_memory.h"
+#include "kernels/ops/ceilings.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/gated_linear.h"
 #include "kernels/ops/gqa_attention.h"
@@ -26,6 +27,7 @@
 #include "kernels/ops/mla_queries.h"
 #include "kernels/ops/moe_layer.h"
 #include "kernels/ops/moe_mlp.h"
+#include "kernels/ops/normed_linear.h"
 #include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
@@ -123,6 +125,9 @@ class Ops {
   virtual void mla_queries(const MlaQueries& args) = 0;
   virtual void moe_layer(const MoeLayer& args) = 0;
   virtual void moe_mlp(const MoeMlp& args) = 0;
+  virtual void normed_linear(const NormedLinear& args) = 0;
+  virtual void multiply(const Multiply& args) = 0;
+  virtual void read_memory(const ReadMemory& args) = 0;
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;
   virtual void router_topk(const RouterTopK& args) = 0;

@@ -53,6 +53,29 @@ double at(const Floats& values, std::int64_t index) {
   return static_cast<double>(values[static_cast<std::size_t>(index)]);
 }
 
+TEST_F(CpuOps, ReadMemorySumsEveryWord) {
+  for (const std::size_t words : {0, 4, 8, 60, 64, 68, 4096, (1 << 18) + 12, (1 << 20) + 4}) {
+    std::vector<std::uint32_t> data(words);
+    std::uint32_t sum = 0;
+    for (std::uint32_t& word : data) {
+      word = static_cast<std::uint32_t>(engine_());
+      sum += word;
+    }
+    std::uint32_t out = ~sum;
+    ops_->read_memory({.out = &out, .data = data.data(), .size_bytes = 4 * words});
+    EXPECT_EQ(out, sum) << words;
+  }
+}
+
+TEST_F(CpuOps, MultiplyCountsItsOperations) {
+  std::uint64_t once = 0;
+  std::uint64_t again = 0;
+  ops_->multiply({.out = &once});
+  ops_->multiply({.out = &again});
+  EXPECT_GT(once, 1'000'000U);
+  EXPECT_EQ(once, again);
+}
+
 TEST_F(CpuOps, LinearMatchesTheFormula) {
   for (const std::int64_t inputs : kSizes) {
     for (const std::int64_t outputs : {1, 2, 7, 33}) {
@@ -153,6 +176,7 @@ TEST_F(CpuOps, RmsNormMatchesTheFormula) {
                         .x = in_view(x, {rows, dim}),
                         .weight = in_view(weight, {dim}),
                         .residual = fused ? out_view(residual, {rows, dim}) : TensorView(),
+                        .sum = fused ? out_view(residual, {rows, dim}) : TensorView(),
                         .eps = 1e-5F});
         for (std::int64_t r = 0; r < rows; ++r) {
           double squares = 0;
