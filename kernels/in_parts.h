@@ -8,5 +8,6 @@ namespace glm::kernels {
 
 void in_parts(Ops& ops, const MlaLatents& a);
 void in_parts(Ops& ops, const MlaQueries& a);
+void in_parts(Ops& ops, const NormedLinear& a);
 
 }  // namespace glm::kernels

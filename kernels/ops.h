@@ -26,6 +26,7 @@
 #include "kernels/ops/mla_latents.h"
 #include "kernels/ops/mla_queries.h"
 #include "kernels/ops/moe_mlp.h"
+#include "kernels/ops/normed_linear.h"
 #include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
@@ -124,6 +125,7 @@ class Ops {
   virtual void moe_mlp(const MoeMlp& args) = 0;
   virtual void multiply(const Multiply& args) = 0;
   virtual void read_memory(const ReadMemory& args) = 0;
+  virtual void normed_linear(const NormedLinear& args) = 0;
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;
   virtual void router_topk(const RouterTopK& args) = 0;

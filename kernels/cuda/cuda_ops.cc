@@ -13,6 +13,7 @@
 #include "kernels/cuda/fork.h"
 #include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/normed_product.h"
 #include "kernels/cuda/pinned.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/cuda/uploader.h"
@@ -132,6 +133,11 @@ class Device final : public Ops {
     check(args);
     remember("read_memory", launch_read_memory(args, stream_.get()));
   }
+  void normed_linear(const NormedLinear& args) override {
+    check(args);
+    if (!supports_normed_linear(args, options_.variant)) return in_parts(*this, args);
+    remember("normed_linear", launch_normed_linear(args, stream_.get()));
+  }
   void rms_norm(const RmsNorm& args) override {
     check(args);
     remember("rms_norm", launch_rms_norm(args, stream_.get()));
@@ -160,8 +166,12 @@ class Device final : public Ops {
   }
   void mla_latents(const MlaLatents& args) override {
     check(args);
-    if (!supports_mla_latents(args)) return in_parts(*this, args);
-    remember("mla_latents", launch_mla_latents(args, stream_.get()));
+    if (!supports_store_latents(args)) return in_parts(*this, args);
+    if (supports_normed_linear(args.queries(), options_.variant)) {
+      return remember("mla_latents", launch_mla_latents(args, stream_.get()));
+    }
+    remember("mla_latents", launch_store_latents(args, stream_.get()));
+    normed_linear(args.queries());
   }
   void mla_queries(const MlaQueries& args) override {
     check(args);

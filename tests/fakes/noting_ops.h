@@ -58,6 +58,7 @@ class NotingOps : public kernels::Ops {
   void moe_mlp(const kernels::MoeMlp& /*args*/) override {}
   void multiply(const kernels::Multiply& /*args*/) override {}
   void read_memory(const kernels::ReadMemory& /*args*/) override {}
+  void normed_linear(const kernels::NormedLinear& /*args*/) override {}
   void rms_norm(const kernels::RmsNorm& /*args*/) override {}
   void rope(const kernels::Rope& /*args*/) override {}
   void router_topk(const kernels::RouterTopK& /*args*/) override {}

@@ -177,6 +177,7 @@ TEST_F(CpuOps, RmsNormMatchesTheFormula) {
                         .x = in_view(x, {rows, dim}),
                         .weight = in_view(weight, {dim}),
                         .residual = fused ? out_view(residual, {rows, dim}) : TensorView(),
+                        .sum = fused ? out_view(residual, {rows, dim}) : TensorView(),
                         .eps = 1e-5F});
         for (std::int64_t r = 0; r < rows; ++r) {
           double squares = 0;

@@ -36,6 +36,7 @@ TEST_F(CudaOpsTest, RmsNormAgreesWithTheReference) {
                         .x = {device(x), Dtype::bf16, {rows, dim}},
                         .weight = {device(weight), Dtype::bf16, {dim}},
                         .residual = fused ? TensorView(residual, Dtype::bf16, {rows, dim}) : absent,
+                        .sum = fused ? TensorView(residual, Dtype::bf16, {rows, dim}) : absent,
                         .eps = 1e-5F});
         std::vector<float> sum = floats(x);
         if (fused) {
