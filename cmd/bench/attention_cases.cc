@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <utility>
 
 #include "cmd/bench/kernel_dims.h"
 
@@ -62,30 +63,40 @@ struct Turns {
   TensorView inv_freq;
 };
 
-// Norms of both, the key turned, a row into the cache.
+// Norms of both, queries from one of them, the key turned, a row into the cache.
 KernelRow latents() {
-  return {.name = "latents into the cache",
+  const kernels::WeightLayout layout = int4(kHeads * (kNope + kRope), kQRank);
+  return {.name = "latents and queries int4 768->5120",
+          .bytes_of_one = layout.total_bytes(),
           .tokens_max = kDecodeMax,
-          .make = [](KernelMemory& memory, Ops& ops, std::int64_t tokens) {
+          .make = [layout](KernelMemory& memory, Ops& ops, std::int64_t tokens) {
             const Cache cache(memory, ops, tokens);
             const Turns turns(memory, tokens);
+            const kernels::WeightView weight = memory.weights(layout).expert(0);
+            const TensorView q = matrix(memory, ops, tokens, layout.rows);
             const TensorView query = matrix(memory, ops, tokens, kQRank);
             const TensorView row = matrix(memory, ops, tokens, kKvRank + kRope);
-            const TensorView q_weight(memory.activations(kQRank), ops.activation_dtype(), {kQRank});
-            const TensorView kv_weight(memory.activations(kKvRank), ops.activation_dtype(),
-                                       {kKvRank});
-            return KernelCase{.bytes = 2 * element_bytes(ops) *
-                                       static_cast<double>(tokens * (kQRank + kKvRank + kRope)),
-                              .enqueue = [=, &ops] {
-                                ops.mla_latents({.query = query,
-                                                 .row = row,
-                                                 .q_weight = q_weight,
-                                                 .kv_weight = kv_weight,
-                                                 .eps = 1e-5F,
-                                                 .inv_freq = turns.inv_freq,
-                                                 .rows = cache.rows,
-                                                 .tokens = cache.tokens});
-                              }};
+            const TensorView q_norm(memory.activations(kQRank), ops.activation_dtype(), {kQRank});
+            const TensorView kv_norm(memory.activations(kKvRank), ops.activation_dtype(),
+                                     {kKvRank});
+            const auto many = static_cast<double>(tokens);
+            return KernelCase{
+                .bytes = static_cast<double>(layout.total_bytes()) +
+                         many * element_bytes(ops) *
+                             static_cast<double>(layout.rows + kQRank + 2 * (kKvRank + kRope)),
+                .flops = 2 * many * static_cast<double>(layout.rows * layout.cols),
+                .enqueue = [=, &ops] {
+                  ops.mla_latents({.q = q,
+                                   .query = query,
+                                   .row = row,
+                                   .q_norm = q_norm,
+                                   .kv_norm = kv_norm,
+                                   .eps = 1e-5F,
+                                   .q_b = weight,
+                                   .inv_freq = turns.inv_freq,
+                                   .rows = cache.rows,
+                                   .tokens = cache.tokens});
+                }};
           }};
 }
 
@@ -190,9 +201,10 @@ KernelRow attention_of_prompts() {
 }  // namespace
 
 std::vector<KernelRow> attention_rows() {
-  return {latents(),          linear_row(int4(kHeads * (kNope + kRope), kQRank)),
-          queries_of_heads(), attention_of_decoding(),
-          values_of_heads(),  attention_of_prompts()};
+  KernelRow queries = linear_row(int4(kHeads * (kNope + kRope), kQRank));
+  queries.tokens_min = kDecodeMax + 1;  // a prompt's; up to there latents() has them
+  return {latents(),         std::move(queries),    queries_of_heads(), attention_of_decoding(),
+          values_of_heads(), attention_of_prompts()};
 }
 
 }  // namespace glm::bench
