@@ -123,9 +123,9 @@ class Ops {
   virtual void mla_latents(const MlaLatents& args) = 0;
   virtual void mla_queries(const MlaQueries& args) = 0;
   virtual void moe_mlp(const MoeMlp& args) = 0;
+  virtual void normed_linear(const NormedLinear& args) = 0;
   virtual void multiply(const Multiply& args) = 0;
   virtual void read_memory(const ReadMemory& args) = 0;
-  virtual void normed_linear(const NormedLinear& args) = 0;
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;
   virtual void router_topk(const RouterTopK& args) = 0;

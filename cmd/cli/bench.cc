@@ -179,6 +179,8 @@ void add_serve_flags(CLI::App* command, Args& args) {
   group.add("--output-len,--random-output-len", o.output_len, "Tokens of an answer (256)");
   group.add("--num-prompts", o.num_prompts,
             "Requests at each level (ten for each stream, at least 64)");
+  group.add("--prompts-per-stream", o.per_stream,
+            "Instead: so many for each stream of a level, however few that is");
   group.add("--num-warmups", o.num_warmups,
             "Requests before them that count for nothing (as many as streams)");
   group.add("--dataset,--dataset-name", o.dataset, "random: random prompts, the only one");

@@ -125,6 +125,11 @@ class Device final : public Ops {
     remember("linear", launch_linear(args, options_.variant, stream_.get()));
   }
   void moe_mlp(const MoeMlp& args) override;
+  void normed_linear(const NormedLinear& args) override {
+    check(args);
+    if (!supports_normed_linear(args, options_.variant)) return in_parts(*this, args);
+    remember("normed_linear", launch_normed_linear(args, stream_.get()));
+  }
   void multiply(const Multiply& args) override {
     check(args);
     remember("multiply", launch_multiply(args, stream_.get()));
@@ -132,11 +137,6 @@ class Device final : public Ops {
   void read_memory(const ReadMemory& args) override {
     check(args);
     remember("read_memory", launch_read_memory(args, stream_.get()));
-  }
-  void normed_linear(const NormedLinear& args) override {
-    check(args);
-    if (!supports_normed_linear(args, options_.variant)) return in_parts(*this, args);
-    remember("normed_linear", launch_normed_linear(args, stream_.get()));
   }
   void rms_norm(const RmsNorm& args) override {
     check(args);
