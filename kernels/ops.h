@@ -25,6 +25,7 @@
 #include "kernels/ops/mla_attention.h"
 #include "kernels/ops/mla_latents.h"
 #include "kernels/ops/mla_queries.h"
+#include "kernels/ops/moe_layer.h"
 #include "kernels/ops/moe_mlp.h"
 #include "kernels/ops/normed_linear.h"
 #include "kernels/ops/paged_rows.h"
@@ -95,7 +96,7 @@ class Ops {
   // Errc::exhausted.
   virtual Result<std::unique_ptr<Uploader>> make_uploader(std::uint64_t size_bytes) = 0;
 
-  // Before the first moe_mlp or sample; once, for the largest. Errc::exhausted.
+  // Before the first moe_layer, moe_mlp or sample; once, for the largest. Errc::exhausted.
   virtual Status reserve(const WorkspaceBounds& bounds) = 0;
 
   // Writes down what `enqueue` asks for instead of running it; `enqueue` calls operations only.
@@ -122,6 +123,7 @@ class Ops {
   virtual void mla_expanded(const MlaExpanded& args) = 0;
   virtual void mla_latents(const MlaLatents& args) = 0;
   virtual void mla_queries(const MlaQueries& args) = 0;
+  virtual void moe_layer(const MoeLayer& args) = 0;
   virtual void moe_mlp(const MoeMlp& args) = 0;
   virtual void normed_linear(const NormedLinear& args) = 0;
   virtual void multiply(const Multiply& args) = 0;

@@ -72,6 +72,10 @@ class CpuOps final : public Ops {
     check(args);
     in_parts(*this, args);
   }
+  void moe_layer(const MoeLayer& args) override {
+    check(args);
+    in_parts(*this, args);
+  }
   void moe_mlp(const MoeMlp& args) override { cpu::moe_mlp(pool_, args); }
   void normed_linear(const NormedLinear& args) override {
     check(args);

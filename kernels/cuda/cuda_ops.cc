@@ -13,6 +13,7 @@
 #include "kernels/cuda/fork.h"
 #include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/normed_product.h"
 #include "kernels/cuda/pinned.h"
 #include "kernels/cuda/stream.h"
@@ -124,6 +125,7 @@ class Device final : public Ops {
     check(args);
     remember("linear", launch_linear(args, options_.variant, stream_.get()));
   }
+  void moe_layer(const MoeLayer& args) override;
   void moe_mlp(const MoeMlp& args) override;
   void normed_linear(const NormedLinear& args) override {
     check(args);
@@ -363,7 +365,17 @@ Status Device::reserve(const WorkspaceBounds& bounds) {
                               .with(fmt::format("workspace for {} tokens of {} experts",
                                                 bounds.tokens, bounds.chosen)));
   workspace_ = Workspace(bounds, std::move(memory));
-  return Ok{};
+  remember("reserve", workspace_.clear(stream_.get()));
+  return take_failure();
+}
+
+void Device::moe_layer(const MoeLayer& args) {
+  check(args);
+  const bool whole = options_.variant.empty() && workspace_.holds(args.experts());
+  const cudaError_t code =
+      whole ? launch_moe_layer(args, workspace_.moe(), stream_.get()) : cudaErrorNotSupported;
+  if (code == cudaErrorNotSupported) return in_parts(*this, args);
+  remember("moe_layer", code);
 }
 
 void Device::moe_mlp(const MoeMlp& args) {
