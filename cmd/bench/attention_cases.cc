@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <utility>
 
 #include "cmd/bench/kernel_dims.h"
 
@@ -62,28 +63,28 @@ struct Turns {
   TensorView inv_freq;
 };
 
-// Norms of both, the key turned, a row into the cache, and the queries of all heads.
+// Norms of both, queries from one of them, the key turned, a row into the cache.
 KernelRow latents() {
-  const kernels::WeightLayout q_b = int4(kHeads * (kNope + kRope), kQRank);
-  return {.name = "latents into the cache and queries",
-          .bytes_of_one = q_b.total_bytes(),
+  const kernels::WeightLayout layout = int4(kHeads * (kNope + kRope), kQRank);
+  return {.name = "latents and queries int4 768->5120",
+          .bytes_of_one = layout.total_bytes(),
           .tokens_max = kDecodeMax,
-          .make = [q_b](KernelMemory& memory, Ops& ops, std::int64_t tokens) {
+          .make = [layout](KernelMemory& memory, Ops& ops, std::int64_t tokens) {
             const Cache cache(memory, ops, tokens);
             const Turns turns(memory, tokens);
-            const kernels::WeightView weight = memory.weights(q_b).expert(0);
-            const TensorView q = matrix(memory, ops, tokens, q_b.rows);
+            const kernels::WeightView weight = memory.weights(layout).expert(0);
+            const TensorView q = matrix(memory, ops, tokens, layout.rows);
             const TensorView query = matrix(memory, ops, tokens, kQRank);
             const TensorView row = matrix(memory, ops, tokens, kKvRank + kRope);
             const TensorView q_norm(memory.activations(kQRank), ops.activation_dtype(), {kQRank});
             const TensorView kv_norm(memory.activations(kKvRank), ops.activation_dtype(),
                                      {kKvRank});
-            const auto values = static_cast<double>(tokens * (kQRank + 2 * (kKvRank + kRope)));
             const auto many = static_cast<double>(tokens);
             return KernelCase{
-                .bytes = static_cast<double>(q_b.total_bytes()) +
-                         element_bytes(ops) * (values + many * static_cast<double>(q_b.rows)),
-                .flops = 2 * many * static_cast<double>(q_b.rows * q_b.cols),
+                .bytes = static_cast<double>(layout.total_bytes()) +
+                         many * element_bytes(ops) *
+                             static_cast<double>(layout.rows + kQRank + 2 * (kKvRank + kRope)),
+                .flops = 2 * many * static_cast<double>(layout.rows * layout.cols),
                 .enqueue = [=, &ops] {
                   ops.mla_latents({.q = q,
                                    .query = query,
@@ -200,9 +201,10 @@ KernelRow attention_of_prompts() {
 }  // namespace
 
 std::vector<KernelRow> attention_rows() {
-  return {latents(),          linear_row(int4(kHeads * (kNope + kRope), kQRank)),
-          queries_of_heads(), attention_of_decoding(),
-          values_of_heads(),  attention_of_prompts()};
+  KernelRow queries = linear_row(int4(kHeads * (kNope + kRope), kQRank));
+  queries.tokens_min = kDecodeMax + 1;  // a prompt's; up to there latents() has them
+  return {latents(),         std::move(queries),    queries_of_heads(), attention_of_decoding(),
+          values_of_heads(), attention_of_prompts()};
 }
 
 }  // namespace glm::bench

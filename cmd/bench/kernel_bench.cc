@@ -69,7 +69,7 @@ Result<Measured> measure(kernels::Ops& ops, const Device& device, const Ceilings
 }
 
 std::string line_of(const Measured& row) {
-  return fmt::format("| {:<30} |{:>7} |{:>10.1f} |{:>7.4g} |{:>8.3g} |{:>10.1f} |\n", row.name,
+  return fmt::format("| {:<34} |{:>7} |{:>10.1f} |{:>7.4g} |{:>8.3g} |{:>10.1f} |\n", row.name,
                      row.tokens, row.seconds * 1e6, row.bytes_per_s * 1e-9, row.flops_per_s * 1e-12,
                      100 * row.part_of_ceiling);
 }
@@ -79,8 +79,8 @@ std::string heading(const Device& device, const Ceilings& ceilings) {
       "glm {} on {}: reads {:.0f} GB/s, multiplies {:.1f} TFLOP/s{}\n"
       "operations of GLM-4.7-Flash with weights as in cyankiwi/GLM-4.7-Flash-AWQ-4bit, one of many "
       "in a row, each with weights of its own\n\n"
-      "| {:<30} |{:>7} |{:>10} |{:>7} |{:>8} |{:>10} |\n"
-      "|-{:->30}-|{:->7}-|{:->10}-|{:->7}-|{:->8}-|{:->10}-|\n",
+      "| {:<34} |{:>7} |{:>10} |{:>7} |{:>8} |{:>10} |\n"
+      "|-{:->34}-|{:->7}-|{:->10}-|{:->7}-|{:->8}-|{:->10}-|\n",
       kVersion, device.description, ceilings.read_bytes_per_s * 1e-9, ceilings.flops_per_s * 1e-12,
       device.gpu ? " (bf16, mma.sync)" : "", "operation", "tokens", "us", "GB/s", "TFLOP/s",
       "% ceiling", "", "", "", "", "", "");

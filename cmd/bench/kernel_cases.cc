@@ -14,24 +14,45 @@ using kernels::Dtype;
 using kernels::Ops;
 using kernels::TensorView;
 
+// A residual sum and its norm.
+kernels::RmsNorm norm_of(KernelMemory& memory, const Ops& ops, std::int64_t tokens) {
+  kernels::RmsNorm norm;
+  norm.out = matrix(memory, ops, tokens, kHidden);
+  norm.x = matrix(memory, ops, tokens, kHidden);
+  norm.weight = TensorView(memory.activations(kHidden), ops.activation_dtype(), {kHidden});
+  norm.residual = matrix(memory, ops, tokens, kHidden);
+  norm.sum = matrix(memory, ops, tokens, kHidden);
+  norm.eps = 1e-5F;
+  return norm;
+}
+
 KernelRow norm() {
-  return {.name = fmt::format("norm and sum {}", kHidden),
+  return {.name = fmt::format("sum and norm {}", kHidden),
           .bytes_of_one = kHidden * 2,
           .make = [](KernelMemory& memory, Ops& ops, std::int64_t tokens) {
-            const TensorView x = matrix(memory, ops, tokens, kHidden);
-            const TensorView residual = matrix(memory, ops, tokens, kHidden);
-            const TensorView out = matrix(memory, ops, tokens, kHidden);
-            const TensorView weight(memory.activations(kHidden), ops.activation_dtype(), {kHidden});
+            const kernels::RmsNorm norm = norm_of(memory, ops, tokens);
             return KernelCase{
                 .bytes = element_bytes(ops) * static_cast<double>((4 * tokens + 1) * kHidden),
-                .enqueue = [=, &ops] {
-                  ops.rms_norm({.out = out,
-                                .x = x,
-                                .weight = weight,
-                                .residual = residual,
-                                .sum = residual,
-                                .eps = 1e-5F});
-                }};
+                .enqueue = [=, &ops] { ops.rms_norm(norm); }};
+          }};
+}
+
+// What a layer begins with.
+KernelRow normed(const kernels::WeightLayout& layout) {
+  return {.name = fmt::format("norm and {} {}->{}", form_of(layout), layout.cols, layout.rows),
+          .bytes_of_one = layout.total_bytes(),
+          .make = [layout](KernelMemory& memory, Ops& ops, std::int64_t tokens) {
+            const kernels::RmsNorm norm = norm_of(memory, ops, tokens);
+            const kernels::WeightView weight = memory.weights(layout).expert(0);
+            const TensorView out = matrix(memory, ops, tokens, layout.rows);
+            const auto many = static_cast<double>(tokens);
+            return KernelCase{.bytes = static_cast<double>(layout.total_bytes()) +
+                                       many * element_bytes(ops) *
+                                           static_cast<double>(3 * layout.cols + layout.rows),
+                              .flops = 2 * many * static_cast<double>(layout.cols * layout.rows),
+                              .enqueue = [=, &ops] {
+                                ops.normed_linear({.out = out, .norm = norm, .weight = weight});
+                              }};
           }};
 }
 
@@ -68,12 +89,12 @@ KernelRow choose_token() {
 }  // namespace
 
 std::vector<KernelRow> kernel_rows() {
-  std::vector<KernelRow> rows = {norm(), linear_row(int4(kQRank + kKvRank + kRope, kHidden))};
+  std::vector<KernelRow> rows = {normed(int4(kQRank + kKvRank + kRope, kHidden))};
   const auto add = [&rows](std::vector<KernelRow> more) {
     for (KernelRow& row : more) rows.push_back(std::move(row));
   };
   add(attention_rows());
-  add({linear_row(int4(kHidden, kHeads * kValue)), linear_row(bf16(kExperts, kHidden)),
+  add({linear_row(int4(kHidden, kHeads * kValue)), norm(), linear_row(bf16(kExperts, kHidden)),
        router_row(), gated_row(bf16(kInner, kHidden)), linear_row(bf16(kHidden, kInner)),
        experts_row(), gated_row(bf16(kDense, kHidden)), linear_row(bf16(kHidden, kDense)),
        linear_row(bf16(kVocab, kHidden)), choose_token()});

@@ -90,7 +90,7 @@ class SyntheticSource final : public TensorSource {
     return {.block = block.get(), .first = fixed ? 0 : std::hash<std::string>()(tensor.info.name)};
   }
   static std::size_t size_class(std::size_t elements) {
-    for (const std::size_t bound : {4'000, 65'000}) {
+    for (const std::size_t bound : {std::size_t{4'000}, std::size_t{65'000}}) {
       if (elements <= bound) return bound;
     }
     return 1'000'000;

@@ -120,18 +120,19 @@ TEST_F(BenchForms, TakesAConfigOfAnyModel) {
 }
 
 TEST_F(BenchForms, PrintsATableOfOperations) {
-  const Ran ran = bench({"--kernels", "--only", "norm", "--tokens", "1,3"});
+  const Ran ran = bench({"--kernels", "--only", "sum", "--tokens", "1,3"});
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
-  EXPECT_NE(ran.out.find("| operation                      | tokens |        us |   GB/s | TFLOP/s "
-                         "| % ceiling |\n"),
-            std::string::npos)
+  EXPECT_NE(
+      ran.out.find("| operation                          | tokens |        us |   GB/s | TFLOP/s "
+                   "| % ceiling |\n"),
+      std::string::npos)
       << ran.out;
-  EXPECT_NE(ran.out.find("\n| norm and sum 2048              |      3 |"), std::string::npos)
+  EXPECT_NE(ran.out.find("\n| sum and norm 2048                  |      3 |"), std::string::npos)
       << ran.out;
   const Ran as_json = bench({"--kernels", "--only", "latents", "--json", "-"});
   const std::vector<json> rows = lines(as_json.out);
   ASSERT_EQ(rows.size(), 1u) << as_json.err;
-  EXPECT_EQ(rows[0]["operation"], "latents into the cache and queries");
+  EXPECT_EQ(rows[0]["operation"], "latents and queries int4 768->5120");
   EXPECT_EQ(rows[0]["tokens"], 1);
   for (const char* name :
        {"seconds", "bytes_per_s", "part_of_ceiling", "read_bytes_per_s", "multiply_flops_per_s"}) {
@@ -238,7 +239,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"an_operation",
                 {"--kernels", "--only", "xx"},
                 3,
-                "--only 'xx': no operation is called that; there are norm and sum 2048, "},
+                "--only 'xx': no operation is called that; there are norm and int4 2048->1344, "},
         Mistake{"tokens_beyond_a_step",
                 {"--kernels", "--tokens", "513"},
                 2,

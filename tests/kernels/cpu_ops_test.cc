@@ -54,7 +54,8 @@ double at(const Floats& values, std::int64_t index) {
 }
 
 TEST_F(CpuOps, ReadMemorySumsEveryWord) {
-  for (const std::size_t words : {0, 4, 8, 60, 64, 68, 4096, (1 << 18) + 12, (1 << 20) + 4}) {
+  for (const int count : {0, 4, 8, 60, 64, 68, 4096, (1 << 18) + 12, (1 << 20) + 4}) {
+    const auto words = static_cast<std::size_t>(count);
     std::vector<std::uint32_t> data(words);
     std::uint32_t sum = 0;
     for (std::uint32_t& word : data) {

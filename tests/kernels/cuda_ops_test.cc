@@ -160,7 +160,8 @@ TEST_F(CudaOpsTest, SmallUploadsKeepTheirOrderWithoutWaiting) {
 }
 
 TEST_F(CudaOpsTest, ReadMemorySumsEveryWord) {
-  for (const std::size_t words : {0, 4, 1020, 1024, 1028, (1 << 22) + 4}) {
+  for (const int count : {0, 4, 1020, 1024, 1028, (1 << 22) + 4}) {
+    const auto words = static_cast<std::size_t>(count);
     std::vector<std::uint32_t> data(words);
     std::uint32_t sum = 0;
     for (std::uint32_t& word : data) {
