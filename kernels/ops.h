@@ -22,6 +22,8 @@
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/mla_attention.h"
+#include "kernels/ops/mla_latents.h"
+#include "kernels/ops/mla_queries.h"
 #include "kernels/ops/moe_mlp.h"
 #include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rms_norm.h"
@@ -116,6 +118,8 @@ class Ops {
   virtual void linear(const Linear& args) = 0;
   virtual void mla_absorbed(const MlaAbsorbed& args) = 0;
   virtual void mla_expanded(const MlaExpanded& args) = 0;
+  virtual void mla_latents(const MlaLatents& args) = 0;
+  virtual void mla_queries(const MlaQueries& args) = 0;
   virtual void moe_mlp(const MoeMlp& args) = 0;
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;

@@ -82,6 +82,17 @@ struct BasicTensorView {
     part.shape[static_cast<std::size_t>(axis)] = count;
     return part;
   }
+
+  // The rows of a matrix as so many vectors each: [rows, heads, columns / heads].
+  BasicTensorView as_heads(std::int64_t heads) const {
+    GLM_CHECK(rank == 2 && heads >= 1 && size(1) % heads == 0);
+    const std::int64_t width = size(1) / heads;
+    BasicTensorView split = *this;
+    split.rank = 3;
+    split.shape = {size(0), heads, width};
+    split.strides = {stride(0), heads == 1 ? stride(0) : width * stride(1), stride(1)};
+    return split;
+  }
 };
 
 using TensorView = BasicTensorView<void>;

@@ -93,6 +93,9 @@ struct WeightLayout {
            (integer() && scale_dtype == Dtype::bf16);
   }
 
+  // Rows of weights in this layout may follow each other: nothing belongs to a weight as a whole.
+  bool stacks() const { return !ordered && global == GlobalScale::none; }
+
   bool operator==(const WeightLayout&) const = default;
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/in_parts.h"
 
 namespace glm::kernels {
 namespace {
@@ -63,6 +64,14 @@ class CpuOps final : public Ops {
   void linear(const Linear& args) override { cpu::linear(pool_, args); }
   void mla_absorbed(const MlaAbsorbed& args) override { cpu::mla_absorbed(pool_, args); }
   void mla_expanded(const MlaExpanded& args) override { cpu::mla_expanded(pool_, args); }
+  void mla_latents(const MlaLatents& args) override {
+    check(args);
+    in_parts(*this, args);
+  }
+  void mla_queries(const MlaQueries& args) override {
+    check(args);
+    in_parts(*this, args);
+  }
   void moe_mlp(const MoeMlp& args) override { cpu::moe_mlp(pool_, args); }
   void rms_norm(const RmsNorm& args) override { cpu::rms_norm(pool_, args); }
   void rope(const Rope& args) override { cpu::rope(pool_, args); }

@@ -21,6 +21,7 @@
 
 #include "kernels/ops/gqa_attention.h"
 #include "kernels/ops/mla_attention.h"
+#include "kernels/ops/mla_latents.h"
 #include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rope.h"
 
@@ -44,6 +45,9 @@ std::uint64_t attention_workspace_bytes(int multiprocessors);
 
 cudaError_t launch_rope(const Rope& a, cudaStream_t stream);
 cudaError_t launch_store_rows(const StoreRows& a, cudaStream_t stream);
+// In one launch: bf16, plain pages, whole octets of columns.
+bool supports_mla_latents(const MlaLatents& a);
+cudaError_t launch_mla_latents(const MlaLatents& a, cudaStream_t stream);
 cudaError_t launch_gather_rows(const GatherRows& a, cudaStream_t stream);
 
 // "mma_decode", "naive"

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/device/attention_source.cuh"
+#include "kernels/device/turn.cuh"
 
 namespace glm::kernels::cuda {
 
@@ -48,6 +49,13 @@ inline device::AttentionHeads device_heads(const TensorView& out, const ConstTen
           .heads = static_cast<int>(q.size(1)),
           .group = static_cast<int>(q.size(1) / kv_heads),
           .scale_log2 = static_cast<float>(scale * 1.4426950408889634)};
+}
+
+inline device::Turns device_turns(const Rope& a) {
+  return {.positions = a.positions.as<std::int32_t>(),
+          .inv_freq = a.inv_freq.as<float>(),
+          .half = static_cast<int>(a.inv_freq.size(0)),
+          .interleaved = a.pairs == RopePairs::interleaved};
 }
 
 inline device::PagedSource device_source(const MlaAbsorbed& a) {

@@ -11,11 +11,13 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/fork.h"
+#include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pinned.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/cuda/uploader.h"
 #include "kernels/cuda/workspace.h"
+#include "kernels/in_parts.h"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -147,6 +149,16 @@ class Device final : public Ops {
   void mla_expanded(const MlaExpanded& args) override {
     check(args);
     remember("mla_expanded", launch_mla_expanded(args, attention_, stream_.get()));
+  }
+  void mla_latents(const MlaLatents& args) override {
+    check(args);
+    if (!supports_mla_latents(args)) return in_parts(*this, args);
+    remember("mla_latents", launch_mla_latents(args, stream_.get()));
+  }
+  void mla_queries(const MlaQueries& args) override {
+    check(args);
+    if (!supports_mla_queries(args, options_.variant)) return in_parts(*this, args);
+    remember("mla_queries", launch_mla_queries(args, stream_.get()));
   }
   void rope(const Rope& args) override {
     check(args);

@@ -1,7 +1,9 @@
 // One block per token. Contract: kernels/ops/embedding.h.
 #include "base/check.h"
 #include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/numbers.cuh"
 #include "kernels/device/weight.cuh"
 
@@ -16,6 +18,8 @@ struct Rows {
 };
 
 __global__ void embedding_kernel(Rows a) {
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   const std::int64_t token = blockIdx.x;
   const std::int64_t row = a.ids[token];
   for (std::uint32_t c = threadIdx.x; c < a.table.cols; c += blockDim.x) {
@@ -30,12 +34,12 @@ cudaError_t launch_embedding(const Embedding& a, cudaStream_t stream) {
   GLM_CHECK(a.out.dtype == Dtype::bf16);
   if (a.ids.size(0) == 0) return cudaSuccess;
   constexpr unsigned kThreads = 256;
-  embedding_kernel<<<static_cast<unsigned>(a.ids.size(0)), kThreads, 0, stream>>>(
-      {.out = static_cast<__nv_bfloat16*>(a.out.data),
-       .ids = a.ids.as<std::int32_t>(),
-       .table = device_weight(a.table),
-       .out_stride = a.out.stride(0)});
-  return cudaGetLastError();
+  return launch_early({.grid = static_cast<unsigned>(a.ids.size(0)), .threads = kThreads},
+                      &embedding_kernel, stream,
+                      Rows{.out = static_cast<__nv_bfloat16*>(a.out.data),
+                           .ids = a.ids.as<std::int32_t>(),
+                           .table = device_weight(a.table),
+                           .out_stride = a.out.stride(0)});
 }
 
 }  // namespace glm::kernels::cuda

@@ -1,6 +1,10 @@
 // Host entries of the CUDA kernels: grid and launch, nothing else. Arguments have been checked and
 // lie in device memory. What they return is the error of the launch; later ones come with the sync.
 //
+// Most start before the kernel in front of them in their stream has ended, and wait for it before
+// they touch an activation. Weights, and what says where tokens stand (positions, sequences, page
+// tables), may be read before that: they were complete before the kernel in front began.
+//
 // `variant` forces one by name (product.h); empty: the best that fits.
 #pragma once
 

@@ -1,6 +1,8 @@
 // One block per row; of plain pages 16 bytes at a time where everything is aligned. Contract:
 // kernels/ops/paged_rows.h; bf16.
 #include "kernels/cuda/attention_args.h"
+#include "kernels/cuda/early_launch.h"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/latent_record.cuh"
 #include "kernels/device/reduce.cuh"
 
@@ -41,6 +43,8 @@ __device__ void copy(void* to, const void* from, int columns) {
 template <typename Vector>
 __global__ void store_kernel(Store<Element> a) {
   const std::int64_t token = blockIdx.x;
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   copy<Vector>(a.rows.row(a.sequence[token], a.position[token]), a.x + token * a.x_stride,
                a.columns);
 }
@@ -48,6 +52,8 @@ __global__ void store_kernel(Store<Element> a) {
 template <typename Vector>
 __global__ void gather_kernel(Gather<Element> a) {
   const std::int64_t position = blockIdx.x;
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   copy<Vector>(a.out + position * a.out_stride, a.rows.row(a.sequence, static_cast<int>(position)),
                a.columns);
 }
@@ -55,6 +61,8 @@ __global__ void gather_kernel(Gather<Element> a) {
 // A warp per scale, as encode() of kernels/kv_format.cc.
 __global__ void store_latent_kernel(Store<std::uint8_t> a, device::LatentRecord layout) {
   constexpr float kLargest = 448;
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   const std::int64_t token = blockIdx.x;
   const int thread = static_cast<int>(threadIdx.x);
   const int threads = static_cast<int>(blockDim.x);
@@ -90,6 +98,8 @@ __global__ void store_latent_kernel(Store<std::uint8_t> a, device::LatentRecord 
 
 __global__ void gather_latent_kernel(Gather<std::uint8_t> a, device::LatentRecord layout) {
   const std::int64_t position = blockIdx.x;
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   const std::uint8_t* record = a.rows.row(a.sequence, static_cast<int>(position));
   Element* out = a.out + position * a.out_stride;
   for (int c = static_cast<int>(threadIdx.x); c < a.columns; c += static_cast<int>(blockDim.x)) {
@@ -129,30 +139,26 @@ cudaError_t launch_store_rows(const StoreRows& a, cudaStream_t stream) {
   const auto rows = static_cast<unsigned>(a.x.size(0));
   if (!a.rows.plain()) {
     const LatentRecord layout{.latent = a.rows.fp8_latent, .rope = a.x.size(1) - a.rows.fp8_latent};
-    store_latent_kernel<<<rows, kLatentThreads, 0, stream>>>(store_args<std::uint8_t>(a),
-                                                             device_record(layout));
-    return cudaGetLastError();
+    return launch_early({.grid = rows, .threads = kLatentThreads}, &store_latent_kernel, stream,
+                        store_args<std::uint8_t>(a), device_record(layout));
   }
   const Store<Element> args = store_args<Element>(a);
   const bool wide = vector_rows(a.x) && vector_rows(a.rows.pages) && args.columns % kVector == 0;
   const auto kernel = wide ? &store_kernel<uint4> : &store_kernel<Element>;
-  kernel<<<rows, threads(args.columns), 0, stream>>>(args);
-  return cudaGetLastError();
+  return launch_early({.grid = rows, .threads = threads(args.columns)}, kernel, stream, args);
 }
 
 cudaError_t launch_gather_rows(const GatherRows& a, cudaStream_t stream) {
   if (a.out.size(0) == 0 || a.out.size(1) == 0) return cudaSuccess;
   const auto rows = static_cast<unsigned>(a.out.size(0));
   if (!a.rows.plain()) {
-    gather_latent_kernel<<<rows, kLatentThreads, 0, stream>>>(
-        gather_args<std::uint8_t>(a), device_record({.latent = a.rows.fp8_latent}));
-    return cudaGetLastError();
+    return launch_early({.grid = rows, .threads = kLatentThreads}, &gather_latent_kernel, stream,
+                        gather_args<std::uint8_t>(a), device_record({.latent = a.rows.fp8_latent}));
   }
   const Gather<Element> args = gather_args<Element>(a);
   const bool wide = vector_rows(a.out) && vector_rows(a.rows.pages) && args.columns % kVector == 0;
   const auto kernel = wide ? &gather_kernel<uint4> : &gather_kernel<Element>;
-  kernel<<<rows, threads(args.columns), 0, stream>>>(args);
-  return cudaGetLastError();
+  return launch_early({.grid = rows, .threads = threads(args.columns)}, kernel, stream, args);
 }
 
 }  // namespace glm::kernels::cuda

@@ -1,6 +1,11 @@
-// One block per row; each thread strides over the columns. Contract: kernels/ops/rms_norm.h.
+// One block per row. Where rows can be moved sixteen bytes at a time, a thread keeps eight columns
+// in registers from the sum to the product; elsewhere threads stride over the columns and read them
+// again. Weights are read before the kernel in front has ended. Contract: kernels/ops/rms_norm.h.
+#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/numbers.cuh"
+#include "kernels/device/octet.cuh"
 #include "kernels/device/reduce.cuh"
 
 namespace glm::kernels::cuda {
@@ -19,12 +24,16 @@ struct Rows {
   float eps;
 };
 
+constexpr std::int64_t kThreadsMax = 1024;
+
 template <typename T>
 __global__ void rms_norm_kernel(Rows<T> a) {
   const std::int64_t row = blockIdx.x;
   const T* x = a.x + row * a.x_stride;
   T* residual = a.residual == nullptr ? nullptr : a.residual + row * a.residual_stride;
   T* out = a.out + row * a.out_stride;
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
 
   float squares = 0;
   for (std::int64_t c = threadIdx.x; c < a.dim; c += blockDim.x) {
@@ -45,6 +54,36 @@ __global__ void rms_norm_kernel(Rows<T> a) {
   }
 }
 
+__global__ void rms_norm_octets_kernel(Rows<__nv_bfloat16> a) {
+  const std::int64_t row = blockIdx.x;
+  const std::int64_t c = static_cast<std::int64_t>(threadIdx.x) * device::kOctet;
+  const bool there = c < a.dim;
+  const uint4 weight = there ? device::read_octet(a.weight + c) : uint4{};
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+
+  uint4 x = there ? device::read_octet(a.x + row * a.x_stride + c) : uint4{};
+  if (a.residual != nullptr && there) {
+    __nv_bfloat16* residual = a.residual + row * a.residual_stride + c;
+    x = device::octet_sum(x, device::read_octet(residual));
+    device::write_octet(residual, x);
+  }
+  const float mean = device::block_sum(device::octet_squares(x)) / static_cast<float>(a.dim);
+  const float scale = 1.0F / sqrtf(mean + a.eps);
+  if (there) {
+    device::write_octet(a.out + row * a.out_stride + c, device::octet_normed(x, weight, scale));
+  }
+}
+
+bool in_octets(const Rows<__nv_bfloat16>& a) {
+  const auto aligned = [](const void* data, std::int64_t stride) {
+    return device::octets_aligned(data) && stride % device::kOctet == 0;
+  };
+  return a.dim % device::kOctet == 0 && a.dim <= kThreadsMax * device::kOctet &&
+         aligned(a.out, a.out_stride) && aligned(a.x, a.x_stride) && aligned(a.weight, 0) &&
+         aligned(a.residual, a.residual_stride);
+}
+
 template <typename T>
 cudaError_t launch(const RmsNorm& a, cudaStream_t stream) {
   constexpr unsigned kThreads = 256;
@@ -57,8 +96,15 @@ cudaError_t launch(const RmsNorm& a, cudaStream_t stream) {
                      .residual_stride = a.residual.stride(0),
                      .dim = a.x.size(1),
                      .eps = a.eps};
-  rms_norm_kernel<T><<<static_cast<unsigned>(a.x.size(0)), kThreads, 0, stream>>>(rows);
-  return cudaGetLastError();
+  const auto blocks = static_cast<unsigned>(a.x.size(0));
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    if (in_octets(rows)) {
+      const unsigned threads = device::octet_threads(static_cast<int>(rows.dim));
+      return launch_early({.grid = blocks, .threads = threads}, &rms_norm_octets_kernel, stream,
+                          rows);
+    }
+  }
+  return launch_early({.grid = blocks, .threads = kThreads}, &rms_norm_kernel<T>, stream, rows);
 }
 
 }  // namespace

@@ -21,9 +21,28 @@ Result<DeviceWeight> DeviceWeight::allocate(kernels::Ops& ops, const kernels::We
   return weight;
 }
 
+DeviceWeight DeviceWeight::rows(std::int64_t first, std::int64_t count) const {
+  GLM_CHECK(experts_ == 1 && layout_.stacks() && first >= 0 && count >= 0);
+  GLM_CHECK(first + count <= layout_.rows && first % layout_.row_block == 0);
+  DeviceWeight part = *this;
+  part.layout_.rows = count;
+  part.first_row_ += first;
+  return part;
+}
+
+// Where the rows begin in each part.
+std::size_t DeviceWeight::first_byte(WeightPart part) const {
+  kernels::WeightLayout before = layout_;
+  before.rows = first_row_;
+  return first_row_ == 0 ? 0 : static_cast<std::size_t>(before.bytes(part));
+}
+
 kernels::WeightParts<const void*> DeviceWeight::addresses() const {
   kernels::WeightParts<const void*> all = {};
-  for (std::size_t i = 0; parts_ && i < kernels::kWeightParts; ++i) all[i] = (*parts_)[i].data();
+  for (std::size_t i = 0; parts_ && i < kernels::kWeightParts; ++i) {
+    const auto* first = static_cast<const std::byte*>((*parts_)[i].data());
+    if (first != nullptr) all[i] = first + first_byte(kernels::kAllWeightParts[i]);
+  }
   return all;
 }
 
@@ -49,7 +68,9 @@ kernels::WeightParts<std::span<std::byte>> DeviceWeight::parts(std::int64_t expe
   for (std::size_t i = 0; parts_ && i < kernels::kWeightParts; ++i) {
     const auto size = static_cast<std::size_t>(layout_.bytes(kernels::kAllWeightParts[i]));
     auto* first = static_cast<std::byte*>((*parts_)[i].data());
-    if (size > 0) own[i] = {first + static_cast<std::size_t>(expert) * size, size};
+    const std::size_t skipped =
+        first_byte(kernels::kAllWeightParts[i]) + static_cast<std::size_t>(expert) * size;
+    if (size > 0) own[i] = {first + skipped, size};
   }
   return own;
 }

@@ -22,6 +22,10 @@ class DeviceWeight {
   static Result<DeviceWeight> allocate(kernels::Ops& ops, const kernels::WeightLayout& layout,
                                        std::int64_t experts = 1);
 
+  // Some of its rows, in the same memory. Of the only weight, which stacks(); `first` begins a
+  // block of scales.
+  DeviceWeight rows(std::int64_t first, std::int64_t count) const;
+
   const kernels::WeightLayout& layout() const { return layout_; }
   kernels::WeightView view() const;  // of the only one
   kernels::ExpertsView experts() const;
@@ -32,10 +36,12 @@ class DeviceWeight {
   kernels::WeightParts<std::span<std::byte>> parts(std::int64_t expert = 0) const;
 
  private:
+  std::size_t first_byte(kernels::WeightPart part) const;
   kernels::WeightParts<const void*> addresses() const;
 
   kernels::WeightLayout layout_;
   std::int64_t experts_ = 1;
+  std::int64_t first_row_ = 0;
   std::shared_ptr<const kernels::WeightParts<kernels::Buffer>> parts_;
 };
 

@@ -218,6 +218,34 @@ Result<DeviceWeight> WeightLoader::weight(const std::string& module, WeightShape
   return weight;
 }
 
+Result<std::vector<DeviceWeight>> WeightLoader::stacked(std::initializer_list<Stacked> modules,
+                                                        std::int64_t cols) {
+  std::vector<Reading*> readings;
+  for (const Stacked& each : modules) {
+    readings.push_back(GLM_TRY(claim_module(each.module, {each.rows, cols})));
+  }
+  WeightLayout all = readings.front()->stored.layout;
+  bool alike = true;
+  std::int64_t rows = 0;
+  for (const Reading* reading : readings) {
+    const WeightLayout& own = reading->stored.layout;
+    all.rows = own.rows;
+    alike = alike && own == all && rows % own.row_block == 0 && own.stacks();
+    rows += own.rows;
+  }
+  all.rows = rows;
+  std::vector<DeviceWeight> weights;
+  if (alike) weights.push_back(GLM_TRY(DeviceWeight::allocate(ops_, all)));
+  rows = 0;
+  for (Reading* reading : readings) {
+    const WeightLayout& own = reading->stored.layout;
+    if (!alike) weights.push_back(GLM_TRY(DeviceWeight::allocate(ops_, own)));
+    fetch(*reading, alike ? weights.front().rows(rows, own.rows) : weights.back(), 0);
+    rows += own.rows;
+  }
+  return weights;
+}
+
 Result<DeviceWeight> WeightLoader::experts(const std::string& prefix, const std::string& name,
                                            std::int64_t experts, WeightShape shape) {
   std::vector<Reading*> readings;

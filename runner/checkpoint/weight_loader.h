@@ -60,6 +60,15 @@ class WeightLoader {
   // The weight of a linear module in whatever format it is stored.
   Result<DeviceWeight> weight(const std::string& module, WeightShape shape);
 
+  // Weights that take the same input, `cols` wide: one with their rows under each other where all
+  // are stored alike, so that one operation serves them; otherwise one for each.
+  struct Stacked {
+    std::string module;
+    std::int64_t rows = 0;
+  };
+  Result<std::vector<DeviceWeight>> stacked(std::initializer_list<Stacked> modules,
+                                            std::int64_t cols);
+
   // <prefix>.<0 .. experts-1>.<name>. Experts stored in different formats are all decoded to the
   // plainest one that holds each of them exactly.
   Result<DeviceWeight> experts(const std::string& prefix, const std::string& name,

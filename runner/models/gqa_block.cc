@@ -10,15 +10,6 @@ using kernels::Dtype;
 using kernels::Ops;
 using kernels::TensorView;
 
-// The columns of a matrix as vectors of `heads` heads.
-TensorView as_heads(const TensorView& matrix, std::int64_t heads) {
-  TensorView view = matrix;
-  view.rank = 3;
-  view.shape = {matrix.size(0), heads, matrix.size(1) / heads};
-  view.strides = {matrix.stride(0), matrix.size(1) / heads, matrix.stride(1)};
-  return view;
-}
-
 Status agree(const WeightLoader& loader, const std::string& tensor, const char* field,
              bool wanted) {
   if (wanted || !loader.has(tensor)) return Ok{};
@@ -117,15 +108,15 @@ void GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step)
     norm(scratch.k_, dims.kv_heads, k_norm_);
   }
 
-  kernels::Rope rope{.out = as_heads(q, heads),
-                     .x = as_heads(q, heads),
+  kernels::Rope rope{.out = q.as_heads(heads),
+                     .x = q.as_heads(heads),
                      .positions = step.tokens.position,
                      .inv_freq = step.inv_freq,
                      .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
                                                         : kernels::RopePairs::half_split};
   ops.rope(rope);
-  rope.out = as_heads(new_rows.slice(1, 0, narrow), dims.kv_heads);
-  rope.x = as_heads(k, dims.kv_heads);
+  rope.out = new_rows.slice(1, 0, narrow).as_heads(dims.kv_heads);
+  rope.x = k.as_heads(dims.kv_heads);
   ops.rope(rope);
 
   ops.store_rows({.rows = step.rows, .tokens = step.tokens, .x = new_rows});
@@ -134,8 +125,8 @@ void GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step)
   const auto attend = [&](std::int64_t first, std::int64_t count, std::int64_t sequences) {
     if (count == 0) return;
     ops.gqa_attention(
-        {.out = as_heads(out, heads).slice(0, first, count),
-         .q = as_heads(q, heads).slice(0, first, count),
+        {.out = out.as_heads(heads).slice(0, first, count),
+         .q = q.as_heads(heads).slice(0, first, count),
          .rows = step.rows,
          .tokens = {.sequence = step.tokens.sequence.slice(0, first, count),
                     .position = step.tokens.position.slice(0, first, count),

@@ -13,15 +13,6 @@ using kernels::TensorView;
 // Expanded keys and values beyond this are not worth their memory; it is set aside at load.
 constexpr std::int64_t kExpandedMaxElements = 1LL << 27;
 
-// A matrix as vectors of one head each.
-TensorView as_heads(const TensorView& matrix) {
-  TensorView view = matrix;
-  view.rank = 3;
-  view.shape = {matrix.size(0), 1, matrix.size(1)};
-  view.strides = {matrix.stride(0), matrix.stride(0), matrix.stride(1)};
-  return view;
-}
-
 }  // namespace
 
 MlaForm cheaper_mla_form(const MlaDims& dims, const MlaWork& work) {
@@ -42,9 +33,8 @@ Result<MlaScratch> MlaScratch::allocate(Ops& ops, const ModelConfig& config,
     return DeviceArray::allocate(ops, ops.activation_dtype(), capacity);
   };
   MlaScratch scratch;
-  scratch.cq_ = GLM_TRY(room(tokens_max * dims.q_rank));
+  scratch.down_ = GLM_TRY(room(tokens_max * (dims.q_rank + dims.cache_dim())));
   scratch.q_ = GLM_TRY(room(per_head * dims.qk_dim()));
-  scratch.ckv_ = GLM_TRY(room(tokens_max * dims.cache_dim()));
   scratch.q_absorbed_ = GLM_TRY(room(per_head * dims.cache_dim()));
   scratch.u_ = GLM_TRY(room(per_head * dims.kv_rank));
   scratch.heads_out_ = GLM_TRY(room(per_head * dims.v_dim));
@@ -80,10 +70,11 @@ Result<MlaBlock> MlaBlock::load(WeightLoader& loader, Ops& ops, const std::strin
   MlaBlock block;
   block.config_ = &config;
   block.latent_norm_eps_ = latent_norm_eps;
-  block.q_a_ = GLM_TRY(weight(".q_a_proj", {dims.q_rank, config.hidden_size}));
+  block.down_ = GLM_TRY(loader.stacked(
+      {{prefix + ".q_a_proj", dims.q_rank}, {prefix + ".kv_a_proj_with_mqa", dims.cache_dim()}},
+      config.hidden_size));
   block.q_a_norm_ = GLM_TRY(vector(".q_a_layernorm.weight", dims.q_rank));
   block.q_b_ = GLM_TRY(weight(".q_b_proj", {config.heads * dims.qk_dim(), dims.q_rank}));
-  block.kv_a_ = GLM_TRY(weight(".kv_a_proj_with_mqa", {dims.cache_dim(), config.hidden_size}));
   block.kv_a_norm_ = GLM_TRY(vector(".kv_a_layernorm.weight", dims.kv_rank));
   block.kv_b_ =
       GLM_TRY(weight(".kv_b_proj", {config.heads * (dims.nope_dim + dims.v_dim), dims.kv_rank}));
@@ -100,23 +91,26 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
   const std::int64_t tokens = step.x.size(0);
-  const TensorView cq = scratch.cq_.view({tokens, dims.q_rank});
-  ops.linear({.out = cq, .x = step.x, .weight = q_a_.view()});
-  ops.rms_norm(
-      {.out = cq, .x = cq, .weight = q_a_norm_.view({dims.q_rank}), .eps = latent_norm_eps_});
+  const TensorView down = scratch.down_.view({tokens, dims.q_rank + dims.cache_dim()});
+  const TensorView cq = down.slice(1, 0, dims.q_rank);
+  const TensorView ckv = down.slice(1, dims.q_rank, dims.cache_dim());
+  if (down_.size() == 1) {
+    ops.linear({.out = down, .x = step.x, .weight = down_[0].view()});
+  } else {
+    ops.linear({.out = cq, .x = step.x, .weight = down_[0].view()});
+    ops.linear({.out = ckv, .x = step.x, .weight = down_[1].view()});
+  }
+  ops.mla_latents({.query = cq,
+                   .row = ckv,
+                   .q_weight = q_a_norm_.view({dims.q_rank}),
+                   .kv_weight = kv_a_norm_.view({dims.kv_rank}),
+                   .eps = latent_norm_eps_,
+                   .inv_freq = step.inv_freq,
+                   .pairs = rope_pairs(),
+                   .rows = step.rows,
+                   .tokens = step.tokens});
   ops.linear(
       {.out = scratch.q_.view({tokens, heads * dims.qk_dim()}), .x = cq, .weight = q_b_.view()});
-
-  const TensorView ckv = scratch.ckv_.view({tokens, dims.cache_dim()});
-  const TensorView latent = ckv.slice(1, 0, dims.kv_rank);
-  const TensorView shared_key = as_heads(ckv.slice(1, dims.kv_rank, dims.rope_dim));
-  ops.linear({.out = ckv, .x = step.x, .weight = kv_a_.view()});
-  ops.rms_norm({.out = latent,
-                .x = latent,
-                .weight = kv_a_norm_.view({dims.kv_rank}),
-                .eps = latent_norm_eps_});
-  rope(ops, step, {.first = 0, .count = tokens}, shared_key, shared_key);
-  ops.store_rows({.rows = step.rows, .tokens = step.tokens, .x = ckv});
 
   const auto is_expanded = [&](const Stretch& stretch) {
     if (stretch.one_by_one || stretch.positions > scratch.expanded_positions_max_) return false;
@@ -145,14 +139,9 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
               .weight = o_.view()});
 }
 
-void MlaBlock::rope(Ops& ops, const AttentionStep& step, const Range& range, const TensorView& out,
-                    const ConstTensorView& x) const {
-  ops.rope({.out = out,
-            .x = x,
-            .positions = step.tokens.position.slice(0, range.first, range.count),
-            .inv_freq = step.inv_freq,
-            .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
-                                               : kernels::RopePairs::half_split});
+kernels::RopePairs MlaBlock::rope_pairs() const {
+  return config_->rope_interleaved ? kernels::RopePairs::interleaved
+                                   : kernels::RopePairs::half_split;
 }
 
 void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
@@ -166,13 +155,13 @@ void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const AttentionSte
   const TensorView q = mine(scratch.q_, dims.qk_dim());
   const TensorView q_absorbed = mine(scratch.q_absorbed_, dims.cache_dim());
   const TensorView u = mine(scratch.u_, dims.kv_rank);
-  rope(ops, step, range, q_absorbed.slice(2, dims.kv_rank, dims.rope_dim),
-       q.slice(2, dims.nope_dim, dims.rope_dim));
-  ops.head_linear({.out = q_absorbed.slice(2, 0, dims.kv_rank),
-                   .x = q.slice(2, 0, dims.nope_dim),
+  ops.mla_queries({.out = q_absorbed,
+                   .q = q,
                    .weight = kv_b_.view(),
                    .head_rows = dims.nope_dim + dims.v_dim,
-                   .order = kernels::HeadOrder::transposed});
+                   .positions = step.tokens.position.slice(0, range.first, range.count),
+                   .inv_freq = step.inv_freq,
+                   .pairs = rope_pairs()});
   ops.mla_absorbed({.out = u,
                     .q = q_absorbed,
                     .rows = step.rows,
@@ -197,7 +186,11 @@ void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const AttentionSte
   const TensorView q =
       scratch.q_.view({tokens, heads, dims.qk_dim()}).slice(0, range.first, range.count);
   const TensorView q_rope = q.slice(2, dims.nope_dim, dims.rope_dim);
-  rope(ops, step, range, q_rope, q_rope);
+  ops.rope({.out = q_rope,
+            .x = q_rope,
+            .positions = step.tokens.position.slice(0, range.first, range.count),
+            .inv_freq = step.inv_freq,
+            .pairs = rope_pairs()});
   const TensorView rows = scratch.rows_.view({positions, dims.cache_dim()});
   ops.gather_rows({.out = rows, .rows = step.rows, .sequence = stretch.sequence});
   const ConstTensorView latents = rows.slice(1, 0, dims.kv_rank);
@@ -216,8 +209,10 @@ void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const AttentionSte
 }
 
 std::uint64_t MlaBlock::size_bytes() const {
-  return q_a_.size_bytes() + q_a_norm_.size_bytes() + q_b_.size_bytes() + kv_a_.size_bytes() +
-         kv_a_norm_.size_bytes() + kv_b_.size_bytes() + o_.size_bytes();
+  std::uint64_t sum = q_a_norm_.size_bytes() + q_b_.size_bytes() + kv_a_norm_.size_bytes() +
+                      kv_b_.size_bytes() + o_.size_bytes();
+  for (const DeviceWeight& weight : down_) sum += weight.size_bytes();
+  return sum;
 }
 
 Status MlaLayers::load_layer(WeightLoader& loader, Ops& ops, const std::string& prefix,

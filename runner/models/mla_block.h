@@ -46,9 +46,8 @@ class MlaScratch {
   friend class MlaBlock;
   Status allocate_expanded(kernels::Ops& ops, const ModelConfig& config, std::int64_t positions);
 
-  DeviceArray cq_;
+  DeviceArray down_;
   DeviceArray q_;
-  DeviceArray ckv_;
   DeviceArray q_absorbed_;
   DeviceArray u_;
   DeviceArray heads_out_;
@@ -78,16 +77,14 @@ class MlaBlock {
                        const Range& range) const;
   void attend_expanded(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
                        const Stretch& stretch) const;
-  void rope(kernels::Ops& ops, const AttentionStep& step, const Range& range,
-            const kernels::TensorView& out, const kernels::ConstTensorView& x) const;
+  kernels::RopePairs rope_pairs() const;
   float scale() const;
 
   const ModelConfig* config_ = nullptr;
   float latent_norm_eps_ = 0;
-  DeviceWeight q_a_;
+  std::vector<DeviceWeight> down_;  // q_a and kv_a: one weight where they are stored alike
   DeviceArray q_a_norm_;
   DeviceWeight q_b_;
-  DeviceWeight kv_a_;
   DeviceArray kv_a_norm_;
   DeviceWeight kv_b_;  // heads*(nope+v) x kv_rank: of each head W_UK, then W_UV
   DeviceWeight o_;

@@ -164,6 +164,38 @@ TEST_F(Loading, GivesTheSameBytesByWayOfStagingMemory) {
   EXPECT_EQ(load_all(narrow), wanted);
 }
 
+TEST_F(Loading, StacksWhatIsStoredAlike) {
+  FakeTensors tensors;
+  const std::vector<float> first = random(5 * 12);
+  const std::vector<float> second = random(7 * 12);
+  tensors["a.weight"] = fakes::f32_tensor({5, 12}, first);
+  tensors["b.weight"] = fakes::f32_tensor({7, 12}, second);
+  tensors["other.weight"] = fakes::bf16_tensor({7, 12}, second);
+  add_nvfp4(tensors, "scaled", 2);
+  write(tensors);
+  for (const bool staged : {false, true}) {
+    StagedOps late(kAllOfIt, kAnyNumber);
+    const std::unique_ptr<Ops> direct = kernels::make_cpu_ops(1);
+    Ops& ops = staged ? static_cast<Ops&>(late) : *direct;
+    WeightLoader loader(*checkpoint_, quantization_, ops, {}, {});
+    const auto one = loader.stacked({{"a", 5}, {"b", 7}}, 12);
+    const auto unlike = loader.stacked({{"a", 5}, {"other", 7}}, 12);
+    const auto scaled = loader.stacked({{"scaled.0", 6}, {"scaled.1", 6}}, 32);
+    ASSERT_TRUE(one.ok() && unlike.ok() && scaled.ok());
+    ASSERT_TRUE(loader.finish().ok());
+    ASSERT_EQ(one->size(), 1U);
+    EXPECT_EQ(one->front().layout().rows, 12);
+    std::vector<float> rows(12 * 12);
+    kernels::decode_rows(one->front().view(), 0, 12, rows);
+    std::vector<float> wanted = first;
+    wanted.insert(wanted.end(), second.begin(), second.end());
+    EXPECT_EQ(rows, wanted);
+    ASSERT_EQ(unlike->size(), 2U);
+    EXPECT_EQ((*unlike)[1].layout().rows, 7);
+    EXPECT_EQ(scaled->size(), 2U);  // each has a global scale of its own
+  }
+}
+
 TEST_F(Loading, CutsALargePlainWeightIntoPieces) {
   const std::int64_t cols = static_cast<std::int64_t>(LoadLane::kMemoryBytes) / 4 + 5;
   const std::vector<float> values = random(2 * cols);

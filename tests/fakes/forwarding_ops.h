@@ -55,6 +55,8 @@ class ForwardingOps : public kernels::Ops {
   void linear(const kernels::Linear& args) override { inner_->linear(args); }
   void mla_absorbed(const kernels::MlaAbsorbed& args) override { inner_->mla_absorbed(args); }
   void mla_expanded(const kernels::MlaExpanded& args) override { inner_->mla_expanded(args); }
+  void mla_latents(const kernels::MlaLatents& args) override { inner_->mla_latents(args); }
+  void mla_queries(const kernels::MlaQueries& args) override { inner_->mla_queries(args); }
   void moe_mlp(const kernels::MoeMlp& args) override { inner_->moe_mlp(args); }
   void rms_norm(const kernels::RmsNorm& args) override { inner_->rms_norm(args); }
   void rope(const kernels::Rope& args) override { inner_->rope(args); }

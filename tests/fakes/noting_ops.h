@@ -53,6 +53,8 @@ class NotingOps : public kernels::Ops {
   void linear(const kernels::Linear& /*args*/) override {}
   void mla_absorbed(const kernels::MlaAbsorbed& /*args*/) override {}
   void mla_expanded(const kernels::MlaExpanded& /*args*/) override {}
+  void mla_latents(const kernels::MlaLatents& /*args*/) override {}
+  void mla_queries(const kernels::MlaQueries& /*args*/) override {}
   void moe_mlp(const kernels::MoeMlp& /*args*/) override {}
   void rms_norm(const kernels::RmsNorm& /*args*/) override {}
   void rope(const kernels::Rope& /*args*/) override {}

@@ -1,0 +1,38 @@
+// The turning of pairs by positions: kernels/ops/rope.h.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/device/numbers.cuh"
+
+namespace glm::kernels::device {
+
+struct Turns {
+  const std::int32_t* positions;
+  const float* inv_freq;
+  int half;
+  bool interleaved;
+
+  // (cos, sin) of a pair. The angle is an f32 product; from there f64, which is exact enough to
+  // round right and reduces large angles fully.
+  __device__ float2 turn(std::int64_t token, int pair) const {
+    const float angle = static_cast<float>(positions[token]) * inv_freq[pair];
+    double sine = 0;
+    double cosine = 0;
+    sincos(static_cast<double>(angle), &sine, &cosine);
+    return {static_cast<float>(cosine), static_cast<float>(sine)};
+  }
+
+  // `out` may be `x`.
+  template <typename T>
+  __device__ void apply(T* out, const T* x, int pair, const float2& turn) const {
+    const int first = interleaved ? 2 * pair : pair;
+    const int second = interleaved ? 2 * pair + 1 : pair + half;
+    const float x_first = load(x + first);
+    const float x_second = load(x + second);
+    store(out + first, x_first * turn.x - x_second * turn.y);
+    store(out + second, x_second * turn.x + x_first * turn.y);
+  }
+};
+
+}  // namespace glm::kernels::device

@@ -1,0 +1,12 @@
+// Operations that stand for several others, as those: what a backend does that has nothing better,
+// and what one that has is held against.
+#pragma once
+
+#include "kernels/ops.h"
+
+namespace glm::kernels {
+
+void in_parts(Ops& ops, const MlaLatents& a);
+void in_parts(Ops& ops, const MlaQueries& a);
+
+}  // namespace glm::kernels

@@ -1,0 +1,154 @@
+// What stands for several operations in one launch, against those operations on the same device,
+// bit for bit; they have oracles of their own. Also run again from a recording, on new numbers.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <memory>
+
+#include "kernels/in_parts.h"
+#include "tests/kernels/cuda_fixture.h"
+#include "tests/kernels/random_weight.h"
+
+namespace glm::kernels {
+namespace {
+
+class CudaMlaParts : public CudaTest {
+ protected:
+  std::vector<std::int32_t> random_positions(std::int64_t tokens, std::int64_t end) {
+    std::vector<std::int32_t> positions;
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      positions.push_back(static_cast<std::int32_t>(engine_() % static_cast<unsigned>(end)));
+    }
+    return positions;
+  }
+  void* random_frequencies(std::int64_t half) {
+    Floats values = random_floats(half);
+    for (float& value : values) value = std::abs(value);
+    return device(values);
+  }
+  // What `memory` holds after `enqueue`, launch by launch and twice from a recording.
+  void expect_all_ways(const std::function<void()>& prepare, const std::function<void()>& parts,
+                       const std::function<void()>& whole, const std::function<Bits()>& result) {
+    prepare();
+    parts();
+    const Bits wanted = result();
+    prepare();
+    whole();
+    EXPECT_EQ(result(), wanted);
+    const std::unique_ptr<Recording> recording = gpu_->record(whole);
+    ASSERT_NE(recording, nullptr);
+    for (int again = 0; again < 2; ++again) {
+      prepare();
+      gpu_->replay(*recording);
+      EXPECT_EQ(result(), wanted);
+    }
+  }
+};
+
+struct LatentShape {
+  std::int64_t q_rank, kv_rank, turned;
+};
+
+TEST_F(CudaMlaParts, LatentsAreNormedTurnedAndStored) {
+  constexpr std::int64_t kPages = 5;
+  for (const LatentShape& s :
+       {LatentShape{768, 512, 64}, {1536, 512, 64}, {8, 16, 2}, {264, 40, 10}, {7, 9, 4}}) {
+    for (const std::int64_t tokens : {0, 1, 3, 70}) {
+      for (const RopePairs pairs : {RopePairs::interleaved, RopePairs::half_split}) {
+        SCOPED_TRACE(testing::Message() << tokens << " x " << s.q_rank << ", " << s.kv_rank);
+        const std::int64_t kept = s.kv_rank + s.turned;
+        const std::int64_t width = s.q_rank + kept;
+        // Every token has a place of its own.
+        std::vector<std::int32_t> positions;
+        for (std::int64_t t = 0; t < kPages * kPageTokens; ++t) {
+          positions.push_back(static_cast<std::int32_t>(t));
+        }
+        std::shuffle(positions.begin(), positions.end(), engine_);
+        positions.resize(static_cast<std::size_t>(std::max<std::int64_t>(tokens, 1)));
+        const std::vector<std::int32_t> sequences(positions.size(), 1);
+        const std::vector<std::int32_t> table = {-1, -1, -1, -1, -1, 3, 0, 4, 1, 2};
+        const Bits x = random(tokens * width, 3);
+        const Bits blank(static_cast<std::size_t>(kPages * kPageTokens * kept), 0xFFFF);
+        void* rows = device(x);
+        void* pages = device(blank);
+        const TensorView both(rows, Dtype::bf16, {tokens, width});
+        const MlaLatents latents{
+            .query = both.slice(1, 0, s.q_rank),
+            .row = both.slice(1, s.q_rank, kept),
+            .q_weight = {device(random(s.q_rank, 2)), Dtype::bf16, {s.q_rank}},
+            .kv_weight = {device(random(s.kv_rank, 2)), Dtype::bf16, {s.kv_rank}},
+            .eps = 1e-6F,
+            .inv_freq = {random_frequencies(s.turned / 2), Dtype::f32, {s.turned / 2}},
+            .pairs = pairs,
+            .rows = {.pages = {pages, Dtype::bf16, {kPages, kPageTokens, kept}},
+                     .table = {device(table), Dtype::i32, {2, kPages}}},
+            .tokens = {.sequence = {device(sequences), Dtype::i32, {tokens}},
+                       .position = {device(positions), Dtype::i32, {tokens}},
+                       .positions_max = kPages * kPageTokens}};
+        expect_all_ways(
+            [&] {
+              gpu_->upload(rows, std::as_bytes(std::span(x)));
+              gpu_->upload(pages, std::as_bytes(std::span(blank)));
+            },
+            [&] { in_parts(*gpu_, latents); }, [&] { gpu_->mla_latents(latents); },
+            [&] {
+              Bits all = back<std::uint16_t>(pages, blank.size());
+              const Bits now = back<std::uint16_t>(rows, x.size());
+              for (std::int64_t t = 0; t < tokens; ++t) {
+                all.insert(all.end(), now.begin() + t * width, now.begin() + t * width + s.q_rank);
+              }
+              return all;
+            });
+        forget();
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+struct QueryShape {
+  std::int64_t heads, nope, rank, turned;
+};
+
+TEST_F(CudaMlaParts, QueriesAreAbsorbedAndTurned) {
+  for (const FormatCase& format : all_formats()) {
+    for (const QueryShape& s :
+         {QueryShape{20, 192, 512, 64}, {3, 16, 32, 2}, {1, 10, 136, 34}, {2, 7, 33, 6}}) {
+      for (const std::int64_t tokens : {0, 1, 17, 65}) {
+        if (s.heads == 20 && tokens == 65) continue;  // nothing new, and large
+        SCOPED_TRACE(testing::Message() << format.name << " " << tokens << " x " << s.heads << " x "
+                                        << s.nope << " -> " << s.rank);
+        const std::int64_t head_rows = s.nope + 5;
+        const RandomWeight weight(format, s.heads * head_rows, s.rank, engine_);
+        ExpertsView view = weight.host();
+        for (const WeightPart part : kAllWeightParts) {
+          const void*& at = view.parts[static_cast<std::size_t>(part)];
+          if (at != nullptr) at = device(weight.part(part));
+        }
+        const auto count = static_cast<std::size_t>(tokens * s.heads * (s.rank + s.turned));
+        const Bits blank(count, 0xFFFF);
+        void* out = device(blank);
+        const std::vector<std::int32_t> positions =
+            random_positions(std::max<std::int64_t>(tokens, 1), 200000);
+        const MlaQueries queries{
+            .out = {out, Dtype::bf16, {tokens, s.heads, s.rank + s.turned}},
+            .q = {device(random(tokens * s.heads * (s.nope + s.turned))),
+                  Dtype::bf16,
+                  {tokens, s.heads, s.nope + s.turned}},
+            .weight = view.expert(0),
+            .head_rows = head_rows,
+            .positions = {device(positions), Dtype::i32, {tokens}},
+            .inv_freq = {random_frequencies(s.turned / 2), Dtype::f32, {s.turned / 2}},
+            .pairs = engine_() % 2 == 0 ? RopePairs::interleaved : RopePairs::half_split};
+        expect_all_ways([&] { gpu_->upload(out, std::as_bytes(std::span(blank))); },
+                        [&] { in_parts(*gpu_, queries); }, [&] { gpu_->mla_queries(queries); },
+                        [&] { return back<std::uint16_t>(out, count); });
+        forget();
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace glm::kernels
