@@ -20,7 +20,8 @@ constexpr std::int64_t kBulkSlabs = 640;
 constexpr std::int64_t kBulkInputs = 4096;
 constexpr std::int64_t kBulkRowsOfManyInputs = 32;
 constexpr std::int64_t kWgmmaRowsPerGroup = 64;
-constexpr std::int64_t kWgmmaRows = 512;
+constexpr std::int64_t kWgmmaRows = 256;
+constexpr std::int64_t kWgmmaResults = 1 << 19;
 
 bool aligned(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
@@ -63,8 +64,10 @@ bool suits_bulk(const Product& a) {
   return a.rows <= kBulkRows && (is_fast_fp4(a) || slabs >= kBulkSlabs);
 }
 
+// Its tiles are large: there must be enough of them for most multiprocessors.
 bool many_rows(const Product& a) {
-  return a.row_group != nullptr ? a.rows >= kWgmmaRowsPerGroup * a.groups : a.rows >= kWgmmaRows;
+  if (a.row_group != nullptr) return a.rows >= kWgmmaRowsPerGroup * a.groups;
+  return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
 }
 
 constexpr std::array<ProductVariant, 5> kVariants = {{

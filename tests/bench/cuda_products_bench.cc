@@ -398,8 +398,8 @@ void Table::moe_in_graphs(std::string_view format) {
 void prompts(Table& table) {
   constexpr std::array<std::array<std::int64_t, 2>, 6> kLinears = {
       {{2048, 768}, {2048, 576}, {768, 5120}, {5120, 2048}, {2048, 10240}, {512, 8960}}};
-  for (const std::int64_t tokens : {512, 2048, 8192}) {
-    for (const std::string_view variant : {"wgmma"}) {
+  for (const std::int64_t tokens : {256, 512, 1024, 2048, 8192}) {
+    for (const std::string_view variant : {"tiles", "wgmma", ""}) {
       for (const auto [inputs, outputs] : kLinears) {
         table.linear("prompt int4", inputs, outputs, tokens, variant);
       }
