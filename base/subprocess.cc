@@ -270,7 +270,8 @@ Subprocess::Subprocess(Subprocess&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       pidfd_(std::move(other.pidfd_)),
       group_(other.group_),
-      status_(other.status_) {}
+      status_(other.status_),
+      disowned_(other.disowned_) {}
 
 Subprocess& Subprocess::operator=(Subprocess&& other) noexcept {
   if (this == &other) return *this;
@@ -279,6 +280,7 @@ Subprocess& Subprocess::operator=(Subprocess&& other) noexcept {
   pidfd_ = std::move(other.pidfd_);
   group_ = other.group_;
   status_ = other.status_;
+  disowned_ = other.disowned_;
   return *this;
 }
 
@@ -287,7 +289,7 @@ Subprocess::~Subprocess() {
 }
 
 void Subprocess::end() {
-  if (pid_ < 0 || status_) return;
+  if (pid_ < 0 || status_ || disowned_) return;
   (void)signal_group(SIGKILL);
   (void)wait();
 }

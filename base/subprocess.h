@@ -87,6 +87,10 @@ class Subprocess {
   Status signal(int number) const;
   Status signal_group(int number) const;
 
+  // It runs on and is not waited for; what is left of it lasts as long as this process. Nothing but
+  // pid() may be asked of this object afterwards.
+  void disown() { disowned_ = true; }
+
   // SIGTERM to the group, and SIGKILL if it has not ended after grace; reaps.
   Result<ExitStatus> terminate(std::chrono::milliseconds grace);
 
@@ -99,6 +103,7 @@ class Subprocess {
   Fd pidfd_;        // readable once the child has ended; empty on kernels before 5.3
   ProcessGroup group_ = ProcessGroup::shared;
   std::optional<ExitStatus> status_;
+  bool disowned_ = false;
 };
 
 // True while a process of that id runs (a zombie no longer does).

@@ -3,15 +3,32 @@
 namespace glm::kernels {
 
 void in_parts(Ops& ops, const MlaLatents& a) {
-  ops.rms_norm(a.query_norm());
   ops.rms_norm(a.row_norm());
   ops.rope(a.row_rope());
   ops.store_rows(a.store());
+  ops.normed_linear(a.queries());
 }
 
 void in_parts(Ops& ops, const MlaQueries& a) {
   ops.rope(a.rope());
   ops.head_linear(a.absorption());
+}
+
+void in_parts(Ops& ops, const MoeLayer& a) {
+  if (a.shared) {
+    ops.beside([&] {
+      ops.gated_linear({.out = a.shared.inner, .x = a.x, .gate = a.shared.gate, .up = a.shared.up});
+      ops.linear({.out = a.shared.out, .x = a.shared.inner, .weight = a.shared.down});
+    });
+  }
+  ops.linear({.out = a.logits, .x = a.x, .weight = a.router});
+  ops.router_topk(a.choice());
+  ops.moe_mlp(a.experts());
+}
+
+void in_parts(Ops& ops, const NormedLinear& a) {
+  ops.rms_norm(a.norm);
+  ops.linear(a.linear());
 }
 
 }  // namespace glm::kernels

@@ -8,5 +8,7 @@ namespace glm::kernels {
 
 void in_parts(Ops& ops, const MlaLatents& a);
 void in_parts(Ops& ops, const MlaQueries& a);
+void in_parts(Ops& ops, const MoeLayer& a);
+void in_parts(Ops& ops, const NormedLinear& a);
 
 }  // namespace glm::kernels

@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "kernels/buffer.h"
 #include "kernels/device_memory.h"
+#include "kernels/ops/ceilings.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/gated_linear.h"
 #include "kernels/ops/gqa_attention.h"
@@ -24,7 +25,9 @@
 #include "kernels/ops/mla_attention.h"
 #include "kernels/ops/mla_latents.h"
 #include "kernels/ops/mla_queries.h"
+#include "kernels/ops/moe_layer.h"
 #include "kernels/ops/moe_mlp.h"
+#include "kernels/ops/normed_linear.h"
 #include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
@@ -93,7 +96,7 @@ class Ops {
   // Errc::exhausted.
   virtual Result<std::unique_ptr<Uploader>> make_uploader(std::uint64_t size_bytes) = 0;
 
-  // Before the first moe_mlp or sample; once, for the largest. Errc::exhausted.
+  // Before the first moe_layer, moe_mlp or sample; once, for the largest. Errc::exhausted.
   virtual Status reserve(const WorkspaceBounds& bounds) = 0;
 
   // Writes down what `enqueue` asks for instead of running it; `enqueue` calls operations only.
@@ -120,7 +123,11 @@ class Ops {
   virtual void mla_expanded(const MlaExpanded& args) = 0;
   virtual void mla_latents(const MlaLatents& args) = 0;
   virtual void mla_queries(const MlaQueries& args) = 0;
+  virtual void moe_layer(const MoeLayer& args) = 0;
   virtual void moe_mlp(const MoeMlp& args) = 0;
+  virtual void normed_linear(const NormedLinear& args) = 0;
+  virtual void multiply(const Multiply& args) = 0;
+  virtual void read_memory(const ReadMemory& args) = 0;
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;
   virtual void router_topk(const RouterTopK& args) = 0;

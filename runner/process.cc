@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "base/mutex.h"
 #include "base/units.h"
-#include "kernels/device_info.h"
+#include "runner/device_choice.h"
 #include "runner/engine.h"
 #include "runner/frames.h"
 #include "runner/heartbeat.h"
@@ -52,31 +52,6 @@ class Inbox {
   std::vector<Frame> frames_ GLM_GUARDED_BY(mutex_);
 };
 
-struct Device {
-  std::string name;
-  std::string note;
-};
-
-// "auto" takes the CPU where there is no GPU; a GPU that is there but fails is an error, never a
-// silent slow path.
-Result<Device> choose_device(const std::string& wanted) {
-  if (wanted == "cpu") return Device{"cpu", ""};
-  if (wanted != "auto" && wanted != "cuda") {
-    return make_error(Errc::invalid_argument, "device '{}' wants auto, cpu or cuda", wanted);
-  }
-  const int devices =
-      GLM_TRY(kernels::count_devices().with("look for a GPU (--device cpu runs without it)"));
-  if (devices > 0) return Device{"cuda:0", ""};
-  const bool built_in = kernels::backends() != "cpu";
-  if (wanted == "cuda") {
-    return make_error(built_in ? Errc::device : Errc::unsupported, "--device cuda: {}",
-                      built_in ? "no NVIDIA GPU or driver was found"
-                               : "this program was built without the CUDA backend");
-  }
-  // A program that has no use for a GPU owes no word about it.
-  return Device{"cpu", built_in ? "no GPU found, running on the CPU" : ""};
-}
-
 // The way to the daemon, and the sign of life on it.
 struct Voice {
   explicit Voice(int fd) : outbox(fd), heartbeat(outbox) {}
@@ -106,8 +81,8 @@ struct Forecast {
   HardwareFacts hardware;
 };
 
-Result<std::unique_ptr<Model>> load(const LoadFrame& request, const Device& device, Voice& voice,
-                                    Forecast& forecast) {
+Result<std::unique_ptr<Model>> load(const LoadFrame& request, const DeviceChoice& device,
+                                    Voice& voice, Forecast& forecast) {
   CheckpointFiles files;
   for (const auto& [path, file] : request.files) files.emplace(path, file);
   LoadOptions options;
@@ -168,7 +143,7 @@ Result<RunPlan> plan_loaded(const Model& model, const Forecast& forecast,
 // Loads as asked and answers ready.
 Result<Loaded> start(const LoadFrame& request, Voice& voice) {
   const Clock::Steady begun = system_clock().now();
-  const Device device = GLM_TRY(choose_device(request.device));
+  const DeviceChoice device = GLM_TRY(choose_device(request.device));
   Loaded loaded;
   Forecast forecast;
   loaded.model = GLM_TRY(load(request, device, voice, forecast));

@@ -1,190 +1,228 @@
-// glm bench --serve URL MODEL — how a server answers many at once, by the definitions of
-// `vllm bench serve`. Any server that streams POST /v1/completions will do: glm's, vLLM's,
-// llama.cpp's.
+// glm bench — how fast: a model here, one that nobody has downloaded, the operations models are
+// made of, or a server under load.
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <fstream>
+#include <array>
+#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "base/clock.h"
-#include "base/descriptor_limit.h"
-#include "cmd/cli/bench_load.h"
+#include "base/paths.h"
+#include "cmd/bench/kernel_bench.h"
+#include "cmd/bench/model_bench.h"
+#include "cmd/bench/output.h"
 #include "cmd/cli/bench_options.h"
-#include "cmd/cli/bench_report.h"
-#include "cmd/cli/bench_statistics.h"
-#include "cmd/cli/bench_vocabulary.h"
-#include "cmd/cli/bench_workload.h"
+#include "cmd/cli/bench_serve.h"
+#include "cmd/cli/bench_subject.h"
 #include "cmd/cli/cli.h"
-#include "cmd/cli/interrupt.h"
 #include "cmd/cli/terminal.h"
-#include "cmd/outcome.h"
 
 namespace glm {
 namespace {
 
-using bench::LevelResult;
-using bench::LoadRun;
-using Prompts = bench::Workload::Prompts;
+enum class Form { none, model, synthetic, kernels, serve };
 
-constexpr std::int64_t kVocabSizeGuess = 32'000;  // few models have fewer ids
+struct Args {
+  std::string model;      // as the server calls it, with --serve
+  std::string synthetic;  // a name, too
+  bool kernels = false;
+  std::int64_t layers = 0;
+  std::uint64_t seed = 0;
+  std::string json_file;
+  bench::Options serve;
+  bench::ModelOptions in_process;
+  bench::KernelOptions operations;
 
-// Everything between the first request and the last.
-class Measurement {
- public:
-  Measurement(bench::Plan plan, std::uint64_t seed)
-      : plan_(std::move(plan)), source_(plan_.workload, seed), interrupt_([] {}) {}
+  // What was typed, to hold the flags against the form.
+  struct Flag {
+    CLI::Option* option;
+    std::vector<Form> forms;
+  };
+  std::vector<Flag> flags;
+};
 
-  Result<std::vector<LevelResult>> run() {
-    GLM_TRY(first_request());
-    std::vector<LevelResult> results;
-    for (const bench::Level& level : plan_.levels) {
-      GLM_TRY(load(level.concurrency, level.warmups));
-      const LoadRun run = GLM_TRY(load(level.concurrency, level.requests));
-      results.push_back(bench::summarize(level.concurrency, run));
-      tell(results.back());
+Result<Form> form_of(const Args& args) {
+  std::vector<Form> forms;
+  if (!args.serve.url.empty()) forms.push_back(Form::serve);
+  if (!args.synthetic.empty()) forms.push_back(Form::synthetic);
+  if (args.kernels) forms.push_back(Form::kernels);
+  if (!args.model.empty() && args.serve.url.empty()) forms.push_back(Form::model);
+  if (forms.size() == 1) return forms.front();
+  return make_error(Errc::invalid_argument,
+                    "glm bench measures one thing at a time: MODEL, --synthetic NAME, --kernels, "
+                    "or --serve URL MODEL{}",
+                    forms.empty() ? "; which?" : "; give one of them");
+}
+
+std::string_view name_of(Form form) {
+  switch (form) {
+    case Form::model:
+      return "MODEL";
+    case Form::synthetic:
+      return "--synthetic";
+    case Form::kernels:
+      return "--kernels";
+    default:
+      return "--serve";
+  }
+}
+
+Status check_flags(const Args& args, Form form) {
+  for (const Args::Flag& flag : args.flags) {
+    if (flag.option->count() == 0) continue;
+    std::string forms;
+    bool belongs = false;
+    for (const Form other : flag.forms) {
+      belongs = belongs || other == form;
+      forms += fmt::format("{}{}", forms.empty() ? "" : " and ", name_of(other));
     }
-    return results;
+    if (belongs) continue;
+    return make_error(Errc::invalid_argument, "{} belongs to {}, not to {}",
+                      flag.option->get_name(), forms, name_of(form));
+  }
+  return Ok{};
+}
+
+Status bench_server(Args& args) {
+  if (args.model.empty()) {
+    return make_error(Errc::invalid_argument, "--serve {}: say which model of it: MODEL",
+                      args.serve.url);
+  }
+  args.serve.model = args.model;
+  args.serve.json_file = args.json_file;
+  args.serve.seed = args.seed;
+  return bench_serve(args.serve);
+}
+
+Status bench_model(Args& args, Form form) {
+  args.in_process.seed = args.seed;
+  GLM_TRY(bench::check(args.in_process));
+  const bench::Subject subject =
+      GLM_TRY(form == Form::synthetic ? synthetic_subject(args.synthetic, args.layers)
+                                      : local_subject(args.model));
+  bench::Output output = GLM_TRY(bench::Output::open(args.json_file, print));
+  return bench::measure(subject, args.in_process, other_forms_of(subject), output);
+}
+
+Status run(Args& args) {
+  const Form form = GLM_TRY(form_of(args));
+  GLM_TRY(check_flags(args, form));
+  if (form == Form::serve) return bench_server(args);
+  if (args.in_process.device.empty()) args.in_process.device = env_or_empty("GLM_DEVICE");
+  if (args.in_process.device.empty()) args.in_process.device = "auto";
+  if (form != Form::kernels) return bench_model(args, form);
+  args.operations.device = args.in_process.device;
+  args.operations.threads = args.in_process.threads;
+  bench::Output output = GLM_TRY(bench::Output::open(args.json_file, print));
+  return bench::measure_kernels(args.operations, output);
+}
+
+// Declares flags under a heading, each for some forms.
+class Group {
+ public:
+  Group(CLI::App* command, Args& args, std::string heading, std::vector<Form> forms)
+      : command_(command), args_(args), heading_(std::move(heading)), forms_(std::move(forms)) {}
+
+  template <typename T>
+  CLI::Option* add(const std::string& flags, T& value, const std::string& help) {
+    return take(command_->add_option(flags, value, help));
+  }
+  CLI::Option* take(CLI::Option* option) {
+    option->group(heading_);
+    args_.flags.push_back({option, forms_});
+    return option;
   }
 
  private:
-  Result<LoadRun> load(std::size_t concurrency, std::size_t requests) {
-    const std::vector<std::string> bodies = source_.next(requests);
-    LoadRun run = GLM_TRY(bench::run_load(plan_.target, bodies, concurrency, system_clock(),
-                                          [this] { return interrupt_.interrupted(); }));
-    for (bench::RequestRecord& record : run.records) {
-      if (record.counted_by_events) record.prompt_tokens = plan_.workload.input_len;
-    }
-    return run;
-  }
-
-  // Alone, so that a model is loaded and a mistake is told once. With words it also tells how many
-  // tokens they are.
-  Status first_request() {
-    const LoadRun run = GLM_TRY(load(1, 1));
-    const bench::RequestRecord& record = run.records.front();
-    if (!record.failure.empty()) {
-      const bool refused = record.http_status >= 400;
-      return make_error(refused ? errc_from_http_status(record.http_status) : Errc::unavailable,
-                        "the first request to {} failed: {}", plan_.target.address.str(),
-                        record.failure);
-    }
-    const std::int64_t asked = plan_.workload.input_len;
-    if (plan_.workload.prompts == Prompts::words && record.prompt_tokens > 0) {
-      source_.set_input_len(std::max<std::int64_t>(1, asked * asked / record.prompt_tokens));
-    }
-    return Ok{};
-  }
-
-  void tell(const LevelResult& result) const {
-    say(fmt::format("concurrency {}: {} requests in {:.1f} s, {:.0f} tokens/s\n",
-                    result.concurrency, result.completed + result.failed, result.duration_s,
-                    result.output_tokens_per_s()));
-    if (result.counted_by_events > 0) {
-      say("  the server counts no tokens: each of its events is taken for one\n");
-    }
-    const std::int64_t asked = result.completed * plan_.workload.output_len;
-    if (result.output_tokens != asked) {
-      say(fmt::format("  {} tokens came where {} were asked for\n", result.output_tokens, asked));
-    }
-  }
-
-  const bench::Plan plan_;
-  bench::RequestSource source_;
-  InterruptScope interrupt_;
+  CLI::App* command_;
+  Args& args_;
+  std::string heading_;
+  std::vector<Form> forms_;
 };
 
-Json described(const bench::Options& options, const LevelResult& level) {
-  Json json = {{"date", rfc3339(system_clock().wall())},
-               {"model_id", options.model},
-               {"input_len", options.input_len},
-               {"output_len", options.output_len},
-               {"seed", options.seed}};
-  const Json measured = bench::report_json(level);
-  for (const auto& [name, value] : measured.items()) json[name] = value;
-  return json;
+void add_model_flags(CLI::App* command, Args& args) {
+  bench::ModelOptions& o = args.in_process;
+  Group group(command, args, "A model in this process: MODEL, --synthetic",
+              {Form::model, Form::synthetic});
+  group.add("--pp", o.prompt, "Tokens of a prompt (512)")->type_name("N[,N...]");
+  group.add("--tg", o.generate, "Tokens generated after it (128)")->type_name("N[,N...]");
+  group
+      .add("--batch", o.batch,
+           "Sequences at once (1,2,4,8,16,32,64 as far as they fit; on a CPU 1,4)")
+      ->type_name("N[,N...]");
+  group.add("--ctx", o.context, "Tokens before each prompt, not timed (0)");
+  group.add("--kv-cache-type", o.kv_cache_type, "bf16 or fp8 (bf16)");
+  Group synthetic(command, args, "A model in this process: MODEL, --synthetic", {Form::synthetic});
+  synthetic.add("--layers", args.layers, "Only the first so many (all)");
 }
 
-Status write_results(const bench::Options& options, const std::vector<LevelResult>& levels) {
-  std::string lines;
-  for (const LevelResult& level : levels) lines += described(options, level).dump() + "\n";
-  if (options.json_file == "-") return print(lines);
-  if (!options.json_file.empty()) {
-    std::ofstream file(options.json_file, std::ios::binary);
-    if (!(file << lines << std::flush)) {
-      say(bench::report_table(levels));  // an hour's work must not be lost with it
-      return make_error(Errc::exhausted, "write {}: it cannot be written", options.json_file);
-    }
-  }
-  return print(bench::report_table(levels));
+void add_device_flags(CLI::App* command, Args& args) {
+  args.in_process.device.clear();
+  Group group(command, args, "MODEL, --synthetic, --kernels",
+              {Form::model, Form::synthetic, Form::kernels});
+  group.add("--device", args.in_process.device, "auto, cpu, cuda or cuda:N ($GLM_DEVICE, auto)");
+  group.add("--threads", args.in_process.threads, "Of the CPU (one per core)");
+  Group kernels(command, args, "Operations: --kernels", {Form::kernels});
+  kernels.add("--tokens", args.operations.tokens, "Of a step (1,8,64,512; on a CPU 1)")
+      ->type_name("N[,N...]");
+  kernels.add("--only", args.operations.only, "Operations whose names contain this");
 }
 
-Status find_vocabulary(bench::Plan& plan) {
-  if (plan.workload.prompts != Prompts::ids || plan.workload.vocab_size != 0) return Ok{};
-  const auto found = GLM_TRY(bench::find_vocab_size(plan.target, plan.workload.model));
-  if (!found) {
-    say(
-        fmt::format("the server does not say how many token ids its model has: the first {} are "
-                    "used; --vocab-size says it\n",
-                    kVocabSizeGuess));
-  }
-  plan.workload.vocab_size = found.value_or(kVocabSizeGuess);
-  return Ok{};
-}
-
-Status bench_serve(const bench::Options& options) {
-  bench::Plan plan = GLM_TRY(bench::plan(options));
-  raise_descriptor_limit();
-  GLM_TRY(find_vocabulary(plan));
-  const auto results = GLM_TRY(Measurement(std::move(plan), options.seed).run());
-  GLM_TRY(write_results(options, results));
-  for (const LevelResult& level : results) {
-    if (level.failed == 0) continue;
-    return make_error(
-        Errc::unavailable, "at concurrency {}, {} of {} requests failed; the first: {}",
-        level.concurrency, level.failed, level.completed + level.failed, level.first_failure);
-  }
-  return Ok{};
+void add_serve_flags(CLI::App* command, Args& args) {
+  bench::Options& o = args.serve;
+  Group group(command, args, "A server: --serve", {Form::serve});
+  group
+      .add("--concurrency,--max-concurrency", o.concurrency,
+           "Streams at once; of a list one after the other (1)")
+      ->type_name("N[,N...]");
+  group.add("--input-len,--random-input-len", o.input_len, "Tokens of a prompt (512)");
+  group.add("--output-len,--random-output-len", o.output_len, "Tokens of an answer (256)");
+  group.add("--num-prompts", o.num_prompts,
+            "Requests at each level (ten for each stream, at least 64)");
+  group.add("--prompts-per-stream", o.per_stream,
+            "Instead: so many for each stream of a level, however few that is");
+  group.add("--num-warmups", o.num_warmups,
+            "Requests before them that count for nothing (as many as streams)");
+  group.add("--dataset,--dataset-name", o.dataset, "random: random prompts, the only one");
+  group.add("--prompts", o.prompts, "ids, or words for servers that take text only (ids)");
+  group.add("--vocab-size", o.vocab_size, "Ids are drawn below it (what the server says)");
+  group.add("--api-key", o.api_key, "Sent as Authorization: Bearer");
 }
 
 }  // namespace
 
 void add_bench(CLI::App& app, Cli& cli) {
-  auto options = std::make_shared<bench::Options>();
-  bench::Options& o = *options;
-  CLI::App* command = add_command(app, "bench", "Measure how a server answers many at once");
-  command->add_option("model", o.model, "As the server calls it")->required();
-  command->add_option("--serve", o.url, "The server: http://host:port")
-      ->type_name("URL")
-      ->required();
+  auto args = std::make_shared<Args>();
+  CLI::App* command =
+      add_command(app, "bench", "Measure how fast a model, one not downloaded, or a server is");
+  command->add_option("model", args->model,
+                      "name[:tag], org/name, or a folder: ./path; with --serve as the server calls "
+                      "it");
   command
-      ->add_option("--concurrency,--max-concurrency", o.concurrency,
-                   "Streams at once; of a list one after the other (1)")
-      ->type_name("N[,N...]");
-  command->add_option("--input-len,--random-input-len", o.input_len, "Tokens of a prompt (512)");
-  command->add_option("--output-len,--random-output-len", o.output_len,
-                      "Tokens of an answer (256)");
-  command->add_option("--num-prompts", o.num_prompts,
-                      "Requests at each level (ten for each stream, at least 64)");
-  command->add_option("--num-warmups", o.num_warmups,
-                      "Requests before them that count for nothing (as many as streams)");
-  command->add_option("--seed", o.seed, "Of the prompts (0)");
-  command->add_option("--temperature", o.temperature, "0: always the likeliest token (0)");
-  command->add_option("--dataset,--dataset-name", o.dataset,
-                      "random: random prompts, the only one");
-  command->add_option("--prompts", o.prompts,
-                      "ids, or words for servers that take text only (ids)");
-  command->add_option("--vocab-size", o.vocab_size,
-                      "Ids are drawn below it (what the server says)");
-  command->add_option("--api-key", o.api_key, "Sent as Authorization: Bearer");
+      ->add_option("--synthetic", args->synthetic,
+                   "Random weights in the layout of a catalog name, of org/name, or of a "
+                   "config.json; nothing is downloaded")
+      ->type_name("NAME");
+  command->add_flag("--kernels", args->kernels, "The operations that models are made of");
+  command->add_option("--serve", args->serve.url, "A server: http://host:port")->type_name("URL");
+  add_model_flags(command, *args);
+  add_device_flags(command, *args);
+  add_serve_flags(command, *args);
+  Group both(command, *args, "MODEL, --synthetic, --serve",
+             {Form::model, Form::synthetic, Form::serve});
+  both.add("--seed", args->seed, "Of the prompts (0)");
+  both.take(command->add_option_function<double>(
+      "--temperature",
+      [args](const double& value) {
+        args->serve.temperature = value;
+        args->in_process.temperature = value;
+      },
+      "0: always the likeliest token (1; with --serve 0)"));
   command
-      ->add_option("--json", o.json_file,
-                   "Write a JSON object per level there too; '-': print them instead")
+      ->add_option("--json", args->json_file,
+                   "Write a JSON object per row there too; '-': print them instead")
       ->type_name("FILE");
-  command->callback([&cli, options] { cli.run = [options] { return bench_serve(*options); }; });
+  command->callback([&cli, args] { cli.run = [args] { return run(*args); }; });
 }
 
 }  // namespace glm

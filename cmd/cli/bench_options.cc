@@ -61,6 +61,11 @@ Status check_numbers(const Options& options) {
   GLM_TRY(check_range("--input-len", options.input_len, 1, kTokensMax));
   GLM_TRY(check_range("--output-len", options.output_len, 1, kTokensMax));
   GLM_TRY(check_range("--num-prompts", options.num_prompts, 0, kRequestsMax));
+  GLM_TRY(check_range("--prompts-per-stream", options.per_stream, 0, kRequestsMax));
+  if (options.num_prompts > 0 && options.per_stream > 0) {
+    return make_error(Errc::invalid_argument,
+                      "--num-prompts and --prompts-per-stream both say how many; give one");
+  }
   GLM_TRY(check_range("--num-warmups", options.num_warmups, -1, kRequestsMax));
   GLM_TRY(check_range("--vocab-size", options.vocab_size, 0, kVocabSizeMax));
   if (options.temperature >= 0 && options.temperature <= 2) return Ok{};
@@ -75,9 +80,9 @@ Status check_key(const std::string& key) {
 }
 
 Level level_of(const Options& options, std::int64_t concurrency) {
-  const std::int64_t requests = options.num_prompts > 0
-                                    ? options.num_prompts
-                                    : std::max(kRequestsMin, kRequestsPerStream * concurrency);
+  std::int64_t requests = std::max(kRequestsMin, kRequestsPerStream * concurrency);
+  if (options.per_stream > 0) requests = options.per_stream * concurrency;
+  if (options.num_prompts > 0) requests = options.num_prompts;
   const std::int64_t warmups = options.num_warmups >= 0 ? options.num_warmups : concurrency;
   return {.concurrency = static_cast<std::size_t>(concurrency),
           .warmups = static_cast<std::size_t>(warmups),

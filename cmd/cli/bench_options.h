@@ -23,6 +23,7 @@ struct Options {
   std::int64_t input_len = 512;
   std::int64_t output_len = 256;
   std::int64_t num_prompts = 0;   // 0: by the concurrency
+  std::int64_t per_stream = 0;    // likewise: so many for each stream; 0: the usual number
   std::int64_t num_warmups = -1;  // -1: by the concurrency
   std::int64_t vocab_size = 0;    // 0: ask the server
   std::uint64_t seed = 0;

@@ -17,6 +17,10 @@ namespace {
 // Between the end of the socket and the end of the process.
 constexpr std::chrono::milliseconds kExitTimeMax{1000};
 
+// From SIGKILL to the end of the process. One that is stuck in a driver may take for ever, and is
+// not worth that nothing else is loaded.
+constexpr std::chrono::milliseconds kKilledTimeMax{10000};
+
 struct SocketPair {
   Fd ours;
   Fd theirs;
@@ -36,6 +40,7 @@ void limit_silence(int fd, std::chrono::milliseconds time_max) {
   limit.tv_sec = static_cast<time_t>(time_max.count() / 1000);
   limit.tv_usec = static_cast<suseconds_t>(time_max.count() % 1000 * 1000);
   (void)::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  (void)::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
 Error hung(const std::string& how) {
@@ -87,7 +92,13 @@ void RunnerLink::end() {
   MutexLock lock(end_mutex_);
   if (reader_.joinable()) reader_.join();
   MutexLock process_lock(process_mutex_);
-  (void)process_.wait();
+  const auto status = process_.wait_for(kKilledTimeMax);
+  if (!status.ok() || status->has_value()) return;
+  spdlog::error(
+      "runner does not end although it was killed; what it holds of the device is lost "
+      "until it does pid={}",
+      process_.pid());
+  process_.disown();
 }
 
 // The next frame, beats judged and taken. An error is the end of the runner.
@@ -133,7 +144,11 @@ Status RunnerLink::wait_until_ready() {
 
 Status RunnerLink::send(const runner::Frame& frame) {
   MutexLock lock(send_mutex_);
-  return runner::send_frame(socket_.get(), frame);
+  Status sent = runner::send_frame(socket_.get(), frame);
+  // A runner that does not read is as good as gone, and half a frame can not be continued: whoever
+  // reads finds the end and tells everybody.
+  if (!sent.ok()) ::shutdown(socket_.get(), SHUT_RDWR);
+  return sent;
 }
 
 Result<std::shared_ptr<TokenStream>> RunnerLink::submit(

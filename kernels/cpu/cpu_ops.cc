@@ -72,7 +72,17 @@ class CpuOps final : public Ops {
     check(args);
     in_parts(*this, args);
   }
+  void moe_layer(const MoeLayer& args) override {
+    check(args);
+    in_parts(*this, args);
+  }
   void moe_mlp(const MoeMlp& args) override { cpu::moe_mlp(pool_, args); }
+  void normed_linear(const NormedLinear& args) override {
+    check(args);
+    in_parts(*this, args);
+  }
+  void multiply(const Multiply& args) override { cpu::multiply(pool_, args); }
+  void read_memory(const ReadMemory& args) override { cpu::read_memory(pool_, args); }
   void rms_norm(const RmsNorm& args) override { cpu::rms_norm(pool_, args); }
   void rope(const Rope& args) override { cpu::rope(pool_, args); }
   void router_topk(const RouterTopK& args) override { cpu::router_topk(pool_, args); }

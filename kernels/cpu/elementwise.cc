@@ -26,9 +26,10 @@ void rms_norm(ThreadPool& /*pool*/, const RmsNorm& a) {
     const float* x = a.x.as<float>() + r * a.x.stride(0);
     float* out = a.out.as<float>() + r * a.out.stride(0);
     if (a.residual) {
-      float* residual = a.residual.as<float>() + r * a.residual.stride(0);
-      for (std::int64_t c = 0; c < dim; ++c) residual[c] += x[c];
-      x = residual;
+      const float* residual = a.residual.as<float>() + r * a.residual.stride(0);
+      float* sum = a.sum.as<float>() + r * a.sum.stride(0);
+      for (std::int64_t c = 0; c < dim; ++c) sum[c] = residual[c] + x[c];
+      x = sum;
     }
     double squares = 0;
     for (std::int64_t c = 0; c < dim; ++c) {

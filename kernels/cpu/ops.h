@@ -15,6 +15,8 @@ void linear(ThreadPool& pool, const Linear& a);
 void mla_absorbed(ThreadPool& pool, const MlaAbsorbed& a);
 void mla_expanded(ThreadPool& pool, const MlaExpanded& a);
 void moe_mlp(ThreadPool& pool, const MoeMlp& a);
+void multiply(ThreadPool& pool, const Multiply& a);
+void read_memory(ThreadPool& pool, const ReadMemory& a);
 void rms_norm(ThreadPool& pool, const RmsNorm& a);
 void rope(ThreadPool& pool, const Rope& a);
 void router_topk(ThreadPool& pool, const RouterTopK& a);

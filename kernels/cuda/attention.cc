@@ -4,6 +4,7 @@
 #include <span>
 
 #include "kernels/cuda/attention_variants.h"
+#include "kernels/cuda/tensor_map.h"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -31,24 +32,29 @@ bool always(const Op& /*a*/) {
 // 21). The host knows only averages: callers keep single tokens apart from stretches.
 bool many_tokens_a_sequence(const GqaAttention& a) {
   constexpr std::int64_t kTokens = 32;
-  const std::int64_t sequences =
-      a.tokens.sequences > 0 ? a.tokens.sequences : a.rows.table.size(0);
+  const std::int64_t sequences = a.tokens.sequences > 0 ? a.tokens.sequences : a.rows.table.size(0);
   return a.q.size(0) >= kTokens * sequences;
 }
 
 constexpr Variant<MlaAbsorbed> kMlaAbsorbed[] = {
+    {"cluster_decode", &mla_absorbed_cluster_decode_supports, &always<MlaAbsorbed>,
+     &mla_absorbed_cluster_decode},
     {"mma_decode", &mla_absorbed_mma_decode_supports, &always<MlaAbsorbed>,
      &mla_absorbed_mma_decode},
     {"naive", &every<MlaAbsorbed>, &always<MlaAbsorbed>, &mla_absorbed_naive},
 };
 
 constexpr Variant<MlaExpanded> kMlaExpanded[] = {
+    {"wgmma_prefill", &mla_expanded_wgmma_prefill_supports, &always<MlaExpanded>,
+     &mla_expanded_wgmma_prefill},
     {"mma_prefill", &mla_expanded_mma_prefill_supports, &always<MlaExpanded>,
      &mla_expanded_mma_prefill},
     {"naive", &every<MlaExpanded>, &always<MlaExpanded>, &mla_expanded_naive},
 };
 
 constexpr Variant<GqaAttention> kGqaAttention[] = {
+    {"wgmma_prefill", &gqa_attention_wgmma_prefill_supports, &many_tokens_a_sequence,
+     &gqa_attention_wgmma_prefill},
     {"mma_prefill", &gqa_attention_mma_prefill_supports, &many_tokens_a_sequence,
      &gqa_attention_mma_prefill},
     {"mma_decode", &gqa_attention_mma_decode_supports, &always<GqaAttention>,
@@ -81,7 +87,10 @@ cudaError_t describe_device(int device_index, AttentionWorkspace& workspace) {
   if (code != cudaSuccess) return code;
   code = read(cudaDevAttrComputeCapabilityMajor, workspace.compute_major);
   if (code != cudaSuccess) return code;
-  return read(cudaDevAttrMaxSharedMemoryPerBlockOptin, workspace.shared_bytes_max);
+  code = read(cudaDevAttrMaxSharedMemoryPerBlockOptin, workspace.shared_bytes_max);
+  if (code != cudaSuccess) return code;
+  workspace.encode_tensor_map = reinterpret_cast<void*>(find_encode_tensor_map());
+  return count_latent_clusters(workspace);
 }
 
 cudaError_t launch_mla_absorbed(const MlaAbsorbed& a, const AttentionWorkspace& workspace,

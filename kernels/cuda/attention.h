@@ -10,18 +10,22 @@
 // the arguments.
 //
 // A token's result does not depend on the other tokens, bit for bit, as long as the variant and the
-// number of splits (choose_splits of attention_splits.h: shapes and positions_max) stay the same.
-// Naive and prefill variants do not split.
+// splits (choose_splits of attention_splits.h, choose_clusters of cluster_plan.h: shapes and
+// positions_max) stay the same. Naive and prefill variants do not split.
+//
+// Kernels may start early (early_launch.h). Before they wait for the kernel in front they read
+// positions, sequences and page tables, and rows of positions before the first token of a sequence
+// in this call: none of these may be written by that kernel.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
 #include "kernels/ops/gqa_attention.h"
 #include "kernels/ops/mla_attention.h"
-#include "kernels/ops/mla_latents.h"
 #include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rope.h"
 
@@ -34,6 +38,10 @@ struct AttentionWorkspace {
   int multiprocessors = 0;
   int compute_major = 0;
   std::int64_t shared_bytes_max = 0;  // of a block that opted in (sharedMemPerBlockOptin)
+  // How many clusters of 1, 2, 4, 8, 16 blocks of the cluster variant run at once; zeros where the
+  // device has none.
+  std::array<int, 5> latent_clusters = {};
+  void* encode_tensor_map = nullptr;  // EncodeTensorMap of tensor_map.h; null where there is none
 };
 
 // Fills in everything but `partial`.
@@ -45,18 +53,16 @@ std::uint64_t attention_workspace_bytes(int multiprocessors);
 
 cudaError_t launch_rope(const Rope& a, cudaStream_t stream);
 cudaError_t launch_store_rows(const StoreRows& a, cudaStream_t stream);
-// In one launch: bf16, plain pages, whole octets of columns.
-bool supports_mla_latents(const MlaLatents& a);
-cudaError_t launch_mla_latents(const MlaLatents& a, cudaStream_t stream);
 cudaError_t launch_gather_rows(const GatherRows& a, cudaStream_t stream);
 
-// "mma_decode", "naive"
+// "cluster_decode" (sm_90 and later), "mma_decode", "naive"
 cudaError_t launch_mla_absorbed(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
                                 cudaStream_t stream, std::string_view variant = {});
-// "mma_prefill", "naive"
+// "wgmma_prefill" (sm_90a), "mma_prefill", "naive"
 cudaError_t launch_mla_expanded(const MlaExpanded& a, const AttentionWorkspace& workspace,
                                 cudaStream_t stream, std::string_view variant = {});
-// "mma_prefill" where a sequence has many tokens, "mma_decode", "naive"
+// "wgmma_prefill" (sm_90a) and "mma_prefill" where a sequence has many tokens, "mma_decode",
+// "naive"
 cudaError_t launch_gqa_attention(const GqaAttention& a, const AttentionWorkspace& workspace,
                                  cudaStream_t stream, std::string_view variant = {});
 

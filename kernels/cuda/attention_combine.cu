@@ -1,5 +1,7 @@
 #include "kernels/cuda/attention_combine.h"
 
+#include "kernels/cuda/early_launch.h"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
 
@@ -24,6 +26,8 @@ __global__ void __launch_bounds__(kThreads)
   const int groups = kThreads / lanes;
   const int column = (static_cast<int>(blockIdx.x) * lanes + thread % lanes) * 4;
 
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   // Every warp finds highest and total by itself; together they leave the weights.
   float highest = -INFINITY;
   for (int s = thread % 32; s < partial.splits; s += 32) {
@@ -102,12 +106,12 @@ device::AttentionPartial attention_partial(const AttentionWorkspace& workspace,
 cudaError_t launch_attention_combine(const device::AttentionPartial& partial,
                                      const device::AttentionHeads& heads, cudaStream_t stream) {
   // Many splits: few columns a block, so that splits are read side by side and blocks are many.
-  constexpr int kMany = 16;
-  const int lanes = partial.splits >= kMany ? 16 : std::min(kThreads, partial.value_dim / 4);
+  const int most = partial.splits >= 16 ? 16 : partial.splits >= 4 ? 32 : kThreads;
+  const int lanes = std::min(most, partial.value_dim / 4);
   const dim3 grid(static_cast<unsigned>(partial.value_dim / 4 / lanes),
                   static_cast<unsigned>(heads.heads), static_cast<unsigned>(heads.tokens));
-  combine_kernel<<<grid, kThreads, 0, stream>>>(partial, heads, lanes);
-  return cudaGetLastError();
+  return launch_early({.grid = grid, .threads = kThreads}, &combine_kernel, stream, partial, heads,
+                      lanes);
 }
 
 }  // namespace glm::kernels::cuda

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/attention_combine.h"
+#include "kernels/cuda/early_launch.h"
 
 namespace glm::kernels::cuda {
 
@@ -49,9 +50,13 @@ cudaError_t launch_split(const SplitKernel<Source>& k, const Op& a, const Source
   if (code != cudaSuccess) return code;
   const dim3 grid(static_cast<unsigned>(splits), static_cast<unsigned>(k.blocks),
                   static_cast<unsigned>(heads.tokens));
-  k.kernel<<<grid, k.threads, k.shared_bytes, stream>>>(source, heads, partial);
-  if (splits > 1) return launch_attention_combine(partial, heads, stream);
-  return cudaGetLastError();
+  const cudaError_t launched =
+      launch_early({.grid = grid,
+                    .threads = static_cast<unsigned>(k.threads),
+                    .shared_bytes = static_cast<std::size_t>(k.shared_bytes)},
+                   k.kernel, stream, source, heads, partial);
+  if (launched != cudaSuccess || splits == 1) return launched;
+  return launch_attention_combine(partial, heads, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -13,6 +13,8 @@
 #include "kernels/cuda/fork.h"
 #include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/moe_layer.h"
+#include "kernels/cuda/normed_product.h"
 #include "kernels/cuda/pinned.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/cuda/uploader.h"
@@ -123,7 +125,21 @@ class Device final : public Ops {
     check(args);
     remember("linear", launch_linear(args, options_.variant, stream_.get()));
   }
+  void moe_layer(const MoeLayer& args) override;
   void moe_mlp(const MoeMlp& args) override;
+  void normed_linear(const NormedLinear& args) override {
+    check(args);
+    if (!supports_normed_linear(args, options_.variant)) return in_parts(*this, args);
+    remember("normed_linear", launch_normed_linear(args, stream_.get()));
+  }
+  void multiply(const Multiply& args) override {
+    check(args);
+    remember("multiply", launch_multiply(args, stream_.get()));
+  }
+  void read_memory(const ReadMemory& args) override {
+    check(args);
+    remember("read_memory", launch_read_memory(args, stream_.get()));
+  }
   void rms_norm(const RmsNorm& args) override {
     check(args);
     remember("rms_norm", launch_rms_norm(args, stream_.get()));
@@ -152,8 +168,12 @@ class Device final : public Ops {
   }
   void mla_latents(const MlaLatents& args) override {
     check(args);
-    if (!supports_mla_latents(args)) return in_parts(*this, args);
-    remember("mla_latents", launch_mla_latents(args, stream_.get()));
+    if (!supports_store_latents(args)) return in_parts(*this, args);
+    if (supports_normed_linear(args.queries(), options_.variant)) {
+      return remember("mla_latents", launch_mla_latents(args, stream_.get()));
+    }
+    remember("mla_latents", launch_store_latents(args, stream_.get()));
+    normed_linear(args.queries());
   }
   void mla_queries(const MlaQueries& args) override {
     check(args);
@@ -345,7 +365,17 @@ Status Device::reserve(const WorkspaceBounds& bounds) {
                               .with(fmt::format("workspace for {} tokens of {} experts",
                                                 bounds.tokens, bounds.chosen)));
   workspace_ = Workspace(bounds, std::move(memory));
-  return Ok{};
+  remember("reserve", workspace_.clear(stream_.get()));
+  return take_failure();
+}
+
+void Device::moe_layer(const MoeLayer& args) {
+  check(args);
+  const bool whole = options_.variant.empty() && workspace_.holds(args.experts());
+  const cudaError_t code =
+      whole ? launch_moe_layer(args, workspace_.moe(), stream_.get()) : cudaErrorNotSupported;
+  if (code == cudaErrorNotSupported) return in_parts(*this, args);
+  remember("moe_layer", code);
 }
 
 void Device::moe_mlp(const MoeMlp& args) {

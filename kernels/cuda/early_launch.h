@@ -13,21 +13,24 @@ struct EarlyLaunch {
   dim3 grid;
   unsigned threads = 0;
   std::size_t shared_bytes = 0;
+  unsigned cluster = 1;  // blocks next to each other in x that form a cluster (sm_90 and later)
 };
 
 template <typename... Args>
 cudaError_t launch_early(const EarlyLaunch& how, void (*kernel)(Args...), cudaStream_t stream,
                          const Args&... args) {
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {how.cluster, 1, 1};
   cudaLaunchConfig_t config = {};
   config.gridDim = how.grid;
   config.blockDim = how.threads;
   config.dynamicSmemBytes = how.shared_bytes;
   config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = has_bulk_copies() ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = !has_bulk_copies() ? 0 : how.cluster == 1 ? 1 : 2;
   return cudaLaunchKernelEx(&config, kernel, args...);
 }
 

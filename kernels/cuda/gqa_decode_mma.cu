@@ -6,6 +6,7 @@
 // the end, in shared memory. Of a page, warp w takes positions 16 w .. 16 w + 15.
 #include "kernels/cuda/attention_split.cuh"
 #include "kernels/cuda/attention_variants.h"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/softmax_rows.cuh"
 #include "kernels/device/tile_range.cuh"
@@ -111,6 +112,8 @@ __global__ void __launch_bounds__(kThreads)
   const int head_count = min(kRows, heads.group - first_row);
 
   const auto range = device::TileRange<kTile>::of(source, token, split, partial.splits);
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   const Loader loader{.source = source, .range = range, .kv_head = kv_head};
   if (range.count == 0) {
     partial.store_nothing(token, split, first_head, head_count);

@@ -15,6 +15,7 @@
 
 #include "kernels/cuda/moe_workspace.h"
 #include "kernels/cuda/sample_workspace.h"
+#include "kernels/ops/ceilings.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/gated_linear.h"
 #include "kernels/ops/head_linear.h"
@@ -36,6 +37,8 @@ cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_
 // `shared_ready`, unless null, is the event after which a.shared may be read.
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
                            cudaEvent_t shared_ready, cudaStream_t stream);
+cudaError_t launch_multiply(const Multiply& a, cudaStream_t stream);
+cudaError_t launch_read_memory(const ReadMemory& a, cudaStream_t stream);
 cudaError_t launch_rms_norm(const RmsNorm& a, cudaStream_t stream);
 cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream);
 cudaError_t launch_sample(const Sample& a, const SampleWorkspace& space, cudaStream_t stream);

@@ -8,6 +8,7 @@
 // 64 w .. 64 w + 63 of all heads. Between the two, eight threads a head keep its softmax.
 #include "kernels/cuda/attention_split.cuh"
 #include "kernels/cuda/attention_variants.h"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/latent_tiles.cuh"
 #include "kernels/device/mma.cuh"
 
@@ -193,6 +194,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int warp = thread / 32;
 
   const auto range = device::LatentRange::of(source, token, split, partial.splits);
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   if (range.count == 0) {
     partial.store_nothing(token, split, first_head, min(kRows, heads.heads - first_head));
     return;

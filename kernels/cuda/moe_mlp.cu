@@ -4,6 +4,7 @@
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/moe_products.h"
 #include "kernels/cuda/product.h"
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/numbers.cuh"
@@ -120,7 +121,29 @@ cudaError_t launch_sums(const MoeMlp& a, const MoeWorkspace& space, cudaStream_t
       &sum_kernel, stream, sums);
 }
 
-// gate and up of every pair, then silu(gate) * up.
+cudaError_t run(Product product, const MoeMlp& a, const MoeWorkspace& space,
+                std::string_view variant, std::int64_t& listed_rows, cudaStream_t stream) {
+  const ProductVariant& chosen = choose_variant(product, variant);
+  const std::int64_t tile_rows = chosen.tile_rows(product);
+  if (tile_rows > 0 && tile_rows != listed_rows) {
+    list_kernel<<<1, kListThreads, 0, stream>>>(
+        {.ids = a.ids.as<std::int32_t>(),
+         .space = space,
+         .pairs = static_cast<std::int32_t>(product.rows),
+         .experts = static_cast<std::int32_t>(product.groups),
+         .tile_rows = static_cast<std::int32_t>(tile_rows)});
+    listed_rows = tile_rows;
+  }
+  if (tile_rows > 0) {
+    // Every group may end in a tile that is not full.
+    const std::int64_t full = product.rows / tile_rows;
+    product.tiles_max = min(product.rows, full + product.groups);
+  }
+  return chosen.launch(product, stream);
+}
+
+}  // namespace
+
 Product inner_product(const MoeMlp& a, const MoeWorkspace& space) {
   return {.out = space.inner,
           .x = a.x.data,
@@ -158,29 +181,6 @@ Product outer_product(const MoeMlp& a, const MoeWorkspace& space) {
           .tiles = space.tiles,
           .tile_count = space.tile_count};
 }
-
-cudaError_t run(Product product, const MoeMlp& a, const MoeWorkspace& space,
-                std::string_view variant, std::int64_t& listed_rows, cudaStream_t stream) {
-  const ProductVariant& chosen = choose_variant(product, variant);
-  const std::int64_t tile_rows = chosen.tile_rows(product);
-  if (tile_rows > 0 && tile_rows != listed_rows) {
-    list_kernel<<<1, kListThreads, 0, stream>>>(
-        {.ids = a.ids.as<std::int32_t>(),
-         .space = space,
-         .pairs = static_cast<std::int32_t>(product.rows),
-         .experts = static_cast<std::int32_t>(product.groups),
-         .tile_rows = static_cast<std::int32_t>(tile_rows)});
-    listed_rows = tile_rows;
-  }
-  if (tile_rows > 0) {
-    // Every group may end in a tile that is not full.
-    const std::int64_t full = product.rows / tile_rows;
-    product.tiles_max = min(product.rows, full + product.groups);
-  }
-  return chosen.launch(product, stream);
-}
-
-}  // namespace
 
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
                            cudaEvent_t shared_ready, cudaStream_t stream) {

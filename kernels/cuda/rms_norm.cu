@@ -16,10 +16,12 @@ struct Rows {
   T* out;
   const T* x;
   const T* weight;
-  T* residual;  // may be null
+  const T* residual;  // may be null
+  T* sum;             // likewise
   std::int64_t out_stride;
   std::int64_t x_stride;
   std::int64_t residual_stride;
+  std::int64_t sum_stride;
   std::int64_t dim;
   float eps;
 };
@@ -30,7 +32,8 @@ template <typename T>
 __global__ void rms_norm_kernel(Rows<T> a) {
   const std::int64_t row = blockIdx.x;
   const T* x = a.x + row * a.x_stride;
-  T* residual = a.residual == nullptr ? nullptr : a.residual + row * a.residual_stride;
+  const T* residual = a.residual == nullptr ? nullptr : a.residual + row * a.residual_stride;
+  T* sum = a.sum == nullptr ? nullptr : a.sum + row * a.sum_stride;
   T* out = a.out + row * a.out_stride;
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
@@ -40,14 +43,14 @@ __global__ void rms_norm_kernel(Rows<T> a) {
     float value = device::load(x + c);
     if (residual != nullptr) {
       value = device::rounded<T>(value + device::load(residual + c));
-      device::store(residual + c, value);
+      device::store(sum + c, value);
     }
     squares += value * value;
   }
   const float mean = device::block_sum(squares) / static_cast<float>(a.dim);
   const float scale = 1.0F / sqrtf(mean + a.eps);
   // A thread reads back only what it wrote itself, and x before out takes its place.
-  const T* source = residual == nullptr ? x : residual;
+  const T* source = residual == nullptr ? x : sum;
   for (std::int64_t c = threadIdx.x; c < a.dim; c += blockDim.x) {
     const float normed = device::rounded<T>(device::load(source + c) * scale);
     device::store(out + c, device::load(a.weight + c) * normed);
@@ -64,9 +67,8 @@ __global__ void rms_norm_octets_kernel(Rows<__nv_bfloat16> a) {
 
   uint4 x = there ? device::read_octet(a.x + row * a.x_stride + c) : uint4{};
   if (a.residual != nullptr && there) {
-    __nv_bfloat16* residual = a.residual + row * a.residual_stride + c;
-    x = device::octet_sum(x, device::read_octet(residual));
-    device::write_octet(residual, x);
+    x = device::octet_sum(x, device::read_octet(a.residual + row * a.residual_stride + c));
+    device::write_octet(a.sum + row * a.sum_stride + c, x);
   }
   const float mean = device::block_sum(device::octet_squares(x)) / static_cast<float>(a.dim);
   const float scale = 1.0F / sqrtf(mean + a.eps);
@@ -81,7 +83,7 @@ bool in_octets(const Rows<__nv_bfloat16>& a) {
   };
   return a.dim % device::kOctet == 0 && a.dim <= kThreadsMax * device::kOctet &&
          aligned(a.out, a.out_stride) && aligned(a.x, a.x_stride) && aligned(a.weight, 0) &&
-         aligned(a.residual, a.residual_stride);
+         aligned(a.residual, a.residual_stride) && aligned(a.sum, a.sum_stride);
 }
 
 template <typename T>
@@ -90,10 +92,12 @@ cudaError_t launch(const RmsNorm& a, cudaStream_t stream) {
   const Rows<T> rows{.out = static_cast<T*>(a.out.data),
                      .x = static_cast<const T*>(a.x.data),
                      .weight = static_cast<const T*>(a.weight.data),
-                     .residual = static_cast<T*>(a.residual.data),
+                     .residual = static_cast<const T*>(a.residual.data),
+                     .sum = static_cast<T*>(a.sum.data),
                      .out_stride = a.out.stride(0),
                      .x_stride = a.x.stride(0),
                      .residual_stride = a.residual.stride(0),
+                     .sum_stride = a.sum.stride(0),
                      .dim = a.x.size(1),
                      .eps = a.eps};
   const auto blocks = static_cast<unsigned>(a.x.size(0));

@@ -32,6 +32,7 @@ MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
   moe.offsets = pieces.take<std::int32_t>(bounds.experts + 1);
   moe.tiles = pieces.take<RowTile>(pairs);
   moe.tile_count = pieces.take<std::int32_t>(1);
+  moe.progress = pieces.take<MoeProgress>(1);
   return moe;
 }
 
@@ -60,6 +61,10 @@ Workspace::Workspace(const WorkspaceBounds& bounds, Buffer memory)
   moe_ = lay_out_moe(bounds, pieces);
   sample_ = lay_out_sample(bounds, pieces);
   GLM_CHECK(pieces.used() <= memory_.size_bytes());
+}
+
+cudaError_t Workspace::clear(cudaStream_t stream) const {
+  return cudaMemsetAsync(moe_.progress, 0, sizeof(MoeProgress), stream);
 }
 
 bool Workspace::holds(const MoeMlp& a) const {

@@ -1,6 +1,8 @@
 // Device memory that operations use while they run, allocated once.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <cstdint>
 
 #include "kernels/buffer.h"
@@ -15,6 +17,9 @@ class Workspace {
   static std::uint64_t size_bytes(const WorkspaceBounds& bounds);
   Workspace() = default;
   Workspace(const WorkspaceBounds& bounds, Buffer memory);
+
+  // Before its first use.
+  cudaError_t clear(cudaStream_t stream) const;
 
   const WorkspaceBounds& bounds() const { return bounds_; }
   bool holds(const MoeMlp& a) const;

@@ -29,6 +29,13 @@ __device__ inline void load_matrices(std::uint32_t (&out)[4], std::uint32_t row)
                : "r"(row)
                : "memory");
 }
+// Two, by the addresses of the first 16 lanes.
+__device__ inline void load_matrices(std::uint32_t (&out)[2], std::uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];\n"
+               : "=r"(out[0]), "=r"(out[1])
+               : "r"(row)
+               : "memory");
+}
 __device__ inline void load_matrices_transposed(std::uint32_t (&out)[4], std::uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];\n"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
@@ -55,6 +62,14 @@ __device__ inline void copy_async_wait() {
 __device__ inline std::uint32_t bf16_pair(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
   return *reinterpret_cast<const std::uint32_t*>(&pair);
+}
+
+// And back.
+__device__ inline float bf16_low(std::uint32_t pair) {
+  return __uint_as_float(pair << 16U);
+}
+__device__ inline float bf16_high(std::uint32_t pair) {
+  return __uint_as_float(pair & 0xFFFF0000U);
 }
 
 // 2^x to 2 ulp, by the hardware alone: 0 for -infinity, and where the result would be subnormal.

@@ -16,7 +16,7 @@ inline bool octets_aligned(const void* data) {
   return reinterpret_cast<std::uintptr_t>(data) % sizeof(uint4) == 0;
 }
 // Threads of whole warps for a row of so many columns.
-inline unsigned octet_threads(int columns) {
+__host__ __device__ inline unsigned octet_threads(int columns) {
   const unsigned octets = static_cast<unsigned>((columns + kOctet - 1) / kOctet);
   return (octets + kWarpThreads - 1) / kWarpThreads * kWarpThreads;
 }
@@ -49,7 +49,7 @@ __device__ inline uint4 octet_sum(const uint4& a, const uint4& b) {
 __device__ inline float octet_squares(const uint4& a) {
   float sum = 0;
 #pragma unroll
-  for (int i = 0; i < kOctet; ++i) sum += octet_at(a, i) * octet_at(a, i);
+  for (int i = 0; i < kOctet; ++i) sum = __fmaf_rn(octet_at(a, i), octet_at(a, i), sum);
   return sum;
 }
 // As kernels/ops/rms_norm.h: rounded before the weight as well as after it.

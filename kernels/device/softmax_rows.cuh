@@ -15,6 +15,15 @@ struct SoftmaxRows {
   template <int kScores, int kValues>
   __device__ void update(float (&scores)[kScores][4], float (&values)[kValues][4], float scale_log2,
                          int seen_upper, int seen_lower) {
+    float factors[2];
+    weigh(scores, factors, scale_log2, seen_upper, seen_lower);
+    shrink(values, factors);
+  }
+
+  // The first half of this: leaves how much earlier values must shrink.
+  template <int kScores>
+  __device__ void weigh(float (&scores)[kScores][4], float (&factors)[2], float scale_log2,
+                        int seen_upper, int seen_lower) {
     if (__any_sync(0xFFFFFFFFU, min(seen_upper, seen_lower) < kScores * 8)) {
       const int column = static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
@@ -27,7 +36,6 @@ struct SoftmaxRows {
       }
     }
     float base[2];
-    float shrink[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float above = highest[half];
@@ -39,9 +47,9 @@ struct SoftmaxRows {
       above = fmaxf(above, __shfl_xor_sync(0xFFFFFFFFU, above, 2));
       // A row that has seen nothing stays at zeros, not at infinity minus infinity.
       base[half] = above == -INFINITY ? 0.0F : above * scale_log2;
-      shrink[half] = exp2_approx(highest[half] * scale_log2 - base[half]);
+      factors[half] = exp2_approx(highest[half] * scale_log2 - base[half]);
       highest[half] = above;
-      sum[half] *= shrink[half];
+      sum[half] *= factors[half];
     }
 #pragma unroll
     for (int n = 0; n < kScores; ++n) {
@@ -51,10 +59,14 @@ struct SoftmaxRows {
         sum[i / 2] += scores[n][i];
       }
     }
+  }
+
+  template <int kValues>
+  __device__ static void shrink(float (&values)[kValues][4], const float (&factors)[2]) {
 #pragma unroll
     for (int n = 0; n < kValues; ++n) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) values[n][i] *= shrink[i / 2];
+      for (int i = 0; i < 4; ++i) values[n][i] *= factors[i / 2];
     }
   }
 

@@ -30,8 +30,9 @@ struct Turns {
     const int second = interleaved ? 2 * pair + 1 : pair + half;
     const float x_first = load(x + first);
     const float x_second = load(x + second);
-    store(out + first, x_first * turn.x - x_second * turn.y);
-    store(out + second, x_second * turn.x + x_first * turn.y);
+    // Rounded in the same places in whatever kernel this is.
+    store(out + first, __fmaf_rn(x_first, turn.x, -__fmul_rn(x_second, turn.y)));
+    store(out + second, __fmaf_rn(x_second, turn.x, __fmul_rn(x_first, turn.y)));
   }
 };
 

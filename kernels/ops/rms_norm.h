@@ -1,10 +1,12 @@
 // out[r, c] = weight[c] * x[r, c] * rsqrt(mean(x[r, :]^2) + eps)
 //
-// With a residual, first residual[r, :] += x[r, :], and the sum is what is normalised: the two
-// steps between any two blocks of a transformer.
+// With a residual, first sum[r, :] = residual[r, :] + x[r, :], and the sum is what is normalised:
+// the two steps between any two blocks of a transformer.
 //
 //   x         [rows, dim]  f32 | bf16   columns contiguous, any row stride
-//   residual  [rows, dim]  dtype of x   optional; overwritten with the sum, rounded to its dtype
+//   residual  [rows, dim]  dtype of x   optional
+//   sum       [rows, dim]  dtype of x   with a residual; rounded to its dtype; may be the residual
+//                                       itself, must not overlap otherwise
 //   weight    [dim]        dtype of x   contiguous
 //   out       [rows, dim]  dtype of x   may be x itself; must not overlap otherwise
 //
@@ -25,7 +27,8 @@ struct RmsNorm {
   TensorView out;
   ConstTensorView x;
   ConstTensorView weight;
-  TensorView residual = {};
+  ConstTensorView residual = {};
+  TensorView sum = {};
   float eps = 0;
 };
 
@@ -37,6 +40,7 @@ inline void check(const RmsNorm& a) {
   match(a.out, "out").shape({&rows, &dim}).dtype({a.x.dtype}).rows_contiguous();
   if (a.residual) {
     match(a.residual, "residual").shape({&rows, &dim}).dtype({a.x.dtype}).rows_contiguous();
+    match(a.sum, "sum").shape({&rows, &dim}).dtype({a.x.dtype}).rows_contiguous();
   }
   GLM_CHECK(dim.value() >= 1 && a.eps >= 0);
 }

@@ -67,6 +67,21 @@ Result<Checkpoint> Checkpoint::from_headers(const SafetensorsIndex& index,
   return checkpoint;
 }
 
+Result<Checkpoint> Checkpoint::from_source(std::unique_ptr<const TensorSource> source) {
+  Checkpoint checkpoint({});
+  if (source->tensors().size() > kTensorsMax) {
+    return make_error(Errc::corrupt, "the checkpoint has {} tensors, the limit is {}",
+                      source->tensors().size(), kTensorsMax);
+  }
+  for (const TensorInfo& tensor : source->tensors()) {
+    if (checkpoint.directory_.emplace(tensor.name, std::pair(&tensor, 0)).second) continue;
+    return make_error(Errc::corrupt, "tensor '{}' is there twice", tensor.name);
+  }
+  checkpoint.source_ = std::move(source);
+  checkpoint.list_tensors();
+  return checkpoint;
+}
+
 Status Checkpoint::build_directory(const SafetensorsIndex& index) {
   std::size_t tensors = 0;
   for (const SafetensorsFile& file : files_) tensors += file.tensors().size();
@@ -100,13 +115,17 @@ Status Checkpoint::build_directory(const SafetensorsIndex& index) {
   if (!index.empty() && unindexed > 0) {
     notes_.push_back(fmt::format("{} tensors are in no index", unindexed));
   }
+  list_tensors();
+  return Ok{};
+}
+
+void Checkpoint::list_tensors() {
   for (const auto& [name, place] : directory_) {
     tensors_.push_back(place.first);
     size_bytes_ += place.first->size_bytes;
   }
   std::sort(tensors_.begin(), tensors_.end(),
             [](const TensorInfo* a, const TensorInfo* b) { return a->name < b->name; });
-  return Ok{};
 }
 
 const TensorInfo* Checkpoint::find(std::string_view name) const {
@@ -118,6 +137,7 @@ Status Checkpoint::read(const TensorInfo& tensor, std::uint64_t first_byte,
                         std::span<std::byte> target) const {
   const auto found = directory_.find(tensor.name);
   GLM_CHECK(found != directory_.end() && found->second.first == &tensor);
+  if (source_ != nullptr) return source_->read(tensor, first_byte, target);
   return files_[found->second.second].read(tensor, first_byte, target);
 }
 

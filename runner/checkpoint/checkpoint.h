@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "runner/checkpoint/checkpoint_files.h"
 #include "runner/checkpoint/safetensors.h"
 #include "runner/checkpoint/safetensors_index.h"
+#include "runner/checkpoint/tensor_source.h"
 
 namespace glm::runner {
 
@@ -41,6 +43,9 @@ class Checkpoint {
   static Result<Checkpoint> from_headers(const SafetensorsIndex& index,
                                          std::span<const ShardHeader> shards);
 
+  // From no files at all. Errc::corrupt: a name comes twice, or there are too many.
+  static Result<Checkpoint> from_source(std::unique_ptr<const TensorSource> source);
+
   // False: from headers alone, so that whoever looks at tensors has dtypes and shapes to go by.
   bool has_data() const { return has_data_; }
 
@@ -59,8 +64,10 @@ class Checkpoint {
  private:
   explicit Checkpoint(std::vector<SafetensorsFile> files) : files_(std::move(files)) {}
   Status build_directory(const SafetensorsIndex& index);
+  void list_tensors();
 
   std::vector<SafetensorsFile> files_;
+  std::unique_ptr<const TensorSource> source_;  // where there are no files
   std::unordered_map<std::string_view, std::pair<const TensorInfo*, std::size_t>> directory_;
   std::vector<const TensorInfo*> tensors_;
   std::vector<std::string> notes_;

@@ -120,13 +120,7 @@ Result<ModelFacts> survey_texts(std::string_view config_json, std::string_view g
   return facts;
 }
 
-Result<ModelFacts> with_checkpoint(ModelFacts facts, Result<Checkpoint> opened) {
-  if (!opened.ok()) {
-    if (opened.error().code != Errc::unsupported) return std::move(opened).error();
-    refuse(facts, std::move(opened).error());
-    return facts;
-  }
-  const Checkpoint& checkpoint = *opened;
+Result<ModelFacts> with_checkpoint(ModelFacts facts, const Checkpoint& checkpoint) {
   StoredFormats stored =
       GLM_TRY(stored_formats(checkpoint, facts.quantization, facts.config.layers));
   facts.weight_bytes = checkpoint.size_bytes();
@@ -139,6 +133,14 @@ Result<ModelFacts> with_checkpoint(ModelFacts facts, Result<Checkpoint> opened) 
   facts.unquantized = std::move(stored.unquantized);
   if (facts.parameters == 0) facts.parameters = stored.parameters;
   if (stored.refusal) refuse(facts, *std::move(stored.refusal));
+  return facts;
+}
+
+// One that cannot be opened because of what it is, is a refusal as well.
+Result<ModelFacts> with_opened(ModelFacts facts, Result<Checkpoint> opened) {
+  if (opened.ok()) return with_checkpoint(std::move(facts), *opened);
+  if (opened.error().code != Errc::unsupported) return std::move(opened).error();
+  refuse(facts, std::move(opened).error());
   return facts;
 }
 
@@ -174,19 +176,24 @@ Result<ModelFacts> survey(const CheckpointFiles& files) {
       return facts;
     }
   }
-  return with_checkpoint(GLM_TRY(survey_small_files(files)), Checkpoint::open(files));
+  return with_opened(GLM_TRY(survey_small_files(files)), Checkpoint::open(files));
 }
 
 Result<ModelFacts> survey_headers(const CheckpointFiles& small_files,
                                   std::span<const ShardHeader> shards) {
   ModelFacts facts = GLM_TRY(survey_small_files(small_files));
   const SafetensorsIndex index = GLM_TRY(read_index(small_files));
-  return with_checkpoint(std::move(facts), Checkpoint::from_headers(index, shards));
+  return with_opened(std::move(facts), Checkpoint::from_headers(index, shards));
 }
 
 Result<ModelFacts> inspect(const CheckpointFiles& files) {
   GLM_TRY(inspect_small_files(files));  // refuses before headers are read
   return unless_refused(survey(files));
+}
+
+Result<ModelFacts> inspect(std::string_view config_json, const Checkpoint& checkpoint) {
+  ModelFacts facts = GLM_TRY(survey_texts(config_json, {}, {}));
+  return unless_refused(with_checkpoint(std::move(facts), checkpoint));
 }
 
 Result<ModelFacts> inspect_headers(const CheckpointFiles& small_files,

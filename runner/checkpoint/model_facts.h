@@ -58,6 +58,9 @@ struct ModelFacts {
 // Errc::corrupt which file and field is wrong, Errc::not_found which file.
 Result<ModelFacts> inspect(const CheckpointFiles& files);
 
+// The same where neither is in files.
+Result<ModelFacts> inspect(std::string_view config_json, const Checkpoint& checkpoint);
+
 // The same where the weights are elsewhere: `small_files` holds config.json, what else there is
 // beside it and the index, `shards` the headers of weight_file_names().
 Result<ModelFacts> inspect_headers(const CheckpointFiles& small_files,

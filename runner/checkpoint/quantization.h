@@ -39,6 +39,8 @@ struct ModuleScheme {
   std::int64_t group = 0;                           // columns per scale; -1: one scale per output
   std::int64_t block_rows = 128, block_cols = 128;  // of block scales
   std::optional<bool> symmetric = {};
+  bool floating = false;  // the bits are of floating-point numbers, not of integers
+  bool blocks = false;    // one scale for a block; else `group` says
   bool activation_order = false;
   bool zeros_less_one = false;  // GPTQ v1 stores zero points minus one
 };

@@ -29,7 +29,7 @@ struct Stretch {
 // New tokens on their way through one layer. A cached row holds ModelConfig::cache_dim() values,
 // in the format of its pages.
 struct AttentionStep {
-  kernels::ConstTensorView x;         // [tokens, hidden], normed
+  kernels::RmsNorm norm;              // whose result is the input, [tokens, hidden]; not run yet
   kernels::TensorView out;            // [tokens, hidden]
   kernels::ConstTensorView inv_freq;  // [ModelConfig::rope_dim() / 2]
   kernels::PagedRows rows;            // of this layer

@@ -93,7 +93,8 @@ class Decoder final : public Model {
   DecodeGraphs graphs_;
   std::int64_t pools_made_ = 0;
   DeviceArray ids_;
-  DeviceArray x_;  // the residual stream
+  DeviceArray x_;         // the residual stream between layers
+  DeviceArray inside_x_;  // the same inside a layer, before its feed-forward half
   DeviceArray normed_;
   DeviceArray delta_;     // what the last block adds to it
   DeviceArray wanted_x_;  // the rows of x_ that logits follow
@@ -172,6 +173,7 @@ Status Decoder::allocate_activations() {
   check_batch_ = BatchCheck(facts_, limits_);
   ids_ = GLM_TRY(DeviceArray::allocate(*ops_, Dtype::i32, limits_.tokens_max));
   x_ = GLM_TRY(room(limits_.tokens_max * hidden));
+  inside_x_ = GLM_TRY(room(limits_.tokens_max * hidden));
   normed_ = GLM_TRY(room(limits_.tokens_max * hidden));
   delta_ = GLM_TRY(room(limits_.tokens_max * hidden));
   wanted_x_ = GLM_TRY(room(limits_.sequences_max * hidden));
@@ -311,39 +313,39 @@ void Decoder::run_layers(const DecoderPool& pool) {
   const std::int64_t count = inputs_.tokens();
   const std::int64_t hidden = config().hidden_size;
   const TensorView x = x_.view({count, hidden});
+  const TensorView inside_x = inside_x_.view({count, hidden});
   const TensorView normed = normed_.view({count, hidden});
   const TensorView delta = delta_.view({count, hidden});
-  const auto norm = [&](const DeviceArray& weight) {
-    ops_->rms_norm({.out = normed,
-                    .x = delta,
-                    .weight = weight.view({hidden}),
-                    .residual = x,
-                    .eps = config().rms_norm_eps});
-  };
   const TensorView ids = ids_.view({count});
   ops_->step_ids({.ids = ids,
                   .history = {.pages = pool.ids(), .table = inputs_.table()},
                   .tokens = inputs_.places(),
                   .given = inputs_.given()});
-  ops_->embedding({.out = x, .ids = ids, .table = embedding_.view()});
+  ops_->embedding({.out = inside_x, .ids = ids, .table = embedding_.view()});
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     const Layer& layer = layers_[index];
-    if (index == 0) {
-      ops_->rms_norm({.out = normed,
-                      .x = x,
-                      .weight = layer.input_norm.view({hidden}),
-                      .eps = config().rms_norm_eps});
-    } else {
-      norm(layer.input_norm);
+    kernels::RmsNorm norm{.out = normed,
+                          .x = inside_x,
+                          .weight = layer.input_norm.view({hidden}),
+                          .eps = config().rms_norm_eps};
+    if (index > 0) {
+      norm.x = delta;
+      norm.residual = x;
+      norm.sum = inside_x;
     }
     attention_->forward(*ops_, index,
-                        {.x = normed,
+                        {.norm = norm,
                          .out = delta,
                          .inv_freq = inv_freq_.view({config().rope_dim() / 2}),
                          .rows = pool.layer(index, inputs_.table()),
                          .tokens = inputs_.places(),
                          .stretches = inputs_.stretches()});
-    norm(layer.post_attention_norm);
+    ops_->rms_norm({.out = normed,
+                    .x = delta,
+                    .weight = layer.post_attention_norm.view({hidden}),
+                    .residual = inside_x,
+                    .sum = x,
+                    .eps = config().rms_norm_eps});
     const MlpStep step{.x = normed, .out = delta};
     if (static_cast<std::int64_t>(index) < config().dense_layers) {
       layer.dense.forward(*ops_, mlp_scratch_, step);
@@ -383,6 +385,7 @@ void Decoder::run_head() {
                   .x = delta,
                   .weight = final_norm_.view({hidden}),
                   .residual = x,
+                  .sum = x,
                   .eps = config().rms_norm_eps});
   ops_->linear({.out = logits_.view({wanted, config().vocab_size}),
                 .x = normed,

@@ -87,14 +87,15 @@ Result<GqaBlock> GqaBlock::load(WeightLoader& loader, Ops& ops, const std::strin
 void GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step) const {
   const GqaDims& dims = config_->gqa;
   const std::int64_t heads = config_->heads;
-  const std::int64_t tokens = step.x.size(0);
+  const std::int64_t tokens = step.norm.x.size(0);
   const std::int64_t narrow = dims.kv_heads * dims.head_dim;
   const TensorView q = scratch.q_.view({tokens, heads * dims.head_dim});
   const TensorView k = scratch.k_.view({tokens, narrow});
   const TensorView new_rows = scratch.rows_.view({tokens, 2 * narrow});
-  q_.apply(ops, step.x, q);
-  k_.apply(ops, step.x, k);
-  v_.apply(ops, step.x, new_rows.slice(1, narrow, narrow));
+  ops.rms_norm(step.norm);
+  q_.apply(ops, step.norm.out, q);
+  k_.apply(ops, step.norm.out, k);
+  v_.apply(ops, step.norm.out, new_rows.slice(1, narrow, narrow));
 
   const auto norm = [&](const DeviceArray& array, std::int64_t count, const DeviceArray& weight) {
     const TensorView rows = array.view({tokens * count, dims.head_dim});

@@ -90,27 +90,28 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
                        MlaForm form) const {
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
-  const std::int64_t tokens = step.x.size(0);
+  const std::int64_t tokens = step.norm.x.size(0);
   const TensorView down = scratch.down_.view({tokens, dims.q_rank + dims.cache_dim()});
   const TensorView cq = down.slice(1, 0, dims.q_rank);
   const TensorView ckv = down.slice(1, dims.q_rank, dims.cache_dim());
   if (down_.size() == 1) {
-    ops.linear({.out = down, .x = step.x, .weight = down_[0].view()});
+    ops.normed_linear({.out = down, .norm = step.norm, .weight = down_[0].view()});
   } else {
-    ops.linear({.out = cq, .x = step.x, .weight = down_[0].view()});
-    ops.linear({.out = ckv, .x = step.x, .weight = down_[1].view()});
+    ops.rms_norm(step.norm);
+    ops.linear({.out = cq, .x = step.norm.out, .weight = down_[0].view()});
+    ops.linear({.out = ckv, .x = step.norm.out, .weight = down_[1].view()});
   }
-  ops.mla_latents({.query = cq,
+  ops.mla_latents({.q = scratch.q_.view({tokens, heads * dims.qk_dim()}),
+                   .query = cq,
                    .row = ckv,
-                   .q_weight = q_a_norm_.view({dims.q_rank}),
-                   .kv_weight = kv_a_norm_.view({dims.kv_rank}),
+                   .q_norm = q_a_norm_.view({dims.q_rank}),
+                   .kv_norm = kv_a_norm_.view({dims.kv_rank}),
                    .eps = latent_norm_eps_,
+                   .q_b = q_b_.view(),
                    .inv_freq = step.inv_freq,
                    .pairs = rope_pairs(),
                    .rows = step.rows,
                    .tokens = step.tokens});
-  ops.linear(
-      {.out = scratch.q_.view({tokens, heads * dims.qk_dim()}), .x = cq, .weight = q_b_.view()});
 
   const auto is_expanded = [&](const Stretch& stretch) {
     if (stretch.one_by_one || stretch.positions > scratch.expanded_positions_max_) return false;
@@ -148,7 +149,7 @@ void MlaBlock::attend_absorbed(Ops& ops, MlaScratch& scratch, const AttentionSte
                                const Range& range) const {
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
-  const std::int64_t tokens = step.x.size(0);
+  const std::int64_t tokens = step.norm.x.size(0);
   const auto mine = [&](const DeviceArray& array, std::int64_t width) {
     return array.view({tokens, heads, width}).slice(0, range.first, range.count);
   };
@@ -180,7 +181,7 @@ void MlaBlock::attend_expanded(Ops& ops, MlaScratch& scratch, const AttentionSte
                                const Stretch& stretch) const {
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
-  const std::int64_t tokens = step.x.size(0);
+  const std::int64_t tokens = step.norm.x.size(0);
   const std::int64_t positions = stretch.positions;
   const Range range{.first = stretch.first_token, .count = stretch.tokens};
   const TensorView q =

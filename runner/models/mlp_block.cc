@@ -104,32 +104,29 @@ Status MoeBlock::load_experts(WeightLoader& loader, const std::string& prefix) {
 void MoeBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const {
   const MoeDims& moe = config_->moe;
   const std::int64_t tokens = step.x.size(0);
-  const TensorView logits = scratch.router_logits_.view({tokens, moe.experts});
-  const TensorView ids = scratch.expert_ids_.view({tokens, moe.experts_per_token});
-  const TensorView weights = scratch.expert_weights_.view({tokens, moe.experts_per_token});
-  TensorView shared;
+  kernels::MoeLayer layer{.out = step.out,
+                          .x = step.x,
+                          .router = router_.view(),
+                          .bias = bias_.view({moe.experts}),
+                          .groups = moe.groups,
+                          .groups_kept = moe.groups_kept,
+                          .weighting = moe.normalize_weights ? kernels::RouterWeights::normalized
+                                                             : kernels::RouterWeights::as_scored,
+                          .scale = moe.routed_scale,
+                          .gate = gate_.experts(),
+                          .up = up_.experts(),
+                          .down = down_.experts(),
+                          .logits = scratch.router_logits_.view({tokens, moe.experts}),
+                          .ids = scratch.expert_ids_.view({tokens, moe.experts_per_token}),
+                          .weights = scratch.expert_weights_.view({tokens, moe.experts_per_token})};
   if (moe.shared_experts > 0) {
-    shared = scratch.shared_out_.view({tokens, config_->hidden_size});
-    ops.beside([&] { shared_.forward(ops, scratch, {.x = step.x, .out = shared}); });
+    layer.shared = {.gate = shared_.gate_.view(),
+                    .up = shared_.up_.view(),
+                    .down = shared_.down_.view(),
+                    .inner = scratch.inner_.view({tokens, shared_.inner_}),
+                    .out = scratch.shared_out_.view({tokens, config_->hidden_size})};
   }
-  ops.linear({.out = logits, .x = step.x, .weight = router_.view()});
-  ops.router_topk({.ids = ids,
-                   .weights = weights,
-                   .logits = logits,
-                   .bias = bias_.view({moe.experts}),
-                   .groups = moe.groups,
-                   .groups_kept = moe.groups_kept,
-                   .weighting = moe.normalize_weights ? kernels::RouterWeights::normalized
-                                                      : kernels::RouterWeights::as_scored,
-                   .scale = moe.routed_scale});
-  ops.moe_mlp({.out = step.out,
-               .x = step.x,
-               .ids = ids,
-               .weights = weights,
-               .gate = gate_.experts(),
-               .up = up_.experts(),
-               .down = down_.experts(),
-               .shared = shared});
+  ops.moe_layer(layer);
 }
 
 std::uint64_t MoeBlock::size_bytes() const {

@@ -45,6 +45,7 @@ class MlpBlock {
   std::uint64_t size_bytes() const;
 
  private:
+  friend class MoeBlock;  // whose shared expert is one
   std::int64_t inner_ = 0;
   DeviceWeight gate_;
   DeviceWeight up_;

@@ -6,7 +6,6 @@
 #include "base/check.h"
 #include "base/units.h"
 #include "kernels/ops.h"
-#include "runner/checkpoint/checkpoint.h"
 #include "runner/models/glm4_moe.h"
 #include "runner/models/glm4_moe_lite.h"
 #include "runner/plan/memory_needs.h"
@@ -35,15 +34,6 @@ std::optional<int> cuda_index(std::string_view device) {
   const auto [end, code] = std::from_chars(number.data(), number.data() + number.size(), index);
   if (code != std::errc() || end != number.data() + number.size() || index < 0) return std::nullopt;
   return index;
-}
-
-Result<std::unique_ptr<kernels::Ops>> open_device(const LoadOptions& options) {
-  if (options.device == "cpu") return kernels::make_cpu_ops(options.threads);
-  if (const std::optional<int> index = cuda_index(options.device)) {
-    return kernels::make_cuda_ops(*index);
-  }
-  return make_error(Errc::invalid_argument, "device '{}': wanted cpu or cuda:N, such as cuda:0",
-                    options.device);
 }
 
 Result<std::unique_ptr<kernels::Ops>> open_backend(const LoadOptions& options) {
@@ -79,10 +69,23 @@ Error explained(Error failure, const ModelFacts& facts, const LoadOptions& optio
 
 }  // namespace
 
+Result<std::unique_ptr<kernels::Ops>> open_device(const LoadOptions& options) {
+  if (options.device == "cpu") return kernels::make_cpu_ops(options.threads);
+  if (const std::optional<int> index = cuda_index(options.device)) {
+    return kernels::make_cuda_ops(*index);
+  }
+  return make_error(Errc::invalid_argument, "device '{}': wanted cpu or cuda:N, such as cuda:0",
+                    options.device);
+}
+
 Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files,
                                           const LoadOptions& options) {
   ModelFacts facts = GLM_TRY(inspect(files));
-  const Checkpoint checkpoint = GLM_TRY(Checkpoint::open(files));
+  return load_model(GLM_TRY(Checkpoint::open(files)), std::move(facts), options);
+}
+
+Result<std::unique_ptr<Model>> load_model(const Checkpoint& checkpoint, ModelFacts facts,
+                                          const LoadOptions& options) {
   for (const ArchitectureRow& row : kArchitectures) {
     if (row.model_type != facts.architecture) continue;
     Result<std::unique_ptr<kernels::Ops>> opened = open_backend(options);

@@ -12,7 +12,9 @@
 
 #include "base/result.h"
 #include "kernels/ops.h"
+#include "runner/checkpoint/checkpoint.h"
 #include "runner/checkpoint/checkpoint_files.h"
+#include "runner/checkpoint/model_facts.h"
 #include "runner/checkpoint/weight_loader.h"
 #include "runner/models/model.h"
 #include "runner/plan/run_plan.h"
@@ -43,6 +45,13 @@ struct LoadOptions {
 // Errc::unsupported, corrupt and not_found as inspect(); Errc::exhausted when memory is short;
 // Errc::invalid_argument for a device of no known kind, Errc::device where it cannot be used.
 Result<std::unique_ptr<Model>> load_model(const CheckpointFiles& files, const LoadOptions& options);
+
+// The same for a checkpoint that is open; `facts` are its own.
+Result<std::unique_ptr<Model>> load_model(const Checkpoint& checkpoint, ModelFacts facts,
+                                          const LoadOptions& options);
+
+// The device that a model with these options would run on.
+Result<std::unique_ptr<kernels::Ops>> open_device(const LoadOptions& options);
 
 // "bf16" (plain: on the CPU pages are f32) or "fp8". Errc::invalid_argument.
 Result<kernels::KvFormat> parse_kv_cache_type(std::string_view text);

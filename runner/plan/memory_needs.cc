@@ -52,7 +52,7 @@ std::uint64_t workspace_bytes(const ModelFacts& facts, Backend backend) {
   const auto [tokens, sequences] = batch_limits_of(cuda);
   const std::int64_t inner =
       std::max(c.intermediate_size, c.moe.shared_experts * c.moe.intermediate_size);
-  const std::int64_t elements = (3 * tokens + sequences) * c.hidden_size +
+  const std::int64_t elements = (4 * tokens + sequences) * c.hidden_size +
                                 tokens * (inner + c.hidden_size) +
                                 attention_elements(c, tokens, facts.context_max);
   // What a step is told, and what it leaves for the host: see StepInputs and StepsInFlight.

@@ -3,6 +3,7 @@
 // the operations whose names contain it.
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -70,7 +71,9 @@ class Table {
   bool wants(std::string_view op) const { return op.find(filter_) != std::string_view::npos; }
   // % of the ceiling that is nearer.
   void add(const Row& row, const std::function<cudaError_t()>& launch) {
-    const double seconds = timer_.median(15, [&] { cuda_ok(launch(), row.op.c_str()); });
+    print(row, timer_.median(15, [&] { cuda_ok(launch(), row.op.c_str()); }));
+  }
+  void print(const Row& row, double seconds) const {
     const double bytes = row.bytes / seconds;
     const double flops = row.flops / seconds;
     std::printf("%-30s %-30s %10.1f %9.0f %9.1f %6.1f%%\n", row.op.c_str(), row.shape.c_str(),
@@ -184,6 +187,48 @@ void mla_absorbed(Table& table, const cuda::AttentionWorkspace& workspace, const
             [&] { return cuda::launch_mla_absorbed(a, workspace, nullptr, variant); });
 }
 
+// Layers with pages of their own in one graph, as in decoding: for each of them. Together they are
+// larger than the second-level cache where the device has memory for that.
+void mla_absorbed_graph(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s,
+                        std::string_view variant, KvFormat format = KvFormat::plain) {
+  const bool fp8 = format == KvFormat::fp8_latent;
+  const std::string op = name(fp8 ? "mla_absorbed fp8, graph" : "mla_absorbed, graph", variant);
+  if (!table.wants(op)) return;
+  constexpr std::int64_t kHeads = 20;
+  const double rows = static_cast<double>(s.sequences) * s.context;
+  const double row_bytes = fp8 ? static_cast<double>(Latents::kLayout.size_bytes()) : 576 * 2;
+  const auto layers =
+      std::clamp<std::int64_t>(static_cast<std::int64_t>(2e8 / (rows * 1152)), 4, 96);
+  struct Layer {
+    Layer(const Shape& s, bool fp8)
+        : cache(s, 576), latents(fp8 ? std::make_unique<Latents>(cache) : nullptr) {
+      if (fp8) cache.rows = latents->rows;
+    }
+    Rows cache;
+    std::unique_ptr<Latents> latents;
+  };
+  std::vector<std::unique_ptr<Layer>> all;
+  for (std::int64_t i = 0; i < layers; ++i) all.push_back(std::make_unique<Layer>(s, fp8));
+  const std::int64_t tokens = static_cast<std::int64_t>(s.sequences) * s.tokens;
+  const auto q = random_array(tokens * kHeads * 576);
+  const auto out = random_array(tokens * kHeads * 512);
+  const bench::Graph graph([&](cudaStream_t stream) {
+    for (const auto& layer : all) {
+      const MlaAbsorbed a{.out = {out.data(), Dtype::bf16, {tokens, kHeads, 512}},
+                          .q = {q.data(), Dtype::bf16, {tokens, kHeads, 576}},
+                          .rows = layer->cache.rows,
+                          .tokens = layer->cache.tokens,
+                          .scale = 0.0625F};
+      cuda_ok(cuda::launch_mla_absorbed(a, workspace, stream, variant), op.c_str());
+    }
+  });
+  table.print({.op = op,
+               .shape = text(s),
+               .bytes = rows * row_bytes + static_cast<double>(tokens) * kHeads * 1088 * 2,
+               .flops = s.sequences * pairs(s) * kHeads * 2 * 1088},
+              graph.seconds(15) / static_cast<double>(layers));
+}
+
 void gqa(Table& table, const cuda::AttentionWorkspace& workspace, const Shape& s,
          std::string_view variant) {
   if (!table.wants(name("gqa_attention", variant))) return;
@@ -295,11 +340,21 @@ void run(std::string_view filter) {
   for (const Shape& s : kDecode) mla_absorbed(table, workspace, s, {});
   for (const Shape& s : kDecode) mla_absorbed(table, workspace, s, {}, KvFormat::fp8_latent);
   mla_absorbed(table, workspace, {1, 1024, 1}, "naive");
+  constexpr Shape kSteps[] = {
+      {1, 64, 1},         {1, 512, 1},        {1, 1024, 1}, {1, 1024, 1, 2048}, {1, 4096, 1},
+      {1, 16384, 1},      {1, 65536, 1},      {4, 1024, 1}, {8, 1024, 1},       {16, 640, 1, 1024},
+      {32, 640, 1, 1024}, {64, 640, 1, 1024}, {64, 4096, 1}};
+  for (const Shape& s : kSteps) mla_absorbed_graph(table, workspace, s, {});
+  for (const Shape& s : kSteps) mla_absorbed_graph(table, workspace, s, {}, KvFormat::fp8_latent);
   constexpr Shape kPrompts[] = {{1, 512, 512}, {1, 2048, 2048}, {1, 8192, 512}, {1, 8192, 8192}};
   for (const Shape& s : kPrompts) mla_expanded(table, workspace, s, {});
   mla_expanded(table, workspace, {1, 512, 512}, "naive");
   for (const Shape& s : kDecode) gqa(table, workspace, s, {});
   for (const Shape& s : kPrompts) gqa(table, workspace, s, {});
+  for (const Shape& s : {Shape{1, 2048, 2048}, Shape{1, 8192, 8192}}) {
+    mla_expanded(table, workspace, s, "mma_prefill");
+    gqa(table, workspace, s, "mma_prefill");
+  }
   gqa(table, workspace, {1, 1024, 1}, "naive");
   for (const int tokens : {4, 16, 64}) {
     gqa(table, workspace, {1, 4096, tokens}, "mma_decode");

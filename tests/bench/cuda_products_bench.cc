@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/fork.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/workspace.h"
 #include "tests/bench/device_ceilings.h"
 #include "tests/kernels/cuda_attention_cases.h"
@@ -119,7 +120,10 @@ cuda::Workspace workspace_for(std::int64_t tokens) {
   void* space = nullptr;
   const std::uint64_t space_bytes = cuda::Workspace::size_bytes(bounds);
   cuda_ok(cudaMalloc(&space, space_bytes), "workspace");
-  return {bounds, Buffer(space, space_bytes, [](void* memory) { (void)cudaFree(memory); })};
+  cuda::Workspace workspace(
+      bounds, Buffer(space, space_bytes, [](void* memory) { (void)cudaFree(memory); }));
+  cuda_ok(workspace.clear(nullptr), "workspace");
+  return workspace;
 }
 
 // One step of one layer.
@@ -150,6 +154,7 @@ class MoeStep {
   cudaError_t launch(std::string_view variant, cudaStream_t stream) const {
     return launch(args(), variant, nullptr, stream);
   }
+  cuda::MoeWorkspace workspace() const { return workspace_.moe(); }
   double bytes() const {
     const std::vector<std::int32_t> ids = ids_.get();
     const std::size_t touched = std::set<std::int32_t>(ids.begin(), ids.end()).size();
@@ -199,6 +204,25 @@ class MoeLayer {
     const TensorView inner(inner_.data(), Dtype::bf16, {tokens_, kInner});
     const TensorView shared(shared_.data(), Dtype::bf16, {tokens_, kHidden});
     const auto ok = [](cudaError_t code) { cuda_ok(code, "moe layer"); };
+    const TensorView ids(const_cast<void*>(moe.ids.data), Dtype::i32, {tokens_, kChosen});
+    const TensorView weights(const_cast<void*>(moe.weights.data), Dtype::f32, {tokens_, kChosen});
+    if (variant == "whole") {
+      return ok(cuda::launch_moe_layer({.out = moe.out,
+                                        .x = moe.x,
+                                        .router = router(),
+                                        .gate = moe.gate,
+                                        .up = moe.up,
+                                        .down = moe.down,
+                                        .shared = {.gate = gate_.view().expert(0),
+                                                   .up = up_.view().expert(0),
+                                                   .down = down_.view().expert(0),
+                                                   .inner = inner,
+                                                   .out = shared},
+                                        .logits = logits,
+                                        .ids = ids,
+                                        .weights = weights},
+                                       step_.workspace(), stream));
+    }
     static Side side;
     ok(side.fork.begin(stream, side.stream));
     ok(cuda::launch_gated_linear(
@@ -208,11 +232,7 @@ class MoeLayer {
                            side.stream));
     ok(side.fork.end(side.stream));
     ok(cuda::launch_linear({.out = logits, .x = moe.x, .weight = router()}, "", stream));
-    ok(cuda::launch_router_topk(
-        {.ids = {const_cast<void*>(moe.ids.data), Dtype::i32, {tokens_, kChosen}},
-         .weights = {const_cast<void*>(moe.weights.data), Dtype::f32, {tokens_, kChosen}},
-         .logits = logits},
-        stream));
+    ok(cuda::launch_router_topk({.ids = ids, .weights = weights, .logits = logits}, stream));
     moe.shared = shared;
     ok(step_.launch(moe, variant, side.fork.take_end(), stream));
   }
@@ -390,8 +410,12 @@ void Table::moe_in_graphs(std::string_view format) {
     }
   }
   if (!wanted(layer)) return;
-  for (const std::int64_t tokens : {1, 2, 4, 8, 16, 32, 64})
+  for (const std::int64_t tokens : {1, 2, 4, 8}) {
+    in_graph<MoeLayer>(layer, layers, tokens, "whole");
+  }
+  for (const std::int64_t tokens : {1, 2, 4, 8, 16, 32, 64}) {
     in_graph<MoeLayer>(layer, layers, tokens, "");
+  }
 }
 
 // What prompts are made of, in all ways there are.

@@ -8,7 +8,7 @@ struct CUstream_st;  // cudaStream_t points to it
 
 namespace glm::bench {
 
-// Bytes per second of reading memory far larger than L2.
+// Bytes per second of reading memory far larger than L2 (kernels/ops/ceilings.h).
 double measured_read_bytes_per_s();
 
 // Operations per second of mma.sync on bf16 operands in registers.

@@ -34,6 +34,16 @@ TEST(BenchOptions, HaveSensibleDefaults) {
   EXPECT_EQ(made->target.path, "/v1/completions");
 }
 
+TEST(BenchOptions, TakeSoManyPromptsForEachStream) {
+  Options options = good();
+  options.concurrency = "1,128";
+  options.per_stream = 3;
+  const Result<Plan> made = plan(options);
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ(made->levels[0].requests, 3u);
+  EXPECT_EQ(made->levels[1].requests, 384u);
+}
+
 TEST(BenchOptions, TakeUrlsAsPeopleCopyThem) {
   for (const char* url :
        {"http://127.0.0.1:8000", "http://127.0.0.1:8000/", "http://127.0.0.1:8000/v1",
@@ -82,6 +92,8 @@ TEST(BenchOptions, AreRefusedWithWhatIsWanted) {
        "--output-len wants 1 to 1048576, got -3"},
       {[](Options& o) { o.num_prompts = 1'000'001; }, Errc::invalid_argument,
        "--num-prompts wants 0 to 1000000, got 1000001"},
+      {[](Options& o) { o.num_prompts = o.per_stream = 4; }, Errc::invalid_argument,
+       "--num-prompts and --prompts-per-stream both say how many; give one"},
       {[](Options& o) { o.vocab_size = 1 << 25; }, Errc::invalid_argument,
        "--vocab-size wants 0 to 16777216, got 33554432"},
       {[](Options& o) { o.temperature = 2.5; }, Errc::invalid_argument,

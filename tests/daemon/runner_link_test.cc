@@ -109,6 +109,21 @@ TEST_F(RunnerLinkTest, FailsAllRequestsOfARunnerThatIsKilled) {
   expect_gone();
 }
 
+TEST_F(RunnerLinkTest, GivesUpARunnerThatDoesNotRead) {
+  open({.silence_max = milliseconds(200)});
+  make_ready();
+  const auto first = ask();
+  runner::GenerateRequest large;
+  large.prompt.assign(1 << 20, 7);
+  Result<std::shared_ptr<TokenStream>> asked = link_->submit({large});
+  for (int again = 0; asked.ok() && again < 100; ++again) asked = link_->submit({large});
+  ASSERT_FALSE(asked.ok());
+  EXPECT_EQ(asked.error().code, Errc::unavailable);
+  EXPECT_EQ(next(*first).finish, FinishReason::failed);
+  EXPECT_FALSE(link_->alive());
+  expect_gone();
+}
+
 TEST_F(RunnerLinkTest, KillsARunnerThatBeatsAndCompletesNoStep) {
   make_ready(milliseconds(50));
   const auto stream = ask();

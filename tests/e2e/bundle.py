@@ -52,6 +52,7 @@ def test(glm: Glm, hub: Hub) -> None:
         glm.program = str(moved / "bin" / "glm")
         assert glm.ok("run", "tiny", "What is 17 + 25?") == "42\n"
         glm.ok("rm", "tiny")
+        glm.ok("bench", "--synthetic", "tiny", "--device", "cpu", "--pp", "8", "--tg", "2", "--batch", "1")
         glm.ok("stop", "--all")
         glm.program = built
 

@@ -22,6 +22,9 @@ def test(glm: Glm, hub: Hub) -> None:
             assert glm.ok("run", "tiny", "What is 17 + 25?") == "42\n", place
             assert glm.ok("run", "tiny:int4", "What is 12 + 30?") == "42\n", place
             glm.ok("rm", "tiny", "tiny:int4")
+            layouts = glm.run("bench", "--synthetic", "org/unknown").stderr
+            assert "cyankiwi/GLM-4.7-Flash-AWQ-4bit" in layouts, (place, layouts)
+            glm.ok("bench", "--synthetic", "tiny", "--device", "cpu", "--pp", "8", "--tg", "2", "--batch", "1")
         glm.ok("stop", "--all")
         glm.program = built
 

@@ -57,7 +57,11 @@ class ForwardingOps : public kernels::Ops {
   void mla_expanded(const kernels::MlaExpanded& args) override { inner_->mla_expanded(args); }
   void mla_latents(const kernels::MlaLatents& args) override { inner_->mla_latents(args); }
   void mla_queries(const kernels::MlaQueries& args) override { inner_->mla_queries(args); }
+  void moe_layer(const kernels::MoeLayer& args) override { inner_->moe_layer(args); }
   void moe_mlp(const kernels::MoeMlp& args) override { inner_->moe_mlp(args); }
+  void normed_linear(const kernels::NormedLinear& args) override { inner_->normed_linear(args); }
+  void multiply(const kernels::Multiply& args) override { inner_->multiply(args); }
+  void read_memory(const kernels::ReadMemory& args) override { inner_->read_memory(args); }
   void rms_norm(const kernels::RmsNorm& args) override { inner_->rms_norm(args); }
   void rope(const kernels::Rope& args) override { inner_->rope(args); }
   void store_rows(const kernels::StoreRows& args) override { inner_->store_rows(args); }

@@ -55,7 +55,11 @@ class NotingOps : public kernels::Ops {
   void mla_expanded(const kernels::MlaExpanded& /*args*/) override {}
   void mla_latents(const kernels::MlaLatents& /*args*/) override {}
   void mla_queries(const kernels::MlaQueries& /*args*/) override {}
+  void moe_layer(const kernels::MoeLayer& /*args*/) override {}
   void moe_mlp(const kernels::MoeMlp& /*args*/) override {}
+  void normed_linear(const kernels::NormedLinear& /*args*/) override {}
+  void multiply(const kernels::Multiply& /*args*/) override {}
+  void read_memory(const kernels::ReadMemory& /*args*/) override {}
   void rms_norm(const kernels::RmsNorm& /*args*/) override {}
   void rope(const kernels::Rope& /*args*/) override {}
   void router_topk(const kernels::RouterTopK& /*args*/) override {}

@@ -1,5 +1,7 @@
-// full_size FOLDER [--device cuda:0] [--contexts 1,4096,65536] [--generate 64] [--batch 1]
-//           [--kv bf16|fp8]
+// full_size FOLDER [--device cuda:0] [--contexts 1,4096,65536] [--generate 64] [--batch 1,8]
+//           [--kv bf16|fp8] [--rates on|off]
+//
+// Lists of contexts and of batches are run in every combination.
 //
 // Loads a checkpoint of any size and generates from it at several lengths of context, greedily, and
 // prints how fast: reading the files past and through the page cache, loading, prompt, decoding.
@@ -62,14 +64,25 @@ double read_rate(const std::vector<std::filesystem::path>& files, int flags) {
 struct Arguments {
   std::string folder, device = "cuda:0", kv = "bf16";
   std::vector<std::int64_t> contexts = {1, 4096, 65536};
+  std::vector<std::int64_t> batches = {1};
   std::int64_t generate = 64;
-  std::int64_t batch = 1;
+  bool rates = true;  // of reading the files
 };
 
 std::int64_t number(std::string_view text) {
   std::int64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
+}
+
+std::vector<std::int64_t> numbers(std::string_view text) {
+  std::vector<std::int64_t> all;
+  while (!text.empty()) {
+    const std::size_t comma = std::min(text.find(','), text.size());
+    all.push_back(number(text.substr(0, comma)));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return all;
 }
 
 Arguments parse(int count, char** words) {
@@ -84,16 +97,10 @@ Arguments parse(int count, char** words) {
     ++i;
     if (word == "--device") arguments.device = value;
     if (word == "--kv") arguments.kv = value;
+    if (word == "--rates") arguments.rates = value != "off";
     if (word == "--generate") arguments.generate = number(value);
-    if (word == "--batch") arguments.batch = number(value);
-    if (word == "--contexts") {
-      arguments.contexts.clear();
-      for (std::string_view rest = value; !rest.empty();) {
-        const std::size_t comma = std::min(rest.find(','), rest.size());
-        arguments.contexts.push_back(number(rest.substr(0, comma)));
-        rest.remove_prefix(std::min(comma + 1, rest.size()));
-      }
-    }
+    if (word == "--batch") arguments.batches = numbers(value);
+    if (word == "--contexts") arguments.contexts = numbers(value);
   }
   return arguments;
 }
@@ -102,10 +109,10 @@ std::int32_t largest(std::span<const float> logits) {
   return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-Status generate(runner::Model& model, runner::KvPool& pool, const Arguments& arguments,
-                std::int64_t context) {
+Status generate(runner::Model& model, runner::KvPool& pool, std::int64_t generated,
+                std::int64_t context, std::int64_t sequences) {
   const auto vocab = static_cast<std::size_t>(model.facts().vocab_size);
-  const auto batch = static_cast<std::size_t>(arguments.batch);
+  const auto batch = static_cast<std::size_t>(sequences);
   std::vector<runner::KvCache> caches;
   std::vector<std::vector<std::int32_t>> next(batch);
   std::vector<float> logits(batch * vocab);
@@ -127,8 +134,8 @@ Status generate(runner::Model& model, runner::KvPool& pool, const Arguments& arg
   const auto decode_begun = std::chrono::steady_clock::now();
   const runner::SamplingOptions greedy{.temperature = 0};
   // Each step is asked for before the tokens of the last one are known.
-  for (std::int64_t i = 0; i <= arguments.generate; ++i) {
-    if (i < arguments.generate) {
+  for (std::int64_t i = 0; i <= generated; ++i) {
+    if (i < generated) {
       std::vector<runner::SequenceStep> steps;
       for (std::size_t s = 0; s < batch; ++s) {
         GLM_TRY(caches[s].reserve(2));
@@ -145,9 +152,9 @@ Status generate(runner::Model& model, runner::KvPool& pool, const Arguments& arg
   const double decode_s = seconds_since(decode_begun);
   if (!finite) return make_error(Errc::internal, "logits are not finite at context {}", context);
   fmt::print("context {:6} x {:2}: prompt {:9.0f} tok/s, decode {:8.1f} tok/s ({:.2f} ms a step)\n",
-             context, batch, static_cast<double>(context * arguments.batch) / prompt_s,
-             static_cast<double>(arguments.generate * arguments.batch) / decode_s,
-             1e3 * decode_s / static_cast<double>(arguments.generate));
+             context, batch, static_cast<double>(context * sequences) / prompt_s,
+             static_cast<double>(generated * sequences) / decode_s,
+             1e3 * decode_s / static_cast<double>(generated));
   std::fflush(stdout);
   return Ok{};
 }
@@ -165,11 +172,13 @@ Status run(const Arguments& arguments) {
     return make_error(Errc::not_found, "{}: no .safetensors file", arguments.folder);
   }
   const double size = static_cast<double>(bytes) * 1e-9;
-  const double direct = read_rate({shards.front()}, O_DIRECT);
-  (void)read_rate(shards, 0);
-  const double cached = read_rate(shards, 0);
-  fmt::print("{:.2f} GB in {} files: past the page cache {:.2f} GB/s, through it {:.2f} GB/s\n",
-             size, shards.size(), direct * 1e-9, cached * 1e-9);
+  if (arguments.rates) {
+    const double direct = read_rate({shards.front()}, O_DIRECT);
+    (void)read_rate(shards, 0);
+    const double cached = read_rate(shards, 0);
+    fmt::print("{:.2f} GB in {} files: past the page cache {:.2f} GB/s, through it {:.2f} GB/s\n",
+               size, shards.size(), direct * 1e-9, cached * 1e-9);
+  }
   const auto begun = std::chrono::steady_clock::now();
   runner::LoadOptions options;
   options.device = arguments.device;
@@ -190,9 +199,12 @@ Status run(const Arguments& arguments) {
   const std::int64_t longest =
       *std::max_element(arguments.contexts.begin(), arguments.contexts.end()) + arguments.generate +
       1;
-  const auto pool = GLM_TRY(model->make_pool(runner::pages_of(longest) * arguments.batch));
+  const std::int64_t most = *std::max_element(arguments.batches.begin(), arguments.batches.end());
+  const auto pool = GLM_TRY(model->make_pool(runner::pages_of(longest) * most));
   for (const std::int64_t context : arguments.contexts) {
-    GLM_TRY(generate(*model, *pool, arguments, context));
+    for (const std::int64_t batch : arguments.batches) {
+      GLM_TRY(generate(*model, *pool, arguments.generate, context, batch));
+    }
   }
   return Ok{};
 }

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/check.h"
+#include "kernels/in_parts.h"
 #include "tests/fakes/forwarding_ops.h"
 
 namespace glm::fakes {
@@ -21,6 +22,7 @@ class RoutingOps final : public ForwardingOps {
   std::unique_ptr<Recording> record(const std::function<void()>& /*enqueue*/) override {
     return nullptr;
   }
+  void moe_layer(const MoeLayer& args) override { in_parts(*this, args); }
   void router_topk(const RouterTopK& args) override {
     inner_->router_topk(args);
     const std::int64_t tokens = args.ids.size(0);

@@ -53,6 +53,30 @@ double at(const Floats& values, std::int64_t index) {
   return static_cast<double>(values[static_cast<std::size_t>(index)]);
 }
 
+TEST_F(CpuOps, ReadMemorySumsEveryWord) {
+  for (const int count : {0, 4, 8, 60, 64, 68, 4096, (1 << 18) + 12, (1 << 20) + 4}) {
+    const auto words = static_cast<std::size_t>(count);
+    std::vector<std::uint32_t> data(words);
+    std::uint32_t sum = 0;
+    for (std::uint32_t& word : data) {
+      word = static_cast<std::uint32_t>(engine_());
+      sum += word;
+    }
+    std::uint32_t out = ~sum;
+    ops_->read_memory({.out = &out, .data = data.data(), .size_bytes = 4 * words});
+    EXPECT_EQ(out, sum) << words;
+  }
+}
+
+TEST_F(CpuOps, MultiplyCountsItsOperations) {
+  std::uint64_t once = 0;
+  std::uint64_t again = 0;
+  ops_->multiply({.out = &once});
+  ops_->multiply({.out = &again});
+  EXPECT_GT(once, 1'000'000U);
+  EXPECT_EQ(once, again);
+}
+
 TEST_F(CpuOps, LinearMatchesTheFormula) {
   for (const std::int64_t inputs : kSizes) {
     for (const std::int64_t outputs : {1, 2, 7, 33}) {
@@ -153,6 +177,7 @@ TEST_F(CpuOps, RmsNormMatchesTheFormula) {
                         .x = in_view(x, {rows, dim}),
                         .weight = in_view(weight, {dim}),
                         .residual = fused ? out_view(residual, {rows, dim}) : TensorView(),
+                        .sum = fused ? out_view(residual, {rows, dim}) : TensorView(),
                         .eps = 1e-5F});
         for (std::int64_t r = 0; r < rows; ++r) {
           double squares = 0;
@@ -390,6 +415,84 @@ TEST_F(CpuOps, MoeMlpMatchesTheFormula) {
         ASSERT_NEAR(at(out, t * hidden + c), want[static_cast<std::size_t>(c)], 2e-5);
       }
     }
+  }
+}
+
+TEST_F(CpuOps, MoeLayerIsRouterChoiceAndExperts) {
+  const std::int64_t tokens = 5;
+  const std::int64_t hidden = 24;
+  const std::int64_t inner = 10;
+  const std::int64_t wide = 14;
+  const std::int64_t experts = 6;
+  const std::int64_t chosen = 2;
+  const Floats x = random(tokens * hidden);
+  const Floats router = random(experts * hidden);
+  const Floats bias = random(experts);
+  const Floats gate = random(experts * inner * hidden, 0.3F);
+  const Floats up = random(experts * inner * hidden, 0.3F);
+  const Floats down = random(experts * hidden * inner, 0.3F);
+  const Floats shared_gate = random(wide * hidden, 0.3F);
+  const Floats shared_up = random(wide * hidden, 0.3F);
+  const Floats shared_down = random(hidden * wide, 0.3F);
+  const auto stack = [](const Floats& values, std::int64_t count, std::int64_t rows,
+                        std::int64_t cols) {
+    return ExpertsView{.layout = {.format = WeightFormat::f32, .rows = rows, .cols = cols},
+                       .experts = count,
+                       .parts = {values.data()}};
+  };
+  for (const bool with_shared : {false, true}) {
+    const auto poison = [](std::int64_t count) {
+      return Floats(static_cast<std::size_t>(count), NAN);
+    };
+    Floats out = poison(tokens * hidden);
+    Floats logits = poison(tokens * experts);
+    Floats weights = poison(tokens * chosen);
+    Floats shared_inner = poison(tokens * wide);
+    Floats shared_out = poison(tokens * hidden);
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(tokens * chosen), -1);
+    MoeLayer layer{.out = out_view(out, {tokens, hidden}),
+                   .x = in_view(x, {tokens, hidden}),
+                   .router = stack(router, 1, experts, hidden).expert(0),
+                   .bias = in_view(bias, {experts}),
+                   .scale = 1.8F,
+                   .gate = stack(gate, experts, inner, hidden),
+                   .up = stack(up, experts, inner, hidden),
+                   .down = stack(down, experts, hidden, inner),
+                   .logits = out_view(logits, {tokens, experts}),
+                   .ids = {ids.data(), Dtype::i32, {tokens, chosen}},
+                   .weights = out_view(weights, {tokens, chosen})};
+    if (with_shared) {
+      layer.shared = {.gate = stack(shared_gate, 1, wide, hidden).expert(0),
+                      .up = stack(shared_up, 1, wide, hidden).expert(0),
+                      .down = stack(shared_down, 1, hidden, wide).expert(0),
+                      .inner = out_view(shared_inner, {tokens, wide}),
+                      .out = out_view(shared_out, {tokens, hidden})};
+    }
+    ops_->moe_layer(layer);
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      for (std::int64_t e = 0; e < experts; ++e) {
+        double want = 0;
+        for (std::int64_t c = 0; c < hidden; ++c) {
+          want += at(x, t * hidden + c) * at(router, e * hidden + c);
+        }
+        ASSERT_NEAR(at(logits, t * experts + e), want, 1e-5);
+      }
+    }
+    // The parts have tests of their own: here they are held against each other.
+    Floats again = poison(tokens * hidden);
+    MoeMlp parts = layer.experts();
+    parts.out = out_view(again, {tokens, hidden});
+    std::vector<std::int32_t> own_ids(ids.size(), -1);
+    Floats own_weights = poison(tokens * chosen);
+    RouterTopK choice = layer.choice();
+    choice.ids.data = own_ids.data();
+    choice.weights.data = own_weights.data();
+    ops_->router_topk(choice);
+    EXPECT_EQ(own_ids, ids);
+    EXPECT_EQ(own_weights, weights);
+    ops_->moe_mlp(parts);
+    EXPECT_EQ(again, out);
+    EXPECT_EQ(std::isfinite(shared_out.front()), with_shared);
   }
 }
 

@@ -86,6 +86,14 @@ struct Paged {
   std::int64_t latent() const { return format == KvFormat::plain ? 0 : value_dim; }
 };
 
+// Some variants need what sm_90 has.
+bool has(const cuda::AttentionWorkspace& device, std::string_view variant) {
+  const bool large = device.shared_bytes_max > 200 * 1024;
+  if (variant == "cluster_decode") return large && device.latent_clusters[0] > 0;
+  if (variant == "wgmma_prefill") return large && device.compute_major == 9;
+  return true;
+}
+
 std::string describe(const Paged& p, const Cache& cache) {
   return std::string(p.variant) + " heads " + std::to_string(p.heads) + " kv " +
          std::to_string(p.kv_heads) + " dim " + std::to_string(p.dim) +
@@ -171,7 +179,17 @@ const Paged kPaged[] = {
     {"mma_prefill", 6, 2, 128, 128, 0.088F},
     {"mma_prefill", 24, 2, 128, 128, 0.088F, 4},
     {"mma_prefill", 20, 1, 128, 128, 0.088F},
+    {"wgmma_prefill", 1, 1, 128, 128, 0.088F},
+    {"wgmma_prefill", 6, 2, 128, 128, 0.088F},
+    {"wgmma_prefill", 24, 2, 128, 128, 0.088F, 4},
+    {"wgmma_prefill", 20, 1, 128, 128, 0.088F},
     {"", 24, 2, 128, 128, 0.088F},
+    {"cluster_decode", 1, 0, 576, 512, 0.0625F},
+    {"cluster_decode", 20, 0, 576, 512, 0.0625F, 4},
+    {"cluster_decode", 33, 0, 576, 512, 0.0625F},
+    {"cluster_decode", 1, 0, 576, 512, 0.0625F, 1, KvFormat::fp8_latent},
+    {"cluster_decode", 20, 0, 576, 512, 0.0625F, 4, KvFormat::fp8_latent},
+    {"cluster_decode", 33, 0, 576, 512, 0.0625F, 1, KvFormat::fp8_latent},
     {"", 20, 0, 576, 512, 0.0625F},
     {"naive", 3, 0, 7, 5, 0.4F, 1, KvFormat::fp8_latent},
     {"naive", 5, 0, 150, 131, 0.2F, 1, KvFormat::fp8_latent},
@@ -194,6 +212,7 @@ TEST_F(CudaAttentionTest, OverPagesAgreesWithTheReference) {
       for (const std::int64_t positions_max : {cache.positions_max, std::int64_t{40000}}) {
         cache.positions_max = positions_max;
         for (const cuda::AttentionWorkspace& device : devices()) {
+          if (!has(device, p.variant)) continue;
           const double error = relative_error(run(p, cache, device_q, device), want);
           worst = std::max(worst, error);
           ASSERT_LE(error, kErrorMax) << describe(p, cache);
@@ -208,7 +227,7 @@ TEST_F(CudaAttentionTest, ATokenDoesNotNoticeTheOthers) {
   // As many tokens, so as many splits, of other sequences; and alone where nothing is split.
   for (const Paged& p : kPaged) {
     const std::string_view variant = p.variant;
-    if (variant.empty()) continue;
+    if (variant.empty() || !has(workspace(), variant)) continue;
     const int lone = static_cast<int>(engine_() % 400);
     Cache cache(engine_, {{17, 1}, {lone, 1}, {900, 1}, {0, 1}}, p.width(), p.latent());
     const auto row = static_cast<std::size_t>(p.heads * p.dim);
@@ -234,7 +253,10 @@ TEST_F(CudaAttentionTest, ATokenDoesNotNoticeTheOthers) {
 }
 
 TEST_F(CudaAttentionTest, APromptInPiecesGivesTheSameBits) {
-  for (const Paged& p : {kPaged[4], kPaged[15], kPaged[16]}) {
+  for (const Paged& p : kPaged) {
+    const std::string_view variant = p.variant;
+    const bool splits = variant == "mma_decode" || variant == "cluster_decode";
+    if (p.kv_heads == 0 || splits || variant.empty() || !has(workspace(), variant)) continue;
     Cache whole(engine_, {{0, 150}}, p.width(), p.latent());
     const Bits q = random_bits(engine_, 150 * p.heads * p.dim);
     const DeviceArray<std::uint16_t> device_q(q);
@@ -259,10 +281,44 @@ TEST_F(CudaAttentionTest, APromptInPiecesGivesTheSameBits) {
   }
 }
 
+TEST_F(CudaAttentionTest, AnExpandedPromptInPiecesGivesTheSameBits) {
+  constexpr std::int64_t kTokens = 300;
+  constexpr std::int64_t kLast = 61;
+  constexpr std::int64_t kHeads = 3;
+  const Bits q = random_bits(engine_, kTokens * kHeads * 256);
+  const Bits kv = random_bits(engine_, kTokens * kHeads * 448);
+  const Bits k_rope = random_bits(engine_, kTokens * 64);
+  const DeviceArray<std::uint16_t> device_q(q);
+  const DeviceArray<std::uint16_t> device_kv(kv);
+  const DeviceArray<std::uint16_t> device_rope(k_rope);
+  const ConstTensorView all_q(device_q.data(), Dtype::bf16, {kTokens, kHeads, 256});
+  const ConstTensorView both(device_kv.data(), Dtype::bf16, {kTokens, kHeads, 448});
+  for (const std::string_view variant : {"naive", "mma_prefill", "wgmma_prefill"}) {
+    if (!has(workspace(), variant)) continue;
+    const auto last = [&](std::int64_t tokens) {
+      const DeviceArray<std::uint16_t> out(
+          Bits(static_cast<std::size_t>(tokens * kHeads * 256), kNan));
+      EXPECT_EQ(
+          cuda::launch_mla_expanded({.out = {out.data(), Dtype::bf16, {tokens, kHeads, 256}},
+                                     .q = all_q.slice(0, kTokens - tokens, tokens),
+                                     .k = both.slice(2, 0, 192),
+                                     .k_rope = {device_rope.data(), Dtype::bf16, {kTokens, 64}},
+                                     .v = both.slice(2, 192, 256),
+                                     .scale = 0.0625F},
+                                    workspace(), nullptr, variant),
+          cudaSuccess);
+      Bits bits = out.get();
+      bits.erase(bits.begin(), bits.end() - kLast * kHeads * 256);
+      return bits;
+    };
+    EXPECT_EQ(last(kTokens), last(kLast)) << variant;
+  }
+}
+
 TEST_F(CudaAttentionTest, AGraphFollowsPositionsAndTables) {
   for (const Paged& p : kPaged) {
     const std::string_view variant = p.variant;
-    if (variant.empty()) continue;
+    if (variant.empty() || !has(workspace(), variant)) continue;
     Cache cache(engine_, {{600, 1}, {40, 1}, {1000, 1}}, p.width(), p.latent());
     const Bits q = random_bits(engine_, 3 * p.heads * p.dim);
     const DeviceArray<std::uint16_t> device_q(q);
@@ -300,6 +356,9 @@ TEST_F(CudaAttentionTest, ExpandedAgreesWithTheReference) {
                           {"mma_prefill", 1, 192, 64, 256},
                           {"mma_prefill", 3, 192, 64, 256},
                           {"mma_prefill", 20, 192, 64, 256},
+                          {"wgmma_prefill", 1, 192, 64, 256},
+                          {"wgmma_prefill", 3, 192, 64, 256},
+                          {"wgmma_prefill", 20, 192, 64, 256},
                           {"", 3, 192, 64, 256}};
   double worst = 0;
   for (const Shape& s : shapes) {
@@ -341,6 +400,7 @@ TEST_F(CudaAttentionTest, ExpandedAgreesWithTheReference) {
           std::copy(values.begin(), values.end(), want.begin() + row * s.value_dim);
         });
         for (const cuda::AttentionWorkspace& device : devices()) {
+          if (!has(device, s.variant)) continue;
           out.set(Bits(want.size(), kNan));
           ASSERT_EQ(cuda::launch_mla_expanded(a, device, nullptr, s.variant), cudaSuccess);
           const double error = relative_error(out.get(), want);

@@ -21,6 +21,14 @@ class CudaMlaParts : public CudaTest {
     }
     return positions;
   }
+  WeightView on_device(const RandomWeight& weight) {
+    ExpertsView view = weight.host();
+    for (const WeightPart part : kAllWeightParts) {
+      const void*& at = view.parts[static_cast<std::size_t>(part)];
+      if (at != nullptr) at = device(weight.part(part));
+    }
+    return view.expert(0);
+  }
   void* random_frequencies(std::int64_t half) {
     Floats values = random_floats(half);
     for (float& value : values) value = std::abs(value);
@@ -46,16 +54,21 @@ class CudaMlaParts : public CudaTest {
 };
 
 struct LatentShape {
-  std::int64_t q_rank, kv_rank, turned;
+  std::int64_t q_rank, kv_rank, turned, outputs;
 };
 
-TEST_F(CudaMlaParts, LatentsAreNormedTurnedAndStored) {
+TEST_F(CudaMlaParts, LatentsBecomeQueriesAndRows) {
   constexpr std::int64_t kPages = 5;
-  for (const LatentShape& s :
-       {LatentShape{768, 512, 64}, {1536, 512, 64}, {8, 16, 2}, {264, 40, 10}, {7, 9, 4}}) {
-    for (const std::int64_t tokens : {0, 1, 3, 70}) {
-      for (const RopePairs pairs : {RopePairs::interleaved, RopePairs::half_split}) {
-        SCOPED_TRACE(testing::Message() << tokens << " x " << s.q_rank << ", " << s.kv_rank);
+  for (const FormatCase& format : all_formats()) {
+    for (const LatentShape& s : {LatentShape{768, 512, 64, 5120},
+                                 {1536, 512, 64, 48},
+                                 {8, 16, 2, 33},
+                                 {264, 40, 10, 17},
+                                 {7, 9, 4, 5}}) {
+      if (s.outputs > 1000 && format.name != "bf16" && format.name != "int4_g32") continue;
+      for (const std::int64_t tokens : {0, 1, 2, 3, 70}) {
+        SCOPED_TRACE(testing::Message() << format.name << " " << tokens << " x " << s.q_rank << ", "
+                                        << s.kv_rank << " -> " << s.outputs);
         const std::int64_t kept = s.kv_rank + s.turned;
         const std::int64_t width = s.q_rank + kept;
         // Every token has a place of its own.
@@ -69,17 +82,23 @@ TEST_F(CudaMlaParts, LatentsAreNormedTurnedAndStored) {
         const std::vector<std::int32_t> table = {-1, -1, -1, -1, -1, 3, 0, 4, 1, 2};
         const Bits x = random(tokens * width, 3);
         const Bits blank(static_cast<std::size_t>(kPages * kPageTokens * kept), 0xFFFF);
+        const auto count = static_cast<std::size_t>(tokens * s.outputs);
+        const RandomWeight q_b(format, s.outputs, s.q_rank, engine_);
         void* rows = device(x);
         void* pages = device(blank);
+        const Bits nothing(count, 0xFFFF);
+        void* q = device(nothing);
         const TensorView both(rows, Dtype::bf16, {tokens, width});
         const MlaLatents latents{
+            .q = {q, Dtype::bf16, {tokens, s.outputs}},
             .query = both.slice(1, 0, s.q_rank),
             .row = both.slice(1, s.q_rank, kept),
-            .q_weight = {device(random(s.q_rank, 2)), Dtype::bf16, {s.q_rank}},
-            .kv_weight = {device(random(s.kv_rank, 2)), Dtype::bf16, {s.kv_rank}},
+            .q_norm = {device(random(s.q_rank, 2)), Dtype::bf16, {s.q_rank}},
+            .kv_norm = {device(random(s.kv_rank, 2)), Dtype::bf16, {s.kv_rank}},
             .eps = 1e-6F,
+            .q_b = on_device(q_b),
             .inv_freq = {random_frequencies(s.turned / 2), Dtype::f32, {s.turned / 2}},
-            .pairs = pairs,
+            .pairs = engine_() % 2 == 0 ? RopePairs::interleaved : RopePairs::half_split,
             .rows = {.pages = {pages, Dtype::bf16, {kPages, kPageTokens, kept}},
                      .table = {device(table), Dtype::i32, {2, kPages}}},
             .tokens = {.sequence = {device(sequences), Dtype::i32, {tokens}},
@@ -89,18 +108,78 @@ TEST_F(CudaMlaParts, LatentsAreNormedTurnedAndStored) {
             [&] {
               gpu_->upload(rows, std::as_bytes(std::span(x)));
               gpu_->upload(pages, std::as_bytes(std::span(blank)));
+              gpu_->upload(q, std::as_bytes(std::span(nothing)));
             },
-            [&] { in_parts(*gpu_, latents); }, [&] { gpu_->mla_latents(latents); },
+            [&] {
+              gpu_->rms_norm(latents.row_norm());
+              gpu_->rope(latents.row_rope());
+              gpu_->store_rows(latents.store());
+              in_parts(*gpu_, latents.queries());
+            },
+            [&] { gpu_->mla_latents(latents); },
             [&] {
               Bits all = back<std::uint16_t>(pages, blank.size());
-              const Bits now = back<std::uint16_t>(rows, x.size());
-              for (std::int64_t t = 0; t < tokens; ++t) {
-                all.insert(all.end(), now.begin() + t * width, now.begin() + t * width + s.q_rank);
-              }
+              const Bits queries = back<std::uint16_t>(q, count);
+              all.insert(all.end(), queries.begin(), queries.end());
               return all;
             });
         forget();
         if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+struct NormedShape {
+  std::int64_t inputs, outputs;
+};
+
+TEST_F(CudaMlaParts, NormedLinearsAreANormAndALinear) {
+  for (const FormatCase& format : all_formats()) {
+    for (const NormedShape& s :
+         {NormedShape{2048, 1344}, {5120, 20}, {8, 40}, {264, 17}, {33, 5}}) {
+      if (s.outputs > 1000 && format.name != "bf16" && format.name != "int4_g32") continue;
+      for (const std::int64_t tokens : {0, 1, 2, 3}) {
+        for (const bool with_residual : {false, true}) {
+          SCOPED_TRACE(testing::Message()
+                       << format.name << " " << tokens << " x " << s.inputs << " -> " << s.outputs);
+          const RandomWeight weight(format, s.outputs, s.inputs, engine_);
+          const std::int64_t stride = s.outputs + 3;
+          const auto count = static_cast<std::size_t>(tokens * stride);
+          void* out = device(Bits(count));
+          void* sum = device(Bits(static_cast<std::size_t>(tokens * s.inputs)));
+          const auto rows = [&](void* memory) {
+            return TensorView(memory, Dtype::bf16, {tokens, s.inputs});
+          };
+          NormedLinear normed{
+              .out = TensorView(out, Dtype::bf16, {tokens, stride}).slice(1, 0, s.outputs),
+              .norm = {.out = rows(device(Bits(static_cast<std::size_t>(tokens * s.inputs)))),
+                       .x = rows(device(random(tokens * s.inputs))),
+                       .weight = {device(random(s.inputs, 2)), Dtype::bf16, {s.inputs}},
+                       .eps = 1e-5F},
+              .weight = on_device(weight)};
+          if (with_residual) {
+            normed.norm.residual = rows(device(random(tokens * s.inputs)));
+            normed.norm.sum = rows(sum);
+          }
+          expect_all_ways(
+              [&] {
+                const Bits nothing(count, 0xFFFF);
+                gpu_->upload(out, std::as_bytes(std::span(nothing)));
+                const Bits blank(static_cast<std::size_t>(tokens * s.inputs), 0xFFFF);
+                gpu_->upload(sum, std::as_bytes(std::span(blank)));
+              },
+              [&] { in_parts(*gpu_, normed); }, [&] { gpu_->normed_linear(normed); },
+              [&] {
+                Bits all = back<std::uint16_t>(out, count);
+                const Bits sums =
+                    back<std::uint16_t>(sum, static_cast<std::size_t>(tokens * s.inputs));
+                all.insert(all.end(), sums.begin(), sums.end());
+                return all;
+              });
+          forget();
+          if (HasFailure()) return;
+        }
       }
     }
   }
@@ -120,11 +199,6 @@ TEST_F(CudaMlaParts, QueriesAreAbsorbedAndTurned) {
                                         << s.nope << " -> " << s.rank);
         const std::int64_t head_rows = s.nope + 5;
         const RandomWeight weight(format, s.heads * head_rows, s.rank, engine_);
-        ExpertsView view = weight.host();
-        for (const WeightPart part : kAllWeightParts) {
-          const void*& at = view.parts[static_cast<std::size_t>(part)];
-          if (at != nullptr) at = device(weight.part(part));
-        }
         const auto count = static_cast<std::size_t>(tokens * s.heads * (s.rank + s.turned));
         const Bits blank(count, 0xFFFF);
         void* out = device(blank);
@@ -135,7 +209,7 @@ TEST_F(CudaMlaParts, QueriesAreAbsorbedAndTurned) {
             .q = {device(random(tokens * s.heads * (s.nope + s.turned))),
                   Dtype::bf16,
                   {tokens, s.heads, s.nope + s.turned}},
-            .weight = view.expert(0),
+            .weight = on_device(weight),
             .head_rows = head_rows,
             .positions = {device(positions), Dtype::i32, {tokens}},
             .inv_freq = {random_frequencies(s.turned / 2), Dtype::f32, {s.turned / 2}},

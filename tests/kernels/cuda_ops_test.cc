@@ -36,6 +36,7 @@ TEST_F(CudaOpsTest, RmsNormAgreesWithTheReference) {
                         .x = {device(x), Dtype::bf16, {rows, dim}},
                         .weight = {device(weight), Dtype::bf16, {dim}},
                         .residual = fused ? TensorView(residual, Dtype::bf16, {rows, dim}) : absent,
+                        .sum = fused ? TensorView(residual, Dtype::bf16, {rows, dim}) : absent,
                         .eps = 1e-5F});
         std::vector<float> sum = floats(x);
         if (fused) {
@@ -156,6 +157,32 @@ TEST_F(CudaOpsTest, SmallUploadsKeepTheirOrderWithoutWaiting) {
   }
   std::fill(numbers.begin(), numbers.end(), -1);
   EXPECT_EQ(back<std::int32_t>(memory.data(), 1000), std::vector<std::int32_t>(1000, 399));
+}
+
+TEST_F(CudaOpsTest, ReadMemorySumsEveryWord) {
+  for (const int count : {0, 4, 1020, 1024, 1028, (1 << 22) + 4}) {
+    const auto words = static_cast<std::size_t>(count);
+    std::vector<std::uint32_t> data(words);
+    std::uint32_t sum = 0;
+    for (std::uint32_t& word : data) {
+      word = static_cast<std::uint32_t>(engine_());
+      sum += word;
+    }
+    void* out = poisoned(sizeof(sum));
+    gpu_->read_memory({.out = static_cast<std::uint32_t*>(out),
+                       .data = words == 0 ? nullptr : device(data),
+                       .size_bytes = 4 * words});
+    EXPECT_EQ(back<std::uint32_t>(out, 1), std::vector<std::uint32_t>{sum}) << words;
+    forget();
+  }
+}
+
+TEST_F(CudaOpsTest, MultiplyCountsItsOperations) {
+  void* out = poisoned(sizeof(std::uint64_t));
+  gpu_->multiply({.out = static_cast<std::uint64_t*>(out)});
+  const std::uint64_t count = back<std::uint64_t>(out, 1).front();
+  EXPECT_GT(count, 1'000'000'000U);
+  EXPECT_EQ(count % 4096U, 0U);
 }
 
 TEST_F(CudaOpsTest, SaysWhenMemoryIsShort) {

@@ -67,6 +67,16 @@ TEST_P(CatalogShipped, NamesTheRepository) {
   EXPECT_EQ(entry->modelfile.from, GetParam().from);
 }
 
+TEST_P(CatalogShipped, HasALayoutToBenchmarkItBy) {
+  const std::string from = GetParam().from;
+  const fs::path source = GLM_SOURCE_DIR;
+  const std::string bundled = "bundled:";
+  const fs::path config = from.starts_with(bundled)
+                              ? source / "models" / from.substr(bundled.size()) / "config.json"
+                              : source / "modelfiles" / "layouts" / (from + ".json");
+  EXPECT_TRUE(fs::is_regular_file(config)) << config;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, CatalogShipped,
     testing::Values(Shipped{"tiny", "", "bundled:glm-tiny"},

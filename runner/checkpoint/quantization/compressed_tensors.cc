@@ -66,7 +66,9 @@ Result<Group> preset_group(const std::string& key, const std::string& where) {
     return Group{.scheme = {.method = kMethod,
                             .quantized = true,
                             .bits = row.bits,
-                            .symmetric = row.symmetric},
+                            .symmetric = row.symmetric,
+                            .floating = !row.type.starts_with("int"),
+                            .blocks = row.geometry.starts_with("block")},
                  .label = label_of({.type = row.type,
                                     .geometry = row.geometry,
                                     .method = kMethod,
@@ -155,6 +157,8 @@ Result<Group> group_from(const JsonFields& weights) {
   const std::string strategy =
       GLM_TRY(weights.text("strategy", group > 0 ? "group" : (group < 0 ? "channel" : "tensor")));
   scheme.group = strategy == "channel" ? -1 : group;
+  scheme.floating = type == "float";
+  scheme.blocks = strategy == "block";
   scheme.activation_order = GLM_TRY(has_activation_order(weights));
   GLM_TRY(read_block(weights, scheme));
   if (type == "float") return Group{scheme, GLM_TRY(float_label(weights, scheme, strategy))};

@@ -10,7 +10,7 @@ Status read_fp8(const Description& description, Quantization& result) {
   if (fmt_name != "e4m3" && fmt_name != "float8_e4m3fn") {
     return refuse(fields.prefix(), fmt::format("FP8 {}", fmt_name), "8-bit floats but E4M3");
   }
-  ModuleScheme scheme{.method = QuantMethod::fp8, .quantized = true, .bits = 8};
+  ModuleScheme scheme{.method = QuantMethod::fp8, .quantized = true, .bits = 8, .floating = true};
   std::string geometry = "tensor";
   if (const nlohmann::json* size = fields.find("weight_block_size")) {
     const auto side = [&](std::size_t i) -> std::int64_t {
@@ -23,6 +23,7 @@ Status read_fp8(const Description& description, Quantization& result) {
     if (!pair) return fields.wrong("weight_block_size", "two numbers such as [128, 128]");
     scheme.block_rows = side(0);
     scheme.block_cols = side(1);
+    scheme.blocks = true;
     geometry = fmt::format("block {}x{}", scheme.block_rows, scheme.block_cols);
   }
   result.unnamed = plain_beside(scheme);

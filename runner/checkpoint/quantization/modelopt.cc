@@ -57,7 +57,9 @@ ModuleScheme scheme_of_algo(const AlgoRow& row) {
           .quantized = true,
           .bits = row.bits,
           .group = row.group,
-          .symmetric = true};
+          .symmetric = true,
+          .floating = true,
+          .blocks = row.geometry.starts_with("block")};
 }
 
 std::string label_of_algo(const AlgoRow& row) {

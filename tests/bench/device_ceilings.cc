@@ -4,9 +4,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <random>
 #include <vector>
 
-#include "kernels/device/mma.cuh"
+#include "kernels/cuda/launch.h"
 
 namespace glm::bench {
 namespace {
@@ -15,43 +16,6 @@ void ok(cudaError_t code) {
   if (code == cudaSuccess) return;
   (void)std::fprintf(stderr, "benchmark: %s\n", cudaGetErrorString(code));
   std::abort();
-}
-
-__global__ void fill_kernel(uint4* data, std::size_t count) {
-  const std::size_t stride = static_cast<std::size_t>(gridDim.x) * blockDim.x;
-  for (std::size_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += stride) {
-    const auto n = static_cast<unsigned>(i) * 2654435761U;
-    data[i] = make_uint4(n, n ^ 0x5EEDU, n * 3U, n + 7U);
-  }
-}
-
-__global__ void read_kernel(const uint4* data, std::size_t count, unsigned* sink) {
-  const std::size_t stride = static_cast<std::size_t>(gridDim.x) * blockDim.x;
-  unsigned sum = 0;
-#pragma unroll 8
-  for (std::size_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += stride) {
-    const uint4 v = __ldcs(data + i);
-    sum += v.x ^ v.y ^ v.z ^ v.w;
-  }
-  if (sum == 0x12345678U) *sink = sum;  // so that the loads are needed
-}
-
-constexpr int kProducts = 4096;
-constexpr int kChains = 8;
-
-__global__ void mma_kernel(float* sink, unsigned salt) {
-  const unsigned bits = 0x3F803F80U ^ ((threadIdx.x * 0x01230123U + salt) & 0x00FF00FFU);
-  const std::uint32_t a[4] = {bits, bits ^ 0x00110011U, bits ^ 0x80228022U, bits ^ 0x80448044U};
-  float d[kChains][4] = {};
-  for (int i = 0; i < kProducts; ++i) {
-#pragma unroll
-    for (int c = 0; c < kChains; ++c) {
-      kernels::device::mma_16x8x16(d[c], a, bits ^ static_cast<unsigned>(c), bits ^ 0x80008000U);
-    }
-  }
-  float sum = 0;
-  for (int c = 0; c < kChains; ++c) sum += d[c][0] + d[c][1] + d[c][2] + d[c][3];
-  if (sum == 1.2345F) *sink = sum;
 }
 
 int attribute(cudaDeviceAttr which) {
@@ -150,33 +114,40 @@ double Graph::seconds(int repetitions) const {
 }
 
 double measured_read_bytes_per_s() {
-  constexpr std::size_t kBytes = std::size_t{2} << 30U;
+  constexpr std::size_t kBytes = std::size_t{4} << 30U;
+  constexpr std::size_t kBlockBytes = std::size_t{16} << 20U;
+  std::vector<std::uint64_t> block(kBlockBytes / sizeof(std::uint64_t));
+  std::mt19937_64 random(1);  // NOLINT: the same numbers every time
+  for (std::uint64_t& word : block) word = random();
   void* data = nullptr;
-  ok(cudaMalloc(&data, kBytes + sizeof(unsigned)));
-  auto* words = static_cast<uint4*>(data);
-  auto* sink = reinterpret_cast<unsigned*>(static_cast<char*>(data) + kBytes);
-  const auto blocks = static_cast<unsigned>(8 * attribute(cudaDevAttrMultiProcessorCount));
-  fill_kernel<<<blocks, 256>>>(words, kBytes / sizeof(uint4));
+  void* sum = nullptr;
+  ok(cudaMalloc(&data, kBytes));
+  ok(cudaMalloc(&sum, sizeof(std::uint32_t)));
+  for (std::size_t at = 0; at < kBytes; at += kBlockBytes) {
+    ok(cudaMemcpy(static_cast<char*>(data) + at, block.data(), kBlockBytes,
+                  cudaMemcpyHostToDevice));
+  }
   Timer timer;
-  const double seconds =
-      timer.median(20, [&] { read_kernel<<<blocks, 256>>>(words, kBytes / sizeof(uint4), sink); });
-  ok(cudaGetLastError());
+  const double seconds = timer.median(20, [&] {
+    ok(kernels::cuda::launch_read_memory(
+        {.out = static_cast<std::uint32_t*>(sum), .data = data, .size_bytes = kBytes}, nullptr));
+  });
   (void)cudaFree(data);
+  (void)cudaFree(sum);
   return static_cast<double>(kBytes) / seconds;
 }
 
 double measured_mma_flops_per_s() {
-  void* sink = nullptr;
-  ok(cudaMalloc(&sink, sizeof(float)));
-  const auto blocks = static_cast<unsigned>(2 * attribute(cudaDevAttrMultiProcessorCount));
-  constexpr unsigned kThreads = 256;
+  void* count = nullptr;
+  ok(cudaMalloc(&count, sizeof(std::uint64_t)));
   Timer timer;
-  const double seconds =
-      timer.median(10, [&] { mma_kernel<<<blocks, kThreads>>>(static_cast<float*>(sink), 7); });
-  ok(cudaGetLastError());
-  (void)cudaFree(sink);
-  const double products = static_cast<double>(blocks) * (kThreads / 32) * kProducts * kChains;
-  return products * 2 * 16 * 8 * 16 / seconds;
+  const double seconds = timer.median(10, [&] {
+    ok(kernels::cuda::launch_multiply({.out = static_cast<std::uint64_t*>(count)}, nullptr));
+  });
+  std::uint64_t operations = 0;
+  ok(cudaMemcpy(&operations, count, sizeof(operations), cudaMemcpyDeviceToHost));
+  (void)cudaFree(count);
+  return static_cast<double>(operations) / seconds;
 }
 
 }  // namespace glm::bench

@@ -1,0 +1,82 @@
+// The operation moe_layer for few tokens as one kernel (sm_90 and later): kernels/cuda/moe_layer.cu
+// says how, moe_layer_plan.cc where things lie.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "kernels/cuda/bulk_plan.h"
+#include "kernels/cuda/moe_workspace.h"
+#include "kernels/cuda/router_rule.h"
+#include "kernels/ops/moe_layer.h"
+
+namespace glm::kernels::cuda {
+
+constexpr int kMoeTokensMax = kTileRows;
+constexpr int kMoeTeams = 4;
+constexpr int kMoeWarps = kMoeTeams * kTeamWarps;  // that multiply
+constexpr int kMoeServants = 4;      // warps: one that fetches, and some that choose experts
+constexpr unsigned kQuadShift = 32;  // bytes, of every other quad of plain rows
+
+// In bytes where nothing else is said.
+struct MoePlan {
+  BulkPlan inner;    // slabs of the routed experts' first half and of the second; nothing but slabs
+  BulkPlan outer;    //   is taken from them
+  int wide_slabs;    // of the shared expert's first half, of eight outputs
+  int hidden_slabs;  // of either second half, of sixteen
+  int wide_slab_cost;  // in sixteenths of a slab of a routed expert's first half
+  int stages;          // a power of two and a multiple of the teams (bulk_plan.h)
+  int stages_shift;    // which
+  // 2^32 divided by these and rounded up: what multiplied_high() takes to divide.
+  unsigned by_blocks;
+  unsigned by_inner_slabs;
+  unsigned by_octets;  // of a row of activations
+  unsigned stage;
+  unsigned stages_at;  // in shared memory, where activations come first
+  unsigned partial_at;
+  unsigned shared_at;  // sums of the shared expert
+  unsigned totals_at;
+  unsigned barriers_at;
+  unsigned logits_at;
+  unsigned scratch_at;
+  unsigned scratch;  // of one choice
+  unsigned weights_at;
+  unsigned ids_at;
+  unsigned order_at;
+  unsigned bias_at;
+  unsigned masks_at;
+  unsigned slots_at;
+  unsigned active_at;
+  unsigned total;
+};
+
+struct MoeArgs {
+  Product inner;  // the routed experts, as moe_mlp has them
+  Product outer;
+  device::Weight router;
+  device::Weight shared_gate;
+  device::Weight shared_up;
+  device::Weight shared_down;
+  RouterRule rule;
+  __nv_bfloat16* out;
+  __nv_bfloat16* wide;  // what the shared expert has between its halves
+  float* logits;
+  std::int32_t* ids;
+  float* weights;
+  MoeProgress* progress;
+  std::int64_t out_stride;
+  std::int32_t tokens;
+  std::int32_t wide_inputs;  // of the shared expert's second half
+};
+
+// None if formats, shapes or the device do not suit, or tokens are many.
+std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space);
+std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits);
+
+// cudaErrorNotSupported where there are none: then nothing was launched.
+cudaError_t launch_moe_layer(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream);
+
+}  // namespace glm::kernels::cuda

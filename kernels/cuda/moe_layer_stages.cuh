@@ -1,0 +1,170 @@
+// The stages of moe_layer.cu in shared memory: which weights a block has, in which order they come,
+// and the warp that fetches them.
+//
+// Item i of a block goes to stage i % stages. First come the slabs of the shared expert's first
+// half, each as four quads of rows, which all teams share; then slabs of the routed experts', of
+// which item i is team i % teams'. Then, for each slab of outputs, the quads of the shared expert's
+// second half and the slabs of all experts.
+#pragma once
+
+#include "kernels/cuda/bulk_math.cuh"
+#include "kernels/cuda/moe_layer.h"
+
+namespace glm::kernels::cuda {
+
+// What code there is matters: it is fetched anew for each launch while memory is busy with weights.
+// Hence no loop here is unrolled that need not be.
+
+// The upper half of the product.
+__device__ inline unsigned multiplied_high(unsigned a, unsigned b) {
+  return static_cast<unsigned>(static_cast<std::uint64_t>(a) * b >> 32U);
+}
+
+// An equal part of so many slabs for this block.
+__device__ inline Share equal_share(const MoePlan& plan, int slabs) {
+  const unsigned before = static_cast<unsigned>(slabs) * blockIdx.x;
+  return {static_cast<int>(multiplied_high(before, plan.by_blocks)),
+          static_cast<int>(multiplied_high(before + static_cast<unsigned>(slabs), plan.by_blocks))};
+}
+
+// What of the routed experts' first halves a block has: with its part of the shared expert it is
+// about as many bytes for all blocks.
+__device__ inline Share routed_share(const MoePlan& plan, int active) {
+  const int total = active * plan.inner.slabs;
+  const int cost = total * 16 + plan.wide_slabs * plan.wide_slab_cost;
+  const Share wide = equal_share(plan, plan.wide_slabs);
+  const Share own = equal_share(plan, cost);
+  // No block has so little of all that its part of the shared expert would be more.
+  const int wide_most = (plan.wide_slabs + static_cast<int>(gridDim.x) - 1) * plan.wide_slab_cost;
+  if (cost < wide_most + static_cast<int>(gridDim.x)) return equal_share(plan, total);
+  const bool last = blockIdx.x + 1 == gridDim.x;
+  return {(own.begin - wide.begin * plan.wide_slab_cost) / 16,
+          last ? total : (own.end - wide.end * plan.wide_slab_cost) / 16};
+}
+
+// The slabs of a list of experts, one after the other.
+struct SlabAt {
+  int entry;
+  int slab;
+
+  __device__ SlabAt(const MoePlan& plan, int at)
+      : entry(static_cast<int>(multiplied_high(static_cast<unsigned>(at), plan.by_inner_slabs))),
+        slab(at - entry * plan.inner.slabs) {}
+  // By no more than there are slabs of one expert.
+  __device__ void advance(const MoePlan& plan, int by) {
+    slab += by;
+    if (slab < plan.inner.slabs) return;
+    slab -= plan.inner.slabs;
+    ++entry;
+  }
+};
+
+// Where an item is in the ring. In the first round of the stages the parity is 0.
+struct Turn {
+  int stage;
+  unsigned parity;
+
+  __device__ Turn(int item, const MoePlan& plan)
+      : stage(item & (plan.stages - 1)),
+        parity(static_cast<unsigned>(item) >> plan.stages_shift & 1U) {}
+};
+
+class Fetcher {
+ public:
+  // Items asked for and not yet there. Enough to keep memory busy; more would only queue in front
+  // of what other warps wait for.
+  static constexpr int kInFlight = 2;
+
+  __device__ Fetcher(const MoePlan& plan, std::uint8_t* memory)
+      : plan_(plan),
+        stages_(device::shared_address(memory + plan.stages_at)),
+        full_(device::shared_address(memory + plan.barriers_at)),
+        empty_(full_ + 8 * plan.stages),
+        policy_(device::read_once_policy()) {}
+
+  // Four rows of a weight in bf16 from `row` on. Every other quad is shifted, so that rows of two
+  // neighbouring quads lie in different banks.
+  __device__ void quad(const device::Weight& w, int row, int quad) {
+    const auto bytes = static_cast<unsigned>(kQuadRows * w.row_bytes);
+    fetch(bytes, 1, static_cast<unsigned>(quad) % 2 * kQuadShift, w.data + row * w.row_bytes,
+          bytes);
+  }
+
+  // A slab in four bits; lane l < copies has its part.
+  __device__ void slab(const BulkPlan& plan, const QuadCopy& copy, int copies, int expert,
+                       int slab) {
+    fetch(plan.stage_copied, copies, copy.to,
+          copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes);
+  }
+
+ private:
+  // Brings one item, of `bytes` in all; what else is said is of a lane below `lanes`.
+  __device__ void fetch(unsigned bytes, int lanes, unsigned to, const std::uint8_t* from,
+                        unsigned own_bytes) {
+    const Turn turn(item_++, plan_);
+    // Of the round before: nothing to wait for in the first.
+    device::barrier_wait(empty_ + 8 * turn.stage, turn.parity ^ 1U);
+    if (item_ > kInFlight) {
+      const Turn before(item_ - 1 - kInFlight, plan_);
+      device::barrier_wait(full_ + 8 * before.stage, before.parity);
+    }
+    const std::uint32_t full = full_ + 8 * turn.stage;
+    if (lane_index() == 0) device::barrier_arrive_expecting(full, bytes);
+    __syncwarp();  // bytes are announced
+    if (lane_index() >= lanes) return;
+    device::bulk_copy(stages_ + static_cast<unsigned>(turn.stage) * plan_.stage + to, from,
+                      own_bytes, full, policy_);
+  }
+
+  const MoePlan& plan_;
+  std::uint32_t stages_;
+  std::uint32_t full_;
+  std::uint32_t empty_;
+  std::uint64_t policy_;
+  int item_ = 0;
+};
+
+__device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& plan,
+                                               Fetcher& fetcher) {
+  const Share share = equal_share(plan, plan.wide_slabs);
+#pragma unroll 1
+  for (int i = share.begin * kQuads; i < share.end * kQuads; ++i) {
+    const int quad = i % kQuads;
+    const device::Weight& w = quad < kQuads / 2 ? a.shared_gate : a.shared_up;
+    fetcher.quad(w, i / kQuads * (kSlabRows / 2) + quad % 2 * kQuadRows, quad);
+  }
+}
+
+template <int kParts>
+__device__ void fetch_first_half(const MoeArgs& a, const MoePlan& plan, const std::int32_t* active,
+                                 int count, Fetcher& fetcher) {
+  constexpr int kCopies = kQuads * kParts;
+  const QuadCopy copy =
+      quad_copy<true>(a.inner, plan.inner, lane_index() < kCopies ? lane_index() : 0);
+  const Share share = routed_share(plan, count);
+  SlabAt next(plan, share.begin);
+#pragma unroll 1
+  for (int at = share.begin; at < share.end; ++at, next.advance(plan, 1)) {
+    fetcher.slab(plan.inner, copy, kCopies, active[next.entry], next.slab);
+  }
+}
+
+template <int kParts>
+__device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const std::int32_t* active,
+                                  int count, Fetcher& fetcher) {
+  constexpr int kCopies = kQuads * kParts;
+  const QuadCopy copy =
+      quad_copy<false>(a.outer, plan.outer, lane_index() < kCopies ? lane_index() : 0);
+  const Share share = equal_share(plan, plan.hidden_slabs);
+#pragma unroll 1
+  for (int slab = share.begin; slab < share.end; ++slab) {
+#pragma unroll 1
+    for (int quad = 0; quad < kQuads; ++quad) {
+      fetcher.quad(a.shared_down, slab * kSlabRows + quad * kQuadRows, quad);
+    }
+#pragma unroll 1
+    for (int i = 0; i < count; ++i) fetcher.slab(plan.outer, copy, kCopies, active[i], slab);
+  }
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,23 @@
+// A norm and the product that reads it in one launch, for a few rows, and beside it what MLA keeps
+// of its new tokens. Contracts: kernels/ops/normed_linear.h, mla_latents.h.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <string_view>
+
+#include "kernels/ops/mla_latents.h"
+
+namespace glm::kernels::cuda {
+
+// Rows that fit one tile of the variant "stream", where that is the one linear() would take.
+bool supports_normed_linear(const NormedLinear& a, std::string_view variant);
+cudaError_t launch_normed_linear(const NormedLinear& a, cudaStream_t stream);
+
+// Plain pages, and columns in whole octets.
+bool supports_store_latents(const MlaLatents& a);
+// All of it in one launch where supports_normed_linear(a.queries()), or the part of a.row alone.
+cudaError_t launch_mla_latents(const MlaLatents& a, cudaStream_t stream);
+cudaError_t launch_store_latents(const MlaLatents& a, cudaStream_t stream);
+
+}  // namespace glm::kernels::cuda

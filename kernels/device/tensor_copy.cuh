@@ -1,0 +1,29 @@
+// Copies of boxes of a tensor in memory to shared memory (sm_90 and later; code for older devices
+// must not call this). PTX manual: "cp.async.bulk.tensor".
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+namespace glm::kernels::device {
+
+// First column, and first index of the two outer axes.
+struct BoxAt {
+  int column;
+  int middle;
+  int outer;
+};
+
+// By one thread. The barrier must have been told of the bytes of a whole box; what lies outside the
+// tensor arrives as zeros.
+__device__ inline void copy_box(std::uint32_t shared, const CUtensorMap& map, const BoxAt& at,
+                                std::uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%2, %3, %4}], [%5];\n" ::"r"(shared),
+      "l"(&map), "r"(at.column), "r"(at.middle), "r"(at.outer), "r"(barrier)
+      : "memory");
+}
+
+}  // namespace glm::kernels::device
