@@ -26,7 +26,7 @@ constexpr const char* kUsualBatchesOnCpu = "1,4";  // a row of a large model tak
 
 // Lists, checked.
 Result<RowLists> lists_of(const ModelOptions& options, const char* usual_batches) {
-  const std::int64_t sequences_max = runner::kBatchLimits.sequences_max;
+  const std::int64_t sequences_max = runner::kGpuBatch.sequences_max;
   const std::string batch = options.batch.empty() ? usual_batches : options.batch;
   return RowLists{.prompts = GLM_TRY(number_list("--pp", options.prompt, kTokensMax)),
                   .generates = GLM_TRY(number_list("--tg", options.generate, kTokensMax)),

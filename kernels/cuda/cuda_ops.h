@@ -13,7 +13,7 @@ namespace glm::kernels::cuda {
 struct CudaOptions {
   int device_index = 0;
   // Forces a variant of the products (kernels/cuda/product.h) where it supports the arguments:
-  // "bulk", "stream", "tiles", "naive". For tests and for bisecting wrong answers.
+  // "wgmma", "bulk", "stream", "tiles", "naive". For tests and for bisecting wrong answers.
   std::string variant = {};
 };
 

@@ -19,6 +19,9 @@ constexpr std::int64_t kBulkRows = 512;  // of linear layers
 constexpr std::int64_t kBulkSlabs = 640;
 constexpr std::int64_t kBulkInputs = 4096;
 constexpr std::int64_t kBulkRowsOfManyInputs = 32;
+constexpr std::int64_t kWgmmaRowsPerGroup = 64;
+constexpr std::int64_t kWgmmaRows = 256;
+constexpr std::int64_t kWgmmaResults = 1 << 19;
 
 bool aligned(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
@@ -61,7 +64,14 @@ bool suits_bulk(const Product& a) {
   return a.rows <= kBulkRows && (is_fast_fp4(a) || slabs >= kBulkSlabs);
 }
 
-constexpr std::array<ProductVariant, 4> kVariants = {{
+// Its tiles are large: there must be enough of them for most multiprocessors.
+bool many_rows(const Product& a) {
+  if (a.row_group != nullptr) return a.rows >= kWgmmaRowsPerGroup * a.groups;
+  return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
+}
+
+constexpr std::array<ProductVariant, 5> kVariants = {{
+    {"wgmma", &wgmma_tile_rows, &supports_wgmma, &many_rows, &launch_wgmma},
     {"bulk", &no_tiles, &supports_bulk, &suits_bulk, &launch_bulk},
     {"stream", &stream_tile_rows, &fits_tensor_cores, &few_rows, &launch_stream},
     {"tiles", &tiles_tile_rows, &fits_tensor_cores, &always, &launch_tiles},

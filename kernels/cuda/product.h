@@ -85,5 +85,8 @@ cudaError_t launch_stream(const Product& a, cudaStream_t stream);
 std::int64_t stream_tile_rows(const Product& a);
 cudaError_t launch_tiles(const Product& a, cudaStream_t stream);
 std::int64_t tiles_tile_rows(const Product& a);
+bool supports_wgmma(const Product& a);
+cudaError_t launch_wgmma(const Product& a, cudaStream_t stream);
+std::int64_t wgmma_tile_rows(const Product& a);
 
 }  // namespace glm::kernels::cuda

@@ -23,8 +23,6 @@ using kernels::Ops;
 using kernels::TensorView;
 using kernels::WeightFormat;
 
-constexpr BatchLimits kBatch = kBatchLimits;
-
 struct Layer {
   DeviceArray input_norm;
   DeviceArray post_attention_norm;
@@ -53,7 +51,7 @@ class Decoder final : public Model {
 
   const ModelFacts& facts() const override { return facts_; }
   std::uint64_t weight_bytes() const override;
-  BatchLimits batch_limits() const override { return kBatch; }
+  BatchLimits batch_limits() const override { return limits_; }
   std::uint64_t page_bytes() const override;
   std::uint64_t memory_free_bytes() const override { return ops_->memory().free_bytes; }
   Result<std::unique_ptr<KvPool>> make_pool(std::int64_t pages) override;
@@ -88,6 +86,7 @@ class Decoder final : public Model {
   DeviceArray inv_freq_;
   std::vector<Layer> layers_;
 
+  BatchLimits limits_;
   BatchCheck check_batch_;
   StepInputs inputs_;
   StepsInFlight in_flight_;
@@ -168,27 +167,28 @@ Status Decoder::allocate_activations() {
   const auto room = [&](std::int64_t capacity) {
     return DeviceArray::allocate(*ops_, ops_->activation_dtype(), capacity);
   };
-  inputs_ = GLM_TRY(StepInputs::allocate(*ops_, kBatch, facts_.context_max));
-  in_flight_ = GLM_TRY(StepsInFlight::allocate(*ops_, inputs_.size_bytes(), kBatch.sequences_max));
-  check_batch_ = BatchCheck(facts_, kBatch);
-  ids_ = GLM_TRY(DeviceArray::allocate(*ops_, Dtype::i32, kBatch.tokens_max));
-  x_ = GLM_TRY(room(kBatch.tokens_max * hidden));
-  inside_x_ = GLM_TRY(room(kBatch.tokens_max * hidden));
-  normed_ = GLM_TRY(room(kBatch.tokens_max * hidden));
-  delta_ = GLM_TRY(room(kBatch.tokens_max * hidden));
-  wanted_x_ = GLM_TRY(room(kBatch.sequences_max * hidden));
-  logits_ =
-      GLM_TRY(DeviceArray::allocate(*ops_, Dtype::f32, kBatch.sequences_max * config().vocab_size));
-  mlp_scratch_ = GLM_TRY(MlpScratch::allocate(*ops_, config(), kBatch.tokens_max));
-  GLM_TRY(ops_->reserve({.tokens = kBatch.tokens_max,
+  limits_ = batch_limits_of(ops_->backend() != "cpu");
+  inputs_ = GLM_TRY(StepInputs::allocate(*ops_, limits_, facts_.context_max));
+  in_flight_ = GLM_TRY(StepsInFlight::allocate(*ops_, inputs_.size_bytes(), limits_.sequences_max));
+  check_batch_ = BatchCheck(facts_, limits_);
+  ids_ = GLM_TRY(DeviceArray::allocate(*ops_, Dtype::i32, limits_.tokens_max));
+  x_ = GLM_TRY(room(limits_.tokens_max * hidden));
+  inside_x_ = GLM_TRY(room(limits_.tokens_max * hidden));
+  normed_ = GLM_TRY(room(limits_.tokens_max * hidden));
+  delta_ = GLM_TRY(room(limits_.tokens_max * hidden));
+  wanted_x_ = GLM_TRY(room(limits_.sequences_max * hidden));
+  logits_ = GLM_TRY(
+      DeviceArray::allocate(*ops_, Dtype::f32, limits_.sequences_max * config().vocab_size));
+  mlp_scratch_ = GLM_TRY(MlpScratch::allocate(*ops_, config(), limits_.tokens_max));
+  GLM_TRY(ops_->reserve({.tokens = limits_.tokens_max,
                          .chosen = config().moe.experts_per_token,
                          .experts = config().moe.experts,
                          .hidden = config().hidden_size,
                          .inner = config().moe.intermediate_size,
-                         .rows = kBatch.sequences_max,
+                         .rows = limits_.sequences_max,
                          .vocab = config().vocab_size}));
   return attention_->allocate_activations(
-      *ops_, config(), {.tokens_max = kBatch.tokens_max, .positions_max = facts_.context_max});
+      *ops_, config(), {.tokens_max = limits_.tokens_max, .positions_max = facts_.context_max});
 }
 
 std::uint64_t Decoder::weight_bytes() const {
@@ -284,7 +284,7 @@ Status Decoder::run(const DecoderPool& pool, std::span<const SequenceStep> batch
   Padding padding{.page = pool.spare_page()};
   if (repeats && end == StepEnd::tokens) {
     const auto sequences = static_cast<std::int64_t>(batch.size());
-    padding.sequences = std::min(recorded_sequences(sequences), kBatch.sequences_max) - sequences;
+    padding.sequences = std::min(recorded_sequences(sequences), limits_.sequences_max) - sequences;
   }
   inputs_.upload(*ops_, in_flight_.inputs(), batch, end, padding);
   const StepResults results = in_flight_.results();

@@ -12,8 +12,6 @@ namespace {
 
 constexpr std::int64_t kIntBytes = 4;
 constexpr std::int64_t kFloatBytes = 4;
-constexpr std::int64_t kTokens = kBatchLimits.tokens_max;
-constexpr std::int64_t kSequences = kBatchLimits.sequences_max;
 
 // See MlaScratch: positions whose keys and values are expanded at a time.
 constexpr std::int64_t kExpandedMaxElements = 1LL << 27;
@@ -26,48 +24,49 @@ std::uint64_t mtp_bytes(const ModelFacts& facts) {
   return sum;
 }
 
-std::int64_t attention_elements(const ModelConfig& c, std::int64_t context) {
+std::int64_t attention_elements(const ModelConfig& c, std::int64_t tokens, std::int64_t context) {
   const MlaDims& mla = c.mla;
   if (mla.kv_rank == 0) {
-    return kTokens * ((2 * c.heads + c.gqa.kv_heads) * c.gqa.head_dim + c.cache_dim());
+    return tokens * ((2 * c.heads + c.gqa.kv_heads) * c.gqa.head_dim + c.cache_dim());
   }
   const std::int64_t per_head =
       mla.qk_dim() + mla.cache_dim() + mla.kv_rank + mla.v_dim;  // q, absorbed q, latents, outputs
   const std::int64_t expanded = c.heads * (mla.nope_dim + mla.v_dim);
   const std::int64_t positions =
       std::min(context, kExpandedMaxElements / std::max<std::int64_t>(expanded, 1));
-  return kTokens * (mla.q_rank + mla.cache_dim() + c.heads * per_head) +
+  return tokens * (mla.q_rank + mla.cache_dim() + c.heads * per_head) +
          positions * (mla.cache_dim() + expanded);
 }
 
 // Of the CUDA backend itself: a row for each use of an expert by a token.
-std::int64_t cuda_bytes(const ModelConfig& c) {
+std::int64_t cuda_bytes(const ModelConfig& c, std::int64_t tokens) {
   constexpr std::int64_t kSplitsBytes = 24LL << 20;  // partial results of attention
-  return kTokens * c.moe.experts_per_token *
+  return tokens * c.moe.experts_per_token *
              (2 * c.moe.intermediate_size + kFloatBytes * c.hidden_size) +
          kSplitsBytes;
 }
 
 std::uint64_t workspace_bytes(const ModelFacts& facts, Backend backend) {
   const ModelConfig& c = facts.config;
+  const bool cuda = backend == Backend::cuda;
+  const auto [tokens, sequences] = batch_limits_of(cuda);
   const std::int64_t inner =
       std::max(c.intermediate_size, c.moe.shared_experts * c.moe.intermediate_size);
-  const std::int64_t elements = (3 * kTokens + kSequences) * c.hidden_size +
-                                kTokens * (inner + c.hidden_size) +
-                                attention_elements(c, facts.context_max);
+  const std::int64_t elements = (4 * tokens + sequences) * c.hidden_size +
+                                tokens * (inner + c.hidden_size) +
+                                attention_elements(c, tokens, facts.context_max);
   // What a step is told, and what it leaves for the host: see StepInputs and StepsInFlight.
   const std::int64_t inputs =
-      kIntBytes * (4 * kTokens + kSequences * (1 + pages_of(facts.context_max))) +
-      kSequences * static_cast<std::int64_t>(sizeof(kernels::SampleRow) +
-                                             kTokenBiasesMax * sizeof(kernels::LogitBias) +
-                                             sizeof(kernels::SampledRow));
+      kIntBytes * (4 * tokens + sequences * (1 + pages_of(facts.context_max))) +
+      sequences * static_cast<std::int64_t>(sizeof(kernels::SampleRow) +
+                                            kTokenBiasesMax * sizeof(kernels::LogitBias) +
+                                            sizeof(kernels::SampledRow));
   const std::int64_t router =
-      kTokens * (kFloatBytes * c.moe.experts + (kIntBytes + kFloatBytes) * c.moe.experts_per_token);
-  const bool cuda = backend == Backend::cuda;
+      tokens * (kFloatBytes * c.moe.experts + (kIntBytes + kFloatBytes) * c.moe.experts_per_token);
   // A GPU has those that sampling has changed beside those that came.
-  const std::int64_t logits = (cuda ? 2 : 1) * kFloatBytes * kSequences * c.vocab_size;
+  const std::int64_t logits = (cuda ? 2 : 1) * kFloatBytes * sequences * c.vocab_size;
   return static_cast<std::uint64_t>(elements * (cuda ? 2 : 4) + inputs + router + logits +
-                                    (cuda ? cuda_bytes(c) : 0));
+                                    (cuda ? cuda_bytes(c, tokens) : 0));
 }
 
 // The chosen experts, the head and everything else but the table of embeddings.

@@ -35,14 +35,16 @@ std::uint64_t available_to(const ModelNeeds& model, const HardwareFacts& hardwar
 }
 
 // How many requests may run where the pages are no bound.
-constexpr std::int64_t kRunningMax =
-    std::min(kBatchLimits.sequences_max, kBatchLimits.tokens_max - kPromptChunkTokens);
+constexpr std::int64_t running_max(const BatchLimits& batch) {
+  return std::min(batch.sequences_max, batch.tokens_max - kPromptChunkTokens);
+}
 
 class Planner {
  public:
   Planner(const ModelNeeds& model, const HardwareFacts& hardware, const RunOverrides& overrides)
       : model_(model),
         hardware_(hardware),
+        batch_limits_(batch_limits_of(hardware.is_gpu())),
         overrides_(overrides),
         wanted_(overrides.context_max > 0 ? std::min(overrides.context_max, model.context_own)
                                           : model.context_own),
@@ -66,6 +68,7 @@ class Planner {
 
   const ModelNeeds& model_;
   const HardwareFacts& hardware_;
+  const BatchLimits batch_limits_;
   const RunOverrides& overrides_;
   const std::int64_t wanted_;  // tokens
   const bool known_;           // how much memory there is
@@ -106,11 +109,12 @@ void Planner::batch() {
   plan_.device = hardware_.device;
   plan_.kv_format = model_.kv_format;
   // No more than all that run at once could ever fill.
-  plan_.pages = std::min({affordable_, pages_of(plan_.context_max) * kRunningMax, kPagesMax});
+  plan_.pages =
+      std::min({affordable_, pages_of(plan_.context_max) * running_max(batch_limits_), kPagesMax});
   plan_.memory.page_bytes = static_cast<std::uint64_t>(plan_.pages) * model_.page_bytes;
-  plan_.running_max = std::min(kRunningMax, plan_.pages);
-  plan_.prompt_chunk_tokens = hardware_.is_gpu() ? kBatchLimits.tokens_max : kPromptChunkTokens;
-  plan_.step_tokens_max = kBatchLimits.tokens_max;
+  plan_.running_max = std::min(running_max(batch_limits_), plan_.pages);
+  plan_.prompt_chunk_tokens = hardware_.is_gpu() ? batch_limits_.tokens_max : kPromptChunkTokens;
+  plan_.step_tokens_max = batch_limits_.tokens_max;
   plan_.recorded_steps_max = hardware_.is_gpu() ? static_cast<std::int64_t>(kRecordedStepsMax) : 0;
 }
 
@@ -119,8 +123,8 @@ void Planner::explain_memory() {
   line("weights", format_bytes(memory.weight_bytes),
        model_.loaded ? "as loaded" : "as in the files, without an MTP layer");
   line("workspace", format_bytes(memory.workspace_bytes),
-       fmt::format("for steps of up to {} tokens of {} requests", kBatchLimits.tokens_max,
-                   kBatchLimits.sequences_max));
+       fmt::format("for steps of up to {} tokens of {} requests", batch_limits_.tokens_max,
+                   batch_limits_.sequences_max));
   if (hardware_.is_gpu()) {
     line("graphs", format_bytes(memory.graph_bytes),
          "kept free for recorded steps and for kernels, which are loaded when they first run");

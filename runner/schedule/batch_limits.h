@@ -1,4 +1,4 @@
-// What one step of a model may hold. Activations are sized for it once; the same on all hardware.
+// What one step of a model may hold. Activations are sized for it once.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,11 @@ struct BatchLimits {
   std::int64_t sequences_max = 0;
 };
 
-inline constexpr BatchLimits kBatchLimits{.tokens_max = 512, .sequences_max = 256};
+inline constexpr BatchLimits kCpuBatch{.tokens_max = 512, .sequences_max = 256};
+inline constexpr BatchLimits kGpuBatch{.tokens_max = 512, .sequences_max = 256};
+constexpr BatchLimits batch_limits_of(bool gpu) {
+  return gpu ? kGpuBatch : kCpuBatch;
+}
 
 // Of a prompt, in one step of a CPU: its prompts are always cut at the same places. A GPU's are cut
 // where it suits.

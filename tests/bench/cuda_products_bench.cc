@@ -36,7 +36,9 @@ Memory random_memory(std::int64_t bytes) {
   return memory;
 }
 
+// The rows of prompts have the word in front.
 WeightLayout layout_of(std::string_view format, std::int64_t rows, std::int64_t cols) {
+  if (format.starts_with("prompt ")) format.remove_prefix(7);
   if (format == "bf16") return {.format = WeightFormat::bf16, .rows = rows, .cols = cols};
   if (format == "int4") {
     return {.format = WeightFormat::int4_group, .rows = rows, .cols = cols, .group = 32};
@@ -416,6 +418,23 @@ void Table::moe_in_graphs(std::string_view format) {
   }
 }
 
+// What prompts are made of, in all ways there are.
+void prompts(Table& table) {
+  constexpr std::array<std::array<std::int64_t, 2>, 6> kLinears = {
+      {{2048, 768}, {2048, 576}, {768, 5120}, {5120, 2048}, {2048, 10240}, {512, 8960}}};
+  for (const std::int64_t tokens : {256, 512, 1024, 2048, 8192}) {
+    for (const std::string_view variant : {"tiles", "wgmma", ""}) {
+      for (const auto [inputs, outputs] : kLinears) {
+        table.linear("prompt int4", inputs, outputs, tokens, variant);
+      }
+      table.linear("prompt bf16", 2048, 3072, tokens, variant);
+      table.linear("prompt bf16", 1536, 2048, tokens, variant);
+      table.linear("prompt nvfp4", 2048, 10240, tokens, variant);
+      table.moe("prompt int4", tokens, variant);
+    }
+  }
+}
+
 void run(std::string_view filter) {
   Table table(filter);
   for (const std::string_view format : {"int4", "bf16"}) {
@@ -434,6 +453,7 @@ void run(std::string_view filter) {
     table.moe(format, 128, "tiles");
     table.moe(format, 8, "naive");
   }
+  prompts(table);
   for (const std::string_view format : {"int4", "bf16", "fp8"}) {
     using Half = Table::Half;
     for (const Half half : {Half::w_uk, Half::w_uv, Half::w_uk_turned_at_load}) {

@@ -14,7 +14,7 @@
 namespace glm::kernels {
 namespace {
 
-constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk"};
+constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk", "wgmma"};
 constexpr std::int64_t kGuard = 3;  // columns beyond a row that nobody may touch
 
 struct Shape {
@@ -51,6 +51,9 @@ std::vector<Shape> many_shapes() {
     shapes.push_back({tokens, 96, 65});
     shapes.push_back({tokens, 384, 272});
   }
+  // More rows than a tile of warpgroups has, and outputs beyond one or none of its blocks.
+  shapes.push_back({193, 256, 200});
+  shapes.push_back({400, 640, 36});
   return shapes;
 }
 

@@ -145,10 +145,10 @@ void expect_sound(const ModelNeeds& model, const HardwareFacts& hardware,
   }
   EXPECT_GE(made.running_max, 1);
   EXPECT_LE(made.running_max, made.pages);
-  EXPECT_LE(made.running_max, kBatchLimits.sequences_max);
+  EXPECT_LE(made.running_max, batch_limits_of(hardware.is_gpu()).sequences_max);
   EXPECT_LE(made.prompt_chunk_tokens, made.step_tokens_max);
   EXPECT_LE(made.running_max, made.step_tokens_max / 2) << "prompts go on whoever runs";
-  EXPECT_LE(made.step_tokens_max, kBatchLimits.tokens_max);
+  EXPECT_LE(made.step_tokens_max, batch_limits_of(hardware.is_gpu()).tokens_max);
   for (const PlanLine& line : made.lines) {
     EXPECT_FALSE(line.name.empty() || line.value.empty() || line.reason.empty()) << line.name;
   }
