@@ -23,11 +23,11 @@ constexpr int kWorkThreads = kWgmmaGroups * kGroupThreads;
 constexpr int kCopyWarps = 4;  // a warpgroup, so that it can give up registers
 constexpr int kCopyThreads = kCopyWarps * device::kWarpThreads;
 constexpr int kThreads = kWorkThreads + kCopyThreads;
-constexpr int kRowsStep = 32;                    // of activations that a product takes at least
-constexpr unsigned kRowBytes = kWgmmaDepth * 2;  // of activations in a stage
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
+constexpr int kRowsStep = 32;                    // of activations that a product takes at least
+constexpr unsigned kRowBytes = kWgmmaDepth * 2;  // of activations in a stage
 constexpr unsigned kCopyRegisters = 40;
 constexpr unsigned kWorkRegisters = 232;
 
