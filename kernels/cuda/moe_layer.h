@@ -19,6 +19,7 @@ constexpr int kMoeTokensMax = kTileRows;
 constexpr int kMoeTeams = 4;
 constexpr int kMoeWarps = kMoeTeams * kTeamWarps;  // that multiply
 constexpr int kMoeServants = 4;      // warps: one that fetches, and some that choose experts
+constexpr int kMoeOwnChunks = 3;     // columns of a second half that a warp keeps in registers
 constexpr unsigned kQuadShift = 32;  // bytes, of every other quad of plain rows
 
 // In bytes where nothing else is said.

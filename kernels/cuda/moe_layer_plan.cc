@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::int64_t kExpertsMax = 1024;
 constexpr std::int64_t kChosenMax = 32;
-constexpr int kChunksOfWarpMax = 3;  // of a second half, which a warp keeps in registers
 
 bool aligned(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
@@ -56,7 +55,7 @@ std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
       a.ids.size(1) > kChosenMax || !a.shared || !is_plain_router(a.router) ||
       !is_plain(a.shared.gate, kSlabRows / 2) || !is_plain(a.shared.up, kSlabRows / 2) ||
       !is_plain(a.shared.down, kSlabRows) ||
-      a.gate.layout.rows > kChunksOfWarpMax * kTeamWarps * kChunk) {
+      a.gate.layout.rows > kMoeOwnChunks * kTeamWarps * kChunk) {
     return std::nullopt;
   }
   const MoeArgs args{.inner = inner_product(a.experts(), space),

@@ -51,7 +51,7 @@ class Worker {
 
  private:
   // Activations of one tile, a warp's own columns.
-  static constexpr int kOwnChunks = 3;
+  static constexpr int kOwnChunks = kMoeOwnChunks;
   using Own = uint4[kOwnChunks][4];
 
   __device__ static int warp_index() {

@@ -10,6 +10,7 @@
 
 #include "cmd/bench/step_bytes.h"
 #include "cmd/bench/subject.h"
+#include "kernels/in_parts.h"
 #include "tests/fakes/forwarding_ops.h"
 
 namespace glm::bench {
@@ -22,6 +23,7 @@ class LookingOps final : public fakes::ForwardingOps {
  public:
   LookingOps(std::unique_ptr<kernels::Ops> inner, std::vector<std::vector<std::int32_t>>& seen)
       : ForwardingOps(std::move(inner)), seen_(seen) {}
+  void moe_layer(const kernels::MoeLayer& args) override { in_parts(*this, args); }
   void router_topk(const kernels::RouterTopK& args) override {
     inner_->router_topk(args);
     const auto* ids = args.ids.as<std::int32_t>();
