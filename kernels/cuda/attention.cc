@@ -89,7 +89,9 @@ cudaError_t describe_device(int device_index, AttentionWorkspace& workspace) {
   if (code != cudaSuccess) return code;
   code = read(cudaDevAttrMaxSharedMemoryPerBlockOptin, workspace.shared_bytes_max);
   if (code != cudaSuccess) return code;
+#if defined(GLM_HAVE_SM90A)
   workspace.encode_tensor_map = reinterpret_cast<void*>(find_encode_tensor_map());
+#endif
   return count_latent_clusters(workspace);
 }
 

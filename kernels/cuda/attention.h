@@ -41,7 +41,8 @@ struct AttentionWorkspace {
   // How many clusters of 1, 2, 4, 8, 16 blocks of the cluster variant run at once; zeros where the
   // device has none.
   std::array<int, 5> latent_clusters = {};
-  void* encode_tensor_map = nullptr;  // EncodeTensorMap of tensor_map.h; null where there is none
+  // EncodeTensorMap of tensor_map.h; null where there is none, or nothing in this program uses it.
+  void* encode_tensor_map = nullptr;
 };
 
 // Fills in everything but `partial`.

@@ -49,7 +49,8 @@ BulkLimits bulk_limits() {
     return value;
   };
   return {.multiprocessors = read(cudaDevAttrMultiProcessorCount),
-          .shared_bytes = static_cast<unsigned>(read(cudaDevAttrMaxSharedMemoryPerBlockOptin))};
+          .shared_bytes = static_cast<unsigned>(read(cudaDevAttrMaxSharedMemoryPerBlockOptin)),
+          .alone = read(cudaDevAttrMpsEnabled) == 0};
 }
 
 BulkPlan bulk_plan(const Product& a, const BulkSizes& sizes, const BulkLimits& limits) {

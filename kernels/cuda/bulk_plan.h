@@ -54,6 +54,9 @@ struct BulkSizes {
 struct BulkLimits {
   int multiprocessors = 0;
   unsigned shared_bytes = 0;  // of a block
+  // No other process has kernels on the device at the same time (MPS): all blocks of a grid of one
+  // each multiprocessor are there at once.
+  bool alone = true;
 };
 BulkLimits bulk_limits();
 

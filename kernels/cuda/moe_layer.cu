@@ -69,6 +69,8 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   worker.run();
+#else
+  __trap();  // built for another device
 #endif
 }
 

@@ -81,6 +81,7 @@ std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
 }
 
 std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
+  if (!limits.alone) return std::nullopt;  // blocks wait for each other
   MoePlan plan = {};
   const BulkSizes sizes{.tiles = 1, .teams = kMoeTeams};
   plan.inner = bulk_plan(a.inner, sizes, limits);

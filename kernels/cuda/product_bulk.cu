@@ -139,6 +139,8 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
     }
     first = end;
   }
+#else
+  __trap();  // built for another device
 #endif
 }
 

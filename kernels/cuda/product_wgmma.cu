@@ -449,6 +449,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     device::take_registers<kWorkRegisters>();
     work<Codec>(a, plan, shared);
   }
+#else
+  __trap();  // built for another device
 #endif
 }
 

@@ -29,6 +29,8 @@
 //          values; relative L2 error 5e-3. Of fp8 latents both are against the values that the
 //          records hold (kv_format.h), on cuda rounded to bf16. A token's result does not depend
 //          on the other tokens.
+// cuda: rows older than a sequence's first token of this call may be read while the operation asked
+// for just before still runs: that one must not write any, nor positions, sequences or page tables.
 #pragma once
 
 #include "base/check.h"
