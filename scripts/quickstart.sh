@@ -9,8 +9,14 @@ if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
   if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
     # Code for the cards that are here. Hopper's warpgroups multiply only in code for 90a, which
     # "native" would not give.
-    cards=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | sort -u | sed 's/[. ]//g; s/^90$/90a/' | paste -sd';')
-    options+=("-DCMAKE_CUDA_ARCHITECTURES=$cards")
+    cards=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d '. ' | sort -un | awk '$1 >= 80' |
+      sed 's/^90$/90a/' | paste -sd';')
+    if [ -n "$cards" ]; then
+      options+=("-DCMAKE_CUDA_ARCHITECTURES=$cards")
+    else
+      echo "quickstart: the GPU here is older than compute capability 8.0, so this builds for the CPU" >&2
+      options=(-DGLM_CUDA=OFF)
+    fi
   else
     echo "quickstart: a GPU is here but no CUDA toolkit, so this builds for the CPU. For the GPU:" >&2
     echo "  install the toolkit (https://developer.nvidia.com/cuda-downloads), then run this again" >&2
