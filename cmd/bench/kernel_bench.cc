@@ -76,7 +76,7 @@ std::string line_of(const Measured& row) {
 
 std::string heading(const Device& device, const Ceilings& ceilings) {
   return fmt::format(
-      "glm {} on {}: reads {:.0f} GB/s, multiplies {:.1f} TFLOP/s{}\n"
+      "glm {} on {}: reads {:.0f} GB/s, multiplies {:.3g} TFLOP/s{}\n"
       "operations of GLM-4.7-Flash with weights as in cyankiwi/GLM-4.7-Flash-AWQ-4bit, one of many "
       "in a row, each with weights of its own\n\n"
       "| {:<34} |{:>7} |{:>10} |{:>7} |{:>8} |{:>10} |\n"

@@ -147,13 +147,20 @@ class Measurement {
                                                subject_.name(), subject_.layout());
     return fmt::format(
         "glm {} on {}: reads {:.0f} GB/s\n"
-        "{}: {}, {} layers, {} of weights, ready in {:.1f} s; cache {}, {} tokens before each "
+        "{}: {}, {} layer{}, {} of weights, ready in {:.1f} s; cache {}, {} tokens before each "
         "prompt, temperature {}\n"
         "% of read: the bytes of a step, weights of as many experts as even choice needs and the "
         "cache, over what the device can read in its time\n{}\n{}",
         kVersion, device_.description, read_bytes_per_s_ * 1e-9, what, facts.format_summary,
-        facts.config.layers, format_bytes(model.weight_bytes()), load_s, options_.kv_cache_type,
-        options_.context, options_.temperature, note_, row_heading());
+        facts.config.layers, facts.config.layers == 1 ? "" : "s",
+        format_bytes(model.weight_bytes()), load_s, cache_type(), options_.context,
+        options_.temperature, note_, row_heading());
+  }
+
+  // A CPU keeps plain pages in what it computes in.
+  std::string_view cache_type() const {
+    if (load_.kv_format != kernels::KvFormat::plain) return options_.kv_cache_type;
+    return device_.gpu ? "bf16" : "f32";
   }
 
   Json described(const MeasuredRow& row) const {
@@ -165,7 +172,7 @@ class Measurement {
                  {"layout", subject_.layout()},
                  {"format", facts.format_summary},
                  {"layers", facts.config.layers},
-                 {"kv_cache_type", options_.kv_cache_type},
+                 {"kv_cache_type", cache_type()},
                  {"temperature", options_.temperature},
                  {"seed", options_.seed}};
     const Json measured = row_json(row);

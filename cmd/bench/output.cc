@@ -1,5 +1,7 @@
 #include "cmd/bench/output.h"
 
+#include <cerrno>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 namespace glm::bench {
@@ -9,9 +11,12 @@ Result<Output> Output::open(const std::string& json_file, Print print) {
   output.table_ = json_file != "-";
   if (json_file.empty() || json_file == "-") return output;
   output.name_ = json_file;
+  errno = 0;
   output.file_.emplace(json_file, std::ios::binary);
   if (*output.file_) return output;
-  return make_error(Errc::permission, "--json {}: it cannot be written", json_file);
+  const int why = errno;
+  return make_error(why == ENOENT || why == ENOTDIR ? Errc::not_found : Errc::permission,
+                    "--json {}: it cannot be written: {}", json_file, std::strerror(why));
 }
 
 Status Output::text(std::string_view text) {

@@ -152,7 +152,7 @@ void add_model_flags(CLI::App* command, Args& args) {
       ->type_name("N[,N...]");
   group.add("--ctx", o.context, "Tokens before each prompt, not timed (0)");
   group.add("--kv-cache-type", o.kv_cache_type, "bf16 or fp8 (bf16)");
-  Group synthetic(command, args, "A model in this process: MODEL, --synthetic", {Form::synthetic});
+  Group synthetic(command, args, "Random weights: --synthetic", {Form::synthetic});
   synthetic.add("--layers", args.layers, "Only the first so many (all)");
 }
 

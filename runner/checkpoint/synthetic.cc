@@ -124,6 +124,8 @@ Result<Synthetic> synthesize(const std::string& config_json, std::int64_t layers
   Checkpoint checkpoint = GLM_TRY(Checkpoint::from_source(std::make_unique<SyntheticSource>(
       GLM_TRY(synthetic_layout(facts.config, facts.quantization)))));
   ModelFacts whole = GLM_TRY(inspect(config, checkpoint));
+  // What a few layers are mostly of is not what the checkpoint is called by.
+  if (layers > 0) whole.format_summary = GLM_TRY(synthesize(config_json, 0)).facts.format_summary;
   return Synthetic{.facts = std::move(whole), .checkpoint = std::move(checkpoint)};
 }
 
