@@ -11,7 +11,9 @@ if(NOT GLM_CUDA STREQUAL "OFF")
   if(GLM_NVCC AND NOT glm_nvcc_version VERSION_LESS glm_cuda_needed)
     set(CMAKE_CUDA_COMPILER ${GLM_NVCC})
     if(NOT CMAKE_CUDA_ARCHITECTURES)
-      set(CMAKE_CUDA_ARCHITECTURES "80;86;89;90a;100;120" CACHE STRING "GPU architectures")
+      # Machine code for each, and PTX of the last for what comes after it. PTX of an older one would
+      # only be taken by a device whose own code is missing, without what that device is good at.
+      set(CMAKE_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;100-real;120" CACHE STRING "GPU architectures")
     endif()
     enable_language(CUDA)
     # CMake 3.25 does not know nvcc's C++20 flag, and asking for the standard before the language is
