@@ -45,7 +45,8 @@ BulkLimits bulk_limits() {
   (void)cudaGetDevice(&device);
   const auto read = [&](cudaDeviceAttr which) {
     int value = 0;
-    (void)cudaDeviceGetAttribute(&value, which, device);
+    // A driver older than this program may not know what is asked; nobody else shall hear of it.
+    if (cudaDeviceGetAttribute(&value, which, device) != cudaSuccess) (void)cudaGetLastError();
     return value;
   };
   return {.multiprocessors = read(cudaDevAttrMultiProcessorCount),
