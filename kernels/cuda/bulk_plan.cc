@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/cuda/aligned.h"
 #include "kernels/cuda/early_launch.h"
 
 namespace glm::kernels::cuda {
@@ -19,10 +20,6 @@ constexpr std::array<BulkSizes, 4> kSizes = {{{2, 4}, {2, 2}, {1, 4}, {1, 2}}};
 
 constexpr unsigned padded(std::size_t bytes, unsigned to) {
   return static_cast<unsigned>((bytes + to - 1) / to * to);
-}
-
-bool aligned(const void* address) {
-  return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
 }
 
 unsigned scale_bytes(const device::Weight& w) {

@@ -8,6 +8,7 @@
 // The result of a token depends on the variant, never on the other tokens.
 #include <algorithm>
 
+#include "kernels/cuda/aligned.h"
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
@@ -219,10 +220,6 @@ __global__ void naive_kernel(Args a) {
     device::store(a.out + token * a.out_token + head * a.out_head + device::column_of(a.weight, c),
                   sum);
   }
-}
-
-bool aligned(const void* address, std::uintptr_t bytes) {
-  return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
 }
 
 // Eight columns are read at a time, and two rows of an activation.

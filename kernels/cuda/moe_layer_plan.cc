@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/moe_layer.h"
@@ -11,10 +12,6 @@ namespace {
 
 constexpr std::int64_t kExpertsMax = 1024;
 constexpr std::int64_t kChosenMax = 32;
-
-bool aligned(const void* address) {
-  return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
-}
 
 // bf16, in whole chunks and slabs.
 bool is_plain(const WeightView& weight, std::int64_t slab_rows) {

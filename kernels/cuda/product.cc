@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "kernels/cuda/aligned.h"
+
 namespace glm::kernels::cuda {
 namespace {
 
@@ -22,10 +24,6 @@ constexpr std::int64_t kBulkRowsOfManyInputs = 32;
 constexpr std::int64_t kWgmmaRowsPerGroup = 64;
 constexpr std::int64_t kWgmmaRows = 256;
 constexpr std::int64_t kWgmmaResults = 1 << 19;
-
-bool aligned(const void* address) {
-  return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
-}
 
 bool fits(const device::Weight& w) {
   return w.cols % 8 == 0 && w.group % 8 == 0 && w.order == nullptr && aligned(w.data);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/cuda/aligned.h"
+
 namespace glm::kernels::cuda {
 namespace {
 
@@ -32,10 +34,6 @@ std::int64_t cycles(const Product& a, int rows, int multiprocessors) {
   const std::int64_t tile =
       a.inputs / kWgmmaDepth * step + kTileCycles + kResultCyclesPerRow * rows;
   return divided_up(tiles, multiprocessors) * tile;
-}
-
-bool aligned(const void* address, std::uintptr_t bytes) {
-  return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
 }
 
 // Scales come four bytes at a time.

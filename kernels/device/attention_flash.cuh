@@ -132,7 +132,7 @@ struct FlashCopies {
       auto* chunks = reinterpret_cast<uint4*>(shared.values[stage][c]);
       for (int i = seen * kChunks + lane; i < kTile * kChunks; i += 32) chunks[i] = {};
     }
-    flash::shared_is_written();
+    shared_is_written();
     __syncwarp();  // zeros of all lanes
     if (lane == 0) barrier_arrive(values_full.of(turn));
   }
@@ -163,7 +163,7 @@ struct FlashProducts {
     constexpr std::uint32_t kKeyBlock = kTile * kFlashBlock * 2;
     const std::uint32_t keys = shared_address(shared.keys[stage]);
     flash::hold(scores);
-    flash::begin();
+    warpgroup_begin();
 #pragma unroll
     for (int step = 0; step < kDim / 16; ++step) {
       const int block = step / 4;
@@ -171,20 +171,20 @@ struct FlashProducts {
       flash::multiply_keys(scores, flash::rows_of(queries + block * kQueryBlock + column),
                            flash::rows_of(keys + block * kKeyBlock + column), step > 0);
     }
-    flash::commit();
+    warpgroup_commit();
   }
 
   __device__ void start_values(int stage) {
     constexpr unsigned kValueBlock = kTile * kFlashBlock * 2;
     const std::uint32_t rows = shared_address(shared.values[stage]);
     flash::hold(values);
-    flash::begin();
+    warpgroup_begin();
 #pragma unroll
     for (int step = 0; step < kTile / 16; ++step) {
       flash::multiply_values(values, weights[step],
                              flash::columns_of(rows + step * 16 * kFlashBlock * 2, kValueBlock));
     }
-    flash::commit();
+    warpgroup_commit();
   }
 
   // Weights as left operands.
@@ -234,7 +234,7 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
   __syncthreads();  // barriers
 
   if (thread >= kFlashReaders) {
-    flash::give_up_registers<40>();
+    give_up_registers<40>();
     if (thread >= kFlashReaders + 32) return;
     FlashCopies<Source, kDim, kTile> copies{.source = source,
                                             .shared = shared,
@@ -251,7 +251,7 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
     return;
   }
 
-  flash::take_registers<232>();
+  take_registers<232>();
   const int group = thread / 128;
   const int group_row = first_row + group * 64;
   const int group_end = min(group_row + 64, first_row + rows);
@@ -271,7 +271,7 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
       *reinterpret_cast<uint4*>(
           &shared.queries[chunk / 8][group * 64 + row][(chunk % 8 ^ row % 8) * 8]) = value;
     }
-    flash::shared_is_written();
+    shared_is_written();
     asm volatile("bar.sync %0, 128;\n" ::"r"(1 + group) : "memory");  // queries of all threads
   }
   const auto release = [&](const StageBarriers& empty, int turn) {
@@ -309,7 +309,7 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
     if (own_tiles > 0) {
       keys_full.wait(turn);
       own.start_scores(turn % kFlashStages);
-      flash::wait<0>();
+      warpgroup_wait<0>();
       flash::hold(own.scores);
       release(keys_empty, turn);
       own.softmax.weigh(own.scores, factors, heads.scale_log2, seen[0], seen[1]);
@@ -321,12 +321,12 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
       own.start_scores((turn + 1) % kFlashStages);
       values_full.wait(turn);
       own.start_values(turn % kFlashStages);
-      flash::wait<1>();
+      warpgroup_wait<1>();
       flash::hold(own.scores);
       release(keys_empty, turn + 1);
       own.softmax.weigh(own.scores, factors, heads.scale_log2, seen[0] - tile * kTile,
                         seen[1] - tile * kTile);
-      flash::wait<0>();
+      warpgroup_wait<0>();
       flash::hold(own.values);
       release(values_empty, turn);
       SoftmaxRows::shrink(own.values, factors);
@@ -335,7 +335,7 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
     if (own_tiles > 0) {
       values_full.wait(turn);
       own.start_values(turn % kFlashStages);
-      flash::wait<0>();
+      warpgroup_wait<0>();
       flash::hold(own.values);
       release(values_empty, turn);
       ++turn;

@@ -9,21 +9,10 @@
 
 #include <cstdint>
 
+#include "kernels/device/wgmma.cuh"
+
 namespace glm::kernels::device::flash {
 
-// Registers that were written may be read by the products that follow.
-__device__ inline void begin() {
-  asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory");
-}
-// Closes a group of products, which run by themselves.
-__device__ inline void commit() {
-  asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory");
-}
-// Until at most kPending groups run.
-template <int kPending>
-__device__ inline void wait() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(kPending) : "memory");
-}
 // Nothing that touches these sums moves across this.
 template <int kCount>
 __device__ inline void hold(float (&sums)[kCount][4]) {
@@ -32,21 +21,6 @@ __device__ inline void hold(float (&sums)[kCount][4]) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) asm volatile("" : "+f"(sums[n][i])::"memory");
   }
-}
-
-// Registers that a warp may have from here on; all warps of a warpgroup call it.
-template <unsigned kRegisters>
-__device__ inline void give_up_registers() {
-  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;\n" ::"n"(kRegisters));
-}
-template <unsigned kRegisters>
-__device__ inline void take_registers() {
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;\n" ::"n"(kRegisters));
-}
-
-// What this thread wrote to shared memory may be read by products and by copies.
-__device__ inline void shared_is_written() {
-  asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
 }
 
 constexpr std::uint64_t kSwizzle128 = 1ULL << 62U;
