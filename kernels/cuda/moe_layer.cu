@@ -22,16 +22,42 @@
 namespace glm::kernels::cuda {
 namespace {
 
-// The warp that fetches weights.
+// What each kind of warp does until the choice is known, and after it. All meet in between, at one
+// place in the code, which is what tools that look for races ask for.
 template <class Codec>
-__device__ void fetch(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
-  Fetcher fetcher(plan, memory);
-  wait_for_router(a);
-  fetch_shared_first_half(a, plan, fetcher);
-  all_meet();  // the choice is known
-  const MoeRouting routing(memory, plan, a.rule.experts);
-  fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
-  fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+__device__ void before_choice(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+  if (warp < kMoeWarps) {
+    Worker<Codec> worker(a, plan, memory, 0);
+    worker.ask_for_router();
+    device::wait_for_earlier_kernels();
+    device::let_later_kernels_start();
+    worker.before_choice();
+  } else if (warp == kMoeWarps) {
+    wait_for_router(a);
+    Fetcher fetcher(plan, memory, 0);
+    fetch_shared_first_half(a, plan, fetcher);
+  } else if (a.tokens <= kChooserWarps) {
+    constexpr Choosers kThese{
+        .warps = kChooserWarps, .first_warp = kMoeWarps + 1, .barrier = kChoosersBarrier};
+    load_bias(a, plan, memory, kThese);
+    device::wait_for_earlier_kernels();
+    choose(a, plan, memory, kThese);
+  }
+}
+template <class Codec>
+__device__ void after_choice(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+  const Share wide = equal_share(plan, plan.wide_slabs);
+  const int items = (wide.end - wide.begin) * kQuads;  // of the shared expert's first half
+  if (warp < kMoeWarps) {
+    Worker<Codec>(a, plan, memory, items).after_choice();
+  } else if (warp == kMoeWarps) {
+    Fetcher fetcher(plan, memory, items);
+    const MoeRouting routing(memory, plan, a.rule.experts);
+    fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+    fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+  }
 }
 
 template <class Codec>
@@ -54,21 +80,9 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     routing.masks[e] = 0;
   }
   __syncthreads();  // barriers are set up, masks are empty
-  if (threadIdx.x >= kWorkers + device::kWarpThreads) {
-    if (a.tokens <= kChooserWarps) {
-      constexpr Choosers kThese{
-          .warps = kChooserWarps, .first_warp = kMoeWarps + 1, .barrier = kChoosersBarrier};
-      load_bias(a, plan, memory, kThese);
-      device::wait_for_earlier_kernels();
-      choose(a, plan, memory, kThese);
-    }
-    return all_meet();  // the choice is known
-  }
-  if (threadIdx.x >= kWorkers) return fetch<Codec>(a, plan, memory);
-  Worker<Codec> worker(a, plan, memory);  // reads of the router
-  device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
-  worker.run();
+  before_choice<Codec>(a, plan, memory);
+  __syncthreads();  // the choice is known
+  after_choice<Codec>(a, plan, memory);
 #else
   __trap();  // built for another device
 #endif

@@ -75,12 +75,14 @@ class Fetcher {
   // of what other warps wait for.
   static constexpr int kInFlight = 2;
 
-  __device__ Fetcher(const MoePlan& plan, std::uint8_t* memory)
+  // After so many items of the block.
+  __device__ Fetcher(const MoePlan& plan, std::uint8_t* memory, int items)
       : plan_(plan),
         stages_(device::shared_address(memory + plan.stages_at)),
         full_(device::shared_address(memory + plan.barriers_at)),
         empty_(full_ + 8 * plan.stages),
-        policy_(device::read_once_policy()) {}
+        policy_(device::read_once_policy()),
+        item_(items) {}
 
   // Four rows of a weight in bf16 from `row` on. Every other quad is shifted, so that rows of two
   // neighbouring quads lie in different banks.
@@ -121,7 +123,7 @@ class Fetcher {
   std::uint32_t full_;
   std::uint32_t empty_;
   std::uint64_t policy_;
-  int item_ = 0;
+  int item_;
 };
 
 __device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& plan,

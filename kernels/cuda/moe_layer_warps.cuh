@@ -15,11 +15,7 @@ constexpr int kChooserWarps = kMoeServants - 1;
 // Named barriers; the first is everybody's, and each team has one from 1 on.
 constexpr int kWorkersBarrier = 1 + kMoeTeams;
 constexpr int kChoosersBarrier = kWorkersBarrier + 1;
-constexpr int kAllBarrier = kChoosersBarrier + 1;
 
-__device__ inline void all_meet() {
-  sync_threads(kAllBarrier, kWorkers + kServants);
-}
 __device__ inline void workers_meet() {
   sync_threads(kWorkersBarrier, kWorkers);
 }

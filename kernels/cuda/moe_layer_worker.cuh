@@ -17,7 +17,8 @@ __device__ inline float gated(float gate, float up) {
 template <class Codec>
 class Worker {
  public:
-  __device__ Worker(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory)
+  // After so many items of the block.
+  __device__ Worker(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory, int items)
       : a_(a),
         plan_(plan),
         memory_(memory),
@@ -27,14 +28,17 @@ class Worker {
         team_{.index = warp_index() / kTeamWarps,
               .warp = warp_index() % kTeamWarps,
               .partial = reinterpret_cast<float4*>(memory + plan.partial_at) +
-                         warp_index() / kTeamWarps * kBuffers * kBufferSums} {
+                         warp_index() / kTeamWarps * kBuffers * kBufferSums},
+        items_(items) {}
+
+  // The router's weights depend on nothing.
+  __device__ void ask_for_router() {
     const int octet = static_cast<int>(threadIdx.x) % router_threads();
-    if (static_cast<int>(blockIdx.x) < a.rule.experts && octet < octets()) {
-      router_ = RouterOctet(a.router, blockIdx.x, octet);
+    if (static_cast<int>(blockIdx.x) < a_.rule.experts && octet < octets()) {
+      router_ = RouterOctet(a_.router, blockIdx.x, octet);
     }
   }
-
-  __device__ void run() {
+  __device__ void before_choice() {
     load_activations();
     workers_meet();  // activations are there
     compute_logits();
@@ -43,7 +47,8 @@ class Worker {
     if (chooses) load_bias(a_, plan_, memory_, kThese);
     shared_first_half();
     if (chooses) choose(a_, plan_, memory_, kThese);
-    all_meet();  // the choice is known
+  }
+  __device__ void after_choice() {
     first_halves();
     wait_for_other_blocks();
     second_halves();
@@ -118,7 +123,7 @@ class Worker {
   std::uint32_t empty_;
   Team team_;
   RouterOctet router_;
-  int items_ = 0;  // of the block, used up so far
+  int items_;  // of the block, used up so far
 };
 
 template <class Codec>
