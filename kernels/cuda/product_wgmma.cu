@@ -26,10 +26,10 @@ constexpr int kThreads = kWorkThreads + kCopyThreads;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
+constexpr unsigned kCopyRegisters = 56;
+constexpr unsigned kWorkRegisters = 224;
 constexpr int kRowsStep = 32;                    // of activations that a product takes at least
 constexpr unsigned kRowBytes = kWgmmaDepth * 2;  // of activations in a stage
-constexpr unsigned kCopyRegisters = 40;
-constexpr unsigned kWorkRegisters = 232;
 
 struct Tile {
   RowTile rows;
@@ -89,7 +89,8 @@ __device__ void copy_async_4(std::uint32_t shared, const void* global) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;\n" ::"r"(shared), "l"(global) : "memory");
 }
 
-// By the warps that copy.
+// By the warps that copy. They have few instructions a stage, for a stage's products take no longer
+// than some hundreds of cycles: addresses are kept and moved on.
 template <class Codec>
 __device__ __forceinline__ void fill_stages(const Product& a, const WgmmaPlan& plan,
                                             const Shared& shared) {
@@ -98,72 +99,91 @@ __device__ __forceinline__ void fill_stages(const Product& a, const WgmmaPlan& p
   const int x_first = thread / 8;
   constexpr int kRowsAtOnce = kCopyThreads / 8;
   constexpr int kPieces = kWgmmaRowsMax / kRowsAtOnce;
-  constexpr int kWeightRowsAtOnce = kCopyThreads / static_cast<int>((Codec::kRowBytes / 16));
-  const unsigned weight_piece = static_cast<unsigned>(thread) % (Codec::kRowBytes / 16);
-  const int weight_first = thread / static_cast<int>((Codec::kRowBytes / 16));
-  const std::uint32_t memory = device::shared_address(shared.memory);
+  constexpr int kPiecesAlways = 4;
+  constexpr int kRowPieces = static_cast<int>(Codec::kRowBytes) / 16;
+  constexpr int kWeightPieces = kWgmmaOutputs * kRowPieces / kCopyThreads;
+  const auto weight_piece = static_cast<unsigned>(thread % kRowPieces);
+  const int weight_first = thread / kRowPieces;
+  // Where the pieces of this thread lie in a stage.
+  const std::uint32_t x_to = device::shared_address(shared.memory) +
+                             static_cast<unsigned>(x_first) * kRowBytes +
+                             (piece ^ static_cast<unsigned>(x_first) % 8) * 16;
+  const std::uint32_t weight_to =
+      device::shared_address(shared.memory) + plan.weights_at +
+      Codec::piece_at(static_cast<unsigned>(weight_first), weight_piece);
+  const std::uint32_t scales_to =
+      device::shared_address(shared.memory) + plan.scales_at + 4U * static_cast<unsigned>(thread);
   const int steps = static_cast<int>(a.inputs) / kWgmmaDepth;
   const int tiles = tiles_of(a, plan);
   Ring ring{plan.stages};
   for (int index = static_cast<int>(blockIdx.x); index < tiles;
        index += static_cast<int>(gridDim.x)) {
     const Tile tile = tile_at(a, plan, index);
-    const int rows = (tile.rows.count + kRowsStep - 1) / kRowsStep * kRowsStep;
+    const int pieces = (tile.rows.count + kRowsStep - 1) / kRowsStep * kRowsStep / kRowsAtOnce;
     const std::int64_t expert = a.row_group != nullptr ? tile.rows.group : 0;
     // Rows beyond the last may hold anything: nobody stores what comes of them.
-    std::uint32_t x_at[kPieces];  // in sixteen bytes
+    // Rows as counts of sixteen bytes.
+    const auto* x =
+        static_cast<const uint4*>(a.x) + tile.rows.group * (a.x_group_stride / 8) + piece;
+    std::uint32_t x_at[kPieces];
 #pragma unroll
     for (int j = 0; j < kPieces; ++j) {
       const int place = x_first + j * kRowsAtOnce;
-      if (j * kRowsAtOnce >= rows) continue;
-      const std::int64_t row = tile_row(a, tile.rows, place < tile.rows.count ? place : 0);
-      x_at[j] = static_cast<std::uint32_t>(row / a.x_divisor * (a.x_stride / 8));
+      const auto row =
+          static_cast<int>(tile_row(a, tile.rows, place < tile.rows.count ? place : 0));
+      x_at[j] = static_cast<std::uint32_t>(row / static_cast<int>(a.x_divisor)) *
+                static_cast<std::uint32_t>(a.x_stride / 8);
     }
-    const auto* x =
-        static_cast<const uint4*>(a.x) + tile.rows.group * (a.x_group_stride / 8) + piece;
-#pragma unroll 1
-    for (int step = 0; step < steps; ++step) {
+    const device::Weights& own = weight_row(a, tile, weight_first).weights;
+    const auto* weights =
+        reinterpret_cast<const uint4*>(own.first.data + expert * own.data_bytes) + weight_piece;
+    std::uint32_t weight_at[kWeightPieces];
+#pragma unroll
+    for (int j = 0; j < kWeightPieces; ++j) {
+      const WeightRow from = weight_row(a, tile, weight_first + j * kCopyThreads / kRowPieces);
+      weight_at[j] = static_cast<std::uint32_t>(from.row) *
+                     static_cast<std::uint32_t>(own.first.row_bytes / 16);
+    }
+    const std::uint8_t* scales = nullptr;
+    if (Codec::kScales) {
+      const WeightRow from = weight_row(a, tile, thread);
+      const device::Weight& w = from.weights.first;
+      scales = static_cast<const std::uint8_t*>(w.scales) + expert * from.weights.scales_bytes +
+               from.row * Codec::scale_row_bytes(w);
+    }
+    const auto fill = [&](int step, int ahead) {
       device::barrier_wait(shared.empty + 8U * static_cast<unsigned>(ring.stage), ring.parity ^ 1U);
-      const std::uint32_t stage = memory + static_cast<unsigned>(ring.stage) * plan.stage;
+      const std::uint32_t stage = static_cast<unsigned>(ring.stage) * plan.stage;
 #pragma unroll
-      for (int row = 0; row < kWgmmaOutputs; row += kWeightRowsAtOnce) {
-        const int own = row + weight_first;
-        const WeightRow from = weight_row(a, tile, own);
-        const device::Weight& w = from.weights.first;
-        const std::uint8_t* data = w.data + expert * from.weights.data_bytes +
-                                   from.row * w.row_bytes +
-                                   static_cast<unsigned>(step) * Codec::kRowBytes;
-        device::copy_async_16(
-            stage + plan.weights_at + Codec::piece_at(static_cast<unsigned>(own), weight_piece),
-            data + weight_piece * 16, true);
+      for (int j = 0; j < kWeightPieces; ++j) {
+        // Rows that are a multiple of eight apart have their pieces in the same order.
+        device::copy_async_16(stage + weight_to + static_cast<unsigned>(j * kCopyThreads * 16),
+                              weights + weight_at[j] + ahead * kRowPieces, true);
       }
-#pragma unroll
-      for (int row = 0; Codec::kScales && row < kWgmmaOutputs; row += kCopyThreads) {
-        const WeightRow from = weight_row(a, tile, row + thread);
-        const device::Weight& w = from.weights.first;
-        const auto* scales = static_cast<const std::uint8_t*>(w.scales) +
-                             expert * from.weights.scales_bytes +
-                             from.row * Codec::scale_row_bytes(w) + Codec::scales_from(w, step);
-        copy_async_4(stage + plan.scales_at + 4U * static_cast<unsigned>(row + thread), scales);
+      if (Codec::kScales) {
+        copy_async_4(stage + scales_to, scales + Codec::scales_from(a.weight.first, step + ahead));
       }
-      const std::uint32_t to = stage + static_cast<unsigned>(x_first) * kRowBytes +
-                               (piece ^ static_cast<unsigned>(x_first) % 8) * 16;
 #pragma unroll
       for (int j = 0; j < kPieces; ++j) {
-        if (j * kRowsAtOnce >= rows) continue;
-        device::copy_async_16(to + static_cast<unsigned>(j * kRowsAtOnce) * kRowBytes,
-                              x + x_at[j] + step * 8, true);
+        if (j >= kPiecesAlways && j % 2 == 0 && j >= pieces) break;
+        device::copy_async_16(stage + x_to + static_cast<unsigned>(j * kRowsAtOnce) * kRowBytes,
+                              x + x_at[j] + ahead * 8, true);
       }
       device::barrier_arrive_when_copied(shared.full + 8U * static_cast<unsigned>(ring.stage));
       ring.advance();
+    };
+#pragma unroll 1
+    for (int step = 0; step < steps; step += 2) {
+      fill(step, 0);
+      fill(step, 1);
+      x += 2 * 8;
+      weights += 2 * kRowPieces;
     }
   }
 }
 
 template <int kHalves>
-constexpr int kBlocks = (kHalves + 1) / 2;
-template <int kHalves>
-using Sums = float[kBlocks<kHalves>][32];
+using Sums = float[16 * kHalves];
 
 // Starts sums += a * activations of a stage, for 32 * kHalves rows of them.
 template <int kHalves>
@@ -172,16 +192,7 @@ __device__ __forceinline__ void start_products(const LeftSide& a, std::uint32_t 
   device::warpgroup_begin();
 #pragma unroll
   for (unsigned i = 0; i < 4; ++i) {
-#pragma unroll
-    for (unsigned block = 0; block < kBlocks<kHalves>; ++block) {
-      const std::uint64_t b =
-          device::right_side(stage) + 2 * i + block * (kWgmmaBlockRows * kRowBytes / 16);
-      if (2 * block + 1 == kHalves) {
-        device::multiply_64x32(sums[block], a[i], b);
-      } else {
-        device::multiply_64x64(sums[block], a[i], b);
-      }
-    }
+    device::multiply_64<32 * kHalves>(sums, a[i], device::right_side(stage) + 2 * i);
   }
   device::warpgroup_commit();
 }
@@ -233,8 +244,7 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
   }
   device::warpgroup_wait<0>();
   release(before);
-#pragma unroll
-  for (auto& block : sums) device::hold(block);
+  device::hold(sums);
 }
 
 // What a warpgroup needs to store its results.
@@ -372,11 +382,16 @@ __device__ __forceinline__ void work_on(const Product& a, const WgmmaPlan& plan,
   const float unit = Codec::unit(device::weight_at(a.weight, expert));
   const float up_unit = a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F;
 #pragma unroll
-  for (int block = 0; block < kBlocks<kHalves>; ++block) {
+  for (int block = 0; 2 * block < kHalves; ++block) {
+    float part[32];
+#pragma unroll
+    for (int i = 0; i < 32; ++i) {
+      part[i] = 32 * block + i < 16 * kHalves ? sums[(32 * block + i) % (16 * kHalves)] : 0.0F;
+    }
     if (plan.whole_octets) {
-      store_octets(a, tile, block, sums[block], unit, up_unit, results);
+      store_octets(a, tile, block, part, unit, up_unit, results);
     } else {
-      store_any(a, tile, block, sums[block], unit, up_unit, results);
+      store_any(a, tile, block, part, unit, up_unit, results);
     }
   }
 }

@@ -70,40 +70,75 @@ __device__ inline void store_matrices_transposed(std::uint32_t column,
 // d[64, n] += a[64, 16] * b[n, 16]^T. Warp w of the four has rows 16w and on; its lane l holds of a
 // rows l/4 and l/4 + 8 at columns 2(l%4), + 1 (words 0 and 1) and eight further (2 and 3); of d,
 // for each eight columns, row l/4 at columns 2(l%4), + 1, then row l/4 + 8.
-__device__ inline void multiply_64x64(float (&d)[32], const std::uint32_t (&a)[4],
-                                      std::uint64_t b) {
-  asm volatile(
-      "{\n"
-      ".reg .pred add;\n"
-      "setp.eq.u32 add, 0, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-      "{%32, %33, %34, %35}, %36, add, 1, 1, 0;\n"
-      "}\n"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-        "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-        "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
-        "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
-        "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
+//
+// Sixteen sums are sixteen operands; what follows them is numbered from there on.
+#define GLM_SUMS_4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define GLM_SUMS_16(d, i) \
+  GLM_SUMS_4(d, i), GLM_SUMS_4(d, i + 4), GLM_SUMS_4(d, i + 8), GLM_SUMS_4(d, i + 12)
+#define GLM_SUMS_32(d, i) GLM_SUMS_16(d, i), GLM_SUMS_16(d, i + 16)
+#define GLM_OPERANDS_0 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define GLM_OPERANDS_16 \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define GLM_OPERANDS_32 \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
+#define GLM_OPERANDS_48 \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define GLM_OPERANDS_64 \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
+#define GLM_OPERANDS_80 \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define GLM_WGMMA(columns, operands, others)                                              \
+  "{\n.reg .pred add;\nsetp.eq.u32 add, 0, 0;\n"                                          \
+  "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" operands "}, " others \
+  ", add, 1, 1, 0;\n}\n"
 
-// The same for thirty-two columns.
-__device__ inline void multiply_64x32(float (&d)[32], const std::uint32_t (&a)[4],
-                                      std::uint64_t b) {
-  asm volatile(
-      "{\n"
-      ".reg .pred add;\n"
-      "setp.eq.u32 add, 0, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, "
-      "{%16, %17, %18, %19}, %20, add, 1, 1, 0;\n"
-      "}\n"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-        "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-        "+f"(d[14]), "+f"(d[15])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+template <int kColumns>
+__device__ __forceinline__ void multiply_64(float (&d)[kColumns / 2], const std::uint32_t (&a)[4],
+                                            std::uint64_t b) {
+  if constexpr (kColumns == 64) {
+    asm volatile(GLM_WGMMA("64", GLM_OPERANDS_0 ", " GLM_OPERANDS_16, "{%32, %33, %34, %35}, %36")
+                 : GLM_SUMS_32(d, 0)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else if constexpr (kColumns == 96) {
+    asm volatile(GLM_WGMMA("96", GLM_OPERANDS_0 ", " GLM_OPERANDS_16 ", " GLM_OPERANDS_32,
+                           "{%48, %49, %50, %51}, %52")
+                 : GLM_SUMS_32(d, 0), GLM_SUMS_16(d, 32)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else if constexpr (kColumns == 128) {
+    asm volatile(
+        GLM_WGMMA("128",
+                  GLM_OPERANDS_0 ", " GLM_OPERANDS_16 ", " GLM_OPERANDS_32 ", " GLM_OPERANDS_48,
+                  "{%64, %65, %66, %67}, %68")
+        : GLM_SUMS_32(d, 0), GLM_SUMS_32(d, 32)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else if constexpr (kColumns == 160) {
+    asm volatile(GLM_WGMMA("160",
+                           GLM_OPERANDS_0 ", " GLM_OPERANDS_16 ", " GLM_OPERANDS_32
+                                          ", " GLM_OPERANDS_48 ", " GLM_OPERANDS_64,
+                           "{%80, %81, %82, %83}, %84")
+                 : GLM_SUMS_32(d, 0), GLM_SUMS_32(d, 32), GLM_SUMS_16(d, 64)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else if constexpr (kColumns == 192) {
+    asm volatile(
+        GLM_WGMMA("192",
+                  GLM_OPERANDS_0 ", " GLM_OPERANDS_16 ", " GLM_OPERANDS_32 ", " GLM_OPERANDS_48
+                                 ", " GLM_OPERANDS_64 ", " GLM_OPERANDS_80,
+                  "{%96, %97, %98, %99}, %100")
+        : GLM_SUMS_32(d, 0), GLM_SUMS_32(d, 32), GLM_SUMS_32(d, 64)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else {
+    static_assert(kColumns == 64, "no such product");
+  }
 }
+#undef GLM_WGMMA
+#undef GLM_OPERANDS_0
+#undef GLM_OPERANDS_16
+#undef GLM_OPERANDS_32
+#undef GLM_OPERANDS_48
+#undef GLM_OPERANDS_64
+#undef GLM_OPERANDS_80
+#undef GLM_SUMS_32
+#undef GLM_SUMS_16
+#undef GLM_SUMS_4
 
 }  // namespace glm::kernels::device
