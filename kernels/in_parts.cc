@@ -2,6 +2,13 @@
 
 namespace glm::kernels {
 
+void in_parts(Ops& ops, const MlaDecode& a) {
+  ops.mla_latents(a.latents);
+  ops.mla_queries(a.queries());
+  ops.mla_absorbed(a.attention());
+  ops.head_linear(a.values());
+}
+
 void in_parts(Ops& ops, const MlaLatents& a) {
   ops.rms_norm(a.row_norm());
   ops.rope(a.row_rope());

@@ -23,6 +23,7 @@
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/mla_attention.h"
+#include "kernels/ops/mla_decode.h"
 #include "kernels/ops/mla_latents.h"
 #include "kernels/ops/mla_queries.h"
 #include "kernels/ops/moe_layer.h"
@@ -120,6 +121,7 @@ class Ops {
   virtual void head_linear(const HeadLinear& args) = 0;
   virtual void linear(const Linear& args) = 0;
   virtual void mla_absorbed(const MlaAbsorbed& args) = 0;
+  virtual void mla_decode(const MlaDecode& args) = 0;
   virtual void mla_expanded(const MlaExpanded& args) = 0;
   virtual void mla_latents(const MlaLatents& args) = 0;
   virtual void mla_queries(const MlaQueries& args) = 0;

@@ -63,6 +63,10 @@ class CpuOps final : public Ops {
   void head_linear(const HeadLinear& args) override { cpu::head_linear(pool_, args); }
   void linear(const Linear& args) override { cpu::linear(pool_, args); }
   void mla_absorbed(const MlaAbsorbed& args) override { cpu::mla_absorbed(pool_, args); }
+  void mla_decode(const MlaDecode& args) override {
+    check(args);
+    in_parts(*this, args);
+  }
   void mla_expanded(const MlaExpanded& args) override { cpu::mla_expanded(pool_, args); }
   void mla_latents(const MlaLatents& args) override {
     check(args);

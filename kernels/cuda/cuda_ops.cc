@@ -13,6 +13,7 @@
 #include "kernels/cuda/fork.h"
 #include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/mla_decode.h"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/normed_product.h"
 #include "kernels/cuda/pinned.h"
@@ -161,6 +162,13 @@ class Device final : public Ops {
   void mla_absorbed(const MlaAbsorbed& args) override {
     check(args);
     remember("mla_absorbed", launch_mla_absorbed(args, attention_, stream_.get()));
+  }
+  void mla_decode(const MlaDecode& args) override {
+    check(args);
+    if (!options_.variant.empty() || !supports_mla_decode(args, attention_)) {
+      return in_parts(*this, args);
+    }
+    remember("mla_decode", launch_mla_decode(args, stream_.get()));
   }
   void mla_expanded(const MlaExpanded& args) override {
     check(args);

@@ -60,6 +60,16 @@ __device__ inline void bulk_copy(std::uint32_t shared, const void* global, unsig
       : "memory");
 }
 
+// As the cache sees fit.
+__device__ inline void bulk_copy(std::uint32_t shared, const void* global, unsigned bytes,
+                                 std::uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];\n" ::
+          "r"(shared),
+      "l"(global), "r"(bytes), "r"(barrier)
+      : "memory");
+}
+
 // Until the kernels this one depends on have ended and what they wrote can be read. Returns at once
 // where the launch allowed no early start.
 __device__ inline void wait_for_earlier_kernels() {

@@ -1,6 +1,6 @@
 // Blocks that run at the same time as a cluster (sm_90 and later; code for older devices must not
-// call these): their barrier, and reading each other's shared memory. A launch without clusters is
-// one of clusters of one block. PTX manual: "barrier.cluster", "mapa".
+// call these): their barrier, and reading and writing each other's shared memory. A launch without
+// clusters is one of clusters of one block. PTX manual: "barrier.cluster", "mapa", "st.async".
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,10 @@ __device__ inline int cluster_size() {
 // by those that have waited.
 __device__ inline void cluster_arrive() {
   asm volatile("barrier.cluster.arrive.release.aligned;\n" ::: "memory");
+}
+// Where only barriers have been set up, and made known by barriers_are_set_up (bulk_copy.cuh).
+__device__ inline void cluster_arrive_relaxed() {
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;\n" ::: "memory");
 }
 __device__ inline void cluster_wait() {
   asm volatile("barrier.cluster.wait.acquire.aligned;\n" ::: "memory");
@@ -48,6 +52,23 @@ __device__ inline uint4 load_cluster_16(std::uint32_t address) {
                : "r"(address)
                : "memory");
   return v;
+}
+
+// Sixteen bytes, or eight, to the shared memory of a block of this cluster; both addresses are of
+// that block (address_in). They count as bytes of a phase of its barrier (bulk_copy.cuh).
+__device__ inline void send_16(std::uint32_t to, const uint4& v, std::uint32_t barrier) {
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 "
+      "[%0], {%1, %2, %3, %4}, [%5];\n" ::"r"(to),
+      "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w), "r"(barrier)
+      : "memory");
+}
+__device__ inline void send_8(std::uint32_t to, const float2& v, std::uint32_t barrier) {
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [%0], {%1, %2}, [%3];\n" ::
+          "r"(to),
+      "r"(__float_as_uint(v.x)), "r"(__float_as_uint(v.y)), "r"(barrier)
+      : "memory");
 }
 
 }  // namespace glm::kernels::device

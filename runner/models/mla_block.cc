@@ -101,18 +101,39 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
     ops.linear({.out = cq, .x = step.norm.out, .weight = down_[0].view()});
     ops.linear({.out = ckv, .x = step.norm.out, .weight = down_[1].view()});
   }
-  ops.mla_latents({.q = scratch.q_.view({tokens, heads * dims.qk_dim()}),
-                   .query = cq,
-                   .row = ckv,
-                   .q_norm = q_a_norm_.view({dims.q_rank}),
-                   .kv_norm = kv_a_norm_.view({dims.kv_rank}),
-                   .eps = latent_norm_eps_,
-                   .q_b = q_b_.view(),
-                   .inv_freq = step.inv_freq,
-                   .pairs = rope_pairs(),
-                   .rows = step.rows,
-                   .tokens = step.tokens});
+  const kernels::MlaLatents latents{.q = scratch.q_.view({tokens, heads * dims.qk_dim()}),
+                                    .query = cq,
+                                    .row = ckv,
+                                    .q_norm = q_a_norm_.view({dims.q_rank}),
+                                    .kv_norm = kv_a_norm_.view({dims.kv_rank}),
+                                    .eps = latent_norm_eps_,
+                                    .q_b = q_b_.view(),
+                                    .inv_freq = step.inv_freq,
+                                    .pairs = rope_pairs(),
+                                    .rows = step.rows,
+                                    .tokens = step.tokens};
+  const TensorView out = scratch.heads_out_.view({tokens, heads, dims.v_dim});
+  const bool single =
+      std::ranges::all_of(step.stretches, [](const Stretch& s) { return s.tokens == 1; });
+  if (single && form != MlaForm::expanded) {
+    ops.mla_decode({.out = out,
+                    .latents = latents,
+                    .kv_b = kv_b_.view(),
+                    .absorbed = scratch.q_absorbed_.view({tokens, heads, dims.cache_dim()}),
+                    .mixed = scratch.u_.view({tokens, heads, dims.kv_rank}),
+                    .scale = scale()});
+  } else {
+    ops.mla_latents(latents);
+    attend(ops, scratch, step, form);
+  }
+  ops.linear({.out = step.out,
+              .x = scratch.heads_out_.view({tokens, heads * dims.v_dim}),
+              .weight = o_.view()});
+}
 
+void MlaBlock::attend(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+                      MlaForm form) const {
+  const MlaDims& dims = config_->mla;
   const auto is_expanded = [&](const Stretch& stretch) {
     if (stretch.one_by_one || stretch.positions > scratch.expanded_positions_max_) return false;
     // Single tokens have one form, whatever their position: their steps are recorded.
@@ -135,9 +156,6 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
     }
   }
   flush();
-  ops.linear({.out = step.out,
-              .x = scratch.heads_out_.view({tokens, heads * dims.v_dim}),
-              .weight = o_.view()});
 }
 
 kernels::RopePairs MlaBlock::rope_pairs() const {

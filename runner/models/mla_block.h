@@ -73,6 +73,8 @@ class MlaBlock {
     std::int64_t first = 0;
     std::int64_t count = 0;
   };
+  void attend(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+              MlaForm form) const;
   void attend_absorbed(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
                        const Range& range) const;
   void attend_expanded(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,

@@ -27,7 +27,7 @@ say() {
   fi
 }
 
-for kind in ops rows mla_parts attention products moe_layer sample; do
+for kind in ops rows mla_parts mla_decode attention products moe_layer sample; do
   say "$kind" timeout 300 "$tests/kernels_cuda_${kind}_test"
 done
 say models timeout 300 "$tests/models_cuda_tiny_test"
@@ -55,6 +55,7 @@ for tool in memcheck racecheck synccheck; do
   check ops '*Rms*:*Embedding*:*Router*'
   check rows '*'
   check mla_parts '*'
+  check mla_decode '*'
   check attention '*'
   check products '*Small*'
   check moe_layer '*Small*'

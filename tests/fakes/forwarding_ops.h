@@ -54,6 +54,7 @@ class ForwardingOps : public kernels::Ops {
   void head_linear(const kernels::HeadLinear& args) override { inner_->head_linear(args); }
   void linear(const kernels::Linear& args) override { inner_->linear(args); }
   void mla_absorbed(const kernels::MlaAbsorbed& args) override { inner_->mla_absorbed(args); }
+  void mla_decode(const kernels::MlaDecode& args) override { inner_->mla_decode(args); }
   void mla_expanded(const kernels::MlaExpanded& args) override { inner_->mla_expanded(args); }
   void mla_latents(const kernels::MlaLatents& args) override { inner_->mla_latents(args); }
   void mla_queries(const kernels::MlaQueries& args) override { inner_->mla_queries(args); }

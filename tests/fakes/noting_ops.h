@@ -52,6 +52,7 @@ class NotingOps : public kernels::Ops {
   void head_linear(const kernels::HeadLinear& /*args*/) override {}
   void linear(const kernels::Linear& /*args*/) override {}
   void mla_absorbed(const kernels::MlaAbsorbed& /*args*/) override {}
+  void mla_decode(const kernels::MlaDecode& /*args*/) override {}
   void mla_expanded(const kernels::MlaExpanded& /*args*/) override {}
   void mla_latents(const kernels::MlaLatents& /*args*/) override {}
   void mla_queries(const kernels::MlaQueries& /*args*/) override {}

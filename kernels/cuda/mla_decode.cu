@@ -1,0 +1,240 @@
+// A cluster of four blocks takes one head of one token, and passes through its shared memory what
+// otherwise goes through memory from launch to launch:
+//
+//   each block: a quarter of q_b's outputs, and W_UK's rows for those
+//                 -> all: a part of the absorbed query, and what of the query is turned
+//               a quarter of the positions
+//                 -> all: their values, and the sums they belong to
+//               a quarter of W_UV's outputs -> memory
+//
+// Some warps have q_b, the others W_UK. Weights are read and decoded, and cached rows are on their
+// way, before the kernel in front has ended. What blocks send counts as bytes on a barrier of the
+// one that gets it: nobody waits for more than that. The token's own row is made where it is read,
+// and goes from there to the cache.
+#include "kernels/cuda/attention_args.h"
+#include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/mla_decode.h"
+#include "kernels/cuda/mla_decode_query.cuh"
+#include "kernels/cuda/mla_decode_rows.cuh"
+#include "kernels/cuda/mla_decode_values.cuh"
+
+namespace glm::kernels::cuda {
+namespace mla_decode {
+
+template <class Fetch, class Octet>
+__global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_constant__ Args a) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  extern __shared__ __align__(128) unsigned char memory[];
+  Shared& shared = *reinterpret_cast<Shared*>(memory);
+  unsigned char* const tiles = memory + kTileAt;
+  const std::uint32_t tiles_at = device::shared_address(tiles);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int warp = warp_of();
+  const int lane = lane_of();
+  const int rank = device::cluster_rank();
+  const int head = static_cast<int>(blockIdx.y);
+  const int token = static_cast<int>(blockIdx.z);
+
+  // What depends on no kernel in front.
+  const Range range = Range::of(a, token, rank);
+  if (thread == 0) {
+#pragma unroll
+    for (unsigned i = 0; i < kBarriers; ++i) device::barrier_set_up(shared.barrier(i), 1);
+    device::barriers_are_set_up();
+    device::barrier_arrive_expecting(shared.barrier(kAbsorbedCame),
+                                     sizeof(shared.parts) + kTurned * 2);
+    device::barrier_arrive_expecting(shared.barrier(kValuesCame),
+                                     sizeof(shared.values) + sizeof(shared.said));
+  }
+  const bool norms = thread < kNormThreads;
+  const uint4 norm = norms ? device::read_octet(a.q_norm + thread * 8) : uint4{};
+  const auto start_first = [&] {
+    __syncthreads();  // barriers are set up
+    device::cluster_arrive_relaxed();
+    start_rows<kStages>(a, shared, range, 0, tiles_at);
+    if (range.chunks() > 0 && range.chunks() <= kStages) {
+      const int last = range.chunks() - 1;
+      zero_rows(tiles + last * kChunkBytes, range.rows(last));
+    }
+  };
+  if (warp < kQueryWarps) {
+    QueryWarp<Fetch> part;
+    part.read(a, head, rank);
+    start_first();
+    if (warp == kTurnWarp) shared.turns[lane] = a.turns.turn(token, lane);
+    part.decode();
+    __syncthreads();         // turns
+    device::cluster_wait();  // barriers of all blocks
+    device::wait_for_earlier_kernels();
+    device::let_later_kernels_start();
+    if (norms) {
+      const uint4 x = device::read_octet(a.query + token * a.query_stride + thread * 8);
+      const float squares = device::warp_sum(device::octet_squares(x));
+      if (lane == 0) shared.squares[warp] = squares;
+      meet(kNormBarrier, kNormThreads);  // the sums of all warps
+      const float mean = ((shared.squares[0] + shared.squares[2]) + shared.squares[1]) *
+                         (1.0F / static_cast<float>(kQRank));
+      shared.normed[thread] = Fetch::arrange(device::octet_normed(x, norm, rsqrtf(mean + a.eps)));
+    }
+    meet(kQueryBarrier, kQueryWarps * kWarpThreads);  // the normed activation
+    part.multiply(shared);
+    meet(kQueryBarrier, kQueryWarps * kWarpThreads);  // sums of all warps
+    if (thread < kOwnQuery) finish_query<Fetch>(a, shared, rank);
+    __syncthreads();  // the query, and the token's own row
+  } else {
+    UnfoldWarp<Octet> part;
+    part.read(a, head, rank);
+    start_first();
+    part.decode(a);
+    __syncthreads();         // turns
+    device::cluster_wait();  // barriers of all blocks
+    device::wait_for_earlier_kernels();
+    device::let_later_kernels_start();
+    if (warp == kRowWarp && range.has_own()) make_row(a, token, shared.turns, shared.fresh);
+    __syncthreads();  // the query, and the token's own row
+    part.multiply_and_send(shared, rank);
+  }
+  StoredPart<Fetch> values_part;
+  {
+    const int row =
+        head * kHeadRows + kNope + rank * kOwnValues + warp % kValueTiles * kTileRows + lane / 4;
+    values_part.read(a.kv_b, row, row + 8, warp / kValueTiles);
+  }
+  const auto put_fresh = [&](int chunk) {
+    if (!range.has_own(chunk) || thread >= kWidth / 8) return;
+    const uint4 octet = reinterpret_cast<const uint4*>(shared.fresh)[thread];
+    unsigned char* row = tiles + chunk % kStages * kChunkBytes + (range.rows(chunk) - 1) * kPitch;
+    reinterpret_cast<uint4*>(row)[thread] = octet;
+    if (head == 0) reinterpret_cast<uint4*>(a.rows.row(range.sequence, range.own))[thread] = octet;
+  };
+  device::barrier_wait(shared.barrier(kAbsorbedCame), 0);
+  device::store(shared.absorbed + thread, (shared.parts[0][thread] + shared.parts[1][thread]) +
+                                              (shared.parts[2][thread] + shared.parts[3][thread]));
+
+  // Positions.
+  Found found;
+#pragma unroll 1
+  for (int chunk = 0; chunk < range.chunks(); ++chunk) {
+    const std::uint32_t tile = tiles_at + chunk % kStages * kChunkBytes;
+    const int rows = range.rows(chunk);
+    put_fresh(chunk);
+    device::barrier_wait(shared.barrier(kRowsCame + chunk % kStages), chunk / kStages % 2);
+    __syncthreads();  // the absorbed query; the token's own row; weights of the chunk before
+    Found::score(shared, tile, (rows + 15) / 16);
+    __syncthreads();  // scores
+    found.add(shared, a.scale_log2, tile, rows);
+    if (chunk + kStages < range.chunks()) {
+      __syncthreads();  // the chunk has been used
+      start_rows<1>(a, shared, range, chunk + kStages, tiles_at);
+    }
+  }
+  found.send(shared, rank);
+  values_part.decode();
+  device::barrier_wait(shared.barrier(kValuesCame), 0);
+  combine(shared);
+  __syncthreads();  // values of all positions
+  {
+    const auto* x = reinterpret_cast<const uint4*>(shared.mixed) + warp / kValueTiles * (kPart / 8);
+    float sums[4] = {};
+    values_part.multiply(sums,
+                         [&](int c) { return has_token() ? Fetch::arrange(x[c / 8]) : uint4{}; });
+    leave_sums(shared.partial[warp / kValueTiles] + warp % kValueTiles * kTileRows, sums);
+  }
+  __syncthreads();  // sums of the results
+  if (thread < kOwnValues) {
+    float sum = 0;
+#pragma unroll
+    for (int p = 0; p < kValueParts; ++p) sum += shared.partial[p][thread];
+    device::store(a.out + token * a.out_token + head * a.out_head + rank * kOwnValues + thread,
+                  sum * Fetch::unit(a.kv_b));
+  }
+#else
+  __trap();  // built for another device
+#endif
+}
+
+}  // namespace mla_decode
+namespace {
+
+using mla_decode::Args;
+using mla_decode::kBlocks;
+using mla_decode::kNope;
+using mla_decode::kQRank;
+using mla_decode::kRank;
+using mla_decode::kSharedBytes;
+using mla_decode::kThreads;
+using mla_decode::kTurned;
+using mla_decode::kValue;
+using mla_decode::mla_decode_kernel;
+
+bool is_int4(const device::Weight& w) {
+  constexpr std::uint32_t kGroupShiftMin = 5;
+  return w.coding == device::Coding::int4 && w.scale_type == device::ScaleType::bf16 &&
+         w.group_shift >= kGroupShiftMin;
+}
+bool is_bf16(const device::Weight& w) {
+  return w.coding == device::Coding::bf16;
+}
+bool in_vectors(const device::Weight& w) {
+  return reinterpret_cast<std::uintptr_t>(w.data) % 16 == 0 && w.row_bytes % 16 == 0 &&
+         w.order == nullptr;
+}
+
+template <class Fetch, class Octet>
+cudaError_t launch(const Args& args, const MlaDecode& a, cudaStream_t stream) {
+  const auto kernel = &mla_decode_kernel<Fetch, Octet>;
+  const cudaError_t code =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+  if (code != cudaSuccess) return code;
+  return launch_early(
+      {.grid = dim3(kBlocks, static_cast<unsigned>(a.heads()), static_cast<unsigned>(a.tokens())),
+       .threads = kThreads,
+       .shared_bytes = kSharedBytes,
+       .cluster = kBlocks},
+      kernel, stream, args);
+}
+
+}  // namespace
+
+bool supports_mla_decode(const MlaDecode& a, const AttentionWorkspace& workspace) {
+  constexpr std::int64_t kTokensMax = 2;
+  constexpr std::int64_t kPositionsMax = 1024;  // of all tokens
+  const MlaLatents& l = a.latents;
+  const device::Weight q_b = device_weight(l.q_b);
+  const device::Weight kv_b = device_weight(a.kv_b);
+  return workspace.latent_clusters[2] > 0 && workspace.shared_bytes_max >= kSharedBytes &&
+         a.tokens() >= 1 && a.tokens() <= kTokensMax &&
+         a.tokens() * l.tokens.positions_max <= kPositionsMax && l.query.dtype == Dtype::bf16 &&
+         l.rows.plain() && l.query.size(1) == kQRank && a.rank() == kRank &&
+         a.turned() == kTurned && a.nope() == kNope && a.out.size(2) == kValue &&
+         vector_rows(l.query) && vector_rows(l.row) && vector_rows(l.rows.pages) &&
+         vector_rows(l.q_norm) && vector_rows(l.kv_norm) && in_vectors(q_b) && in_vectors(kv_b) &&
+         ((is_int4(q_b) && is_int4(kv_b)) || (is_bf16(q_b) && is_bf16(kv_b)));
+}
+
+cudaError_t launch_mla_decode(const MlaDecode& a, cudaStream_t stream) {
+  const MlaLatents& l = a.latents;
+  const Args args{.out = bf16(a.out),
+                  .out_token = a.out.stride(0),
+                  .out_head = a.out.stride(1),
+                  .query = bf16(l.query),
+                  .query_stride = l.query.stride(0),
+                  .row = bf16(l.row),
+                  .row_stride = l.row.stride(0),
+                  .q_norm = bf16(l.q_norm),
+                  .kv_norm = bf16(l.kv_norm),
+                  .eps = l.eps,
+                  .scale_log2 = a.scale * 1.4426950408889634F,
+                  .q_b = device_weight(l.q_b),
+                  .kv_b = device_weight(a.kv_b),
+                  .turns = device_turns(l.row_rope()),
+                  .rows = device_rows(l.rows),
+                  .sequences = l.tokens.sequence.as<std::int32_t>()};
+  if (args.q_b.coding == device::Coding::bf16) {
+    return launch<device::FetchBf16, device::Bf16Octet>(args, a, stream);
+  }
+  return launch<device::FetchInt4, device::Int4Octet>(args, a, stream);
+}
+
+}  // namespace glm::kernels::cuda

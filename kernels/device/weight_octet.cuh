@@ -1,0 +1,28 @@
+// Eight columns of one row of a weight, read early and decoded to bf16 when they are needed. One
+// struct per way of storing.
+#pragma once
+
+#include "kernels/device/int4.cuh"
+#include "kernels/device/weight.cuh"
+
+namespace glm::kernels::device {
+
+struct Bf16Octet {
+  uint4 values = {};
+  __device__ void read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    values = __ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + 2 * c));
+  }
+  __device__ uint4 decoded(const Weight& /*w*/) const { return values; }
+};
+// bf16 scales, and groups of whole thirty-twos.
+struct Int4Octet {
+  std::uint32_t word = 0;
+  Int4Group group = {};
+  __device__ void read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    word = __ldg(reinterpret_cast<const std::uint32_t*>(w.data + row * w.row_bytes + c / 2));
+    group = int4_group(w, row, c);
+  }
+  __device__ uint4 decoded(const Weight& /*w*/) const { return int4_word(word, group); }
+};
+
+}  // namespace glm::kernels::device

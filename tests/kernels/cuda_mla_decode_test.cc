@@ -1,0 +1,263 @@
+// A token's latent attention in one launch against its parts: on the CPU, in f32, for values, and
+// on the same device for what the cache keeps, bit for bit. Also from a recording, on new numbers.
+#include <algorithm>
+#include <cmath>
+#include <list>
+#include <memory>
+#include <numeric>
+
+#include "kernels/in_parts.h"
+#include "tests/kernels/cuda_fixture.h"
+#include "tests/kernels/random_weight.h"
+
+namespace glm::kernels {
+namespace {
+
+struct Dims {
+  std::int64_t heads, q_rank, rank, turned, nope, value;
+
+  std::int64_t width() const { return rank + turned; }
+};
+constexpr Dims kFlash{20, 768, 512, 64, 192, 256};
+constexpr Dims kSmall{2, 40, 32, 4, 16, 24};
+
+// Where the numbers of a case lie, and in which dtype: of the device, or of the host.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  virtual Dtype dtype() const = 0;
+  virtual void* activations(const Bits& values) = 0;
+  virtual void* bytes(std::span<const std::byte> values) = 0;
+
+  template <typename T>
+  void* of(const std::vector<T>& values) {
+    return bytes(std::as_bytes(std::span(values)));
+  }
+  WeightView weight(const RandomWeight& weight) {
+    ExpertsView view = weight.host();
+    for (const WeightPart part : kAllWeightParts) {
+      const void*& at = view.parts[static_cast<std::size_t>(part)];
+      if (at != nullptr) at = of(weight.part(part));
+    }
+    return view.expert(0);
+  }
+};
+
+class HostMemory final : public Memory {
+ public:
+  Dtype dtype() const override { return Dtype::f32; }
+  void* activations(const Bits& values) override { return of(floats(values)); }
+  void* bytes(std::span<const std::byte> values) override {
+    return kept_.emplace_back(values.begin(), values.end()).data();
+  }
+
+ private:
+  std::list<std::vector<std::byte>> kept_;
+};
+
+class DeviceMemory final : public Memory {
+ public:
+  explicit DeviceMemory(Ops& ops) : ops_(ops) {}
+  Dtype dtype() const override { return Dtype::bf16; }
+  void* activations(const Bits& values) override { return of(values); }
+  void* bytes(std::span<const std::byte> values) override {
+    auto buffer = ops_.allocate(std::max<std::size_t>(values.size(), 1));
+    EXPECT_TRUE(buffer.ok()) << buffer.error().message;
+    ops_.upload(buffer->data(), values);
+    EXPECT_TRUE(ops_.sync().ok());
+    return kept_.emplace_back(std::move(buffer).value()).data();
+  }
+
+ private:
+  Ops& ops_;
+  std::list<Buffer> kept_;
+};
+
+class CudaMlaDecode : public CudaTest {
+ protected:
+  struct Numbers {
+    Dims dims;
+    std::int64_t tokens;
+    std::int64_t pages;  // of a sequence
+    Bits rows, cached, q_norm, kv_norm;
+    std::vector<std::int32_t> table, sequence, position;
+    Floats frequencies;
+    RopePairs pairs;
+    float scale;
+  };
+
+  // The first token stands at the end of `positions`, others anywhere.
+  Numbers numbers(const Dims& d, std::int64_t tokens, std::int64_t positions) {
+    Numbers n{.dims = d,
+              .tokens = tokens,
+              .pages = (positions + kPageTokens - 1) / kPageTokens,
+              .rows = random(tokens * (d.q_rank + d.width()), 3),
+              .cached = {},
+              .q_norm = random(d.q_rank, 2),
+              .kv_norm = random(d.rank, 2),
+              .table = {},
+              .sequence = {},
+              .position = {},
+              .frequencies = random_floats(d.turned / 2),
+              .pairs = engine_() % 2 == 0 ? RopePairs::interleaved : RopePairs::half_split,
+              // Weights are about one: scores become a few units.
+              .scale = 1.5F / std::sqrt(static_cast<float>(d.q_rank * d.nope * d.width()) / 4)};
+    for (float& value : n.frequencies) value = std::abs(value);
+    n.table.resize(static_cast<std::size_t>(tokens * n.pages));
+    std::iota(n.table.begin(), n.table.end(), 0);
+    std::shuffle(n.table.begin(), n.table.end(), engine_);
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      n.sequence.push_back(static_cast<std::int32_t>(t));
+      const auto any = engine_() % static_cast<unsigned>(positions);
+      n.position.push_back(static_cast<std::int32_t>(t == 0 ? positions - 1 : any));
+    }
+    // Rows that are not there yet are no numbers.
+    n.cached = random(tokens * n.pages * kPageTokens * d.width());
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      for (std::int64_t p = n.position[static_cast<std::size_t>(t)]; p < n.pages * kPageTokens;
+           ++p) {
+        const std::int64_t page = n.table[static_cast<std::size_t>(t * n.pages + p / kPageTokens)];
+        std::fill_n(n.cached.begin() + (page * kPageTokens + p % kPageTokens) * d.width(),
+                    d.width(), std::uint16_t{0xFFFF});
+      }
+    }
+    return n;
+  }
+
+  static MlaDecode place(Memory& memory, const Numbers& n, const RandomWeight& q_b,
+                         const RandomWeight& kv_b) {
+    const Dims& d = n.dims;
+    const auto room = [&](std::int64_t columns) {
+      const Bits nothing(static_cast<std::size_t>(n.tokens * columns), 0xFFFF);
+      return TensorView(memory.activations(nothing), memory.dtype(), {n.tokens, columns});
+    };
+    const auto vector = [&](const Bits& values) {
+      return ConstTensorView(memory.activations(values), memory.dtype(),
+                             {static_cast<std::int64_t>(values.size())});
+    };
+    const TensorView both(memory.activations(n.rows), memory.dtype(),
+                          {n.tokens, d.q_rank + d.width()});
+    return {.out = room(d.heads * d.value).as_heads(d.heads),
+            .latents = {.q = room(d.heads * (d.nope + d.turned)),
+                        .query = both.slice(1, 0, d.q_rank),
+                        .row = both.slice(1, d.q_rank, d.width()),
+                        .q_norm = vector(n.q_norm),
+                        .kv_norm = vector(n.kv_norm),
+                        .eps = 1e-6F,
+                        .q_b = memory.weight(q_b),
+                        .inv_freq = {memory.of(n.frequencies), Dtype::f32, {d.turned / 2}},
+                        .pairs = n.pairs,
+                        .rows = {.pages = {memory.activations(n.cached),
+                                           memory.dtype(),
+                                           {n.tokens * n.pages, kPageTokens, d.width()}},
+                                 .table = {memory.of(n.table), Dtype::i32, {n.tokens, n.pages}}},
+                        .tokens = {.sequence = {memory.of(n.sequence), Dtype::i32, {n.tokens}},
+                                   .position = {memory.of(n.position), Dtype::i32, {n.tokens}},
+                                   .positions_max = n.pages * kPageTokens}},
+            .kv_b = memory.weight(kv_b),
+            .absorbed = room(d.heads * d.width()).as_heads(d.heads),
+            .mixed = room(d.heads * d.rank).as_heads(d.heads),
+            .scale = n.scale};
+  }
+
+  Floats said(const MlaDecode& a) { return floats(back<std::uint16_t>(a.out.data, count(a))); }
+  Bits cache(const MlaDecode& a) {
+    const TensorView& pages = a.latents.rows.pages;
+    return back<std::uint16_t>(
+        pages.data, static_cast<std::size_t>(pages.size(0) * pages.size(1) * pages.size(2)));
+  }
+  static std::size_t count(const MlaDecode& a) {
+    return static_cast<std::size_t>(a.tokens() * a.heads() * a.out.size(2));
+  }
+  static double error(const Floats& got, const Floats& wanted) {
+    double difference = 0;
+    double size = 0;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      difference += std::pow(static_cast<double>(got[i]) - static_cast<double>(wanted[i]), 2);
+      size += std::pow(static_cast<double>(wanted[i]), 2);
+    }
+    return std::sqrt(difference / size);  // NaN stays NaN
+  }
+
+  std::unique_ptr<Ops> cpu_ = make_cpu_ops(0);
+};
+
+TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
+  const bool reduced = std::getenv("GLM_TEST_REDUCED") != nullptr;
+  for (const FormatCase& format : all_formats()) {
+    for (const Dims& dims : {kFlash, kSmall}) {
+      const bool in_one = format.name == "bf16" || format.name == "int4_g32" ||
+                          format.name == "int4_g128" || format.name == "int4_g32_zeros";
+      if (dims.heads == kFlash.heads && !in_one) continue;
+      const RandomWeight q_b(format, dims.heads * (dims.nope + dims.turned), dims.q_rank, engine_);
+      const RandomWeight kv_b(format, dims.heads * (dims.nope + dims.value), dims.rank, engine_);
+      for (const std::int64_t positions : {1, 2, 9, 65, 513, 640, 641, 700, 1300, 2048}) {
+        if (reduced && positions > 9) continue;
+        const std::int64_t tokens = 1 + static_cast<std::int64_t>(engine_() % 2);
+        SCOPED_TRACE(testing::Message() << format.name << " " << tokens << " x " << dims.heads
+                                        << " heads, " << positions << " positions");
+        const Numbers n = numbers(dims, tokens, positions);
+        HostMemory host;
+        const MlaDecode reference = place(host, n, q_b, kv_b);
+        in_parts(*cpu_, reference);
+        const auto* wanted_at = static_cast<const float*>(reference.out.data);
+        const Floats wanted(wanted_at, wanted_at + count(reference));
+        DeviceMemory memory(*gpu_);
+        const MlaDecode parts = place(memory, n, q_b, kv_b);
+        in_parts(*gpu_, parts);
+        const double near = error(said(parts), wanted);
+        const MlaDecode whole = place(memory, n, q_b, kv_b);
+        gpu_->mla_decode(whole);
+        const Floats got = said(whole);
+        EXPECT_LE(error(got, wanted), 1.5 * near + 1e-4) << "parts: " << near;
+        EXPECT_LE(near, 0.02);
+        EXPECT_EQ(cache(whole), cache(parts));
+        if (HasFailure()) return;
+
+        const std::unique_ptr<Recording> recording = gpu_->record([&] { gpu_->mla_decode(whole); });
+        ASSERT_NE(recording, nullptr);
+        const Bits again = random(static_cast<std::int64_t>(n.rows.size()), 3);
+        for (const Bits& rows : {again, n.rows}) {
+          gpu_->upload(whole.latents.query.data, std::as_bytes(std::span(rows)));
+          gpu_->upload(whole.latents.rows.pages.data, std::as_bytes(std::span(n.cached)));
+          gpu_->replay(*recording);
+        }
+        EXPECT_EQ(said(whole), got);
+        EXPECT_EQ(cache(whole), cache(parts));
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+// A token's bits are those it has alone.
+TEST_F(CudaMlaDecode, TokensDoNotDependOnEachOther) {
+  const FormatCase format = all_formats()[3];
+  ASSERT_EQ(format.name, "int4_g32");
+  const RandomWeight q_b(format, kFlash.heads * (kFlash.nope + kFlash.turned), kFlash.q_rank,
+                         engine_);
+  const RandomWeight kv_b(format, kFlash.heads * (kFlash.nope + kFlash.value), kFlash.rank,
+                          engine_);
+  const Numbers both = numbers(kFlash, 2, 500);
+  DeviceMemory memory(*gpu_);
+  const MlaDecode together = place(memory, both, q_b, kv_b);
+  gpu_->mla_decode(together);
+  const Floats wanted = said(together);
+  const MlaDecode pair = place(memory, both, q_b, kv_b);
+  MlaDecode alone = pair;
+  alone.out = pair.out.slice(0, 1, 1);
+  alone.absorbed = pair.absorbed.slice(0, 1, 1);
+  alone.mixed = pair.mixed.slice(0, 1, 1);
+  alone.latents.q = pair.latents.q.slice(0, 1, 1);
+  alone.latents.query = pair.latents.query.slice(0, 1, 1);
+  alone.latents.row = pair.latents.row.slice(0, 1, 1);
+  alone.latents.tokens.sequence = pair.latents.tokens.sequence.slice(0, 1, 1);
+  alone.latents.tokens.position = pair.latents.tokens.position.slice(0, 1, 1);
+  gpu_->mla_decode(alone);
+  const Floats got = said(pair);
+  const auto middle = static_cast<std::ptrdiff_t>(got.size() / 2);
+  EXPECT_EQ(Floats(got.begin() + middle, got.end()), Floats(wanted.begin() + middle, wanted.end()));
+}
+
+}  // namespace
+}  // namespace glm::kernels
