@@ -176,12 +176,12 @@ class Device final : public Ops {
   }
   void mla_latents(const MlaLatents& args) override {
     check(args);
-    if (!supports_store_latents(args)) return in_parts(*this, args);
+    if (!supports_mla_latents(args)) return in_parts(*this, args);
     if (supports_normed_linear(args.queries(), options_.variant)) {
       return remember("mla_latents", launch_mla_latents(args, stream_.get()));
     }
-    remember("mla_latents", launch_store_latents(args, stream_.get()));
-    normed_linear(args.queries());
+    remember("mla_latents", launch_norm_latents(args, stream_.get()));
+    linear(args.queries().linear());
   }
   void mla_queries(const MlaQueries& args) override {
     check(args);

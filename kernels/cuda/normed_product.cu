@@ -4,6 +4,8 @@
 //
 // What MLA keeps of a token has a block of its own beside those: some warps norm the latent, others
 // turn the shared key.
+#include <algorithm>
+
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
@@ -18,6 +20,7 @@ namespace {
 // Of activations: every block norms all of them. From three on two launches are faster.
 constexpr int kRowsMax = 2;
 constexpr unsigned kThreads = kStreamWarpsMax * device::kWarpThreads;
+constexpr unsigned kNormThreadsMax = 1024;
 constexpr int kHeldMax = 3;  // octets of a row that a thread has
 
 struct Norm {
@@ -70,8 +73,33 @@ __device__ void store_latent(const Latents& a, std::int64_t token) {
   device::write_octet(page_row + c, device::octet_normed(x, weight, 1.0F / sqrtf(mean + a.eps)));
 }
 
-__global__ void store_latents_kernel(Latents a) {
-  store_latent(a, blockIdx.x);
+struct QueryNorm {
+  __nv_bfloat16* row;  // normed in its place
+  const __nv_bfloat16* weight;
+  std::int64_t row_stride;
+  int dim;
+  float eps;
+};
+
+__device__ void norm_query(const QueryNorm& a, std::int64_t token) {
+  const int c = static_cast<int>(threadIdx.x) * device::kOctet;
+  const bool there = c < a.dim;
+  const uint4 weight = there ? device::read_octet(a.weight + c) : uint4{};
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+  __nv_bfloat16* at = a.row + token * a.row_stride + c;
+  const uint4 x = there ? device::read_octet(at) : uint4{};
+  const float mean = device::block_sum(device::octet_squares(x)) / static_cast<float>(a.dim);
+  if (there) device::write_octet(at, device::octet_normed(x, weight, 1.0F / sqrtf(mean + a.eps)));
+}
+
+// A block has the latent of a token, or its query.
+__global__ void norm_latents_kernel(Latents a, QueryNorm query, unsigned tokens) {
+  if (blockIdx.x < tokens) {
+    store_latent(a, blockIdx.x);
+  } else {
+    norm_query(query, blockIdx.x - tokens);
+  }
 }
 
 // Normed rows of activations in shared memory, and how far apart they lie there.
@@ -190,6 +218,10 @@ unsigned latent_threads(const MlaLatents& a) {
          (half + kWarp - 1) / kWarp * kWarp;
 }
 
+unsigned query_threads(const MlaLatents& a) {
+  return device::octet_threads(static_cast<int>(a.q_norm.size(0)));
+}
+
 template <class Fetch>
 cudaError_t launch(const Product& a, const Norm& norm, const Latents& latents, unsigned tokens,
                    cudaStream_t stream) {
@@ -241,10 +273,11 @@ cudaError_t launch_normed_linear(const NormedLinear& a, cudaStream_t stream) {
   return launch(a, {}, 0, stream);
 }
 
-bool supports_store_latents(const MlaLatents& a) {
+bool supports_mla_latents(const MlaLatents& a) {
   const TensorView latent = a.row.slice(1, 0, a.kv_norm.size(0));
   return a.row.dtype == Dtype::bf16 && a.rows.plain() && in_octets(latent) &&
-         in_octets(a.kv_norm) && vector_rows(a.rows.pages) &&
+         in_octets(a.kv_norm) && vector_rows(a.rows.pages) && in_octets(a.query) &&
+         in_octets(a.q_norm) && query_threads(a) <= kNormThreadsMax &&
          2 * a.inv_freq.size(0) == a.row.size(1) - latent.size(1) && latent_threads(a) <= kThreads;
 }
 
@@ -252,10 +285,17 @@ cudaError_t launch_mla_latents(const MlaLatents& a, cudaStream_t stream) {
   return launch(a.queries(), latents_of(a), static_cast<unsigned>(a.row.size(0)), stream);
 }
 
-cudaError_t launch_store_latents(const MlaLatents& a, cudaStream_t stream) {
-  if (a.row.size(0) == 0) return cudaSuccess;
-  return launch_early({.grid = static_cast<unsigned>(a.row.size(0)), .threads = latent_threads(a)},
-                      &store_latents_kernel, stream, latents_of(a));
+cudaError_t launch_norm_latents(const MlaLatents& a, cudaStream_t stream) {
+  const auto tokens = static_cast<unsigned>(a.row.size(0));
+  if (tokens == 0) return cudaSuccess;
+  const QueryNorm query{.row = bf16(a.query),
+                        .weight = bf16(a.q_norm),
+                        .row_stride = a.query.stride(0),
+                        .dim = static_cast<int>(a.q_norm.size(0)),
+                        .eps = a.eps};
+  return launch_early(
+      {.grid = 2 * tokens, .threads = std::max(latent_threads(a), query_threads(a))},
+      &norm_latents_kernel, stream, latents_of(a), query, tokens);
 }
 
 }  // namespace glm::kernels::cuda

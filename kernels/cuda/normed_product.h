@@ -15,9 +15,9 @@ bool supports_normed_linear(const NormedLinear& a, std::string_view variant);
 cudaError_t launch_normed_linear(const NormedLinear& a, cudaStream_t stream);
 
 // Plain pages, and columns in whole octets.
-bool supports_store_latents(const MlaLatents& a);
-// All of it in one launch where supports_normed_linear(a.queries()), or the part of a.row alone.
+bool supports_mla_latents(const MlaLatents& a);
+// All of it in one launch where supports_normed_linear(a.queries()), or all but the linear layer.
 cudaError_t launch_mla_latents(const MlaLatents& a, cudaStream_t stream);
-cudaError_t launch_store_latents(const MlaLatents& a, cudaStream_t stream);
+cudaError_t launch_norm_latents(const MlaLatents& a, cudaStream_t stream);
 
 }  // namespace glm::kernels::cuda
