@@ -1,11 +1,11 @@
-// Two ways. `tensor`: a block has 64 columns of one head and 16 tokens; its warps share out the
-// rows and add their sums in a fixed order. Columns are the rows of the tensor-core tile, tokens
-// its columns. A lane reads eight columns of four rows; those of two rows, taken in turn, are the
-// pairs that tensor cores want, and which column of the 64 is which row of a tile is free. What is
-// turned of queries has blocks of its own beside them. `naive`: a thread has one column of one
-// token.
+// Two ways. `tensor`: a block has 64 columns of one head and up to 64 tokens. Weights are decoded
+// to shared memory before the kernel in front has ended, as they depend on nothing; the copy of
+// tensor tiles to registers turns them, so that columns are the rows of the tile and tokens its
+// columns. What is turned of queries has blocks of its own beside them. `naive`: a thread has one
+// column of one token.
 //
-// The result of a token depends on the variant, never on the other tokens.
+// The result of a token depends on the variant, never on the other tokens: even and odd depths are
+// added up each by themselves, whichever warps have them.
 #include <algorithm>
 
 #include "kernels/cuda/aligned.h"
@@ -14,11 +14,11 @@
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/head_transposed.h"
 #include "kernels/device/bulk_copy.cuh"
-#include "kernels/device/int4.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/numbers.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/device/weight.cuh"
+#include "kernels/device/weight_octet.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -43,56 +43,25 @@ struct Args {
   int rows;  // that are summed over
   unsigned heads;
   Turned turned;
+  bool whole_pieces;  // of results can be written
 };
 
 constexpr int kWarps = 8;
+constexpr int kThreads = kWarps * device::kWarpThreads;
 constexpr int kColumns = 64;
-constexpr int kMatrices = 4;  // tensor-core tiles of 16 columns
-constexpr int kTokens = 16;   // in two tiles
-constexpr int kDepth = 16;    // rows a warp takes at a time
+constexpr int kWarpsDown = 4;  // sixteen columns each
+constexpr int kDepth = 16;     // rows of weights in a tensor-core tile
+constexpr int kTokensMax = 64;
+constexpr int kTurnedTokens = 16;  // of a block that turns
+constexpr int kOutPitch = kColumns + 8;
+constexpr unsigned kSharedBytesMax = 96U << 10U;
 constexpr int kNaiveThreads = 128;
-
-// Eight columns of a row, read early and decoded when they are needed.
-struct Bf16Octet {
-  uint4 values = {};
-  __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
-    values = __ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + 2 * c));
-  }
-  __device__ uint4 decoded(const device::Weight& /*w*/) const { return values; }
-};
-struct Int4Octet {
-  std::uint32_t word = 0;
-  device::Int4Group group = {};
-  __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
-    word = __ldg(reinterpret_cast<const std::uint32_t*>(w.data + row * w.row_bytes + c / 2));
-    group = device::int4_group(w, row, c);
-  }
-  __device__ uint4 decoded(const device::Weight& /*w*/) const {
-    return device::int4_word(word, group);
-  }
-};
-struct AnyOctet {
-  device::StoredOctet stored;
-  bool there = false;
-  __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
-    stored = device::stored_octet(w, row, c);
-    there = true;
-  }
-  // Nothing may stand for a number where nothing was read: what it is multiplied with is zero.
-  __device__ uint4 decoded(const device::Weight& w) const {
-    return there ? device::decoded(w, stored) : uint4{};
-  }
-};
-
-__device__ std::uint32_t word_of(const uint4& four, int i) {
-  return i == 0 ? four.x : i == 1 ? four.y : i == 2 ? four.z : four.w;
-}
 
 // The pairs of a block's tokens, one head. Their sines are found before the queries are there.
 __device__ void turn_tokens(const Args& a, std::int64_t first_token, std::int64_t head) {
   constexpr int kHeld = 2;
   const device::Turns& turns = a.turned.turns;
-  const auto tokens = static_cast<int>(min(a.tokens - first_token, std::int64_t{kTokens}));
+  const auto tokens = static_cast<int>(min(a.tokens - first_token, std::int64_t{kTurnedTokens}));
   const int thread = static_cast<int>(threadIdx.x);
   const int threads = static_cast<int>(blockDim.x);
   const auto turn = [&](int at) {
@@ -118,91 +87,195 @@ __device__ void turn_tokens(const Args& a, std::int64_t first_token, std::int64_
   for (int at = thread + kHeld * threads; at < pairs; at += threads) apply(at, turn(at));
 }
 
+// Where things lie in shared memory: weights as bf16, the eight pieces of a row exchanged so that
+// the same one of eight rows lies in different banks, and behind them tokens.
+__device__ inline unsigned piece_at(int row, int piece) {
+  return static_cast<unsigned>(row * (kColumns * 2) + (piece ^ row % 8) * 16);
+}
+__host__ __device__ inline unsigned padded_rows(int rows) {
+  return static_cast<unsigned>(rows + kDepth - 1) / kDepth * kDepth;
+}
+// Bytes from token to token: the same piece of eight lies in different banks.
+__host__ __device__ inline unsigned token_pitch(int rows) {
+  return (padded_rows(rows) * 2 + 127) / 128 * 128 + 16;
+}
+
 template <class Octet>
-__global__ void __launch_bounds__(kWarps* device::kWarpThreads) tensor_kernel(Args a) {
-  __shared__ float partial[kWarps][kTokens][kColumns + 1];
-  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
-  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-  const int pair = 2 * (lane % 4);  // of rows and, in results, of tokens
-  const std::int64_t head = blockIdx.z;
-  const std::int64_t first_token = static_cast<std::int64_t>(blockIdx.y) * kTokens;
-  if (a.turned.turns.half > 0 && blockIdx.x == gridDim.x - 1) {
-    return turn_tokens(a, first_token, head);
-  }
-  const std::uint32_t column = blockIdx.x * kColumns + static_cast<std::uint32_t>(lane / 4) * 8;
-  const bool column_there = column < a.weight.cols;
-  const __nv_bfloat16* x[2];
+__device__ void stage_weights(const Args& a, std::int64_t head, std::uint8_t* memory) {
+  constexpr int kHeld = 6;
+  constexpr int kRowsAtOnce = kThreads / 8;
+  const auto rows = static_cast<int>(padded_rows(a.rows));
+  const int piece = static_cast<int>(threadIdx.x) % 8;
+  const std::uint32_t column = blockIdx.x * kColumns + static_cast<std::uint32_t>(piece) * 8;
+  for (int first = static_cast<int>(threadIdx.x) / 8; first < rows; first += kHeld * kRowsAtOnce) {
+    Octet octets[kHeld];
 #pragma unroll
-  for (int tile = 0; tile < 2; ++tile) {
-    const std::int64_t token = first_token + 8 * tile + lane / 4;
-    x[tile] = token < a.tokens ? a.x + token * a.x_token + head * a.x_head : nullptr;
-  }
-  Octet next[4];  // of rows pair, pair + 1, pair + 8, pair + 9
-  const auto read = [&](int row) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int own = row + pair + i % 2 + i / 2 * 8;
-      next[i] = {};
-      if (own < a.rows && column_there) next[i].read(a.weight, head * a.head_rows + own, column);
-    }
-  };
-  float sums[kMatrices][2][4] = {};
-  read(warp * kDepth);
-  device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
-  for (int row = warp * kDepth; row < a.rows; row += kWarps * kDepth) {
-    Octet octets[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) octets[i] = next[i];
-    read(row + kWarps * kDepth);
-    std::uint32_t inputs[2][2];
-#pragma unroll
-    for (int tile = 0; tile < 2; ++tile) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int own = row + pair + 8 * half;
-        // Rows come in pairs: their number is even.
-        const bool there = x[tile] != nullptr && own < a.rows;
-        inputs[tile][half] = there ? *reinterpret_cast<const std::uint32_t*>(x[tile] + own) : 0U;
+    for (int i = 0; i < kHeld; ++i) {
+      const int row = first + i * kRowsAtOnce;
+      octets[i] = {};
+      if (row < a.rows && column < a.weight.cols) {
+        octets[i].read(a.weight, head * a.head_rows + row, column);
       }
     }
-    uint4 rows[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) rows[i] = octets[i].decoded(a.weight);
+    for (int i = 0; i < kHeld; ++i) {
+      const int row = first + i * kRowsAtOnce;
+      if (row >= rows) break;
+      // Zeros beyond the last row, where tokens are zero as well.
+      const uint4 value = row < a.rows ? octets[i].decoded(a.weight) : uint4{};
+      *reinterpret_cast<uint4*>(memory + piece_at(row, piece)) = value;
+    }
+  }
+}
+
+// Tokens beyond the last are not written: nobody stores their sums.
+__device__ void stage_tokens(const Args& a, const __nv_bfloat16* x, int count,
+                             std::uint8_t* memory) {
+  const auto octets = static_cast<int>(padded_rows(a.rows)) / 8;
+  const unsigned pitch = token_pitch(a.rows);
+  for (int token = static_cast<int>(threadIdx.x) / device::kWarpThreads; token < count;
+       token += kWarps) {
+    for (int octet = static_cast<int>(threadIdx.x) % device::kWarpThreads; octet < octets;
+         octet += device::kWarpThreads) {
+      const bool there = octet * 8 < a.rows;
+      device::copy_async_16(
+          device::shared_address(memory + static_cast<unsigned>(token) * pitch + octet * 16),
+          there ? x + token * a.x_token + octet * 8 : x, there);
+    }
+  }
+  device::copy_async_commit();
+  device::copy_async_wait<0>();
+}
+
+// The sums of a warp: sixteen columns of some tiles of tokens. Of few tokens four warps have the
+// even depths of all, the others the odd; of many each half of the warps has both for half of them.
+template <int kTokens>
+struct WarpSums {
+  static constexpr bool kShareDepths = kTokens == 16;
+  static constexpr int kTiles = kShareDepths ? 2 : kTokens / 16;
+  float even[kTiles][4] = {};
+  float odd[kTiles][4] = {};  // not where depths are shared
+
+  int down = static_cast<int>(threadIdx.x) / device::kWarpThreads % kWarpsDown;
+  int second = static_cast<int>(threadIdx.x) / device::kWarpThreads / kWarpsDown;
+  int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+
+  __device__ int first_tile() const { return kShareDepths ? 0 : second * kTiles; }
+
+  __device__ void add(std::uint32_t weights, std::uint32_t own_tokens, unsigned pitch, int row,
+                      float (&sums)[kTiles][4]) const {
+    std::uint32_t left[4];
+    device::load_matrices_transposed(
+        left, weights + piece_at(row + lane / 16 * 8 + lane % 8, 2 * down + lane / 8 % 2));
 #pragma unroll
-    for (int m = 0; m < kMatrices; ++m) {
-      const std::uint32_t weights[4] = {
-          __byte_perm(word_of(rows[0], m), word_of(rows[1], m), 0x5410),
-          __byte_perm(word_of(rows[0], m), word_of(rows[1], m), 0x7632),
-          __byte_perm(word_of(rows[2], m), word_of(rows[3], m), 0x5410),
-          __byte_perm(word_of(rows[2], m), word_of(rows[3], m), 0x7632)};
-#pragma unroll
-      for (int tile = 0; tile < 2; ++tile) {
-        device::mma_16x8x16(sums[m][tile], weights, inputs[tile][0], inputs[tile][1]);
+    for (int pair = 0; pair < kTiles / 2; ++pair) {
+      std::uint32_t right[4];
+      device::load_matrices(right, own_tokens + pair * 16 * pitch + row * 2);
+      device::mma_16x8x16(sums[2 * pair], left, right[0], right[1]);
+      device::mma_16x8x16(sums[2 * pair + 1], left, right[2], right[3]);
+    }
+  }
+
+  __device__ void add_all(const Args& a, std::uint32_t weights, std::uint32_t tokens) {
+    const auto rows = static_cast<int>(padded_rows(a.rows));
+    const unsigned pitch = token_pitch(a.rows);
+    const std::uint32_t own_tokens =
+        tokens + (8 * first_tile() + lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16;
+#pragma unroll 3
+    for (int row = 0; row < rows; row += 2 * kDepth) {
+      if constexpr (kShareDepths) {
+        const int own = row + second * kDepth;
+        if (own < rows) add(weights, own_tokens, pitch, own, even);
+      } else {
+        add(weights, own_tokens, pitch, row, even);
+        if (row + kDepth < rows) add(weights, own_tokens, pitch, row + kDepth, odd);
       }
     }
   }
+
+  // Brings the two halves of the depths together, through `memory` where warps have shared them;
+  // those of `second` 0 then have the result.
+  __device__ void meet(float4* memory) {
+    if constexpr (kShareDepths) {
+      float4* own = memory + down * kTiles * device::kWarpThreads + lane;
 #pragma unroll
-  for (int m = 0; m < kMatrices; ++m) {
+      for (int tile = 0; second == 1 && tile < kTiles; ++tile) {
+        own[tile * device::kWarpThreads] = {even[tile][0], even[tile][1], even[tile][2],
+                                            even[tile][3]};
+      }
+      __syncthreads();  // the sums of odd depths are there
 #pragma unroll
-    for (int tile = 0; tile < 2; ++tile) {
+      for (int tile = 0; second == 0 && tile < kTiles; ++tile) {
+        const float4 others = own[tile * device::kWarpThreads];
+        odd[tile][0] = others.x;
+        odd[tile][1] = others.y;
+        odd[tile][2] = others.z;
+        odd[tile][3] = others.w;
+      }
+    }
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) even[tile][i] += odd[tile][i];
+    }
+  }
+
+  __device__ void leave(__nv_bfloat16* out) const {
+    if (kShareDepths && second == 1) return;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        partial[warp][8 * tile + pair + i % 2][lane / 4 * 8 + 2 * m + i / 2] = sums[m][tile][i];
+        const int token = 8 * (first_tile() + tile) + 2 * (lane % 4) + i % 2;
+        device::store(out + token * kOutPitch + 16 * down + lane / 4 + i / 2 * 8, even[tile][i]);
       }
     }
   }
-  __syncthreads();  // the sums of all warps are there
-  for (int at = static_cast<int>(threadIdx.x); at < kTokens * kColumns; at += blockDim.x) {
-    const std::int64_t token = first_token + at / kColumns;
-    const std::uint32_t c = blockIdx.x * kColumns + at % kColumns;
-    if (token >= a.tokens || c >= a.weight.cols) continue;
-    float sum = 0;
+};
+
+__device__ void store_tokens(const Args& a, __nv_bfloat16* to, int count,
+                             const __nv_bfloat16* results) {
+  const std::uint32_t piece = threadIdx.x % 8;
+  const std::uint32_t column = blockIdx.x * kColumns + piece * 8;
+  if (column >= a.weight.cols) return;
+  for (int token = static_cast<int>(threadIdx.x) / 8; token < count; token += kThreads / 8) {
+    const __nv_bfloat16* from = results + token * kOutPitch + piece * 8;
+    __nv_bfloat16* row = to + token * a.out_token;
+    if (a.whole_pieces) {
+      *reinterpret_cast<uint4*>(row + column) = *reinterpret_cast<const uint4*>(from);
+      continue;
+    }
 #pragma unroll
-    for (int w = 0; w < kWarps; ++w) sum += partial[w][at / kColumns][at % kColumns];
-    device::store(a.out + token * a.out_token + head * a.out_head + device::column_of(a.weight, c),
-                  sum);
+    for (unsigned i = 0; i < 8; ++i) row[device::column_of(a.weight, column + i)] = from[i];
   }
+}
+
+template <class Octet, int kTokens>
+__global__ void __launch_bounds__(kThreads, 2) tensor_kernel(const __grid_constant__ Args a) {
+  extern __shared__ __align__(128) std::uint8_t memory[];
+  const std::int64_t head = blockIdx.z;
+  const std::int64_t first_token = static_cast<std::int64_t>(blockIdx.y) * kTokens;
+  const unsigned column_blocks = (a.weight.cols + kColumns - 1) / kColumns;
+  if (blockIdx.x >= column_blocks) {
+    const std::int64_t first = first_token + (blockIdx.x - column_blocks) * kTurnedTokens;
+    if (first < a.tokens) turn_tokens(a, first, head);
+    return;
+  }
+  stage_weights<Octet>(a, head, memory);
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+  const int count = static_cast<int>(min(a.tokens - first_token, std::int64_t{kTokens}));
+  std::uint8_t* tokens = memory + padded_rows(a.rows) * (kColumns * 2);
+  stage_tokens(a, a.x + first_token * a.x_token + head * a.x_head, count, tokens);
+  __syncthreads();  // weights and tokens are there
+  WarpSums<kTokens> sums;
+  sums.add_all(a, device::shared_address(memory), device::shared_address(tokens));
+  __syncthreads();  // nobody still reads them
+  auto* results = reinterpret_cast<__nv_bfloat16*>(memory);
+  sums.meet(reinterpret_cast<float4*>(memory + kTokens * kOutPitch * 2));
+  sums.leave(results);
+  __syncthreads();  // all results are there
+  store_tokens(a, a.out + first_token * a.out_token + head * a.out_head, count, results);
 }
 
 __global__ void naive_kernel(Args a) {
@@ -222,11 +295,21 @@ __global__ void naive_kernel(Args a) {
   }
 }
 
-// Eight columns are read at a time, and two rows of an activation.
+unsigned shared_bytes(const Args& a, int tokens) {
+  const auto all_tokens = static_cast<unsigned>(tokens);
+  const unsigned staged = padded_rows(a.rows) * kColumns * 2 + all_tokens * token_pitch(a.rows);
+  // Results, and the sums of odd depths where warps share them: two tiles of four warps.
+  const unsigned results =
+      all_tokens * kOutPitch * 2 + (tokens == 16 ? kThreads * unsigned{sizeof(float4)} : 0U);
+  return std::max(staged, results);
+}
+
+// Eight columns are read at a time, and eight rows of an activation.
 bool fits_tensor_cores(const Args& a) {
   const device::Weight& w = a.weight;
-  return w.cols % 8 == 0 && w.group % 8 == 0 && aligned(w.data, 16) && a.rows % 2 == 0 &&
-         aligned(a.x, 4) && a.x_token % 2 == 0 && a.x_head % 2 == 0;
+  return w.cols % 8 == 0 && w.group % 8 == 0 && aligned(w.data) && a.rows % 8 == 0 &&
+         aligned(a.x) && a.x_token % 8 == 0 && a.x_head % 8 == 0 &&
+         shared_bytes(a, kTokensMax) <= kSharedBytesMax;
 }
 
 bool is_fast_int4(const device::Weight& w) {
@@ -240,18 +323,42 @@ unsigned blocks(std::int64_t count, std::int64_t of) {
 
 Args arguments(const HeadLinear& a) {
   const WeightView weight = a.weight.row_slice(a.first_row, a.weight.layout.rows - a.first_row);
-  return {.out = a.out.as<__nv_bfloat16>(),
-          .x = a.x.as<__nv_bfloat16>(),
-          .weight = device_weight(weight),
-          .out_token = a.out.stride(0),
-          .out_head = a.out.stride(1),
-          .x_token = a.x.stride(0),
-          .x_head = a.x.stride(1),
-          .head_rows = a.head_rows,
-          .tokens = a.x.size(0),
-          .rows = static_cast<int>(a.rows()),
-          .heads = static_cast<unsigned>(a.x.size(1)),
-          .turned = {}};
+  Args args{.out = a.out.as<__nv_bfloat16>(),
+            .x = a.x.as<__nv_bfloat16>(),
+            .weight = device_weight(weight),
+            .out_token = a.out.stride(0),
+            .out_head = a.out.stride(1),
+            .x_token = a.x.stride(0),
+            .x_head = a.x.stride(1),
+            .head_rows = a.head_rows,
+            .tokens = a.x.size(0),
+            .rows = static_cast<int>(a.rows()),
+            .heads = static_cast<unsigned>(a.x.size(1)),
+            .turned = {},
+            .whole_pieces = false};
+  args.whole_pieces = args.weight.order == nullptr && aligned(args.out) &&
+                      args.out_token % 8 == 0 && args.out_head % 8 == 0;
+  return args;
+}
+
+template <class Octet, int kTokens>
+cudaError_t launch_tensor(const Args& a, cudaStream_t stream) {
+  if constexpr (kTokens > 16) {
+    if (a.tokens <= kTokens / 2) return launch_tensor<Octet, kTokens / 2>(a, stream);
+  }
+  const unsigned turned = a.turned.turns.half > 0 ? kTokens / kTurnedTokens : 0;
+  const unsigned bytes = shared_bytes(a, kTokens);
+  const auto kernel = &tensor_kernel<Octet, kTokens>;
+  if (const cudaError_t code = cudaFuncSetAttribute(
+          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+      code != cudaSuccess) {
+    return code;
+  }
+  return launch_early(
+      {.grid = {blocks(a.weight.cols, kColumns) + turned, blocks(a.tokens, kTokens), a.heads},
+       .threads = kThreads,
+       .shared_bytes = bytes},
+      kernel, stream, a);
 }
 
 cudaError_t launch_transposed(const Args& a, std::string_view variant, cudaStream_t stream) {
@@ -262,15 +369,11 @@ cudaError_t launch_transposed(const Args& a, std::string_view variant, cudaStrea
         {.grid = {blocks(a.weight.cols, kNaiveThreads), tokens, a.heads}, .threads = kNaiveThreads},
         &naive_kernel, stream, a);
   }
-  const unsigned turned = a.turned.turns.half > 0 ? 1 : 0;
-  const EarlyLaunch how{
-      .grid = {blocks(a.weight.cols, kColumns) + turned, blocks(a.tokens, kTokens), a.heads},
-      .threads = kWarps * device::kWarpThreads};
-  if (is_fast_int4(a.weight)) return launch_early(how, &tensor_kernel<Int4Octet>, stream, a);
+  if (is_fast_int4(a.weight)) return launch_tensor<device::Int4Octet, kTokensMax>(a, stream);
   if (a.weight.coding == device::Coding::bf16) {
-    return launch_early(how, &tensor_kernel<Bf16Octet>, stream, a);
+    return launch_tensor<device::Bf16Octet, kTokensMax>(a, stream);
   }
-  return launch_early(how, &tensor_kernel<AnyOctet>, stream, a);
+  return launch_tensor<device::AnyOctet, kTokensMax>(a, stream);
 }
 
 }  // namespace

@@ -24,5 +24,18 @@ struct Int4Octet {
   }
   __device__ uint4 decoded(const Weight& /*w*/) const { return int4_word(word, group); }
 };
+// Any format.
+struct AnyOctet {
+  StoredOctet stored;
+  bool there = false;
+  __device__ void read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    stored = stored_octet(w, row, c);
+    there = true;
+  }
+  // Nothing may stand for a number where nothing was read: what it is multiplied with is zero.
+  __device__ uint4 decoded(const Weight& w) const {
+    return there ? device::decoded(w, stored) : uint4{};
+  }
+};
 
 }  // namespace glm::kernels::device
