@@ -62,14 +62,20 @@ bool suits_bulk(const Product& a) {
   return a.rows <= kBulkRows && (is_fast_fp4(a) || slabs >= kBulkSlabs);
 }
 
+// The head of a model, or any product of so many outputs; one row is read as fast by "stream".
+bool many_outputs(const Product& a) {
+  return a.rows > 1 && a.outputs >= kManyOutputs;
+}
+
 // Its tiles are large: there must be enough of them for most multiprocessors.
 bool many_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows >= kWgmmaRowsPerGroup * a.groups;
   return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
 }
 
-constexpr std::array<ProductVariant, 5> kVariants = {{
+constexpr std::array<ProductVariant, 6> kVariants = {{
     {"wgmma", &wgmma_tile_rows, &supports_wgmma, &many_rows, &launch_wgmma},
+    {"flow", &no_tiles, &supports_flow, &many_outputs, &launch_flow},
     {"bulk", &no_tiles, &supports_bulk, &suits_bulk, &launch_bulk},
     {"stream", &stream_tile_rows, &fits_tensor_cores, &few_rows, &launch_stream},
     {"tiles", &tiles_tile_rows, &fits_tensor_cores, &always, &launch_tiles},

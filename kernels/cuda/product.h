@@ -81,6 +81,8 @@ bool is_fast_fp4(const Product& a);
 bool supports_bulk(const Product& a);
 cudaError_t launch_bulk(const Product& a, cudaStream_t stream);
 cudaError_t launch_naive(const Product& a, cudaStream_t stream);
+bool supports_flow(const Product& a);
+cudaError_t launch_flow(const Product& a, cudaStream_t stream);
 cudaError_t launch_stream(const Product& a, cudaStream_t stream);
 std::int64_t stream_tile_rows(const Product& a);
 cudaError_t launch_tiles(const Product& a, cudaStream_t stream);
