@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "base/check.h"
 #include "base/handle.h"
@@ -85,6 +86,7 @@ class Device final : public Ops {
       : options_(std::move(options)), stream_(std::move(stream)), staging_(std::move(pinned)) {}
   Status prepare_attention();
   Status prepare_side();
+  Status prepare_split();
 
   std::string_view backend() const override { return "cuda"; }
   Dtype activation_dtype() const override { return Dtype::bf16; }
@@ -120,11 +122,11 @@ class Device final : public Ops {
   }
   void head_linear(const HeadLinear& args) override {
     check(args);
-    remember("head_linear", launch_head_linear(args, options_.variant, stream_.get()));
+    remember("head_linear", launch_head_linear(args, options_.variant, stream_.get(), split_));
   }
   void linear(const Linear& args) override {
     check(args);
-    remember("linear", launch_linear(args, options_.variant, stream_.get()));
+    remember("linear", launch_linear(args, options_.variant, stream_.get(), split_));
   }
   void moe_layer(const MoeLayer& args) override;
   void moe_mlp(const MoeMlp& args) override;
@@ -228,6 +230,8 @@ class Device final : public Ops {
   AttentionWorkspace attention_;
   Buffer attention_memory_;
   Workspace workspace_;
+  SplitSums split_;
+  Buffer split_memory_;
   std::optional<Error> failure_;  // the first since the last sync
 };
 
@@ -309,6 +313,20 @@ Status Device::prepare_side() {
   return Ok{};
 }
 
+Status Device::prepare_split() {
+  const auto blocks = static_cast<std::uint64_t>(attention_.multiprocessors);
+  const std::uint64_t sums_bytes = blocks * kSplitBlockSums * sizeof(float);
+  const std::uint64_t counts_bytes = blocks * sizeof(std::uint32_t);
+  split_memory_ = GLM_TRY(
+      allocate(sums_bytes + counts_bytes).with(fmt::format("open GPU {}", options_.device_index)));
+  auto* counts = static_cast<std::byte*>(split_memory_.data()) + sums_bytes;
+  split_ = {.sums = static_cast<float*>(split_memory_.data()),
+            .counts = reinterpret_cast<std::uint32_t*>(counts),
+            .blocks = attention_.multiprocessors};
+  remember("open", cudaMemsetAsync(counts, 0, counts_bytes, stream_.get()));
+  return take_failure();
+}
+
 void Device::upload(void* target, std::span<const std::byte> source) {
   if (source.empty()) return;
   // From memory that is not pinned the copy returns when the source has been read.
@@ -332,9 +350,11 @@ void Device::download(std::span<std::byte> target, const void* source) {
 void Device::beside(const std::function<void()>& enqueue) {
   join();
   remember("beside", fork_.begin(stream_.get(), side_.get()));
+  const SplitSums split = std::exchange(split_, {});  // the other side may be using it
   std::swap(stream_, side_);
   enqueue();
   std::swap(stream_, side_);
+  split_ = split;
   remember("beside", fork_.end(side_.get()));
 }
 
@@ -435,6 +455,7 @@ Result<std::unique_ptr<Ops>> open_device(CudaOptions options) {
   auto device = std::make_unique<Device>(std::move(options), std::move(stream), std::move(staging));
   GLM_TRY(device->prepare_attention());
   GLM_TRY(device->prepare_side());
+  GLM_TRY(device->prepare_split());
   return std::unique_ptr<Ops>(std::move(device));
 }
 

@@ -32,8 +32,11 @@ namespace glm::kernels::cuda {
 cudaError_t launch_embedding(const Embedding& a, cudaStream_t stream);
 cudaError_t launch_gated_linear(const GatedLinear& a, std::string_view variant,
                                 cudaStream_t stream);
-cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream);
-cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream);
+// `split`: for products whose columns are shared out among blocks; without it none are.
+cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream,
+                               const SplitSums& split = {});
+cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream,
+                          const SplitSums& split = {});
 // `shared_ready`, unless null, is the event after which a.shared may be read.
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
                            cudaEvent_t shared_ready, cudaStream_t stream);

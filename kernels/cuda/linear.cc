@@ -8,7 +8,8 @@
 
 namespace glm::kernels::cuda {
 
-cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream) {
+cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream,
+                          const SplitSums& split) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.out.size(1) == 0) return cudaSuccess;
   const Product product{.out = a.out.data,
@@ -20,7 +21,8 @@ cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_
                         .rows = a.x.size(0),
                         .outputs = a.out.size(1),
                         .inputs = a.x.size(1),
-                        .out_f32 = a.out.dtype == Dtype::f32};
+                        .out_f32 = a.out.dtype == Dtype::f32,
+                        .split = split};
   return choose_variant(product, variant).launch(product, stream);
 }
 
@@ -41,7 +43,8 @@ cudaError_t launch_gated_linear(const GatedLinear& a, std::string_view variant,
   return choose_variant(product, variant).launch(product, stream);
 }
 
-cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream) {
+cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cudaStream_t stream,
+                               const SplitSums& split) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.x.size(1) == 0 || a.out.size(2) == 0) return cudaSuccess;
   if (a.order == HeadOrder::transposed) return launch_head_transposed(a, variant, stream);
@@ -57,7 +60,8 @@ cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cu
                         .rows = a.x.size(0),
                         .outputs = a.out.size(2),
                         .inputs = a.x.size(2),
-                        .groups = a.x.size(1)};
+                        .groups = a.x.size(1),
+                        .split = split};
   return choose_variant(product, variant).launch(product, stream);
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "kernels/cuda/aligned.h"
+#include "kernels/cuda/bulk_plan.h"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -21,6 +22,11 @@ constexpr std::int64_t kBulkRows = 512;  // of linear layers
 constexpr std::int64_t kBulkSlabs = 640;
 constexpr std::int64_t kBulkInputs = 4096;
 constexpr std::int64_t kBulkRowsOfManyInputs = 32;
+constexpr std::int64_t kRingRowsMoreThan = 8;
+constexpr std::int64_t kSplitOutputs = 64;
+constexpr std::int64_t kFoldedRows = 2;
+constexpr std::int64_t kSharedOutInputs = 4096;
+constexpr std::int64_t kSharedOutRowsMoreThan = 8;
 constexpr std::int64_t kWgmmaRowsPerGroup = 64;
 constexpr std::int64_t kWgmmaRows = 256;
 constexpr std::int64_t kWgmmaResults = 1 << 19;
@@ -67,15 +73,31 @@ bool many_outputs(const Product& a) {
   return a.rows > 1 && a.outputs >= kManyOutputs;
 }
 
+bool some_rows(const Product& a) {
+  return a.rows > kRingRowsMoreThan && a.rows <= kStreamRows && a.outputs < kManyOutputs;
+}
+
+// Outputs for at least half of the multiprocessors, or so many columns that they are shared out. Of
+// linear layers a norm may be folded into those of the fewest rows, by "stream".
+bool suits_split(const Product& a) {
+  const std::int64_t tiles = (a.outputs + kSplitOutputs - 1) / kSplitOutputs * a.groups;
+  const std::int64_t multiprocessors = bulk_limits().multiprocessors;
+  if (tiles > multiprocessors) return false;
+  if (2 * tiles >= multiprocessors) return a.groups > 1 || a.rows > kFoldedRows;
+  return a.inputs >= kSharedOutInputs && a.rows > kSharedOutRowsMoreThan;
+}
+
 // Its tiles are large: there must be enough of them for most multiprocessors.
 bool many_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows >= kWgmmaRowsPerGroup * a.groups;
   return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
 }
 
-constexpr std::array<ProductVariant, 6> kVariants = {{
+constexpr std::array<ProductVariant, 8> kVariants = {{
     {"wgmma", &wgmma_tile_rows, &supports_wgmma, &many_rows, &launch_wgmma},
     {"flow", &no_tiles, &supports_flow, &many_outputs, &launch_flow},
+    {"ring", &no_tiles, &supports_ring, &some_rows, &launch_ring},
+    {"split", &no_tiles, &supports_split, &suits_split, &launch_split},
     {"bulk", &no_tiles, &supports_bulk, &suits_bulk, &launch_bulk},
     {"stream", &stream_tile_rows, &fits_tensor_cores, &few_rows, &launch_stream},
     {"tiles", &tiles_tile_rows, &fits_tensor_cores, &always, &launch_tiles},

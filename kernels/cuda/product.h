@@ -29,6 +29,15 @@ struct RowTile {
   std::int32_t count = 0;
 };
 
+// Where blocks of the variant "split" leave sums for each other. Products that run at the same time
+// need memory of their own.
+struct SplitSums {
+  float* sums = nullptr;            // [blocks, kSplitBlockSums]
+  std::uint32_t* counts = nullptr;  // [blocks], all zero between launches
+  int blocks = 0;                   // none: columns are not shared out
+};
+constexpr int kSplitBlockSums = 64 * 64;
+
 struct Product {
   void* out = nullptr;      // bf16 or f32
   const void* x = nullptr;  // bf16
@@ -48,6 +57,7 @@ struct Product {
   std::int64_t x_divisor = 1;
   bool out_f32 = false;
   bool gated = false;
+  SplitSums split = {};
 
   // Rows with groups of their own.
   const std::int32_t* row_group = nullptr;  // [rows]
@@ -83,6 +93,10 @@ cudaError_t launch_bulk(const Product& a, cudaStream_t stream);
 cudaError_t launch_naive(const Product& a, cudaStream_t stream);
 bool supports_flow(const Product& a);
 cudaError_t launch_flow(const Product& a, cudaStream_t stream);
+bool supports_ring(const Product& a);
+cudaError_t launch_ring(const Product& a, cudaStream_t stream);
+bool supports_split(const Product& a);
+cudaError_t launch_split(const Product& a, cudaStream_t stream);
 cudaError_t launch_stream(const Product& a, cudaStream_t stream);
 std::int64_t stream_tile_rows(const Product& a);
 cudaError_t launch_tiles(const Product& a, cudaStream_t stream);

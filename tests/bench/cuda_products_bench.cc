@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/cuda/bulk_plan.h"
 #include "kernels/cuda/fork.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/moe_layer.h"
@@ -316,6 +317,17 @@ class Table {
   bench::Timer timer_;
 };
 
+// For products whose columns are shared out among blocks, each after the other.
+cuda::SplitSums split_sums() {
+  constexpr int kBlocks = 512;
+  static const DeviceArray<float> sums(std::size_t{kBlocks} * cuda::kSplitBlockSums);
+  static const DeviceArray<std::uint32_t> counts(std::vector<std::uint32_t>(kBlocks, 0));
+  static const int multiprocessors = cuda::bulk_limits().multiprocessors;
+  return {.sums = sums.data(),
+          .counts = counts.data(),
+          .blocks = std::min(kBlocks, multiprocessors)};
+}
+
 void Table::linear(std::string_view format, std::int64_t inputs, std::int64_t outputs,
                    std::int64_t tokens, std::string_view variant) {
   const std::string name = fmt::format("linear {} {}->{}", format, inputs, outputs);
@@ -330,7 +342,7 @@ void Table::linear(std::string_view format, std::int64_t inputs, std::int64_t ou
   const double bytes = weight.bytes_of_one() + 2 * many * static_cast<double>(inputs + outputs);
   const double flops = 2 * many * static_cast<double>(inputs) * static_cast<double>(outputs);
   row(name, variant, tokens, bytes, flops,
-      [&] { return cuda::launch_linear(args, variant, nullptr); });
+      [&] { return cuda::launch_linear(args, variant, nullptr, split_sums()); });
 }
 
 void Table::heads(std::string_view format, Half half, std::int64_t tokens) {
@@ -359,7 +371,8 @@ void Table::heads(std::string_view format, Half half, std::int64_t tokens) {
   const double bytes =
       weight.bytes_of_one() * part + 2 * static_cast<double>(tokens * kHeads * (inputs + outputs));
   const double flops = 2.0 * static_cast<double>(tokens * kHeads * inputs * outputs);
-  row(name, "", tokens, bytes, flops, [&] { return cuda::launch_head_linear(args, "", nullptr); });
+  row(name, "", tokens, bytes, flops,
+      [&] { return cuda::launch_head_linear(args, "", nullptr, split_sums()); });
 }
 
 void Table::moe(std::string_view format, std::int64_t tokens, std::string_view variant) {
@@ -461,7 +474,7 @@ void run(std::string_view filter) {
     }
     for (const std::int64_t tokens : {512, 4096}) table.linear(format, 512, 8960, tokens, "");
   }
-  for (const std::int64_t tokens : {1, 8, 64}) table.linear("bf16", 2048, 154880, tokens, "");
+  for (const std::int64_t tokens : {1, 8, 32, 64}) table.linear("bf16", 2048, 154880, tokens, "");
   for (const std::string_view format : {"fp8", "nvfp4"}) {
     for (const std::int64_t tokens : {1, 64, 512}) {
       table.linear(format, 5120, 2048, tokens, "");

@@ -14,7 +14,8 @@
 namespace glm::kernels {
 namespace {
 
-constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk", "wgmma", "flow"};
+constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk",
+                                     "wgmma", "split",  "flow",  "ring"};
 constexpr std::int64_t kGuard = 3;  // columns beyond a row that nobody may touch
 
 struct Shape {
