@@ -322,7 +322,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   store<kRows>(a, plan, block, totals);
 }
 
-constexpr std::int64_t kPartsMax = 4;  // beyond, adding them up costs more than it saves
+constexpr std::int64_t kPartsMax = 4;  // more were no faster
 
 std::int64_t tiles_of(const Product& a) {
   return (a.outputs + kOutputs - 1) / kOutputs * a.groups;

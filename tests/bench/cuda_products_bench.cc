@@ -323,9 +323,8 @@ cuda::SplitSums split_sums() {
   static const DeviceArray<float> sums(std::size_t{kBlocks} * cuda::kSplitBlockSums);
   static const DeviceArray<std::uint32_t> counts(std::vector<std::uint32_t>(kBlocks, 0));
   static const int multiprocessors = cuda::bulk_limits().multiprocessors;
-  return {.sums = sums.data(),
-          .counts = counts.data(),
-          .blocks = std::min(kBlocks, multiprocessors)};
+  return {
+      .sums = sums.data(), .counts = counts.data(), .blocks = std::min(kBlocks, multiprocessors)};
 }
 
 void Table::linear(std::string_view format, std::int64_t inputs, std::int64_t outputs,
