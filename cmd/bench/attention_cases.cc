@@ -173,6 +173,53 @@ KernelRow values_of_heads() {
           }};
 }
 
+// All of the above as one, as a step asks for it.
+KernelRow decoding() {
+  const kernels::WeightLayout layout = int4(kHeads * (kNope + kRope), kQRank);
+  const std::int64_t weight_bytes = layout.total_bytes() + kKvB.total_bytes();
+  return {.name = fmt::format("the four as one, over {} tokens", kContext),
+          .bytes_of_one = weight_bytes + kContext * (kKvRank + kRope) * 2,
+          .tokens_max = 1,
+          .make = [layout, weight_bytes](KernelMemory& memory, Ops& ops, std::int64_t tokens) {
+            const Cache cache(memory, ops, tokens);
+            const Turns turns(memory, tokens);
+            const kernels::WeightView q_b = memory.weights(layout).expert(0);
+            const kernels::WeightView kv_b = memory.weights(kKvB).expert(0);
+            const auto vector = [&](std::int64_t size) {
+              return TensorView(memory.activations(size), ops.activation_dtype(), {size});
+            };
+            const kernels::MlaDecode decode{
+                .out = heads(memory, ops, tokens, kValue),
+                .latents = {.q = matrix(memory, ops, tokens, layout.rows),
+                            .query = matrix(memory, ops, tokens, kQRank),
+                            .row = matrix(memory, ops, tokens, kKvRank + kRope),
+                            .q_norm = vector(kQRank),
+                            .kv_norm = vector(kKvRank),
+                            .eps = 1e-5F,
+                            .q_b = q_b,
+                            .inv_freq = turns.inv_freq,
+                            .rows = cache.rows,
+                            .tokens = cache.tokens},
+                .kv_b = kv_b,
+                .absorbed = heads(memory, ops, tokens, kKvRank + kRope),
+                .mixed = heads(memory, ops, tokens, kKvRank),
+                .scale = 0.0625F};
+            const auto many = static_cast<double>(tokens);
+            const auto pairs = static_cast<double>(tokens * kContext);
+            const auto width = static_cast<double>(2 * kKvRank + kRope);
+            const auto heads_each = static_cast<double>(kHeads);
+            return KernelCase{
+                .bytes = static_cast<double>(weight_bytes) +
+                         element_bytes(ops) * (pairs * static_cast<double>(kKvRank + kRope) +
+                                               many * static_cast<double>(kQRank + kKvRank + kRope +
+                                                                          kHeads * kValue)),
+                .flops = 2 * many * static_cast<double>(layout.rows * layout.cols) +
+                         2 * many * static_cast<double>(kKvB.rows * kKvB.cols) +
+                         2 * pairs * heads_each * width,
+                .enqueue = [=, &ops] { ops.mla_decode(decode); }};
+          }};
+}
+
 KernelRow attention_of_prompts() {
   return {.name = "attention of a prompt",
           .tokens_min = kDecodeMax + 1,
@@ -203,8 +250,8 @@ KernelRow attention_of_prompts() {
 std::vector<KernelRow> attention_rows() {
   KernelRow queries = linear_row(int4(kHeads * (kNope + kRope), kQRank));
   queries.tokens_min = kDecodeMax + 1;  // a prompt's; up to there latents() has them
-  return {latents(),         std::move(queries),    queries_of_heads(), attention_of_decoding(),
-          values_of_heads(), attention_of_prompts()};
+  return {latents(),         std::move(queries), queries_of_heads(),    attention_of_decoding(),
+          values_of_heads(), decoding(),         attention_of_prompts()};
 }
 
 }  // namespace glm::bench
