@@ -8,8 +8,8 @@
 
 namespace glm::kernels::cuda {
 
-// Where the scales and zero points of one row begin in a stage.
-struct StagedRow {
+// Where the scales and zero points of thirty-two columns of one row lie in a stage.
+struct StagedGroup {
   const std::uint8_t* scales;
   const std::uint8_t* zeros;
 };
@@ -17,11 +17,11 @@ struct StagedRow {
 template <bool kWithZeros>
 struct BulkInt4 {
   static constexpr int kParts = kWithZeros ? 3 : 2;  // of the memory format
+  static constexpr unsigned kScaleBytes = 2;
   using Group = device::Int4Group;
-  __device__ static Group group(const device::Weight& w, const StagedRow& row, unsigned column) {
-    const unsigned index = column >> w.group_shift;
-    return {.scale = reinterpret_cast<const __nv_bfloat16*>(row.scales)[index],
-            .zero = kWithZeros ? row.zeros[index] : std::uint8_t{8}};
+  __device__ static Group group(const device::Weight& /*w*/, const StagedGroup& at) {
+    return {.scale = *reinterpret_cast<const __nv_bfloat16*>(at.scales),
+            .zero = kWithZeros ? *at.zeros : std::uint8_t{8}};
   }
   __device__ static std::uint32_t pair(std::uint32_t bits, int /*word*/, int i,
                                        const Group& group) {
@@ -32,16 +32,16 @@ struct BulkInt4 {
 
 struct BulkFp4 {
   static constexpr int kParts = 2;
+  static constexpr unsigned kScaleBytes = 1;
   struct Group {
     __nv_bfloat16 scales[2];  // of sixteen columns each
   };
-  __device__ static Group group(const device::Weight& w, const StagedRow& row, unsigned column) {
-    const std::uint8_t* scales = row.scales + (column >> w.group_shift);
+  __device__ static Group group(const device::Weight& w, const StagedGroup& at) {
     if (w.scale_type == device::ScaleType::e8m0) {
-      const __nv_bfloat16 scale = device::fp4_scale(w.scale_type, *scales);
+      const __nv_bfloat16 scale = device::fp4_scale(w.scale_type, *at.scales);
       return {{scale, scale}};
     }
-    const unsigned two = *reinterpret_cast<const std::uint16_t*>(scales);
+    const unsigned two = *reinterpret_cast<const std::uint16_t*>(at.scales);
     return {{device::fp4_scale(w.scale_type, two), device::fp4_scale(w.scale_type, two >> 8U)}};
   }
   __device__ static std::uint32_t pair(std::uint32_t bits, int word, int i, const Group& group) {

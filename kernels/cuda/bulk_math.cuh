@@ -9,6 +9,11 @@
 
 namespace glm::kernels::cuda {
 
+// silu(gate) * up, to within three units in the last place.
+__device__ inline float gated(float gate, float up) {
+  return __fdividef(gate, 1.0F + expf(-gate)) * up;
+}
+
 __device__ inline void sync_threads(int barrier, int count) {
   asm volatile("bar.sync %0, %1;\n" ::"r"(barrier), "r"(count) : "memory");
 }
@@ -18,39 +23,80 @@ __device__ inline int weight_row(int tile_row) {
   return tile_row % 2 * kQuadRows + tile_row / 2;
 }
 
-// sums[tile] += slab * activations, over the columns of one chunk. A lane has thirty-two columns of
-// it, four words of eight: x(tile, word) are its activations, in int4_order().
-template <class Codec, int kTiles, class Activations>
-__device__ void multiply_chunk(const device::Weight& weight, const BulkPlan& plan,
-                               const std::uint8_t* stage, int chunk, const Activations& x,
-                               float (&sums)[kTiles][4]) {
-  const int lane = lane_index();
-  const unsigned tile_row = static_cast<unsigned>(lane) / 4;
-  const auto lane_at = [&](BulkPart part, unsigned half) {
-    return plan.at[part] + (2 * half + tile_row % 2) * plan.quad[part] +
-           tile_row / 2 * plan.row[part];
-  };
+// Where a lane's two rows of a slab are in its stage, at its columns of a chunk: thirty-two of
+// them, four words of eight.
+template <class Codec>
+class LaneRows {
+ public:
+  __device__ LaneRows(const device::Weight& weight, const BulkPlan& plan, const std::uint8_t* stage,
+                      int chunk)
+      : scales_step_((kTeamColumns >> weight.group_shift) * Codec::kScaleBytes),
+        zeros_step_(kTeamColumns >> weight.group_shift) {
+    const auto lane = static_cast<unsigned>(lane_index());
+    const unsigned tile_row = lane / 4;
+    const unsigned column = static_cast<unsigned>(chunk) * kChunk + lane % 4 * 32;
+    const unsigned group = column >> weight.group_shift;
+#pragma unroll
+    for (unsigned half = 0; half < 2; ++half) {
+      const auto at = [&](BulkPart part) {
+        return stage + plan.at[part] + (2 * half + tile_row % 2) * plan.quad[part] +
+               tile_row / 2 * plan.row[part];
+      };
+      data[half] = at(kData) + column / 2;
+      groups[half] = {at(kScales) + group * Codec::kScaleBytes, at(kZeros) + group};
+    }
+  }
+  // To the next chunk of this warp.
+  __device__ void advance() {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      data[half] += kTeamColumns / 2;
+      groups[half].scales += scales_step_;
+      groups[half].zeros += zeros_step_;
+    }
+  }
+
+  const std::uint8_t* data[2];
+  StagedGroup groups[2];
+
+ private:
+  static constexpr unsigned kTeamColumns = kTeamWarps * kChunk;  // a multiple of a group
+  unsigned scales_step_;
+  unsigned zeros_step_;
+};
+
+// What a lane has of one chunk.
+template <class Codec>
+struct LaneChunk {
   uint4 words[2];
   typename Codec::Group groups[2];
-  const unsigned column = static_cast<unsigned>(chunk) * kChunk + lane % 4 * 32U;
+
+  __device__ LaneChunk(const device::Weight& weight, const LaneRows<Codec>& rows) {
 #pragma unroll
-  for (unsigned half = 0; half < 2; ++half) {
-    words[half] = *reinterpret_cast<const uint4*>(stage + lane_at(kData, half) + column / 2);
-    const StagedRow row{stage + lane_at(kScales, half), stage + lane_at(kZeros, half)};
-    groups[half] = Codec::group(weight, row, column);
+    for (int half = 0; half < 2; ++half) {
+      words[half] = *reinterpret_cast<const uint4*>(rows.data[half]);
+      groups[half] = Codec::group(weight, rows.groups[half]);
+    }
   }
+};
+
+// sums[tile] += slab * activations, over the columns of one chunk: x(tile, word) are this lane's
+// activations, in int4_order().
+template <class Codec, int kTiles, class Activations>
+__device__ void multiply_chunk(const LaneChunk<Codec>& w, const Activations& x,
+                               float (&sums)[kTiles][4]) {
 #pragma unroll
   for (int word = 0; word < 4; ++word) {
     std::uint32_t pairs[2][4];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const std::uint32_t bits = word == 0   ? words[half].x
-                                 : word == 1 ? words[half].y
-                                 : word == 2 ? words[half].z
-                                             : words[half].w;
+      const std::uint32_t bits = word == 0   ? w.words[half].x
+                                 : word == 1 ? w.words[half].y
+                                 : word == 2 ? w.words[half].z
+                                             : w.words[half].w;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        pairs[half][i] = Codec::pair(bits, word, i, groups[half]);
+        pairs[half][i] = Codec::pair(bits, word, i, w.groups[half]);
       }
     }
     const std::uint32_t front[4] = {pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]};
@@ -71,36 +117,47 @@ __device__ void multiply(const Product& a, const BulkPlan& plan, const std::uint
                          const uint4* activations, int warp, float (&sums)[kTiles][4]) {
   const int lane = lane_index();
   const int chunks = static_cast<int>(a.inputs) / kChunk;
-  const uint4* x_even = activations + lane;
-  const uint4* x_odd = activations + (lane ^ 4);
+  constexpr int kWords = 4 * device::kWarpThreads;  // of activations, of a chunk
+  const uint4* even = activations + warp * kWords + lane;
+  const uint4* odd = activations + warp * kWords + (lane ^ 4);
+  LaneRows<Codec> rows(a.weight.first, plan, stage, warp);
+#pragma unroll 1
   for (int chunk = warp; chunk < chunks; chunk += kTeamWarps) {
     const auto x = [&](int tile, int word) {
-      return (word % 2 == 0 ? x_even
-                            : x_odd)[((tile * chunks + chunk) * 4 + word) * device::kWarpThreads];
+      return (word % 2 == 0 ? even : odd)[tile * chunks * kWords + word * device::kWarpThreads];
     };
-    multiply_chunk<Codec, kTiles>(a.weight.first, plan, stage, chunk, x, sums);
+    const LaneChunk<Codec> own(a.weight.first, rows);
+    multiply_chunk<Codec, kTiles>(own, x, sums);
+    rows.advance();
+    even += kTeamWarps * kWords;
+    odd += kTeamWarps * kWords;
   }
 }
 
-// What a team keeps from slab to slab.
+// What a team keeps from slab to slab. Its warps take turns in adding the sums of all, and the
+// others go on. A warp that comes to its turn waits for all others to have come there: so none is a
+// round of turns ahead of another, and as many buffers and barriers as warps are enough.
 struct Team {
-  int index;
   int warp;  // of the team
   float4* partial;
-  int turn = 0;  // which buffer, and which warp adds
+  std::uint32_t barriers;  // one for each buffer, of kTeamWarps - 1 arrivals
+  unsigned turn = 0;
 
   // The sum over the warps, in their order; in one warp, which is told by `true`.
   __device__ bool add(const float (&own)[4], float (&total)[4]) {
-    float4* buffer = partial + turn % kBuffers * kBufferSums + lane_index();
-    const int adding = turn % kTeamWarps;
+    const int adding = static_cast<int>(turn % kTeamWarps);
+    const unsigned parity = turn / kTeamWarps & 1U;
+    const std::uint32_t barrier = barriers + 8 * adding;
+    float4* buffer = partial + adding * kBufferSums + lane_index();
     ++turn;
-    // Whoever writes here next has met the adding warp at the barrier after this one.
     if (warp != adding) {
       buffer[(warp - (warp > adding ? 1 : 0)) * device::kWarpThreads] = {own[0], own[1], own[2],
                                                                          own[3]};
+      __syncwarp();  // the sums of all lanes are there
+      if (lane_index() == 0) device::barrier_arrive(barrier);
+      return false;
     }
-    sync_threads(1 + index, kTeamWarps * device::kWarpThreads);  // the sums of all warps are there
-    if (warp != adding) return false;
+    device::barrier_wait(barrier, parity);
 #pragma unroll
     for (int w = 0; w < kTeamWarps; ++w) {
       float4 part = {own[0], own[1], own[2], own[3]};

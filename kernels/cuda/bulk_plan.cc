@@ -32,7 +32,8 @@ bool copyable(const Product& a, const device::Weight& w) {
   const std::uint32_t scales_bytes = scale_bytes(w) * w.groups * kQuadRows;
   return scales_bytes % 16 == 0 && aligned(w.data) && aligned(w.scales) && zeros &&
          (w.zeros == nullptr) == (a.weight.first.zeros == nullptr) && w.order == nullptr &&
-         w.group_shift == a.weight.first.group_shift;
+         w.group_shift == a.weight.first.group_shift &&
+         kTeamWarps * kChunk % (1U << w.group_shift) == 0;
 }
 
 }  // namespace
@@ -73,18 +74,20 @@ BulkPlan bulk_plan(const Product& a, const BulkSizes& sizes, const BulkLimits& l
   const std::size_t activations = rows * static_cast<std::size_t>(a.inputs) * 2;
   const std::size_t partial = teams * kBuffers * kBufferSums * sizeof(float4);
   const std::size_t barriers = 2 * kStagesMax * sizeof(std::uint64_t);
+  const std::size_t team_barriers = teams * kBuffers * sizeof(std::uint64_t);
   const std::size_t ends = static_cast<std::size_t>(a.groups) * sizeof(int);
   const std::size_t ids =
       a.row_group == nullptr ? 0 : static_cast<std::size_t>(a.rows) * sizeof(std::uint16_t);
   const std::size_t fixed =
-      activations + partial + barriers + ends + rows * sizeof(std::int32_t) + ids;
+      activations + partial + barriers + team_barriers + ends + rows * sizeof(std::int32_t) + ids;
   const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
   const std::size_t stages = std::min(room / plan.stage, kStagesMax) / teams * teams;
   plan.stages = static_cast<int>(stages);
   plan.stages_at = static_cast<unsigned>(activations);
   plan.partial_at = plan.stages_at + static_cast<unsigned>(stages) * plan.stage;
   plan.barriers_at = plan.partial_at + static_cast<unsigned>(partial);
-  plan.ends_at = plan.barriers_at + static_cast<unsigned>(barriers);
+  plan.team_barriers_at = plan.barriers_at + static_cast<unsigned>(barriers);
+  plan.ends_at = plan.team_barriers_at + static_cast<unsigned>(team_barriers);
   plan.rows_at = plan.ends_at + static_cast<unsigned>(ends);
   plan.ids_at = plan.rows_at + static_cast<unsigned>(rows * sizeof(std::int32_t));
   plan.total = plan.ids_at + static_cast<unsigned>(ids);

@@ -15,12 +15,13 @@
 namespace glm::kernels::cuda {
 
 constexpr int kTeamWarps = 4;
-constexpr int kTileRows = 8;  // columns of the tensor-core tile: rows of activations
+constexpr int kFetchWarps = 2;  // each takes its part of the slabs; a copy takes long to begin
+constexpr int kTileRows = 8;    // columns of the tensor-core tile: rows of activations
 constexpr int kSlabRows = 16;
 constexpr int kQuadRows = 4;  // of weights in one copy
 constexpr int kQuads = kSlabRows / kQuadRows;
 constexpr int kChunk = 128;                         // columns a warp takes at a time
-constexpr int kBuffers = 2;                         // of sums of a team
+constexpr int kBuffers = kTeamWarps;                // of sums of a team
 constexpr int kBufferSums = (kTeamWarps - 1) * 32;  // sums of four in one of them
 
 enum BulkPart : int { kData, kScales, kZeros, kBulkParts };
@@ -34,7 +35,8 @@ struct BulkPlan {
   unsigned stage_copied;  // what of a stage is filled
   unsigned stages_at;     // in shared memory, where activations come first
   unsigned partial_at;
-  unsigned barriers_at;
+  unsigned barriers_at;  // of stages: those that say full, then those that say empty
+  unsigned team_barriers_at;
   unsigned ends_at;
   unsigned rows_at;
   unsigned ids_at;

@@ -115,22 +115,25 @@ __device__ QuadCopy quad_copy(const Product& a, const BulkPlan& plan, int index)
   return copy;
 }
 
-// The warp that fills stages: slab i of the block goes to stage i % stages.
+// One of the warps that fill stages: slab i of the block goes to stage i % stages, by warp
+// i % kFetchWarps of them.
 template <bool kGated, int kParts>
 __device__ void fill_stages(const Product& a, const BulkPlan& plan, const Share& share,
                             const int* ends, std::uint32_t stages, std::uint32_t full,
-                            std::uint32_t empty) {
+                            std::uint32_t empty, int warp) {
   constexpr int kCopies = kQuads * kParts;
   const int lane = lane_index();
   const QuadCopy copy = quad_copy<kGated>(a, plan, lane < kCopies ? lane : 0);
   const std::uint64_t policy = device::read_once_policy();
   const int experts = static_cast<int>(a.groups);
-  int entry = share.begin / plan.slabs;
-  int slab = share.begin % plan.slabs;
+  const int first = share.begin + warp;
+  if (first >= share.end) return;
+  int entry = first / plan.slabs;
+  int slab = first % plan.slabs;
   int expert = expert_of(entry, ends, experts);
-  int stage = 0;
+  int stage = warp;
   unsigned parity = 1;  // of the round before: nothing to wait for in the first
-  for (int at = share.begin; at < share.end; ++at) {
+  for (int at = first; at < share.end; at += kFetchWarps) {
     device::barrier_wait(empty + 8 * stage, parity);
     if (lane == 0) device::barrier_arrive_expecting(full + 8 * stage, plan.stage_copied);
     __syncwarp();  // bytes are announced
@@ -139,14 +142,15 @@ __device__ void fill_stages(const Product& a, const BulkPlan& plan, const Share&
       device::bulk_copy(stages + static_cast<unsigned>(stage) * plan.stage + copy.to, from,
                         copy.bytes, full + 8 * stage, policy);
     }
-    if (++stage == plan.stages) {
-      stage = 0;
+    stage += kFetchWarps;
+    if (stage >= plan.stages) {
+      stage -= plan.stages;
       parity ^= 1U;
     }
-    if (++slab == plan.slabs) {
-      slab = 0;
-      expert = expert_of(++entry, ends, experts);
-    }
+    slab += kFetchWarps;
+    if (slab < plan.slabs) continue;
+    for (; slab >= plan.slabs; slab -= plan.slabs) ++entry;
+    expert = expert_of(entry, ends, experts);
   }
 }
 

@@ -35,7 +35,7 @@ __device__ void before_choice(const MoeArgs& a, const MoePlan& plan, std::uint8_
     worker.before_choice();
   } else if (warp == kMoeWarps) {
     wait_for_router(a);
-    Fetcher fetcher(plan, memory, 0);
+    Fetcher fetcher(plan, memory, 0, 0, 1);
     fetch_shared_first_half(a, plan, fetcher);
   } else if (a.tokens <= kChooserWarps) {
     constexpr Choosers kThese{
@@ -52,8 +52,11 @@ __device__ void after_choice(const MoeArgs& a, const MoePlan& plan, std::uint8_t
   const int items = (wide.end - wide.begin) * kQuads;  // of the shared expert's first half
   if (warp < kMoeWarps) {
     Worker<Codec>(a, plan, memory, items).after_choice();
-  } else if (warp == kMoeWarps) {
-    Fetcher fetcher(plan, memory, items);
+  } else {
+    // Of few tokens one warp keeps up, and more would delay what others wait for.
+    const int fetchers = a.tokens <= kChooserWarps ? 1 : kMoeServants;
+    if (warp >= kMoeWarps + fetchers) return;
+    Fetcher fetcher(plan, memory, items, warp - kMoeWarps, fetchers);
     const MoeRouting routing(memory, plan, a.rule.experts);
     fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
     fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
@@ -71,6 +74,11 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     for (int i = 0; i < plan.stages; ++i) {
       device::barrier_set_up(full + 8 * i, 1);
       device::barrier_set_up(full + 8 * (plan.stages + i), kTeamWarps);
+    }
+    const std::uint32_t teams = device::shared_address(memory + plan.team_barriers_at);
+#pragma unroll 1
+    for (int i = 0; i < kMoeTeams * kBuffers; ++i) {
+      device::barrier_set_up(teams + 8 * i, kTeamWarps - 1);
     }
     device::barriers_are_set_up();
   }

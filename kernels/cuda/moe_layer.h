@@ -41,6 +41,7 @@ struct MoePlan {
   unsigned shared_at;  // sums of the shared expert
   unsigned totals_at;
   unsigned barriers_at;
+  unsigned team_barriers_at;
   unsigned logits_at;
   unsigned scratch_at;
   unsigned scratch;  // of one choice

@@ -109,6 +109,7 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.shared_at = places.take(slabs * kMoeTeams * 32 * sizeof(float4));
   plan.totals_at = places.take(pairs * kSlabRows * sizeof(float));
   plan.barriers_at = places.take(2 * 32 * sizeof(std::uint64_t));
+  plan.team_barriers_at = places.take(kMoeTeams * kBuffers * sizeof(std::uint64_t));
   plan.logits_at = places.take(kMoeWarps * kMoeTokensMax * sizeof(float));
   plan.scratch = static_cast<unsigned>(a.rule.scratch_bytes());
   plan.scratch_at = places.take(kMoeTokensMax * plan.scratch);

@@ -2,10 +2,18 @@
 // wait for those of all experts, and each chooses for itself.
 #pragma once
 
+#include <cassert>
+
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/moe_layer_warps.cuh"
 #include "kernels/cuda/router_choice.cuh"
+
+#ifdef NDEBUG
+// What assert() is made of; headers declare it only where that is on.
+extern "C" __host__ __device__ void __assert_fail(const char* assertion, const char* file,
+                                                  unsigned line, const char* function) noexcept;
+#endif
 
 namespace glm::kernels::cuda {
 
@@ -38,8 +46,15 @@ __device__ inline std::uint32_t load_acquire(const std::uint32_t* from) {
 __device__ inline void add_release(std::uint32_t* to, std::uint32_t value) {
   asm volatile("red.release.gpu.global.add.u32 [%0], %1;\n" ::"l"(to), "r"(value) : "memory");
 }
+// What should come within microseconds. When it has not after so many looks, ten seconds and more,
+// it never will: the kernel ends with an error that says so.
+constexpr unsigned kLooksMax = 1U << 25U;
 __device__ inline void wait_until(const std::uint32_t* counter, std::uint32_t wanted) {
-  while (load_acquire(counter) != wanted) {
+#pragma unroll 1
+  for (unsigned looks = 0; load_acquire(counter) != wanted; ++looks) {
+    if (looks < kLooksMax) continue;
+    __assert_fail("all blocks of moe_layer run at once", "kernels/cuda/moe_layer_routing.cuh", 0,
+                  "wait_until");
   }
 }
 

@@ -53,6 +53,7 @@ __device__ void Worker<Codec>::second_half_of_experts(Own& own) {
     const int next = entry + kMoeTeams;
     const uint4* next_row = next < count ? own_row(routing_.active[next]) : nullptr;
     const Turn turn(items_ + entry, plan_);
+    LaneRows<Codec> rows(a_.outer.weight.first, plan_.outer, stage(turn), team_.warp);
     float sums[1][4] = {};
     wait_for(turn);
 #pragma unroll
@@ -60,9 +61,10 @@ __device__ void Worker<Codec>::second_half_of_experts(Own& own) {
       const int chunk = team_.warp + i * kTeamWarps;
       if (chunk * kChunk < a_.outer.inputs) {
         multiply_chunk<Codec>(
-            a_.outer.weight.first, plan_.outer, stage(turn), chunk,
+            LaneChunk<Codec>(a_.outer.weight.first, rows),
             [&](int, int word) { return device::int4_order(own[i][word]); }, sums);
       }
+      rows.advance();
       load_own(own, next_row, i);
     }
     leave(turn);

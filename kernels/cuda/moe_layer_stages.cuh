@@ -1,5 +1,5 @@
 // The stages of moe_layer.cu in shared memory: which weights a block has, in which order they come,
-// and the warp that fetches them.
+// and the warps that fetch them.
 //
 // Item i of a block goes to stage i % stages. First come the slabs of the shared expert's first
 // half, each as four quads of rows, which all teams share; then slabs of the routed experts', of
@@ -69,24 +69,24 @@ struct Turn {
         parity(static_cast<unsigned>(item) >> plan.stages_shift & 1U) {}
 };
 
+// One of the warps that fetch: every warps-th item is its own.
 class Fetcher {
  public:
-  // Items asked for and not yet there. Enough to keep memory busy; more would only queue in front
-  // of what other warps wait for.
-  static constexpr int kInFlight = 2;
-
   // After so many items of the block.
-  __device__ Fetcher(const MoePlan& plan, std::uint8_t* memory, int items)
+  __device__ Fetcher(const MoePlan& plan, std::uint8_t* memory, int items, int warp, int warps)
       : plan_(plan),
         stages_(device::shared_address(memory + plan.stages_at)),
         full_(device::shared_address(memory + plan.barriers_at)),
         empty_(full_ + 8 * plan.stages),
         policy_(device::read_once_policy()),
-        item_(items) {}
+        item_(items),
+        next_(items + warp),
+        warps_(warps) {}
 
   // Four rows of a weight in bf16 from `row` on. Every other quad is shifted, so that rows of two
   // neighbouring quads lie in different banks.
   __device__ void quad(const device::Weight& w, int row, int quad) {
+    if (!is_own()) return;
     const auto bytes = static_cast<unsigned>(kQuadRows * w.row_bytes);
     fetch(bytes, 1, static_cast<unsigned>(quad) % 2 * kQuadShift, w.data + row * w.row_bytes,
           bytes);
@@ -95,18 +95,25 @@ class Fetcher {
   // A slab in four bits; lane l < copies has its part.
   __device__ void slab(const BulkPlan& plan, const QuadCopy& copy, int copies, int expert,
                        int slab) {
+    if (!is_own()) return;
     fetch(plan.stage_copied, copies, copy.to,
           copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes);
   }
 
  private:
-  // Brings one item, of `bytes` in all; what else is said is of a lane below `lanes`.
+  __device__ bool is_own() {
+    const bool own = item_ == next_;
+    if (own) next_ += warps_;
+    ++item_;
+    return own;
+  }
+  // Brings the item before item_, of `bytes` in all; what else is said is of a lane below `lanes`.
   __device__ void fetch(unsigned bytes, int lanes, unsigned to, const std::uint8_t* from,
                         unsigned own_bytes) {
-    const Turn turn(item_++, plan_);
+    const Turn turn(item_ - 1, plan_);
     // Of the round before: nothing to wait for in the first.
     device::barrier_wait(empty_ + 8 * turn.stage, turn.parity ^ 1U);
-    if (item_ > kInFlight) {
+    if (warps_ == 1 && item_ > kInFlight) {
       const Turn before(item_ - 1 - kInFlight, plan_);
       device::barrier_wait(full_ + 8 * before.stage, before.parity);
     }
@@ -118,12 +125,18 @@ class Fetcher {
                       own_bytes, full, policy_);
   }
 
+  // Items that a single warp has asked for and that are not yet there: enough to keep memory busy
+  // while the choice is made. More would only queue in front of what it needs.
+  static constexpr int kInFlight = 2;
+
   const MoePlan& plan_;
   std::uint32_t stages_;
   std::uint32_t full_;
   std::uint32_t empty_;
   std::uint64_t policy_;
   int item_;
+  int next_;  // of this warp
+  int warps_;
 };
 
 __device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& plan,

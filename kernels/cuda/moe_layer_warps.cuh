@@ -7,13 +7,13 @@
 namespace glm::kernels::cuda {
 
 // The first warps multiply: the workers, in teams. Of the others, the servants, the first fetches
-// weights, and those after it may choose experts.
+// weights, and those after it may choose experts and then fetch as well.
 constexpr int kWorkers = kMoeWarps * device::kWarpThreads;
 constexpr int kServants = kMoeServants * device::kWarpThreads;
 constexpr int kChooserWarps = kMoeServants - 1;
 
-// Named barriers; the first is everybody's, and each team has one from 1 on.
-constexpr int kWorkersBarrier = 1 + kMoeTeams;
+// Named barriers; the first is everybody's.
+constexpr int kWorkersBarrier = 1;
 constexpr int kChoosersBarrier = kWorkersBarrier + 1;
 
 __device__ inline void workers_meet() {

@@ -8,16 +8,11 @@
 
 namespace glm::kernels::cuda {
 
-// silu(gate) * up, to within three units in the last place.
-__device__ inline float gated(float gate, float up) {
-  return __fdividef(gate, 1.0F + expf(-gate)) * up;
-}
-
 // A block's view of everything.
 template <class Codec>
 class Worker {
  public:
-  // After so many items of the block.
+  // After so many items of the block, all of the shared expert's first half.
   __device__ Worker(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory, int items)
       : a_(a),
         plan_(plan),
@@ -25,10 +20,13 @@ class Worker {
         routing_(memory, plan, a.rule.experts),
         full_(device::shared_address(memory + plan.barriers_at)),
         empty_(full_ + 8 * plan.stages),
-        team_{.index = warp_index() / kTeamWarps,
-              .warp = warp_index() % kTeamWarps,
+        team_index_(warp_index() / kTeamWarps),
+        team_{.warp = warp_index() % kTeamWarps,
               .partial = reinterpret_cast<float4*>(memory + plan.partial_at) +
-                         warp_index() / kTeamWarps * kBuffers * kBufferSums},
+                         warp_index() / kTeamWarps * kBuffers * kBufferSums,
+              .barriers = device::shared_address(memory + plan.team_barriers_at) +
+                          8 * (warp_index() / kTeamWarps * kBuffers),
+              .turn = static_cast<unsigned>(items) / kQuads},
         items_(items) {}
 
   // The router's weights depend on nothing.
@@ -88,7 +86,7 @@ class Worker {
   }
   // Of the items that come next, counted from 0, the first that is this team's.
   __device__ int first_item() const {
-    return (team_.index - items_ % kMoeTeams + kMoeTeams) % kMoeTeams;
+    return (team_index_ - items_ % kMoeTeams + kMoeTeams) % kMoeTeams;
   }
   __device__ bool has(int token, int expert) const {
     return (routing_.masks[expert] >> token & 1U) != 0;
@@ -121,6 +119,7 @@ class Worker {
   MoeRouting routing_;
   std::uint32_t full_;
   std::uint32_t empty_;
+  int team_index_;
   Team team_;
   RouterOctet router_;
   int items_;  // of the block, used up so far
@@ -253,7 +252,7 @@ __device__ void Worker<Codec>::multiply_quads(int inputs, int slab, const Activa
   }
   float total[4];
   if (team_.add(sums, total)) {  // and the team has read the stages
-    shared_sums()[(slab * kMoeTeams + team_.index) * device::kWarpThreads] = {total[0], total[1],
+    shared_sums()[(slab * kMoeTeams + team_index_) * device::kWarpThreads] = {total[0], total[1],
                                                                               total[2], total[3]};
     if (lane < kQuads) device::barrier_arrive(empty_ + 8 * Turn(items_ + lane, plan_).stage);
   }

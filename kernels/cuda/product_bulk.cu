@@ -1,5 +1,5 @@
 // For weights of four bits that take the time (sm_90 and later): experts, and linear layers as one.
-// Every weight passes once: a warp of its own keeps a ring of stages in shared memory full with
+// Every weight passes once: warps of their own keep a ring of stages in shared memory full with
 // bulk copies, the others multiply.
 //
 // A team of four warps takes a slab (bulk_plan.h), shares out its columns and adds the four sums in
@@ -16,25 +16,51 @@ namespace glm::kernels::cuda {
 namespace {
 
 constexpr int threads_of(int teams) {
-  return (teams * kTeamWarps + 1) * device::kWarpThreads;
+  return (teams * kTeamWarps + kFetchWarps) * device::kWarpThreads;
 }
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 
+// Where the results of a lane's two rows of a tile go; the same for all slabs of an entry.
+struct TileOut {
+  std::uint8_t* to[2];  // null: no such row
+  float factor[2];
+
+  TileOut() = default;
+  __device__ TileOut(const Product& a, const std::int32_t* rows, int count) {
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int n = 2 * (lane_index() % 4) + e;
+      to[e] = nullptr;
+      factor[e] = 1;
+      if (n >= count) continue;
+      const std::int64_t row = rows[n];
+      to[e] = static_cast<std::uint8_t*>(a.out) + row * a.out_stride * (a.out_f32 ? 4 : 2);
+      if (a.factor != nullptr) factor[e] = a.factor[row];
+    }
+  }
+  __device__ void put(const Product& a, int e, int output, float value) const {
+    if (a.bias != nullptr) value += a.bias[output];
+    if (a.out_f32) {
+      reinterpret_cast<float*>(to[e])[output] = value;
+    } else {
+      device::store(reinterpret_cast<__nv_bfloat16*>(to[e]) + output, value);
+    }
+  }
+};
+
 template <bool kGated>
-__device__ void store_tile(const Product& a, int slab, const std::int32_t* rows, int count,
-                           const float (&total)[4], const float (&units)[2]) {
-  const int lane = lane_index();
-  const int first = slab * (kGated ? kSlabRows / 2 : kSlabRows) + weight_row(lane / 4);
+__device__ void store_tile(const Product& a, int slab, const TileOut& out, const float (&total)[4],
+                           const float (&units)[2]) {
+  const int first = slab * (kGated ? kSlabRows / 2 : kSlabRows) + weight_row(lane_index() / 4);
 #pragma unroll
   for (int e = 0; e < 2; ++e) {
-    const int n = 2 * (lane % 4) + e;
-    if (n >= count) continue;
+    if (out.to[e] == nullptr) continue;
     if (kGated) {
-      put(a, rows[n], 0, first, silu(total[e] * units[0]) * (total[2 + e] * units[1]));
+      out.put(a, e, first, out.factor[e] * gated(total[e] * units[0], total[2 + e] * units[1]));
     } else {
-      put(a, rows[n], 0, first, total[e] * units[0]);
-      put(a, rows[n], 0, first + kSlabRows / 2, total[2 + e] * units[0]);
+      out.put(a, e, first, out.factor[e] * (total[e] * units[0]));
+      out.put(a, e, first + kSlabRows / 2, out.factor[e] * (total[2 + e] * units[0]));
     }
   }
 }
@@ -50,7 +76,8 @@ struct SlabWork {
 
 template <bool kGated, class Codec, int kTiles>
 __device__ void work_on_slab(const Product& a, const BulkPlan& plan, const SlabWork& work,
-                             const uint4* activations, const float (&units)[2], Team& team) {
+                             const uint4* activations, const TileOut* out, const float (&units)[2],
+                             Team& team) {
   float sums[kTiles][4] = {};
   multiply<Codec>(a, plan, work.stage, activations, team.warp, sums);
   __syncwarp();  // all lanes have read the stage
@@ -59,8 +86,7 @@ __device__ void work_on_slab(const Product& a, const BulkPlan& plan, const SlabW
   for (int tile = 0; tile < kTiles; ++tile) {
     float total[4];
     if (!team.add(sums[tile], total)) continue;
-    store_tile<kGated>(a, work.slab, work.rows + tile * kTileRows, work.count - tile * kTileRows,
-                       total, units);
+    store_tile<kGated>(a, work.slab, out[tile], total, units);
   }
 }
 
@@ -82,16 +108,21 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
       device::barrier_set_up(full + 8 * i, 1);
       device::barrier_set_up(empty + 8 * i, kTeamWarps);
     }
+    const std::uint32_t teams = device::shared_address(memory + plan.team_barriers_at);
+    for (int i = 0; i < kTeams * kBuffers; ++i) {
+      device::barrier_set_up(teams + 8 * i, kTeamWarps - 1);
+    }
     device::barriers_are_set_up();
   }
   const bool early = a.row_group == nullptr || a.row_group_early;
   if (!early) device::wait_for_earlier_kernels();
   list_entries(a, kTiles * kTileRows, ends, ids);
   const Share share = share_of_block(ends[a.groups - 1] * plan.slabs);
-  if (warp == kWarps) {
+  if (warp >= kWarps) {
     // Weights depend on nothing.
-    fill_stages<kGated, Codec::kParts>(
-        a, plan, share, ends, device::shared_address(memory + plan.stages_at), full, empty);
+    fill_stages<kGated, Codec::kParts>(a, plan, share, ends,
+                                       device::shared_address(memory + plan.stages_at), full, empty,
+                                       warp - kWarps);
     return;
   }
   if (early) device::wait_for_earlier_kernels();
@@ -99,12 +130,14 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
 
   auto* activations = reinterpret_cast<uint4*>(memory);
   auto* rows = reinterpret_cast<std::int32_t*>(memory + plan.rows_at);
-  Team team{.index = warp / kTeamWarps,
-            .warp = warp % kTeamWarps,
+  const int team_index = warp / kTeamWarps;
+  Team team{.warp = warp % kTeamWarps,
             .partial = reinterpret_cast<float4*>(memory + plan.partial_at) +
-                       warp / kTeamWarps * kBuffers * kBufferSums};
-  int at = share.begin + team.index;
-  int stage = team.index;
+                       team_index * kBuffers * kBufferSums,
+            .barriers =
+                device::shared_address(memory + plan.team_barriers_at) + 8 * team_index * kBuffers};
+  int at = share.begin + team_index;
+  int stage = team_index;
   unsigned parity = 0;
   for (int first = share.begin; first < share.end;) {
     const int entry = first / plan.slabs;
@@ -112,24 +145,28 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
     const int expert = expert_of(entry, ends, static_cast<int>(a.groups));
     const int first_row = (entry - (expert > 0 ? ends[expert - 1] : 0)) * kTiles * kTileRows;
     if (first != share.begin) {
-      sync_threads(1 + kTeams, kWarps * device::kWarpThreads);  // nobody reads the last rows
+      sync_threads(1, kWarps * device::kWarpThreads);  // nobody reads the last rows
     }
     const int count = load_rows<kTiles>(a, expert, first_row, ids, warp, kWarps, rows, activations);
-    sync_threads(1 + kTeams, kWarps * device::kWarpThreads);  // the rows are there
+    sync_threads(1, kWarps * device::kWarpThreads);  // the rows are there
     const float units[2] = {Codec::unit(device::weight_at(a.weight, expert)),
                             kGated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
+    TileOut out[kTiles];
+    out[0] = TileOut(a, rows, count);
+#pragma unroll
+    for (int tile = 1; tile < kTiles; ++tile) {
+      out[tile] = TileOut(a, rows + tile * kTileRows, count - tile * kTileRows);
+    }
     for (; at < end; at += kTeams) {
       device::barrier_wait(full + 8 * stage, parity);
       const SlabWork work{
           .stage = memory + plan.stages_at + static_cast<unsigned>(stage) * plan.stage,
           .empty = empty + 8 * stage,
-          .slab = at - entry * plan.slabs,
-          .rows = rows,
-          .count = count};
+          .slab = at - entry * plan.slabs};
       if (kTiles == 1 || count <= kTileRows) {
-        work_on_slab<kGated, Codec, 1>(a, plan, work, activations, units, team);
+        work_on_slab<kGated, Codec, 1>(a, plan, work, activations, out, units, team);
       } else {
-        work_on_slab<kGated, Codec, kTiles>(a, plan, work, activations, units, team);
+        work_on_slab<kGated, Codec, kTiles>(a, plan, work, activations, out, units, team);
       }
       stage += kTeams;
       if (stage >= plan.stages) {
