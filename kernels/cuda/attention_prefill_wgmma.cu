@@ -30,8 +30,8 @@ cudaError_t launch(const Source& source, const device::AttentionHeads& heads, cu
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (code != cudaSuccess) return code;
   const std::int64_t rows = static_cast<std::int64_t>(heads.tokens) * heads.group;
-  const dim3 grid(static_cast<unsigned>((rows + device::kFlashRows - 1) / device::kFlashRows),
-                  static_cast<unsigned>(heads.heads / heads.group));
+  const dim3 grid(static_cast<unsigned>(heads.heads / heads.group),
+                  static_cast<unsigned>((rows + device::kFlashRows - 1) / device::kFlashRows));
   kernel<<<grid, device::kFlashThreads, kBytes, stream>>>(source, heads);
   return cudaGetLastError();
 }

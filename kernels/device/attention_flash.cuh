@@ -201,7 +201,7 @@ struct FlashProducts {
   }
 };
 
-// Grid: blocks of rows, longest first; kv heads.
+// Grid: kv heads; blocks of rows, longest first, those of all heads before shorter ones.
 template <typename Source, int kDim, int kTile>
 __global__ void __launch_bounds__(kFlashThreads, 1)
     attention_flash_kernel(const __grid_constant__ Source source, AttentionHeads heads) {
@@ -212,8 +212,8 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
                                             (-shared_address(shared_bytes) & 1023U));
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % 32;
-  const int kv_head = static_cast<int>(blockIdx.y);
-  const int first_row = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kFlashRows;
+  const int kv_head = static_cast<int>(blockIdx.x);
+  const int first_row = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kFlashRows;
   const int rows = min(kFlashRows, heads.tokens * heads.group - first_row);
   const int first_token = first_row / heads.group;
   const int end_token = (first_row + rows - 1) / heads.group + 1;
