@@ -1,12 +1,15 @@
 // Two products over (token, expert) pairs, then each token adds its pairs in the order of experts:
 // no atomics, so a token's bits do not depend on the others. Contract: kernels/ops/moe_mlp.h.
 #include "base/check.h"
+#include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/moe_gather.h"
 #include "kernels/cuda/moe_products.h"
 #include "kernels/cuda/product.h"
 #include "kernels/device/bulk_copy.cuh"
+#include "kernels/device/mma.cuh"
 #include "kernels/device/numbers.cuh"
 #include "kernels/device/reduce.cuh"
 
@@ -69,33 +72,40 @@ __global__ void list_kernel(Lists a) {
 
 struct Sums {
   __nv_bfloat16* out;
-  const float* pairs;
+  const void* pairs;     // f32, or bf16 that still want their weights
+  const float* weights;  // null: they have had them
   const std::int32_t* ids;
   const __nv_bfloat16* shared;  // may be null
   std::int64_t out_stride;
   std::int64_t shared_stride;
   std::int64_t hidden;
   std::int32_t chosen;
+  bool in_octets;  // of out and shared, sixteen bytes at a time
 };
 
 constexpr unsigned kSumThreads = 256;
 
-// A block has one token (blockIdx.x) and as many columns as threads.
-__global__ void __launch_bounds__(kSumThreads) sum_kernel(Sums a) {
-  extern __shared__ std::int32_t order[];  // places of the token's experts by their indices
-  device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
-  const std::int64_t token = blockIdx.x;
+// The places of a token's experts by their indices.
+__device__ void find_order(const Sums& a, std::int64_t token, std::int32_t* order) {
   const std::int32_t* ids = a.ids + token * a.chosen;
-  for (int j = static_cast<int>(threadIdx.x); j < a.chosen; j += kSumThreads) {
+  for (int j = static_cast<int>(threadIdx.x); j < a.chosen; j += static_cast<int>(blockDim.x)) {
     int smaller = 0;
     for (int other = 0; other < a.chosen; ++other) smaller += ids[other] < ids[j] ? 1 : 0;
     order[smaller] = j;
   }
   __syncthreads();  // the order is there
+}
+
+// A block has one token (blockIdx.x) and as many columns as threads.
+__global__ void __launch_bounds__(kSumThreads) sum_kernel(Sums a) {
+  extern __shared__ std::int32_t order[];
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+  const std::int64_t token = blockIdx.x;
+  find_order(a, token, order);
   const std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kSumThreads + threadIdx.x;
   if (c >= a.hidden) return;
-  const float* pairs = a.pairs + token * a.chosen * a.hidden + c;
+  const float* pairs = static_cast<const float*>(a.pairs) + token * a.chosen * a.hidden + c;
   float sum = 0;
 #pragma unroll 4
   for (int step = 0; step < a.chosen; ++step) sum += __ldcg(pairs + order[step] * a.hidden);
@@ -103,22 +113,70 @@ __global__ void __launch_bounds__(kSumThreads) sum_kernel(Sums a) {
   device::store(a.out + token * a.out_stride + c, sum);
 }
 
-cudaError_t launch_sums(const MoeMlp& a, const MoeWorkspace& space, cudaStream_t stream) {
+__device__ void add_octet(float (&sum)[8], const uint4& octet, float weight) {
+  const std::uint32_t words[4] = {octet.x, octet.y, octet.z, octet.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    sum[2 * i] += __uint_as_float(words[i] << 16U) * weight;
+    sum[2 * i + 1] += __uint_as_float(words[i] & 0xFFFF0000U) * weight;
+  }
+}
+
+// A block has one token, a thread eight columns at a time.
+__global__ void __launch_bounds__(kSumThreads) sum_octets_kernel(Sums a) {
+  extern __shared__ std::int32_t order[];
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+  const std::int64_t token = blockIdx.x;
+  find_order(a, token, order);
+  const auto* pairs = static_cast<const __nv_bfloat16*>(a.pairs) + token * a.chosen * a.hidden;
+  const float* weights = a.weights + token * a.chosen;
+  for (std::int64_t c = 8 * threadIdx.x; c < a.hidden; c += 8 * kSumThreads) {
+    float sum[8] = {};
+#pragma unroll 4
+    for (int step = 0; step < a.chosen; ++step) {
+      const int at = order[step];
+      add_octet(sum, *reinterpret_cast<const uint4*>(pairs + at * a.hidden + c), weights[at]);
+    }
+    const auto* shared = a.shared != nullptr ? a.shared + token * a.shared_stride + c : nullptr;
+    __nv_bfloat16* out = a.out + token * a.out_stride + c;
+    if (!a.in_octets) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        device::store(out + i, shared != nullptr ? sum[i] + device::load(shared + i) : sum[i]);
+      }
+      continue;
+    }
+    if (shared != nullptr) add_octet(sum, *reinterpret_cast<const uint4*>(shared), 1);
+    *reinterpret_cast<uint4*>(out) = {
+        device::bf16_pair(sum[0], sum[1]), device::bf16_pair(sum[2], sum[3]),
+        device::bf16_pair(sum[4], sum[5]), device::bf16_pair(sum[6], sum[7])};
+  }
+}
+
+bool rows_in_octets(const ConstTensorView& rows) {
+  return aligned(rows.data) && rows.stride(0) % 8 == 0;
+}
+
+cudaError_t launch_sums(const MoeMlp& a, const MoeWorkspace& space, bool weighted,
+                        cudaStream_t stream) {
   const Sums sums{.out = static_cast<__nv_bfloat16*>(a.out.data),
                   .pairs = space.outer,
+                  .weights = weighted ? nullptr : a.weights.as<float>(),
                   .ids = a.ids.as<std::int32_t>(),
                   .shared = static_cast<const __nv_bfloat16*>(a.shared.data),
                   .out_stride = a.out.stride(0),
                   .shared_stride = a.shared ? a.shared.stride(0) : 0,
                   .hidden = a.x.size(1),
-                  .chosen = static_cast<std::int32_t>(a.ids.size(1))};
+                  .chosen = static_cast<std::int32_t>(a.ids.size(1)),
+                  .in_octets = rows_in_octets(a.out) && (!a.shared || rows_in_octets(a.shared))};
   const auto tokens = static_cast<unsigned>(a.x.size(0));
   const auto blocks = static_cast<unsigned>((sums.hidden + kSumThreads - 1) / kSumThreads);
   return launch_early(
-      {.grid = {tokens, blocks},
+      {.grid = {tokens, weighted ? blocks : 1},
        .threads = kSumThreads,
        .shared_bytes = static_cast<std::size_t>(sums.chosen) * sizeof(std::int32_t)},
-      &sum_kernel, stream, sums);
+      weighted ? &sum_kernel : &sum_octets_kernel, stream, sums);
 }
 
 cudaError_t run(Product product, const MoeMlp& a, const MoeWorkspace& space,
@@ -140,6 +198,56 @@ cudaError_t run(Product product, const MoeMlp& a, const MoeWorkspace& space,
     product.tiles_max = min(product.rows, full + product.groups);
   }
   return chosen.launch(product, stream);
+}
+
+// Both halves over rows in the order of experts, where they suit the products that want them so.
+// What comes of them is bf16, without its weight.
+struct SortedHalves {
+  Product inner;
+  Product outer;
+};
+
+SortedHalves sorted_halves(const MoeMlp& a, const MoeWorkspace& space) {
+  SortedHalves halves{.inner = inner_product(a, space), .outer = outer_product(a, space)};
+  halves.inner.x = space.gathered;
+  halves.inner.x_stride = a.x.size(1);
+  halves.inner.x_divisor = 1;
+  halves.inner.x_sorted = true;
+  halves.inner.out_sorted = true;
+  halves.outer.x_sorted = true;
+  halves.outer.factor = nullptr;
+  halves.outer.out_f32 = false;
+  return halves;
+}
+
+bool wants_sorted(const SortedHalves& halves, std::string_view variant) {
+  const auto wants = [&](const Product& half) {
+    return choose_variant(half, variant).launch == &launch_wgmma;
+  };
+  return wants(halves.inner) && wants(halves.outer);
+}
+
+cudaError_t run_sorted(SortedHalves halves, const MoeMlp& a, const MoeWorkspace& space,
+                       cudaStream_t stream) {
+  const std::int64_t tile_rows = wgmma_tile_rows(halves.inner);
+  const std::int64_t pairs = halves.inner.rows;
+  const MoeGather gather{.ids = a.ids.as<std::int32_t>(),
+                         .x = a.x.data,
+                         .x_stride = a.x.stride(0),
+                         .hidden = static_cast<std::int32_t>(a.x.size(1)),
+                         .pairs = static_cast<std::int32_t>(pairs),
+                         .chosen = static_cast<std::int32_t>(a.ids.size(1)),
+                         .experts = static_cast<std::int32_t>(a.gate.experts),
+                         .tile_rows = static_cast<std::int32_t>(tile_rows),
+                         .out = space.gathered,
+                         .sorted = space.sorted,
+                         .tiles = space.tiles,
+                         .tile_count = space.tile_count};
+  halves.inner.tiles_max = min(pairs, pairs / tile_rows + halves.inner.groups);
+  halves.outer.tiles_max = halves.inner.tiles_max;
+  cudaError_t code = launch_moe_gather(gather, stream);
+  if (code == cudaSuccess) code = launch_wgmma(halves.inner, stream);
+  return code == cudaSuccess ? launch_wgmma(halves.outer, stream) : code;
 }
 
 }  // namespace
@@ -186,22 +294,24 @@ cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::stri
                            cudaEvent_t shared_ready, cudaStream_t stream) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.x.size(1) == 0) return cudaSuccess;
-  std::int64_t listed_rows = 0;
-  if (const cudaError_t code = run(inner_product(a, space), a, space, variant, listed_rows, stream);
-      code != cudaSuccess) {
-    return code;
-  }
-  if (const cudaError_t code = run(outer_product(a, space), a, space, variant, listed_rows, stream);
-      code != cudaSuccess) {
-    return code;
-  }
-  if (shared_ready != nullptr) {
-    if (const cudaError_t code = cudaStreamWaitEvent(stream, shared_ready, 0);
-        code != cudaSuccess) {
-      return code;
+  cudaError_t code = cudaSuccess;
+  const SortedHalves halves = sorted_halves(a, space);
+  const bool sorted = fits_tensor_cores(inner_product(a, space)) && wants_sorted(halves, variant);
+  if (sorted) {
+    code = run_sorted(halves, a, space, stream);
+  } else {
+    std::int64_t listed_rows = 0;
+    code = run(inner_product(a, space), a, space, variant, listed_rows, stream);
+    if (code == cudaSuccess) {
+      code = run(outer_product(a, space), a, space, variant, listed_rows, stream);
     }
   }
-  return launch_sums(a, space, stream);
+  if (code != cudaSuccess) return code;
+  if (shared_ready != nullptr) {
+    code = cudaStreamWaitEvent(stream, shared_ready, 0);
+    if (code != cudaSuccess) return code;
+  }
+  return launch_sums(a, space, !sorted, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -18,6 +18,7 @@ struct MoeProgress {
 struct MoeWorkspace {
   void* inner = nullptr;            // bf16 [pairs, inner]
   float* outer = nullptr;           // [pairs, hidden]
+  void* gathered = nullptr;         // bf16 [pairs, hidden], in the memory of outer
   std::int32_t* sorted = nullptr;   // [pairs]
   std::int32_t* offsets = nullptr;  // [experts + 1]
   RowTile* tiles = nullptr;         // [tiles]

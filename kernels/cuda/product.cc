@@ -27,7 +27,7 @@ constexpr std::int64_t kBulkRows = 512;  // of linear layers
 constexpr std::int64_t kBulkSlabs = 640;
 constexpr std::int64_t kBulkInputs = 4096;
 constexpr std::int64_t kBulkRowsOfManyInputs = 32;
-constexpr std::int64_t kWgmmaRowsPerGroup = 64;
+constexpr std::int64_t kWgmmaRowsPerGroup = 16;
 constexpr std::int64_t kWgmmaRows = 256;
 constexpr std::int64_t kWgmmaResults = 1 << 19;
 

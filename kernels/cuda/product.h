@@ -67,6 +67,9 @@ struct Product {
   const RowTile* tiles = nullptr;        // [tiles_max], of which *tile_count are real
   const std::int32_t* tile_count = nullptr;
   std::int64_t tiles_max = 0;
+  // Rows of x, or of the results, are in the order of `sorted` themselves.
+  bool x_sorted = false;
+  bool out_sorted = false;
 };
 
 // Rows a tile may have in a variant; 0 where a variant wants no tiles.

@@ -1,6 +1,15 @@
 #include "kernels/cuda/tensor_map.h"
 
 namespace glm::kernels::cuda {
+namespace {
+
+CUtensorMapSwizzle swizzle_of(std::uint64_t row_bytes) {
+  if (row_bytes == 128) return CU_TENSOR_MAP_SWIZZLE_128B;
+  if (row_bytes == 64) return CU_TENSOR_MAP_SWIZZLE_64B;
+  return row_bytes == 32 ? CU_TENSOR_MAP_SWIZZLE_32B : CU_TENSOR_MAP_SWIZZLE_NONE;
+}
+
+}  // namespace
 
 EncodeTensorMap find_encode_tensor_map() {
   constexpr unsigned kSinceCuda = 12000;
@@ -16,18 +25,18 @@ EncodeTensorMap find_encode_tensor_map() {
 }
 
 cudaError_t make_tensor_map(EncodeTensorMap encode, const BoxedTensor& a, CUtensorMap& map) {
-  constexpr cuuint32_t kColumns = 64;
-  constexpr cuuint64_t kElement = 2;
+  const cuuint64_t element = a.bytes ? 1 : 2;
   const cuuint64_t sizes[] = {static_cast<cuuint64_t>(a.columns), static_cast<cuuint64_t>(a.middle),
                               static_cast<cuuint64_t>(a.outer)};
-  const cuuint64_t strides[] = {static_cast<cuuint64_t>(a.middle_stride) * kElement,
-                                static_cast<cuuint64_t>(a.outer_stride) * kElement};
-  const cuuint32_t box[] = {kColumns, a.box_middle, a.box_outer};
+  const cuuint64_t strides[] = {static_cast<cuuint64_t>(a.middle_stride) * element,
+                                static_cast<cuuint64_t>(a.outer_stride) * element};
+  const cuuint32_t box[] = {a.box_columns, a.box_middle, a.box_outer};
   const cuuint32_t steps[] = {1, 1, 1};
   const CUresult code =
-      encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<void*>(a.data), sizes, strides,
-             box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-             CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+      encode(&map, a.bytes ? CU_TENSOR_MAP_DATA_TYPE_UINT8 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3,
+             const_cast<void*>(a.data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+             swizzle_of(a.box_columns * element), CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 

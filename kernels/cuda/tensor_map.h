@@ -14,8 +14,10 @@ using EncodeTensorMap = decltype(&cuTensorMapEncodeTiled);
 // Null where the driver has none.
 EncodeTensorMap find_encode_tensor_map();
 
-// A tensor of bf16 with contiguous columns; boxes of 64 columns by `box_middle` by `box_outer`,
-// which arrive with the 16-byte chunks of row r in the order chunk ^ (r % 8).
+// A tensor with contiguous columns of bf16, or of bytes; boxes of `box_columns` by `box_middle` by
+// `box_outer`. Rows of a box are 16, 32, 64 or 128 bytes and follow each other; their 16-byte
+// chunks arrive in the order chunk ^ (r / (128 / bytes of a row) % chunks), for rows of 128 chunk ^
+// (r % 8).
 struct BoxedTensor {
   const void* data = nullptr;  // and strides: multiples of 16 bytes
   std::int64_t columns = 0;
@@ -23,6 +25,8 @@ struct BoxedTensor {
   std::int64_t outer = 0;
   std::int64_t middle_stride = 0;  // elements
   std::int64_t outer_stride = 0;
+  bool bytes = false;
+  unsigned box_columns = 64;
   unsigned box_middle = 1;
   unsigned box_outer = 1;
 };

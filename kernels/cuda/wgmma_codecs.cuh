@@ -1,4 +1,4 @@
-// How product_wgmma.cu decodes the weights of a stage into the left side of products: sixty-four
+// How product_wgmma.cu decodes the weights of a stage into the left side of products: thirty-two
 // columns of the two rows that a lane holds, in their order. A lane needs columns 2(l%4), + 1 of
 // every eight: of four bits, one byte of every word.
 #pragma once
@@ -9,19 +9,35 @@
 
 namespace glm::kernels::cuda {
 
-// Sixteen columns a step.
-using LeftSide = std::uint32_t[4][4];
+// Twice sixteen columns.
+using LeftSide = std::uint32_t[2][4];
 
+// Thirty-two columns of a lane's two rows, which are the same of eight.
 struct StagedWeights {
-  const std::uint8_t* data;    // of the warp's first row
-  const std::uint8_t* scales;  // likewise, four bytes a row
-  int step;                    // sixty-four columns each
+  std::uint32_t data;        // shared addresses of the first row, in a stage
+  std::uint32_t data_apart;  // from there to the other row
+  std::uint32_t scales;
+  std::uint32_t scales_apart;
+  unsigned in_stage;  // which thirty-two columns of the stage
+  unsigned in_pair;   // and of the two stages that have scales in common
 };
 
-// Rows of 32 bytes. Their halves are exchanged in every other four rows, so that eight rows lie in
-// different banks.
-__device__ inline unsigned four_bit_at(unsigned row, unsigned half) {
-  return row * 32 + ((half ^ (row >> 2U & 1U)) * 16);
+__device__ inline uint4 shared_octets(std::uint32_t address) {
+  uint4 words;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
+               : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
+               : "r"(address));
+  return words;
+}
+__device__ inline std::uint32_t shared_word(std::uint32_t address) {
+  std::uint32_t word = 0;
+  asm volatile("ld.shared.u32 %0, [%1];\n" : "=r"(word) : "r"(address));
+  return word;
+}
+
+// Rows of 64 bytes, their chunks exchanged by the copy: of the row of this lane.
+__device__ inline std::uint32_t four_bit_chunk(const StagedWeights& from, int lane) {
+  return (from.in_stage ^ (static_cast<unsigned>(lane) / 8)) * 16;
 }
 
 // Of sixteen columns in two words, what lane l of a row holds: the columns of the first word are at
@@ -34,98 +50,85 @@ __device__ inline std::uint32_t own_columns(std::uint32_t first, std::uint32_t s
 }
 
 struct WgmmaInt4 {
-  static constexpr unsigned kRowBytes = 32;
   static constexpr bool kScales = true;
-  __device__ static unsigned piece_at(unsigned row, unsigned piece) {
-    return four_bit_at(row, piece);
-  }
-  // In bytes, a multiple of four.
-  __device__ static unsigned scales_from(const device::Weight& w, int step) {
-    return (static_cast<unsigned>(step) * 64U >> w.group_shift) / 2 * 4;
-  }
-  __device__ static unsigned scale_row_bytes(const device::Weight& w) { return w.groups * 2; }
+  static constexpr int kDepth = 128;
+  static constexpr unsigned kRowBytes = 64;     // of kDepth columns
+  static constexpr unsigned kElementBytes = 1;  // of the map
+  static constexpr unsigned kScaleBytes = 2;
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 
   __device__ static void decode(const device::Weight& w, const StagedWeights& from, int lane,
                                 LeftSide& a) {
-    const unsigned own_row = static_cast<unsigned>(lane) / 4;
-    const unsigned shift = w.group_shift - 5;
+    const unsigned group_at = from.in_pair >> (w.group_shift - 5);
 #pragma unroll
-    for (unsigned upper = 0; upper < 2; ++upper) {
-      const unsigned row = own_row + 8 * upper;
-      const std::uint32_t scales = *reinterpret_cast<const std::uint32_t*>(from.scales + 4 * row);
-#pragma unroll
-      for (unsigned half = 0; half < 2; ++half) {
-        const uint4 words = *reinterpret_cast<const uint4*>(from.data + four_bit_at(row, half));
-        const unsigned which = (2 * static_cast<unsigned>(from.step) + half) >> shift & 1U;
-        const auto bits = static_cast<std::uint16_t>(scales >> (16 * which));
-        const device::Int4Group group{.scale = __ushort_as_bfloat16(bits), .zero = 8};
-        const std::uint32_t front = own_columns(words.x, words.y, lane);
-        const std::uint32_t back = own_columns(words.z, words.w, lane);
-        a[2 * half][upper] = device::int4_pair(front, 0, group);
-        a[2 * half][2 + upper] = device::int4_pair(front, 2, group);
-        a[2 * half + 1][upper] = device::int4_pair(back, 0, group);
-        a[2 * half + 1][2 + upper] = device::int4_pair(back, 2, group);
-      }
+    for (unsigned lower = 0; lower < 2; ++lower) {
+      const std::uint32_t scales =
+          shared_word(from.scales + lower * from.scales_apart + group_at / 2 * 4);
+      const uint4 words =
+          shared_octets(from.data + lower * from.data_apart + four_bit_chunk(from, lane));
+      const auto bits = static_cast<std::uint16_t>(scales >> (16 * (group_at & 1U)));
+      const device::Int4Group group{.scale = __ushort_as_bfloat16(bits), .zero = 8};
+      const std::uint32_t front = own_columns(words.x, words.y, lane);
+      const std::uint32_t back = own_columns(words.z, words.w, lane);
+      a[0][lower] = device::int4_pair(front, 0, group);
+      a[0][2 + lower] = device::int4_pair(front, 2, group);
+      a[1][lower] = device::int4_pair(back, 0, group);
+      a[1][2 + lower] = device::int4_pair(back, 2, group);
     }
   }
 };
 
 struct WgmmaFp4 {
-  static constexpr unsigned kRowBytes = 32;
   static constexpr bool kScales = true;
-  __device__ static unsigned piece_at(unsigned row, unsigned piece) {
-    return four_bit_at(row, piece);
-  }
-  __device__ static unsigned scales_from(const device::Weight& w, int step) {
-    return (static_cast<unsigned>(step) * 64U >> w.group_shift) / 4 * 4;
-  }
-  __device__ static unsigned scale_row_bytes(const device::Weight& w) { return w.groups; }
+  static constexpr int kDepth = 128;
+  static constexpr unsigned kRowBytes = 64;
+  static constexpr unsigned kElementBytes = 1;
+  static constexpr unsigned kScaleBytes = 1;
   __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
 
   __device__ static void decode(const device::Weight& w, const StagedWeights& from, int lane,
                                 LeftSide& a) {
-    const unsigned own_row = static_cast<unsigned>(lane) / 4;
-    const bool wide = w.scale_type == device::ScaleType::e8m0;  // two scales, of every other step
+    const bool wide = w.scale_type == device::ScaleType::e8m0;  // one scale, not two
+    const unsigned first_scale = from.in_pair * (wide ? 1 : 2);
 #pragma unroll
-    for (unsigned upper = 0; upper < 2; ++upper) {
-      const unsigned row = own_row + 8 * upper;
-      std::uint32_t scales = *reinterpret_cast<const std::uint32_t*>(from.scales + 4 * row);
-      if (wide) scales = __byte_perm(scales >> (from.step % 2 * 16), 0, 0x1100);
-#pragma unroll
-      for (unsigned half = 0; half < 2; ++half) {
-        const uint4 words = *reinterpret_cast<const uint4*>(from.data + four_bit_at(row, half));
-        const std::uint32_t front = own_columns(words.x, words.y, lane);
-        const std::uint32_t back = own_columns(words.z, words.w, lane);
-        const __nv_bfloat16 first = device::fp4_scale(w.scale_type, scales >> (16 * half));
-        const __nv_bfloat16 second = device::fp4_scale(w.scale_type, scales >> (16 * half + 8));
-        a[2 * half][upper] = device::fp4_pair(front, 0, first);
-        a[2 * half][2 + upper] = device::fp4_pair(front, 2, first);
-        a[2 * half + 1][upper] = device::fp4_pair(back, 0, second);
-        a[2 * half + 1][2 + upper] = device::fp4_pair(back, 2, second);
-      }
+    for (unsigned lower = 0; lower < 2; ++lower) {
+      const std::uint32_t scales =
+          shared_word(from.scales + lower * from.scales_apart + first_scale / 4 * 4) >>
+          (first_scale % 4 * 8);
+      const uint4 words =
+          shared_octets(from.data + lower * from.data_apart + four_bit_chunk(from, lane));
+      const std::uint32_t front = own_columns(words.x, words.y, lane);
+      const std::uint32_t back = own_columns(words.z, words.w, lane);
+      const __nv_bfloat16 first = device::fp4_scale(w.scale_type, scales);
+      const __nv_bfloat16 second = wide ? first : device::fp4_scale(w.scale_type, scales >> 8U);
+      a[0][lower] = device::fp4_pair(front, 0, first);
+      a[0][2 + lower] = device::fp4_pair(front, 2, first);
+      a[1][lower] = device::fp4_pair(back, 0, second);
+      a[1][2 + lower] = device::fp4_pair(back, 2, second);
     }
   }
 };
 
-// Rows of 128 bytes, their pieces exchanged as those of activations.
+// Rows of 128 bytes, 64 columns.
 struct WgmmaBf16 {
-  static constexpr unsigned kRowBytes = 128;
   static constexpr bool kScales = false;
-  __device__ static unsigned piece_at(unsigned row, unsigned piece) {
-    return row * kRowBytes + (piece ^ row % 8) * 16;
-  }
-  __device__ static unsigned scales_from(const device::Weight& /*w*/, int /*step*/) { return 0; }
-  __device__ static unsigned scale_row_bytes(const device::Weight& /*w*/) { return 0; }
+  static constexpr int kDepth = 64;
+  static constexpr unsigned kRowBytes = 128;
+  static constexpr unsigned kElementBytes = 2;
+  static constexpr unsigned kScaleBytes = 0;
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 
   __device__ static void decode(const device::Weight& /*w*/, const StagedWeights& from, int lane,
                                 LeftSide& a) {
-    const std::uint32_t data = device::shared_address(from.data);
-    const unsigned row = static_cast<unsigned>(lane) % 16;
+    // A lane addresses row l % 16 here, and columns eight on in the upper half of the warp.
+    const unsigned row = static_cast<unsigned>(lane) % 8;
+    const std::uint32_t first = from.data - static_cast<unsigned>(lane) / 4 * kRowBytes;
+    const std::uint32_t own =
+        first + row * kRowBytes + static_cast<unsigned>(lane) / 8 % 2 * from.data_apart;
 #pragma unroll
-    for (unsigned i = 0; i < 4; ++i) {
-      device::load_matrices(a[i], data + piece_at(row, 2 * i + static_cast<unsigned>(lane) / 16));
+    for (unsigned i = 0; i < 2; ++i) {
+      const unsigned chunk = 4 * from.in_stage + 2 * i + static_cast<unsigned>(lane) / 16;
+      device::load_matrices(a[i], own + (chunk ^ row) * 16);
     }
   }
 };

@@ -8,40 +8,52 @@
 namespace glm::kernels::cuda {
 namespace {
 
-constexpr std::array<int, 5> kTileRows = {64, 96, 128, 160, kWgmmaRowsMax};
-constexpr unsigned kScaleBytes = 4;  // of a row of weights in a stage
-constexpr int kStagesMax = 16;
+// Of products whose groups have all rows.
+constexpr std::array<WgmmaTile, 4> kTiles = {{{.groups = 4, .rows = 128},
+                                              {.groups = 4, .rows = 96},
+                                              {.groups = 2, .rows = 128},
+                                              {.groups = 2, .rows = 64}}};
+constexpr int kStagesMax = 12;
 constexpr unsigned kAlignment = 1024;  // of what products read
 
-// Cycles of a tile: a step takes as long as its products, or as decoding where those are few;
-// filling the first stage and storing results come on top.
-constexpr std::int64_t kDecodingCycles = 300;
-constexpr std::int64_t kCyclesPerRow = 4;
-constexpr std::int64_t kTileCycles = 1500;
-constexpr std::int64_t kResultCyclesPerRow = 8;
+// Cycles of a tile. Sixty-four columns take as long as their products, or as decoding where those
+// are few, or as their bytes take from the second-level cache; filling the first stage and storing
+// results come on top.
+constexpr double kDecodingCycles = 120;
+constexpr double kCyclesPerRow = 2;
+constexpr double kBytesPerCycle = 28;
+constexpr double kTileCycles = 2000;
+constexpr double kResultCyclesPerRow = 6;
 
 std::int64_t divided_up(std::int64_t count, std::int64_t of) {
   return (count + of - 1) / of;
 }
 
-std::int64_t blocks_of_weights(const Product& a) {
-  return divided_up(a.outputs, a.gated ? kWgmmaOutputs / 2 : kWgmmaOutputs);
+std::int64_t blocks_of_weights(const Product& a, int groups) {
+  const int outputs = groups * kWgmmaGroupRows;
+  return divided_up(a.outputs, a.gated ? outputs / 2 : outputs);
 }
 
-std::int64_t cycles(const Product& a, int rows, int multiprocessors) {
-  const std::int64_t tiles = divided_up(a.rows, rows) * blocks_of_weights(a) * a.groups;
-  const std::int64_t step = std::max(kCyclesPerRow * rows, kDecodingCycles);
-  const std::int64_t tile =
-      a.inputs / kWgmmaDepth * step + kTileCycles + kResultCyclesPerRow * rows;
-  return divided_up(tiles, multiprocessors) * tile;
+double cycles(const Product& a, const WgmmaTile& tile, int multiprocessors) {
+  const std::int64_t tiles =
+      divided_up(a.rows, tile.rows) * blocks_of_weights(a, tile.groups) * a.groups;
+  const double columns = static_cast<double>(a.inputs) / 64;
+  const double weight_bytes = static_cast<double>(a.weight.first.row_bytes) / columns;
+  const double bytes = tile.groups * kWgmmaGroupRows * weight_bytes + tile.rows * 128.0;
+  const double step = std::max({tile.groups * kCyclesPerRow * tile.rows,
+                                tile.groups * kDecodingCycles, bytes / kBytesPerCycle});
+  const double all = columns * step + kTileCycles + tile.groups * kResultCyclesPerRow * tile.rows;
+  return static_cast<double>(divided_up(tiles, multiprocessors)) * all;
 }
 
-// Scales come four bytes at a time.
-bool scales_fit(const device::Weight& w) {
-  if (w.coding == device::Coding::int4) {
-    return w.zeros == nullptr && w.groups % 2 == 0 && aligned(w.scales, 4);
-  }
-  return w.coding == device::Coding::bf16 || w.coding == device::Coding::e2m1;
+// Whether tensor maps can be made of it.
+bool maps_fit(const device::Weight& w) {
+  if (!aligned(w.data) || w.row_bytes % 16 != 0) return false;
+  if (w.coding == device::Coding::bf16) return true;
+  const unsigned scale = w.coding == device::Coding::int4 ? 2 : 1;
+  const bool known =
+      w.coding == device::Coding::e2m1 || (w.coding == device::Coding::int4 && w.zeros == nullptr);
+  return known && aligned(w.scales) && w.groups * scale % 16 == 0;
 }
 
 // Its code is in this program, and the device runs it.
@@ -63,42 +75,50 @@ bool supports_wgmma(const Product& a) {
   const device::Weight& w = a.weight.first;
   const device::Weight& up = a.up.first;
   const bool alike = !a.gated || (w.coding == up.coding && w.group_shift == up.group_shift &&
-                                  w.scale_type == up.scale_type && scales_fit(up));
+                                  w.scale_type == up.scale_type && maps_fit(up));
   const bool decoded = is_fast_int4(a) || is_fast_fp4(a) || w.coding == device::Coding::bf16;
-  return alike && decoded && scales_fit(w) && fits_tensor_cores(a) &&
-         a.inputs % (2 * kWgmmaDepth) == 0 && a.rows * (a.x_stride / 8) < 1LL << 32 &&
+  const bool rows = a.row_group == nullptr ? a.x_divisor == 1 : a.x_sorted;
+  return alike && decoded && rows && maps_fit(w) && fits_tensor_cores(a) && a.inputs % 128 == 0 &&
          device_fits();
 }
 
-int wgmma_rows(const Product& a, int multiprocessors) {
+WgmmaTile wgmma_tile(const Product& a, int multiprocessors) {
   if (a.row_group != nullptr) {
-    // Tiles are cut to the rows they have; some groups have more rows than the mean.
+    // Some groups have more rows than the mean.
     const std::int64_t wanted = a.rows * 4 / (3 * a.groups);
-    for (const int rows : kTileRows) {
-      if (rows >= wanted) return rows;
+    if (wanted <= kWgmmaRowsFew) return {.groups = 4, .rows = kWgmmaRowsFew};
+    for (const int rows : {80, 128}) {
+      if (rows >= wanted) return {.groups = 3, .rows = rows};
     }
-    return kTileRows.back();
+    return {.groups = 3, .rows = kWgmmaRowsMax};
   }
-  return *std::min_element(kTileRows.begin(), kTileRows.end(), [&](int left, int right) {
+  return *std::min_element(kTiles.begin(), kTiles.end(), [&](const auto& left, const auto& right) {
     return cycles(a, left, multiprocessors) < cycles(a, right, multiprocessors);
   });
 }
 
-WgmmaPlan wgmma_plan(const Product& a, unsigned row_bytes, int multiprocessors,
+WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& stage,
                      unsigned shared_bytes) {
-  WgmmaPlan plan;
-  plan.tile_rows = wgmma_rows(a, multiprocessors);
+  const int outputs = tile.groups * kWgmmaGroupRows;
+  WgmmaPlan plan{.groups = tile.groups, .tile_rows = tile.rows};
+  // All rows of a tile at once, unless many may be missing.
+  const bool cut = a.row_group != nullptr && tile.rows > 80;
+  plan.box_rows = cut ? 32 : tile.rows;
   plan.row_tiles = static_cast<int>(divided_up(a.rows, plan.tile_rows));
-  plan.m_blocks = static_cast<int>(blocks_of_weights(a));
-  plan.weights_at = static_cast<unsigned>(plan.tile_rows) * kWgmmaDepth * 2;
-  plan.scales_at = plan.weights_at + kWgmmaOutputs * row_bytes;
-  plan.stage =
-      (plan.scales_at + kWgmmaOutputs * kScaleBytes + kAlignment - 1) / kAlignment * kAlignment;
-  const unsigned results = kWgmmaGroups * kWgmmaResultBytes;
+  plan.m_blocks = static_cast<int>(blocks_of_weights(a, tile.groups));
+  plan.steps = static_cast<int>(divided_up(a.inputs, 2 * stage.depth)) * 2;
+  plan.weights_at = static_cast<unsigned>(plan.tile_rows * stage.depth) * 2;
+  plan.stage = plan.weights_at + static_cast<unsigned>(outputs) * stage.row_bytes;
+  const unsigned scales =
+      stage.scale_bytes > 0 ? static_cast<unsigned>(outputs) * kWgmmaScaleBytes : 0;
+  const unsigned results = static_cast<unsigned>(tile.groups) * kWgmmaResultBytes;
   const unsigned barriers = 2 * kStagesMax * 8;
-  const unsigned room = shared_bytes - results - barriers - kAlignment;
-  plan.stages = std::min(static_cast<int>(room / plan.stage), kStagesMax);
-  plan.results_at = static_cast<unsigned>(plan.stages) * plan.stage;
+  // Two stages have scales in common; a slot is free again when both of them are.
+  const unsigned room = shared_bytes - results - barriers - kAlignment - 2 * scales;
+  plan.stages = std::min(static_cast<int>(room / (plan.stage + scales / 2)), kStagesMax);
+  plan.scale_slots = plan.stages / 2 + 1;
+  plan.scales_at = static_cast<unsigned>(plan.stages) * plan.stage;
+  plan.results_at = plan.scales_at + static_cast<unsigned>(plan.scale_slots) * scales;
   plan.barriers_at = plan.results_at + results;
   plan.total = plan.barriers_at + barriers + kAlignment;
   const bool pieces = aligned(a.out, 16) && a.bias == nullptr && a.outputs % 8 == 0 &&

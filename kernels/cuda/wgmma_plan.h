@@ -1,8 +1,8 @@
 // Sizes of the variant "wgmma" of product.h (product_wgmma.cu), and where things lie in its shared
 // memory.
 //
-// A block works on tiles of kWgmmaOutputs rows of weights (gated: half as many of gate and of up)
-// by at most tile_rows rows of activations. A stage holds kWgmmaDepth columns of both.
+// A block works on tiles of some rows of weights (gated: half of them of gate, half of up), 64 for
+// each of its warpgroups that multiply, by at most tile_rows rows of activations.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,12 @@
 
 namespace glm::kernels::cuda {
 
-constexpr int kWgmmaGroups = 2;      // warpgroups that multiply
-constexpr int kWgmmaGroupRows = 64;  // of weights
-constexpr int kWgmmaOutputs = kWgmmaGroups * kWgmmaGroupRows;
-constexpr int kWgmmaDepth = 64;
-constexpr int kWgmmaRowsMax = 192;   // of activations in a tile
-constexpr int kWgmmaBlockRows = 64;  // that results leave together
+constexpr int kWgmmaGroupRows = 64;  // of weights, of a warpgroup
+// Rows of activations of tiles where groups have rows of their own, few or at most.
+constexpr int kWgmmaRowsFew = 48;
+constexpr int kWgmmaRowsMax = 160;
+constexpr int kWgmmaBlockRows = 32;        // that results leave together
+constexpr unsigned kWgmmaScaleBytes = 16;  // of a row of weights, for two stages
 // Results leave through shared memory: as bf16 in turn through two buffers, or as f32 in rows of
 // kWgmmaPitch through the memory of both.
 constexpr int kWgmmaBuffers = 2;
@@ -24,27 +24,41 @@ constexpr unsigned kWgmmaBufferBytes = kWgmmaBlockRows * kWgmmaGroupRows * 2;
 constexpr int kWgmmaPitch = kWgmmaGroupRows + 4;
 constexpr unsigned kWgmmaResultBytes = kWgmmaBlockRows * kWgmmaPitch * 4;  // of a warpgroup
 
+// What a row of weights is in a stage.
+struct WgmmaStage {
+  int depth = 0;               // columns
+  unsigned row_bytes = 0;      // of weights
+  unsigned element_bytes = 1;  // as the copies see them
+  unsigned scale_bytes = 0;    // 0: there are no scales
+};
+
 struct WgmmaPlan {
+  int groups = 0;  // warpgroups that multiply
   int tile_rows = 0;
+  int box_rows = 0;   // of activations, that are copied together
   int row_tiles = 0;  // of a group that has all rows
   int m_blocks = 0;   // tiles of weights of a group
+  int steps = 0;      // stages that a tile takes
   int stages = 0;
-  int lag = 0;                // stages that are being filled while the next is begun
+  int scale_slots = 0;
   bool whole_octets = false;  // of results in bf16 go out at once
   bool whole_fours = false;   // of results in f32
   unsigned stage = 0;         // in bytes
   unsigned weights_at = 0;    // in a stage, where activations come first
-  unsigned scales_at = 0;
-  unsigned results_at = 0;  // in shared memory, where stages come first
+  unsigned scales_at = 0;     // in shared memory, where stages come first
+  unsigned results_at = 0;
   unsigned barriers_at = 0;
   unsigned total = 0;
 };
 
-// `row_bytes`: of kWgmmaDepth columns of a row of weights.
-WgmmaPlan wgmma_plan(const Product& a, unsigned row_bytes, int multiprocessors,
-                     unsigned shared_bytes);
+struct WgmmaTile {
+  int groups = 0;  // warpgroups that multiply
+  int rows = 0;    // of activations
+};
+// The tile that suits a product.
+WgmmaTile wgmma_tile(const Product& a, int multiprocessors);
 
-// Rows of activations in a tile that suit a product.
-int wgmma_rows(const Product& a, int multiprocessors);
+WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& stage,
+                     unsigned shared_bytes);
 
 }  // namespace glm::kernels::cuda

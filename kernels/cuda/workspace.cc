@@ -28,6 +28,7 @@ MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
   MoeWorkspace moe;
   moe.inner = pieces.take<std::uint16_t>(pairs * bounds.inner);
   moe.outer = pieces.take<float>(pairs * bounds.hidden);
+  moe.gathered = moe.outer;
   moe.sorted = pieces.take<std::int32_t>(pairs);
   moe.offsets = pieces.take<std::int32_t>(bounds.experts + 1);
   moe.tiles = pieces.take<RowTile>(pairs);

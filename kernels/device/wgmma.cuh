@@ -85,8 +85,6 @@ __device__ inline void store_matrices_transposed(std::uint32_t column,
   "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 #define GLM_OPERANDS_64 \
   "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
-#define GLM_OPERANDS_80 \
-  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
 #define GLM_WGMMA(columns, operands, others)                                              \
   "{\n.reg .pred add;\nsetp.eq.u32 add, 0, 0;\n"                                          \
   "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" operands "}, " others \
@@ -95,10 +93,26 @@ __device__ inline void store_matrices_transposed(std::uint32_t column,
 template <int kColumns>
 __device__ __forceinline__ void multiply_64(float (&d)[kColumns / 2], const std::uint32_t (&a)[4],
                                             std::uint64_t b) {
-  if constexpr (kColumns == 64) {
+  if constexpr (kColumns == 32) {
+    asm volatile(GLM_WGMMA("32", GLM_OPERANDS_0, "{%16, %17, %18, %19}, %20")
+                 : GLM_SUMS_16(d, 0)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else if constexpr (kColumns == 48) {
+    asm volatile(GLM_WGMMA("48", GLM_OPERANDS_0 ", %16, %17, %18, %19, %20, %21, %22, %23",
+                           "{%24, %25, %26, %27}, %28")
+                 : GLM_SUMS_16(d, 0), GLM_SUMS_4(d, 16), GLM_SUMS_4(d, 20)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else if constexpr (kColumns == 64) {
     asm volatile(GLM_WGMMA("64", GLM_OPERANDS_0 ", " GLM_OPERANDS_16, "{%32, %33, %34, %35}, %36")
                  : GLM_SUMS_32(d, 0)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else if constexpr (kColumns == 80) {
+    asm volatile(
+        GLM_WGMMA("80",
+                  GLM_OPERANDS_0 ", " GLM_OPERANDS_16 ", %32, %33, %34, %35, %36, %37, %38, %39",
+                  "{%40, %41, %42, %43}, %44")
+        : GLM_SUMS_32(d, 0), GLM_SUMS_4(d, 32), GLM_SUMS_4(d, 36)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
   } else if constexpr (kColumns == 96) {
     asm volatile(GLM_WGMMA("96", GLM_OPERANDS_0 ", " GLM_OPERANDS_16 ", " GLM_OPERANDS_32,
                            "{%48, %49, %50, %51}, %52")
@@ -111,6 +125,14 @@ __device__ __forceinline__ void multiply_64(float (&d)[kColumns / 2], const std:
                   "{%64, %65, %66, %67}, %68")
         : GLM_SUMS_32(d, 0), GLM_SUMS_32(d, 32)
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else if constexpr (kColumns == 144) {
+    asm volatile(
+        GLM_WGMMA("144",
+                  GLM_OPERANDS_0 ", " GLM_OPERANDS_16 ", " GLM_OPERANDS_32 ", " GLM_OPERANDS_48
+                                 ", %64, %65, %66, %67, %68, %69, %70, %71",
+                  "{%72, %73, %74, %75}, %76")
+        : GLM_SUMS_32(d, 0), GLM_SUMS_32(d, 32), GLM_SUMS_4(d, 64), GLM_SUMS_4(d, 68)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
   } else if constexpr (kColumns == 160) {
     asm volatile(GLM_WGMMA("160",
                            GLM_OPERANDS_0 ", " GLM_OPERANDS_16 ", " GLM_OPERANDS_32
@@ -118,14 +140,6 @@ __device__ __forceinline__ void multiply_64(float (&d)[kColumns / 2], const std:
                            "{%80, %81, %82, %83}, %84")
                  : GLM_SUMS_32(d, 0), GLM_SUMS_32(d, 32), GLM_SUMS_16(d, 64)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-  } else if constexpr (kColumns == 192) {
-    asm volatile(
-        GLM_WGMMA("192",
-                  GLM_OPERANDS_0 ", " GLM_OPERANDS_16 ", " GLM_OPERANDS_32 ", " GLM_OPERANDS_48
-                                 ", " GLM_OPERANDS_64 ", " GLM_OPERANDS_80,
-                  "{%96, %97, %98, %99}, %100")
-        : GLM_SUMS_32(d, 0), GLM_SUMS_32(d, 32), GLM_SUMS_32(d, 64)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
   } else {
     static_assert(kColumns == 64, "no such product");
   }
@@ -136,7 +150,6 @@ __device__ __forceinline__ void multiply_64(float (&d)[kColumns / 2], const std:
 #undef GLM_OPERANDS_32
 #undef GLM_OPERANDS_48
 #undef GLM_OPERANDS_64
-#undef GLM_OPERANDS_80
 #undef GLM_SUMS_32
 #undef GLM_SUMS_16
 #undef GLM_SUMS_4

@@ -54,7 +54,8 @@ std::vector<Shape> many_shapes() {
   }
   // More rows than a tile of warpgroups has, and outputs beyond one or none of its blocks.
   shapes.push_back({193, 256, 200});
-  shapes.push_back({400, 640, 36});
+  shapes.push_back({400, 768, 36});
+  shapes.push_back({130, 2048, 264});
   return shapes;
 }
 
@@ -604,6 +605,8 @@ TEST_F(CudaProducts, MoeMlpOfFourBitsMatchesTheFormulaHoweverTokensSpread) {
       if (HasFailure()) return;
     }
     check_moe(format, {40, 256, 256, 1, 1, Routing::crowded});
+    check_moe(format, {170, 256, 512, 3, 2, Routing::crowded});
+    check_moe(format, {90, 512, 1024, 7, 3, Routing::spread, true});
     check_moe(format, {24, 128, 128, 130, 8});
     check_moe(format, {24, 384, 1024, 3, 3, Routing::spread, true});
     check_moe(format, {9, 1536, 256, 3, 1});

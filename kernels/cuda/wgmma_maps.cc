@@ -1,0 +1,90 @@
+#include "kernels/cuda/wgmma_maps.h"
+
+#include "kernels/cuda/tensor_map.h"
+
+namespace glm::kernels::cuda {
+namespace {
+
+// The same for all devices of a process.
+EncodeTensorMap encoder() {
+  static const EncodeTensorMap found = find_encode_tensor_map();
+  return found;
+}
+
+// Experts have weights of their own, heads consecutive rows of one.
+struct Matrices {
+  std::int64_t rows;
+  std::int64_t count;
+};
+Matrices matrices_of(const Product& a) {
+  if (a.row_group != nullptr) return {.rows = a.outputs, .count = a.groups};
+  return {.rows = (a.groups - 1) * a.weight_rows_per_group + a.outputs, .count = 1};
+}
+
+cudaError_t map_weights(const Product& a, const device::Weights& from, const WgmmaStage& stage,
+                        unsigned box_rows, CUtensorMap& map) {
+  const Matrices matrices = matrices_of(a);
+  const auto element = static_cast<std::int64_t>(stage.element_bytes);
+  const std::int64_t row_bytes = from.first.row_bytes;
+  const std::int64_t bytes = matrices.count > 1 ? from.data_bytes : matrices.rows * row_bytes;
+  return make_tensor_map(encoder(),
+                         {.data = from.first.data,
+                          .columns = row_bytes / element,
+                          .middle = matrices.rows,
+                          .outer = matrices.count,
+                          .middle_stride = row_bytes / element,
+                          .outer_stride = bytes / element,
+                          .bytes = element == 1,
+                          .box_columns = stage.row_bytes / stage.element_bytes,
+                          .box_middle = box_rows},
+                         map);
+}
+
+cudaError_t map_scales(const Product& a, const device::Weights& from, const WgmmaStage& stage,
+                       unsigned box_rows, CUtensorMap& map) {
+  const Matrices matrices = matrices_of(a);
+  const std::int64_t row_bytes = std::int64_t{from.first.groups} * stage.scale_bytes;
+  return make_tensor_map(
+      encoder(),
+      {.data = from.first.scales,
+       .columns = row_bytes,
+       .middle = matrices.rows,
+       .outer = matrices.count,
+       .middle_stride = row_bytes,
+       .outer_stride = matrices.count > 1 ? from.scales_bytes : matrices.rows * row_bytes,
+       .bytes = true,
+       .box_columns = kWgmmaScaleBytes,
+       .box_middle = box_rows},
+      map);
+}
+
+cudaError_t map_activations(const Product& a, unsigned box_rows, CUtensorMap& map) {
+  const std::int64_t groups = a.row_group != nullptr ? 1 : a.groups;
+  return make_tensor_map(encoder(),
+                         {.data = a.x,
+                          .columns = a.inputs,
+                          .middle = a.rows,
+                          .outer = groups,
+                          .middle_stride = a.x_stride,
+                          .outer_stride = groups > 1 ? a.x_group_stride : a.rows * a.x_stride,
+                          .box_middle = box_rows},
+                         map);
+}
+
+}  // namespace
+
+cudaError_t make_wgmma_maps(const Product& a, const WgmmaPlan& plan, const WgmmaStage& stage,
+                            WgmmaMaps& maps) {
+  if (encoder() == nullptr) return cudaErrorNotSupported;
+  const auto box_rows = static_cast<unsigned>(plan.groups * kWgmmaGroupRows / 2);
+  const device::Weights& up = a.gated ? a.up : a.weight;
+  cudaError_t code = map_activations(a, static_cast<unsigned>(plan.box_rows), maps.x);
+  if (code == cudaSuccess) code = map_weights(a, a.weight, stage, box_rows, maps.weight);
+  if (code == cudaSuccess) code = map_weights(a, up, stage, box_rows, maps.up);
+  if (stage.scale_bytes == 0) return code;
+  if (code == cudaSuccess) code = map_scales(a, a.weight, stage, box_rows, maps.scales);
+  if (code == cudaSuccess) code = map_scales(a, up, stage, box_rows, maps.up_scales);
+  return code;
+}
+
+}  // namespace glm::kernels::cuda

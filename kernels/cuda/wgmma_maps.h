@@ -1,0 +1,24 @@
+// The tensor maps by which product_wgmma.cu copies.
+#pragma once
+
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+
+#include "kernels/cuda/product.h"
+#include "kernels/cuda/wgmma_plan.h"
+
+namespace glm::kernels::cuda {
+
+// Of gate and of up where gated, else of the same weight twice.
+struct WgmmaMaps {
+  CUtensorMap x;
+  CUtensorMap weight;
+  CUtensorMap up;
+  CUtensorMap scales;
+  CUtensorMap up_scales;
+};
+
+cudaError_t make_wgmma_maps(const Product& a, const WgmmaPlan& plan, const WgmmaStage& stage,
+                            WgmmaMaps& maps);
+
+}  // namespace glm::kernels::cuda
