@@ -46,11 +46,14 @@ double cycles(const Product& a, const WgmmaTile& tile, int multiprocessors) {
   return static_cast<double>(divided_up(tiles, multiprocessors)) * all;
 }
 
-// Whether tensor maps can be made of it.
+// Whether tensor maps can be made of it. A copy of scales begins and ends at multiples of sixteen
+// bytes: devices have refused others as an illegal instruction.
 bool maps_fit(const device::Weight& w) {
+  constexpr unsigned kColumns = 256;  // of two stages
   if (!aligned(w.data) || w.row_bytes % 16 != 0) return false;
   if (w.coding == device::Coding::bf16) return true;
   const unsigned scale = w.coding == device::Coding::int4 ? 2 : 1;
+  if (w.group * kWgmmaScaleBytes != kColumns * scale) return false;
   const bool known =
       w.coding == device::Coding::e2m1 || (w.coding == device::Coding::int4 && w.zeros == nullptr);
   return known && aligned(w.scales) && w.groups * scale % 16 == 0;
