@@ -6,16 +6,13 @@
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/device/int4.cuh"
 #include "kernels/device/mma.cuh"
+#include "kernels/device/sync_threads.cuh"
 
 namespace glm::kernels::cuda {
 
 // silu(gate) * up, to within three units in the last place.
 __device__ inline float gated(float gate, float up) {
   return __fdividef(gate, 1.0F + expf(-gate)) * up;
-}
-
-__device__ inline void sync_threads(int barrier, int count) {
-  asm volatile("bar.sync %0, %1;\n" ::"r"(barrier), "r"(count) : "memory");
 }
 
 // Which of eight rows of weights lies in a row of the tile's half.

@@ -72,14 +72,14 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
       const uint4 x = device::read_octet(a.query + token * a.query_stride + thread * 8);
       const float squares = device::warp_sum(device::octet_squares(x));
       if (lane == 0) shared.squares[warp] = squares;
-      meet(kNormBarrier, kNormThreads);  // the sums of all warps
+      device::sync_threads(kNormBarrier, kNormThreads);  // the sums of all warps
       const float mean = ((shared.squares[0] + shared.squares[2]) + shared.squares[1]) *
                          (1.0F / static_cast<float>(kQRank));
       shared.normed[thread] = Fetch::arrange(device::octet_normed(x, norm, rsqrtf(mean + a.eps)));
     }
-    meet(kQueryBarrier, kQueryWarps * kWarpThreads);  // the normed activation
+    device::sync_threads(kQueryBarrier, kQueryWarps * kWarpThreads);  // the normed activation
     part.multiply(shared);
-    meet(kQueryBarrier, kQueryWarps * kWarpThreads);  // sums of all warps
+    device::sync_threads(kQueryBarrier, kQueryWarps * kWarpThreads);  // sums of all warps
     if (thread < kOwnQuery) finish_query<Fetch>(a, shared, rank);
     __syncthreads();  // the query, and the token's own row
   } else {

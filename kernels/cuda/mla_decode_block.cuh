@@ -5,6 +5,7 @@
 #include "kernels/device/attention_source.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
+#include "kernels/device/sync_threads.cuh"
 #include "kernels/device/turn.cuh"
 #include "kernels/device/weight_fetch.cuh"
 
@@ -113,9 +114,6 @@ __device__ inline int lane_of() {
 }
 __device__ inline int warp_of() {
   return static_cast<int>(threadIdx.x) / kWarpThreads;
-}
-__device__ inline void meet(int barrier, int threads) {
-  asm volatile("bar.sync %0, %1;\n" ::"r"(barrier), "r"(threads) : "memory");
 }
 // One of the tensor-core tile's eight columns is the token: four lanes have it.
 __device__ inline bool has_token() {

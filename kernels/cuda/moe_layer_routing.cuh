@@ -159,7 +159,7 @@ __device__ inline void choose(const MoeArgs& a, const MoePlan& plan, std::uint8_
   if (warp == 0 && lane_index() == 0) {
     wait_until(&a.progress->routed, static_cast<std::uint32_t>(rule.experts));
   }
-  sync_threads(choosers.barrier, threads);  // logits can be read
+  device::sync_threads(choosers.barrier, threads);  // logits can be read
   if (warp < a.tokens) {
     choose_experts(rule, a.logits + static_cast<std::int64_t>(warp) * rule.experts,
                    memory + plan.scratch_at + static_cast<unsigned>(warp) * plan.scratch,
@@ -167,7 +167,7 @@ __device__ inline void choose(const MoeArgs& a, const MoePlan& plan, std::uint8_
     __syncwarp();  // the choice is there
     note_choice(a, routing, warp);
   }
-  sync_threads(choosers.barrier, threads);  // all have chosen
+  device::sync_threads(choosers.barrier, threads);  // all have chosen
   if (warp == 0) list_active(routing, rule.experts);
 }
 

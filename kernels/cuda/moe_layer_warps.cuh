@@ -17,7 +17,7 @@ constexpr int kWorkersBarrier = 1;
 constexpr int kChoosersBarrier = kWorkersBarrier + 1;
 
 __device__ inline void workers_meet() {
-  sync_threads(kWorkersBarrier, kWorkers);
+  device::sync_threads(kWorkersBarrier, kWorkers);
 }
 
 }  // namespace glm::kernels::cuda

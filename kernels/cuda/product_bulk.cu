@@ -145,10 +145,10 @@ __global__ void __launch_bounds__(threads_of(kTeams), 1)
     const int expert = expert_of(entry, ends, static_cast<int>(a.groups));
     const int first_row = (entry - (expert > 0 ? ends[expert - 1] : 0)) * kTiles * kTileRows;
     if (first != share.begin) {
-      sync_threads(1, kWarps * device::kWarpThreads);  // nobody reads the last rows
+      device::sync_threads(1, kWarps * device::kWarpThreads);  // nobody reads the last rows
     }
     const int count = load_rows<kTiles>(a, expert, first_row, ids, warp, kWarps, rows, activations);
-    sync_threads(1, kWarps * device::kWarpThreads);  // the rows are there
+    device::sync_threads(1, kWarps * device::kWarpThreads);  // the rows are there
     const float units[2] = {Codec::unit(device::weight_at(a.weight, expert)),
                             kGated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
     TileOut out[kTiles];
