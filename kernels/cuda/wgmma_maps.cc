@@ -73,6 +73,10 @@ cudaError_t map_activations(const Product& a, unsigned box_rows, CUtensorMap& ma
 
 }  // namespace
 
+bool has_tensor_maps() {
+  return encoder() != nullptr;
+}
+
 cudaError_t make_wgmma_maps(const Product& a, const WgmmaPlan& plan, const WgmmaStage& stage,
                             WgmmaMaps& maps) {
   if (encoder() == nullptr) return cudaErrorNotSupported;

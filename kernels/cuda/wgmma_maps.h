@@ -18,6 +18,9 @@ struct WgmmaMaps {
   CUtensorMap up_scales;
 };
 
+// Whether the driver makes tensor maps at all.
+bool has_tensor_maps();
+
 cudaError_t make_wgmma_maps(const Product& a, const WgmmaPlan& plan, const WgmmaStage& stage,
                             WgmmaMaps& maps);
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "kernels/cuda/aligned.h"
+#include "kernels/cuda/wgmma_maps.h"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -82,7 +83,7 @@ bool supports_wgmma(const Product& a) {
   const bool decoded = is_fast_int4(a) || is_fast_fp4(a) || w.coding == device::Coding::bf16;
   const bool rows = a.row_group == nullptr ? a.x_divisor == 1 : a.x_sorted;
   return alike && decoded && rows && maps_fit(w) && fits_tensor_cores(a) && a.inputs % 128 == 0 &&
-         device_fits();
+         device_fits() && has_tensor_maps();
 }
 
 WgmmaTile wgmma_tile(const Product& a, int multiprocessors) {
