@@ -379,7 +379,8 @@ bool supports_split(const Product& a) {
       a.inputs % std::max<std::int64_t>(kStep, 2 * std::int64_t{w.group}) != 0) {
     return false;
   }
-  return split_plan(a, kRowsMax).total <= bulk_limits().shared_bytes;
+  constexpr unsigned kStatic = 128;  // bytes beside those of the plan
+  return split_plan(a, kRowsMax).total + kStatic <= bulk_limits().shared_bytes;
 }
 
 cudaError_t launch_split(const Product& a, cudaStream_t stream) {

@@ -13,7 +13,8 @@
 //
 // Numerics: cached rows as mla_latents.h, bit for bit. On cuda a token's result may differ from
 // that of those operations by the order of sums, and by values that are combined as bf16; the
-// relative L2 error against f64 is at most theirs by half. It does not depend on the other tokens.
+// relative L2 error is at most one and a half times theirs. It does not depend on the other tokens
+// but by how many they are and by positions_max, which choose between the two.
 // cuda: earlier rows, positions, sequences and page tables may be read while the operation asked
 // for just before still runs: that one must not write any.
 #pragma once
@@ -67,6 +68,7 @@ struct MlaDecode {
 inline void check(const MlaDecode& a) {
   check(a.latents);
   GLM_CHECK(a.heads() >= 1 && a.latents.q.size(1) % a.heads() == 0);
+  GLM_CHECK(a.latents.kv_norm.size(0) == a.rank());
   check(a.queries());
   check(a.attention());
   check(a.values());
