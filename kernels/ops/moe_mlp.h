@@ -15,7 +15,8 @@
 // Bounds   what Ops::reserve() was told, where the backend asks for it.
 // Numerics f32 (cuda: as linear.h, with silu(gate) * up rounded to bf16, and where the products of
 //          many rows are taken what an expert gives as well); a token's contributions are added in
-//          the order of expert indices, then shared: its result does not depend on the other tokens.
+//          the order of expert indices, then shared: its result does not depend on the other
+//          tokens.
 // Cost     the weights of the experts that occur, once.
 #pragma once
 
