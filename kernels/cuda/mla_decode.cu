@@ -11,6 +11,7 @@
 // way, before the kernel in front has ended. What blocks send counts as bytes on a barrier of the
 // one that gets it: nobody waits for more than that. The token's own row is made where it is read,
 // and goes from there to the cache.
+#include "kernels/cuda/aligned.h"
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
@@ -18,6 +19,7 @@
 #include "kernels/cuda/mla_decode_query.cuh"
 #include "kernels/cuda/mla_decode_rows.cuh"
 #include "kernels/cuda/mla_decode_values.cuh"
+#include "kernels/cuda/product.h"
 
 namespace glm::kernels::cuda {
 namespace mla_decode {
@@ -168,17 +170,11 @@ using mla_decode::kTurned;
 using mla_decode::kValue;
 using mla_decode::mla_decode_kernel;
 
-bool is_int4(const device::Weight& w) {
-  constexpr std::uint32_t kGroupShiftMin = 5;
-  return w.coding == device::Coding::int4 && w.scale_type == device::ScaleType::bf16 &&
-         w.group_shift >= kGroupShiftMin;
-}
 bool is_bf16(const device::Weight& w) {
   return w.coding == device::Coding::bf16;
 }
 bool in_vectors(const device::Weight& w) {
-  return reinterpret_cast<std::uintptr_t>(w.data) % 16 == 0 && w.row_bytes % 16 == 0 &&
-         w.order == nullptr;
+  return aligned(w.data) && w.row_bytes % 16 == 0 && w.order == nullptr;
 }
 
 template <class Fetch, class Octet>
@@ -210,7 +206,7 @@ bool supports_mla_decode(const MlaDecode& a, const AttentionWorkspace& workspace
          a.turned() == kTurned && a.nope() == kNope && a.out.size(2) == kValue &&
          vector_rows(l.query) && vector_rows(l.row) && vector_rows(l.rows.pages) &&
          vector_rows(l.q_norm) && vector_rows(l.kv_norm) && in_vectors(q_b) && in_vectors(kv_b) &&
-         ((is_int4(q_b) && is_int4(kv_b)) || (is_bf16(q_b) && is_bf16(kv_b)));
+         ((is_fast_int4(q_b) && is_fast_int4(kv_b)) || (is_bf16(q_b) && is_bf16(kv_b)));
 }
 
 cudaError_t launch_mla_decode(const MlaDecode& a, cudaStream_t stream) {

@@ -100,7 +100,7 @@ class Found {
     sum_ = device::warp_sum(sum_);
     float* own = shared.own + warp_of() * kLatentTiles * 16;
 #pragma unroll
-    for (int m = 0; m < kLatentTiles; ++m) leave(own + m * 16, m);
+    for (int m = 0; m < kLatentTiles; ++m) leave_sums(own + m * 16, values_[m]);
     __syncwarp();
     const std::uint32_t barrier = shared.barrier(kValuesCame);
     const int quad = lane_of() % 8;
@@ -117,10 +117,6 @@ class Found {
  private:
   static constexpr int kHeld = (kRows + kWarpThreads - 1) / kWarpThreads;
   static_assert(kLatentTiles * 16 == kWarpThreads && kWarpThreads == 8 * kBlocks);
-
-  __device__ void leave(float* to, int m) const {
-    leave_sums(to, values_[m]);
-  }
 
   float highest_ = -INFINITY;
   float sum_ = 0;  // of this lane's positions

@@ -35,12 +35,6 @@ bool fits(const device::Weight& w) {
   return w.cols % 8 == 0 && w.group % 8 == 0 && w.order == nullptr && aligned(w.data);
 }
 
-// Its groups are found by shifting.
-bool fast_int4(const device::Weight& w) {
-  return w.coding == Coding::int4 && w.scale_type == device::ScaleType::bf16 && w.group % 32 == 0 &&
-         w.group_shift != 0 && w.cols % 32 == 0;
-}
-
 bool fast_fp4(const device::Weight& w) {
   const bool nvfp4 = w.scale_type == device::ScaleType::e4m3 && w.group == 16;
   const bool mxfp4 = w.scale_type == device::ScaleType::e8m0 && w.group == 32;
@@ -114,7 +108,12 @@ bool fits_tensor_cores(const Product& a) {
 }
 
 bool is_fast_int4(const Product& a) {
-  return fast_int4(a.weight.first) && (!a.gated || fast_int4(a.up.first));
+  return is_fast_int4(a.weight.first) && (!a.gated || is_fast_int4(a.up.first));
+}
+bool is_fast_int4(const device::Weight& w) {
+  // Its groups are found by shifting.
+  return w.coding == Coding::int4 && w.scale_type == device::ScaleType::bf16 && w.group % 32 == 0 &&
+         w.group_shift != 0 && w.cols % 32 == 0;
 }
 
 bool is_fast_fp4(const Product& a) {

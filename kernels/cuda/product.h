@@ -88,6 +88,7 @@ const ProductVariant& choose_variant(const Product& a, std::string_view forced);
 bool fits_tensor_cores(const Product& a);
 // int4 with bf16 scales and groups of 32, 64, 128, …, dequantized in registers.
 bool is_fast_int4(const Product& a);
+bool is_fast_int4(const device::Weight& w);
 // nvfp4 or mxfp4, likewise.
 bool is_fast_fp4(const Product& a);
 
