@@ -38,12 +38,12 @@ std::vector<Answer> answers(const std::string& file) {
   return all;
 }
 
-std::unique_ptr<Model> load(const std::string& name, const std::string& device) {
+// Null, and a failure, if there is none.
+std::unique_ptr<Model> load(const std::string& name, LoadOptions options = {}) {
   const auto files = files_in(kRoot / "models" / name);
   EXPECT_TRUE(files.ok()) << files.error().message;
   if (!files.ok()) return nullptr;
-  LoadOptions options;
-  options.device = device;
+  options.device = "cuda:0";
   auto model = load_model(*files, options);
   EXPECT_TRUE(model.ok()) << model.error().message;
   return model.ok() ? std::move(model).value() : nullptr;
@@ -133,7 +133,7 @@ class CudaTiny : public testing::TestWithParam<const char*> {
     ASSERT_TRUE(devices.ok()) << devices.error().message;
     if (devices->empty()) GTEST_SKIP() << "no GPU";
     const std::string form = GetParam();
-    model_ = load(form == "bf16" ? "glm-tiny" : "glm-tiny-int4", "cuda:0");
+    model_ = load(form == "bf16" ? "glm-tiny" : "glm-tiny-int4");
     ASSERT_NE(model_, nullptr);
     answers_ = answers("greedy_" + form + ".jsonl");
     ASSERT_GE(answers_.size(), 100U);
@@ -174,6 +174,16 @@ class UnrecordedOps final : public fakes::ForwardingOps {
   }
 };
 
+LoadOptions options_of(bool recorded) {
+  LoadOptions options;
+  if (!recorded) {
+    options.wrap_ops = [](std::unique_ptr<kernels::Ops> ops) {
+      return std::make_unique<UnrecordedOps>(std::move(ops));
+    };
+  }
+  return options;
+}
+
 // Steps of one token each are recorded: here fresh sequences of a single token beside an old one,
 // over and over. What a recording keeps must not depend on where they stand.
 TEST(CudaTinyLogits, AreTheSameWithAndWithoutRecordedSteps) {
@@ -181,15 +191,8 @@ TEST(CudaTinyLogits, AreTheSameWithAndWithoutRecordedSteps) {
   ASSERT_TRUE(devices.ok());
   if (devices->empty()) GTEST_SKIP() << "no GPU";
   const auto run = [&](bool recorded) {
-    LoadOptions options;
-    options.device = "cuda:0";
-    if (!recorded) {
-      options.wrap_ops = [](std::unique_ptr<kernels::Ops> ops) {
-        return std::make_unique<UnrecordedOps>(std::move(ops));
-      };
-    }
-    const auto model =
-        std::move(load_model(*files_in(kRoot / "models" / "glm-tiny"), options)).value();
+    const auto model = load("glm-tiny", options_of(recorded));
+    if (model == nullptr) return std::vector<float>();
     const auto vocabulary = static_cast<std::size_t>(model->facts().vocab_size);
     const auto pool = std::move(model->make_pool(16)).value();
     KvCache old(*pool);
@@ -210,7 +213,9 @@ TEST(CudaTinyLogits, AreTheSameWithAndWithoutRecordedSteps) {
     }
     return all;
   };
-  EXPECT_EQ(run(true), run(false));
+  const std::vector<float> recorded = run(true);
+  ASSERT_FALSE(HasFailure());
+  EXPECT_EQ(recorded, run(false));
 }
 
 // Sampled with every kind of setting at once. Settings change from step to step, which a recording
@@ -222,15 +227,8 @@ TEST(CudaTinySteps, AreTheSameRecordedAndInFlight) {
   constexpr std::size_t kSequences = 4;
   constexpr int kSteps = 150;
   const auto run = [&](bool recorded, std::size_t in_flight_max, Tokens& all) {
-    LoadOptions options;
-    options.device = "cuda:0";
-    if (!recorded) {
-      options.wrap_ops = [](std::unique_ptr<kernels::Ops> ops) {
-        return std::make_unique<UnrecordedOps>(std::move(ops));
-      };
-    }
-    const auto model =
-        std::move(load_model(*files_in(kRoot / "models" / "glm-tiny"), options)).value();
+    const auto model = load("glm-tiny", options_of(recorded));
+    ASSERT_NE(model, nullptr);
     const auto pool = std::move(model->make_pool(32)).value();
     std::vector<KvCache> caches;
     for (std::size_t s = 0; s < kSequences; ++s) caches.emplace_back(*pool);
@@ -271,6 +269,7 @@ TEST(CudaTinySteps, AreTheSameRecordedAndInFlight) {
   };
   Tokens alone;
   run(false, 1, alone);
+  ASSERT_FALSE(HasFailure());
   for (const bool recorded : {false, true}) {
     for (const std::size_t in_flight : {std::size_t{1}, kStepsInFlightMax}) {
       Tokens tokens;
@@ -284,7 +283,7 @@ TEST(CudaTinyLogits, AgreeWithTheReferenceLibrary) {
   const auto devices = kernels::probe_devices();
   ASSERT_TRUE(devices.ok());
   if (devices->empty()) GTEST_SKIP() << "no GPU";
-  const auto model = load("glm-tiny", "cuda:0");
+  const auto model = load("glm-tiny");
   ASSERT_NE(model, nullptr);
   std::ifstream stream(kRoot / "tests/golden/tiny/logits.json");
   const auto json = nlohmann::json::parse(stream, nullptr, false);
@@ -312,7 +311,7 @@ TEST(CudaTinyLogits, AgreeWithTheReferenceLibrary) {
 
 TEST(LoadModel, SaysWhichDevicesThereAre) {
   const auto files = files_in(kRoot / "models/glm-tiny");
-  ASSERT_TRUE(files.ok());
+  ASSERT_TRUE(files.ok()) << files.error().message;
   for (const char* device : {"", "gpu", "cuda", "cuda:", "cuda:x", "cuda:-1", "cuda:1x"}) {
     LoadOptions options;
     options.device = device;
