@@ -2,7 +2,8 @@
 // registers, and rows of activations the right side.
 //
 // Each block goes from tile to tile. One thread keeps a ring of stages full by tensor maps, also
-// across tiles; two to four warpgroups have 64 rows of weights each and multiply. One that
+// across tiles, and three warps lay scales in the form that is decoded fastest; two to four
+// warpgroups have 64 rows of weights each and multiply. One that
 // multiplies is held up until its last product begins, so others decode meanwhile. Gated, each has
 // rows of gate in the upper half of a product and the same ones of up in the lower, so that both of
 // an output meet in one lane. A tile computes about as many columns as it has rows of activations.
@@ -13,6 +14,7 @@
 #include "kernels/cuda/wgmma_maps.h"
 #include "kernels/cuda/wgmma_plan.h"
 #include "kernels/cuda/wgmma_results.cuh"
+#include "kernels/cuda/wgmma_stages.cuh"
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/device/tensor_copy.cuh"
@@ -25,55 +27,13 @@ namespace {
 
 // Of a thread. For all warpgroups together no more than there were when the kernel began: 3 times
 // 168, 4 times 128 or 5 times 96.
-constexpr unsigned kCopyRegisters = 24;
 template <int kGroups>
-constexpr unsigned kWorkRegisters = kGroups == 2   ? 240
+constexpr unsigned kCopyRegisters = kGroups == 2 ? 40 : 32;
+template <int kGroups>
+constexpr unsigned kWorkRegisters = kGroups == 2   ? 232
                                     : kGroups == 3 ? 160
                                                    : 112;
 constexpr unsigned kRowBytes = 128;  // of 64 columns of activations
-
-__device__ int tiles_of(const Product& a, const WgmmaPlan& plan) {
-  const int row_tiles =
-      a.row_group != nullptr ? *a.tile_count : static_cast<int>(a.groups) * plan.row_tiles;
-  return row_tiles * plan.m_blocks;
-}
-
-// Tiles of the same activations come one after the other.
-__device__ Tile tile_at(const Product& a, const WgmmaPlan& plan, int index) {
-  const int at = index / plan.m_blocks;
-  const int m_block = index % plan.m_blocks;
-  if (a.row_group != nullptr) return {a.tiles[at], m_block};
-  const int first = at % plan.row_tiles * plan.tile_rows;
-  return {{.group = at / plan.row_tiles,
-           .first = first,
-           .count = min(plan.tile_rows, static_cast<int>(a.rows) - first)},
-          m_block};
-}
-
-// A place in the ring of stages, and the parity of the barriers' phase there.
-struct Ring {
-  int stages;
-  int stage = 0;
-  unsigned parity = 0;
-  __device__ void advance() {
-    if (++stage < stages) return;
-    stage = 0;
-    parity ^= 1U;
-  }
-};
-
-// Of scales, which two stages have in common.
-struct ScaleRing {
-  int slots;
-  int slot = 0;
-  __device__ void advance() { slot = slot + 1 < slots ? slot + 1 : 0; }
-};
-
-struct Shared {
-  std::uint8_t* memory;
-  std::uint32_t full;  // barriers, one a stage
-  std::uint32_t empty;
-};
 
 // By one thread.
 template <class Codec, int kGroups>
@@ -84,43 +44,25 @@ __device__ __forceinline__ void fill_stages(const Product& a, const WgmmaPlan& p
   const std::uint32_t memory = device::shared_address(shared.memory);
   const int tiles = tiles_of(a, plan);
   Ring ring{plan.stages};
-  ScaleRing scale_ring{plan.scale_slots};
   for (int index = static_cast<int>(blockIdx.x); index < tiles;
        index += static_cast<int>(gridDim.x)) {
     const Tile tile = tile_at(a, plan, index);
     const int boxes = (tile.rows.count + plan.box_rows - 1) / plan.box_rows;
-    const bool own = a.row_group != nullptr;
-    const int expert = own ? tile.rows.group : 0;
-    const int x_group = own ? 0 : tile.rows.group;
-    const int head_row = tile.rows.group * static_cast<int>(a.weight_rows_per_group);
-    const int first_row = head_row + tile.m_block * kHalfRows * (a.gated ? 1 : 2);
-    const int second_row = a.gated ? first_row : first_row + kHalfRows;
+    const WeightRows rows = weight_rows<kHalfRows>(a, tile);
+    const int x_group = a.row_group != nullptr ? 0 : tile.rows.group;
     const unsigned bytes = static_cast<unsigned>(boxes * plan.box_rows * kDepth * 2) +
                            2 * kHalfRows * Codec::kRowBytes;
 #pragma unroll 1
     for (int step = 0; step < plan.steps; ++step) {
       const std::uint32_t full = shared.full + 8U * static_cast<unsigned>(ring.stage);
       const std::uint32_t stage = memory + static_cast<unsigned>(ring.stage) * plan.stage;
-      const bool with_scales = Codec::kScales && step % 2 == 0;
       device::barrier_wait(shared.empty + 8U * static_cast<unsigned>(ring.stage), ring.parity ^ 1U);
-      device::barrier_arrive_expecting(
-          full, bytes + (with_scales ? 2 * kHalfRows * kWgmmaScaleBytes : 0U));
+      device::barrier_arrive_expecting(full, bytes);
       const int weights_from = step * static_cast<int>(Codec::kRowBytes / Codec::kElementBytes);
       const std::uint32_t weights = stage + plan.weights_at;
-      device::copy_box(weights, maps.weight, {weights_from, first_row, expert}, full);
+      device::copy_box(weights, maps.weight, {weights_from, rows.first, rows.expert}, full);
       device::copy_box(weights + kHalfRows * Codec::kRowBytes, maps.up,
-                       {weights_from, second_row, expert}, full);
-      if (with_scales) {
-        const std::uint32_t scales =
-            memory + plan.scales_at +
-            static_cast<unsigned>(scale_ring.slot) * 2 * kHalfRows * kWgmmaScaleBytes;
-        const int from =
-            (step * kDepth >> a.weight.first.group_shift) * static_cast<int>(Codec::kScaleBytes);
-        device::copy_box(scales, maps.scales, {from, first_row, expert}, full);
-        device::copy_box(scales + kHalfRows * kWgmmaScaleBytes, maps.up_scales,
-                         {from, second_row, expert}, full);
-        scale_ring.advance();
-      }
+                       {weights_from, rows.second, rows.expert}, full);
 #pragma unroll
       for (int k = 0; k < kDepth / 64; ++k) {
         const std::uint32_t x = stage + static_cast<unsigned>(k * plan.tile_rows) * kRowBytes;
@@ -157,11 +99,11 @@ __device__ __forceinline__ void start_products(const LeftSide (&a)[kCount], std:
 // The whole sum of a tile, by one of the warpgroups that multiply.
 template <class Codec, int kGroups, int kColumns>
 __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan,
-                                         const Shared& shared, Ring& ring, ScaleRing& scale_ring,
-                                         Sums<kColumns>& sums) {
+                                         const Shared& shared, Ring& ring, Sums<kColumns>& sums) {
   constexpr unsigned kRows = kGroups * kWgmmaGroupRows;
   constexpr int kCount = kParts<kGroups, kColumns>;
   constexpr int kPieces = Codec::kDepth / (32 * kCount);
+  constexpr int kStages = 128 / Codec::kDepth;  // at once: an even number of pieces, in turns
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % device::kWarpThreads;
   // Rows of a warp's product, and from one of its rows to the other of a lane.
@@ -178,26 +120,21 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
   LeftSide left[2][kCount];
   int before = 0;
 #pragma unroll 1
-  for (int step = 0; step < plan.steps; step += 2) {
-    const std::uint32_t slot =
-        scales + static_cast<unsigned>(scale_ring.slot) * kRows * kWgmmaScaleBytes;
+  for (int step = 0; step < plan.steps; step += kStages) {
 #pragma unroll
-    for (int second = 0; second < 2; ++second) {
+    for (int next = 0; next < kStages; ++next) {
       const std::uint32_t stage = static_cast<unsigned>(ring.stage) * plan.stage;
       device::barrier_wait(shared.full + 8U * static_cast<unsigned>(ring.stage), ring.parity);
 #pragma unroll
       for (int piece = 0; piece < kPieces; ++piece) {
-        LeftSide(&own)[kCount] = left[(second * kPieces + piece) % 2];
+        LeftSide(&own)[kCount] = left[(next * kPieces + piece) % 2];
 #pragma unroll
         for (int part = 0; part < kCount; ++part) {
-          const auto at = static_cast<unsigned>(piece * kCount + part);
-          Codec::decode(a.weight.first,
-                        {.data = data + stage,
+          Codec::decode({.data = data + stage,
                          .data_apart = apart * Codec::kRowBytes,
-                         .scales = slot,
+                         .scales = scales + stage,
                          .scales_apart = apart * kWgmmaScaleBytes,
-                         .in_stage = at,
-                         .in_pair = second * (Codec::kDepth / 32) + at},
+                         .at = static_cast<unsigned>(piece * kCount + part)},
                         lane, own[part]);
         }
         const int block = piece * kCount / 2;  // of 64 columns
@@ -206,12 +143,11 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
         start_products<kColumns, kCount>(own, device::right_side(x) + 4 * (piece * kCount % 2),
                                          sums);
         device::warpgroup_wait<1>();  // those before have ended
-        if (piece == 0 && step + second > 0) release(before);
+        if (piece == 0 && step + next > 0) release(before);
       }
       before = ring.stage;
       ring.advance();
     }
-    scale_ring.advance();
   }
   device::warpgroup_wait<0>();
   release(before);
@@ -222,9 +158,9 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
 template <class Codec, int kGroups, int kColumns>
 __device__ __forceinline__ void work_on(const Product& a, const WgmmaPlan& plan,
                                         const Shared& shared, const Tile& tile, Ring& ring,
-                                        ScaleRing& scale_ring, Results& results) {
+                                        Results& results) {
   Sums<kColumns> sums = {};
-  multiply<Codec, kGroups, kColumns>(a, plan, shared, ring, scale_ring, sums);
+  multiply<Codec, kGroups, kColumns>(a, plan, shared, ring, sums);
   const std::int64_t expert = a.row_group != nullptr ? tile.rows.group : 0;
   const float unit = Codec::unit(device::weight_at(a.weight, expert));
   const float up_unit = a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F;
@@ -258,14 +194,13 @@ __device__ __forceinline__ void work(const Product& a, const WgmmaPlan& plan,
       .group = group,
       .whole_fours = plan.whole_fours};
   Ring ring{plan.stages};
-  ScaleRing scale_ring{plan.scale_slots};
   const int tiles = tiles_of(a, plan);
   for (int index = static_cast<int>(blockIdx.x); index < tiles;
        index += static_cast<int>(gridDim.x)) {
     const Tile tile = tile_at(a, plan, index);
     const auto on = [&]<int kRows>() {
       if (tile.rows.count > kRows) return false;
-      work_on<Codec, kGroups, kRows>(a, plan, shared, tile, ring, scale_ring, results);
+      work_on<Codec, kGroups, kRows>(a, plan, shared, tile, ring, results);
       return true;
     };
     (void)(on.template operator()<kColumns>() || ...);
@@ -292,7 +227,8 @@ __global__ void __launch_bounds__(kThreads<kGroups>, 1)
                                8U * static_cast<unsigned>(plan.stages)};
   if (threadIdx.x == 0) {
     for (int i = 0; i < plan.stages; ++i) {
-      device::barrier_set_up(shared.full + 8U * static_cast<unsigned>(i), 1);
+      device::barrier_set_up(shared.full + 8U * static_cast<unsigned>(i),
+                             Codec::kScales ? 1 + kWgmmaScaleWarps : 1);
       device::barrier_set_up(shared.empty + 8U * static_cast<unsigned>(i),
                              kGroups * kGroupThreads / device::kWarpThreads);
     }
@@ -303,8 +239,15 @@ __global__ void __launch_bounds__(kThreads<kGroups>, 1)
   device::let_later_kernels_start();
   constexpr int kWorkThreads = kGroups * kGroupThreads;
   if (threadIdx.x >= kWorkThreads) {
-    device::give_up_registers<kCopyRegisters>();
+    device::give_up_registers<kCopyRegisters<kGroups>>();
     if (threadIdx.x == kWorkThreads) fill_stages<Codec, kGroups>(a, plan, maps, shared);
+    if constexpr (Codec::kScales) {
+      constexpr int kScaleThreads = kWorkThreads + device::kWarpThreads;
+      const int thread = static_cast<int>(threadIdx.x) - kScaleThreads;
+      if (thread >= 0) {
+        lay_scales<Codec::kInt4, kGroups * kWgmmaGroupRows>(a, plan, shared, thread);
+      }
+    }
   } else {
     device::take_registers<kWorkRegisters<kGroups>>();
     work<Codec, kGroups, kColumns...>(a, plan, shared);
@@ -327,7 +270,7 @@ cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
   constexpr WgmmaStage kStage = {.depth = Codec::kDepth,
                                  .row_bytes = Codec::kRowBytes,
                                  .element_bytes = Codec::kElementBytes,
-                                 .scale_bytes = Codec::kScaleBytes};
+                                 .scales = Codec::kScales};
   const WgmmaPlan plan = wgmma_plan(
       a, tile, kStage, static_cast<unsigned>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)));
   GLM_CHECK(plan.stages > 1);

@@ -40,24 +40,6 @@ cudaError_t map_weights(const Product& a, const device::Weights& from, const Wgm
                          map);
 }
 
-cudaError_t map_scales(const Product& a, const device::Weights& from, const WgmmaStage& stage,
-                       unsigned box_rows, CUtensorMap& map) {
-  const Matrices matrices = matrices_of(a);
-  const std::int64_t row_bytes = std::int64_t{from.first.groups} * stage.scale_bytes;
-  return make_tensor_map(
-      encoder(),
-      {.data = from.first.scales,
-       .columns = row_bytes,
-       .middle = matrices.rows,
-       .outer = matrices.count,
-       .middle_stride = row_bytes,
-       .outer_stride = matrices.count > 1 ? from.scales_bytes : matrices.rows * row_bytes,
-       .bytes = true,
-       .box_columns = kWgmmaScaleBytes,
-       .box_middle = box_rows},
-      map);
-}
-
 cudaError_t map_activations(const Product& a, unsigned box_rows, CUtensorMap& map) {
   const std::int64_t groups = a.row_group != nullptr ? 1 : a.groups;
   return make_tensor_map(encoder(),
@@ -85,9 +67,6 @@ cudaError_t make_wgmma_maps(const Product& a, const WgmmaPlan& plan, const Wgmma
   cudaError_t code = map_activations(a, static_cast<unsigned>(plan.box_rows), maps.x);
   if (code == cudaSuccess) code = map_weights(a, a.weight, stage, box_rows, maps.weight);
   if (code == cudaSuccess) code = map_weights(a, up, stage, box_rows, maps.up);
-  if (stage.scale_bytes == 0) return code;
-  if (code == cudaSuccess) code = map_scales(a, a.weight, stage, box_rows, maps.scales);
-  if (code == cudaSuccess) code = map_scales(a, up, stage, box_rows, maps.up_scales);
   return code;
 }
 

@@ -14,8 +14,6 @@ struct WgmmaMaps {
   CUtensorMap x;
   CUtensorMap weight;
   CUtensorMap up;
-  CUtensorMap scales;
-  CUtensorMap up_scales;
 };
 
 // Whether the driver makes tensor maps at all.

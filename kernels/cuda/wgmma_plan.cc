@@ -47,17 +47,14 @@ double cycles(const Product& a, const WgmmaTile& tile, int multiprocessors) {
   return static_cast<double>(divided_up(tiles, multiprocessors)) * all;
 }
 
-// Whether tensor maps can be made of it. A copy of scales begins and ends at multiples of sixteen
-// bytes: devices have refused others as an illegal instruction.
-bool maps_fit(const device::Weight& w) {
-  constexpr unsigned kColumns = 256;  // of two stages
+// Whether weights have tensor maps, and what a stage has of scales and zeros can be read at once.
+bool weights_fit(const device::Weight& w) {
   if (!aligned(w.data) || w.row_bytes % 16 != 0) return false;
   if (w.coding == device::Coding::bf16) return true;
-  const unsigned scale = w.coding == device::Coding::int4 ? 2 : 1;
-  if (w.group * kWgmmaScaleBytes != kColumns * scale) return false;
-  const bool known =
-      w.coding == device::Coding::e2m1 || (w.coding == device::Coding::int4 && w.zeros == nullptr);
-  return known && aligned(w.scales) && w.groups * scale % 16 == 0;
+  const unsigned groups = std::max(kWgmmaScaledColumns >> w.group_shift, 1U);
+  const bool int4 = w.coding == device::Coding::int4;
+  return aligned(w.scales, int4 ? 2 * groups : groups) &&
+         (w.zeros == nullptr || aligned(w.zeros, groups));
 }
 
 // Its code is in this program, and the device runs it.
@@ -79,11 +76,12 @@ bool supports_wgmma(const Product& a) {
   const device::Weight& w = a.weight.first;
   const device::Weight& up = a.up.first;
   const bool alike = !a.gated || (w.coding == up.coding && w.group_shift == up.group_shift &&
-                                  w.scale_type == up.scale_type && maps_fit(up));
+                                  w.scale_type == up.scale_type && weights_fit(up) &&
+                                  (w.zeros == nullptr) == (up.zeros == nullptr));
   const bool decoded = is_fast_int4(a) || is_fast_fp4(a) || w.coding == device::Coding::bf16;
   const bool rows = a.row_group == nullptr ? a.x_divisor == 1 : a.x_sorted;
-  return alike && decoded && rows && maps_fit(w) && fits_tensor_cores(a) && a.inputs % 128 == 0 &&
-         device_fits() && has_tensor_maps();
+  return alike && decoded && rows && weights_fit(w) && fits_tensor_cores(a) &&
+         a.inputs % 128 == 0 && device_fits() && has_tensor_maps();
 }
 
 WgmmaTile wgmma_tile(const Product& a, int multiprocessors) {
@@ -110,19 +108,16 @@ WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& 
   plan.box_rows = cut ? 32 : tile.rows;
   plan.row_tiles = static_cast<int>(divided_up(a.rows, plan.tile_rows));
   plan.m_blocks = static_cast<int>(blocks_of_weights(a, tile.groups));
-  plan.steps = static_cast<int>(divided_up(a.inputs, 2 * stage.depth)) * 2;
+  plan.steps = static_cast<int>(a.inputs) / stage.depth;
   plan.weights_at = static_cast<unsigned>(plan.tile_rows * stage.depth) * 2;
-  plan.stage = plan.weights_at + static_cast<unsigned>(outputs) * stage.row_bytes;
-  const unsigned scales =
-      stage.scale_bytes > 0 ? static_cast<unsigned>(outputs) * kWgmmaScaleBytes : 0;
+  plan.scales_at = plan.weights_at + static_cast<unsigned>(outputs) * stage.row_bytes;
+  plan.stage =
+      plan.scales_at + (stage.scales ? static_cast<unsigned>(outputs) * kWgmmaScaleBytes : 0);
   const unsigned results = static_cast<unsigned>(tile.groups) * kWgmmaResultBytes;
   const unsigned barriers = 2 * kStagesMax * 8;
-  // Two stages have scales in common; a slot is free again when both of them are.
-  const unsigned room = shared_bytes - results - barriers - kAlignment - 2 * scales;
-  plan.stages = std::min(static_cast<int>(room / (plan.stage + scales / 2)), kStagesMax);
-  plan.scale_slots = plan.stages / 2 + 1;
-  plan.scales_at = static_cast<unsigned>(plan.stages) * plan.stage;
-  plan.results_at = plan.scales_at + static_cast<unsigned>(plan.scale_slots) * scales;
+  const unsigned room = shared_bytes - results - barriers - kAlignment;
+  plan.stages = std::min(static_cast<int>(room / plan.stage), kStagesMax);
+  plan.results_at = static_cast<unsigned>(plan.stages) * plan.stage;
   plan.barriers_at = plan.results_at + results;
   plan.total = plan.barriers_at + barriers + kAlignment;
   const bool pieces = aligned(a.out, 16) && a.bias == nullptr && a.outputs % 8 == 0 &&

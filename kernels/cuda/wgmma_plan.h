@@ -15,8 +15,10 @@ constexpr int kWgmmaGroupRows = 64;  // of weights, of a warpgroup
 // Rows of activations of tiles where groups have rows of their own, few or at most.
 constexpr int kWgmmaRowsFew = 48;
 constexpr int kWgmmaRowsMax = 160;
-constexpr int kWgmmaBlockRows = 32;        // that results leave together
-constexpr unsigned kWgmmaScaleBytes = 16;  // of a row of weights, for two stages
+constexpr int kWgmmaBlockRows = 32;            // that results leave together
+constexpr unsigned kWgmmaScaleBytes = 16;      // of a row of weights in a stage
+constexpr int kWgmmaScaleWarps = 3;            // that lay them
+constexpr unsigned kWgmmaScaledColumns = 128;  // of a stage that has some
 // Results leave through shared memory: as bf16 in turn through two buffers, or as f32 in rows of
 // kWgmmaPitch through the memory of both.
 constexpr int kWgmmaBuffers = 2;
@@ -29,7 +31,7 @@ struct WgmmaStage {
   int depth = 0;               // columns
   unsigned row_bytes = 0;      // of weights
   unsigned element_bytes = 1;  // as the copies see them
-  unsigned scale_bytes = 0;    // 0: there are no scales
+  bool scales = false;
 };
 
 struct WgmmaPlan {
@@ -40,13 +42,12 @@ struct WgmmaPlan {
   int m_blocks = 0;   // tiles of weights of a group
   int steps = 0;      // stages that a tile takes
   int stages = 0;
-  int scale_slots = 0;
   bool whole_octets = false;  // of results in bf16 go out at once
   bool whole_fours = false;   // of results in f32
   unsigned stage = 0;         // in bytes
   unsigned weights_at = 0;    // in a stage, where activations come first
-  unsigned scales_at = 0;     // in shared memory, where stages come first
-  unsigned results_at = 0;
+  unsigned scales_at = 0;     // likewise
+  unsigned results_at = 0;    // in shared memory, where stages come first
   unsigned barriers_at = 0;
   unsigned total = 0;
 };

@@ -2,22 +2,14 @@
 // that results of neighbouring outputs leave together.
 #pragma once
 
-#include "kernels/cuda/product_rows.cuh"
-#include "kernels/cuda/wgmma_plan.h"
+#include "kernels/cuda/wgmma_stages.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/device/wgmma.cuh"
 
 namespace glm::kernels::cuda {
 
-constexpr int kGroupThreads = 128;
-
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-struct Tile {
-  RowTile rows;
-  int m_block;
-};
 
 // To within a few units in the last place of f32.
 __device__ __forceinline__ float fast_silu(float x) {

@@ -13,6 +13,16 @@ __device__ inline __nv_bfloat16 fp4_scale(ScaleType type, std::uint32_t bits) {
   return __float2bfloat16_rn(type == ScaleType::e8m0 ? e8m0(byte) : e4m3(byte));
 }
 
+// Of thirty-two columns of a row, as they lie in memory: two numbers in e4m3, or one in e8m0, which
+// is then given twice.
+__device__ inline __nv_bfloat162 fp4_row_scales(ScaleType type, std::uint32_t bits) {
+  if (type == ScaleType::e8m0) return __bfloat162bfloat162(fp4_scale(type, bits));
+  const auto halves =
+      __nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(bits), __NV_E4M3);
+  const float2 values = __half22float2(__half2(halves));
+  return __floats2bfloat162_rn(values.x, values.y);
+}
+
 // Columns i and i + 4 of the eight in a word, for i = 0 .. 3.
 __device__ inline std::uint32_t fp4_pair(std::uint32_t word, int i, __nv_bfloat16 scale) {
   const std::uint32_t codes = (word >> (4 * i)) & 0x000F000FU;

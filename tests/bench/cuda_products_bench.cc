@@ -44,6 +44,20 @@ WeightLayout layout_of(std::string_view format, std::int64_t rows, std::int64_t 
   if (format == "int4") {
     return {.format = WeightFormat::int4_group, .rows = rows, .cols = cols, .group = 32};
   }
+  if (format.starts_with("int4 g128")) {
+    return {.format = WeightFormat::int4_group,
+            .rows = rows,
+            .cols = cols,
+            .group = 128,
+            .zeros = format.ends_with(" zeros")};
+  }
+  if (format == "mxfp4") {
+    return {.format = WeightFormat::mxfp4,
+            .rows = rows,
+            .cols = cols,
+            .group = 32,
+            .scale_dtype = Dtype::f8_e8m0};
+  }
   if (format == "nvfp4") {
     return {.format = WeightFormat::nvfp4,
             .rows = rows,
@@ -67,13 +81,15 @@ class BenchWeight {
         experts_(experts),
         data_(random_memory(layout_.bytes(WeightPart::data) * experts)),
         scales_(random_memory(layout_.bytes(WeightPart::scales) * experts + 2)),
+        zeros_(static_cast<std::size_t>(layout_.bytes(WeightPart::zeros) * experts)),
         global_(std::vector<float>(static_cast<std::size_t>(experts), 0.5F)) {}
 
   ExpertsView view() const {
     return {.layout = layout_,
             .experts = experts_,
-            .parts = {data_.data(), layout_.quantized() ? scales_.data() : nullptr, nullptr,
-                      nullptr, layout_.global == GlobalScale::none ? nullptr : global_.data()}};
+            .parts = {data_.data(), layout_.quantized() ? scales_.data() : nullptr,
+                      layout_.zeros ? zeros_.data() : nullptr, nullptr,
+                      layout_.global == GlobalScale::none ? nullptr : global_.data()}};
   }
   double bytes_of_one() const { return static_cast<double>(layout_.total_bytes()); }
 
@@ -82,6 +98,7 @@ class BenchWeight {
   std::int64_t experts_;
   Memory data_;
   Memory scales_;
+  DeviceArray<std::uint8_t> zeros_;
   DeviceArray<float> global_;
 };
 
@@ -443,6 +460,15 @@ void prompts(Table& table) {
       table.linear("prompt bf16", 1536, 2048, tokens, variant);
       table.linear("prompt nvfp4", 2048, 10240, tokens, variant);
       table.moe("prompt int4", tokens, variant);
+    }
+  }
+  for (const std::string_view format :
+       {"prompt int4 g128", "prompt int4 g128 zeros", "prompt mxfp4", "prompt nvfp4"}) {
+    for (const std::int64_t tokens : {512, 2048}) {
+      for (const std::string_view variant : {"tiles", "bulk", ""}) {
+        table.linear(format, 5120, 2048, tokens, variant);
+        table.moe(format, tokens, variant);
+      }
     }
   }
 }

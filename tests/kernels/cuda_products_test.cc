@@ -8,6 +8,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/product.h"
 #include "tests/kernels/cuda_fixture.h"
 #include "tests/kernels/random_weight.h"
 
@@ -89,8 +91,10 @@ class CudaProducts : public CudaTest {
   void check_gated_linear(const FormatCase& gate, const FormatCase& up, const Shape& shape);
   void check_head_linear(const FormatCase& format, const Shape& shape, const Heads& heads);
   void check_moe(const FormatCase& format, const MoeCase& c);
+  bool left_out(std::size_t v) const { return !only_.empty() && kVariants[v] != only_; }
 
   std::vector<std::unique_ptr<Ops>> variants_;
+  std::string_view only_;  // empty: all variants are checked
 };
 
 struct Wanted {
@@ -163,6 +167,7 @@ void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
   const std::int64_t stride = shape.outputs + kGuard;
   const auto count = static_cast<std::size_t>(shape.tokens * stride);
   for (std::size_t v = 0; v < variants_.size(); ++v) {
+    if (left_out(v)) continue;
     for (const Dtype dtype : {Dtype::bf16, Dtype::f32}) {
       SCOPED_TRACE(testing::Message() << kVariants[v] << " " << format.name << " " << shape.tokens
                                       << " x " << shape.inputs << " -> " << shape.outputs);
@@ -203,6 +208,7 @@ void CudaProducts::check_gated_linear(const FormatCase& gate_format, const Forma
   const std::int64_t stride = shape.outputs + kGuard;
   const auto count = static_cast<std::size_t>(shape.tokens * stride);
   for (std::size_t v = 0; v < variants_.size(); ++v) {
+    if (left_out(v)) continue;
     SCOPED_TRACE(testing::Message()
                  << kVariants[v] << " " << gate_format.name << " and " << up_format.name << " "
                  << shape.tokens << " x " << shape.inputs << " -> " << shape.outputs);
@@ -255,6 +261,7 @@ void CudaProducts::check_head_linear(const FormatCase& format, const Shape& shap
   const void* x_memory = device(x);
   const WeightView view = on_device(weight);
   for (std::size_t v = 0; v < variants_.size(); ++v) {
+    if (left_out(v)) continue;
     SCOPED_TRACE(testing::Message()
                  << kVariants[v] << " " << format.name << " " << shape.tokens << " x "
                  << heads.count << " x " << shape.inputs << " -> " << shape.outputs
@@ -329,6 +336,73 @@ TEST_F(CudaProducts, GatedLinearMatchesTheFormulaInEveryPairOfFormats) {
   for (const Shape& shape : many_shapes()) {
     check_gated_linear(formats[2], formats[2], shape);
     check_gated_linear(formats[3], formats[3], shape);
+    if (HasFailure()) return;
+  }
+}
+
+// Four bits in all groupings that warpgroups multiply.
+std::vector<FormatCase> warpgroup_formats() {
+  const auto int4 = [](const char* name, std::int64_t group, bool zeros) {
+    return FormatCase{name, {.format = WeightFormat::int4_group, .group = group, .zeros = zeros}};
+  };
+  std::vector<FormatCase> formats = {
+      int4("int4_g64", 64, false),          int4("int4_g64_zeros", 64, true),
+      int4("int4_g128_zeros", 128, true),   int4("int4_g256", 256, false),
+      int4("int4_g1024_zeros", 1024, true),
+  };
+  for (const FormatCase& format : all_formats()) {
+    const bool other = format.name == "int4_g32" || format.name == "int4_g32_zeros" ||
+                       format.name == "int4_g128" || format.name == "nvfp4_divides" ||
+                       format.name == "mxfp4";
+    if (other) formats.push_back(format);
+  }
+  return formats;
+}
+
+// Where warpgroups take products at all, prompts in these go there: nothing is read here.
+TEST_F(CudaProducts, WarpgroupsTakeFourBitsOfAnyGroup) {
+  alignas(16) static constexpr std::byte kMemory[16] = {};
+  const auto taken_by = [](WeightLayout layout) {
+    layout.rows = 2048;
+    const void* memory = kMemory;
+    const WeightView view{.layout = layout,
+                          .data = memory,
+                          .scales = memory,
+                          .zeros = layout.zeros ? memory : nullptr,
+                          .global = memory};
+    const cuda::Product product{.out = const_cast<std::byte*>(kMemory),
+                                .x = memory,
+                                .weight = cuda::device_weights(view),
+                                .out_stride = layout.rows,
+                                .x_stride = layout.cols,
+                                .rows = 512,
+                                .outputs = layout.rows,
+                                .inputs = layout.cols};
+    return cuda::choose_variant(product, "").name;
+  };
+  if (taken_by({.format = WeightFormat::bf16, .cols = 2048}) != "wgmma") {
+    GTEST_SKIP() << "no warpgroups";
+  }
+  for (const FormatCase& format : warpgroup_formats()) {
+    for (const std::int64_t cols : {128, 1408, 1536, 2048}) {
+      WeightLayout layout = format.layout;
+      layout.cols = cols;
+      EXPECT_EQ(taken_by(layout), "wgmma") << format.name << ", " << cols << " columns";
+    }
+  }
+}
+
+// Rows of scales that are and are no multiples of sixteen bytes; tiles of all sizes.
+TEST_F(CudaProducts, WarpgroupsMatchTheFormulaInFourBitsOfAnyGroup) {
+  only_ = "wgmma";
+  for (const FormatCase& format : warpgroup_formats()) {
+    for (const Shape& shape : {Shape{9, 128, 130}, Shape{70, 384, 200}, Shape{193, 512, 136},
+                               Shape{400, 1408, 72}, Shape{130, 1536, 264}}) {
+      check_linear(format, shape);
+      if (HasFailure()) return;
+    }
+    check_gated_linear(format, format, {193, 384, 136});
+    check_head_linear(format, {40, 512, 72}, {.rows_before = 12, .rows_after = 4});
     if (HasFailure()) return;
   }
 }
@@ -505,6 +579,7 @@ void CudaProducts::check_moe(const FormatCase& format, const MoeCase& c) {
   const ExpertsView downs = experts_on_device(down);
   const auto count = static_cast<std::size_t>(tokens * hidden);
   for (std::size_t v = 0; v < variants_.size(); ++v) {
+    if (left_out(v)) continue;
     SCOPED_TRACE(testing::Message() << kVariants[v] << " " << format.name << " " << tokens << " x "
                                     << hidden << " -> " << inner << ", " << chosen << " of "
                                     << experts << (routing == Routing::crowded ? ", crowded" : ""));
@@ -618,6 +693,20 @@ TEST_F(CudaProducts, MoeMlpOfFourBitsMatchesTheFormulaHoweverTokensSpread) {
       if (HasFailure()) return;
     }
   }
+}
+
+// Widths of published experts among them.
+TEST_F(CudaProducts, MoeMlpOfWarpgroupsMatchesTheFormulaInFourBitsOfAnyGroup) {
+  only_ = "wgmma";
+  for (const FormatCase& format : warpgroup_formats()) {
+    check_moe(format, {9, 128, 384, 3, 2, Routing::spread, true});
+    check_moe(format, {40, 256, 1408, 3, 2});
+    check_moe(format, {100, 1408, 256, 3, 2});
+    check_moe(format, {170, 384, 512, 3, 2, Routing::crowded});
+    if (HasFailure()) return;
+  }
+  check_moe({"int4_g128", {.format = WeightFormat::int4_group, .group = 128}},
+            {24, 2048, 1536, 2, 1});
 }
 
 // The same bits as one after the other; also recorded, and run again.

@@ -1,0 +1,187 @@
+// How product_wgmma.cu gets scales and zeros into a stage: by ordinary loads, so that rows of any
+// number of them will do, and as the words that its codecs decode, so that this is done once a row.
+#pragma once
+
+#include "kernels/cuda/wgmma_stages.cuh"
+#include "kernels/device/bulk_copy.cuh"
+#include "kernels/device/fp4.cuh"
+#include "kernels/device/reduce.cuh"
+
+namespace glm::kernels::cuda {
+
+// Where those of a row begin.
+struct ScaleRow {
+  const std::uint8_t* scales;
+  const std::uint8_t* zeros;
+};
+
+// Of a row in a stage there are so many groups, or a part of one.
+template <unsigned kGroups, bool kZeros>
+struct Int4Scales {
+  static constexpr unsigned kBytes = 2;  // of a scale
+  struct Stored {
+    uint2 scales = {};
+    std::uint32_t zeros = 0x08080808U;
+  };
+
+  // From this group on.
+  __device__ static Stored read(const ScaleRow& row, std::uint32_t group) {
+    const std::uint8_t* scales = row.scales + 2 * group;
+    const std::uint8_t* zeros = row.zeros + group;
+    Stored own;
+    if constexpr (kGroups == 4) {
+      own.scales = __ldg(reinterpret_cast<const uint2*>(scales));
+      if constexpr (kZeros) own.zeros = __ldg(reinterpret_cast<const std::uint32_t*>(zeros));
+    } else if constexpr (kGroups == 2) {
+      own.scales.x = __ldg(reinterpret_cast<const std::uint32_t*>(scales));
+      if constexpr (kZeros) own.zeros = __ldg(reinterpret_cast<const std::uint16_t*>(zeros));
+    } else {
+      own.scales.x = __ldg(reinterpret_cast<const std::uint16_t*>(scales));
+      if constexpr (kZeros) own.zeros = __ldg(zeros);
+    }
+    return own;
+  }
+
+  __device__ static uint4 words(const Stored& own) {
+    const auto word = [&](std::uint32_t scales, unsigned half, unsigned zero) {
+      const unsigned bytes = half * 0x22U + 0x10U + (4 + zero) * 0x100U;
+      return (__byte_perm(scales, own.zeros, bytes) & 0x00FFFFFFU) | 0x43000000U;
+    };
+    const std::uint32_t first = word(own.scales.x, 0, 0);
+    if constexpr (kGroups == 1) return {first, first, first, first};
+    const std::uint32_t second = word(own.scales.x, 1, 1);
+    if constexpr (kGroups == 2) return {first, first, second, second};
+    return {first, second, word(own.scales.y, 0, 2), word(own.scales.y, 1, 3)};
+  }
+};
+
+template <device::ScaleType kType>
+__device__ __forceinline__ std::uint32_t fp4_word(std::uint32_t bits) {
+  const __nv_bfloat162 scales = device::fp4_row_scales(kType, bits);
+  return *reinterpret_cast<const std::uint32_t*>(&scales);
+}
+
+// Of sixteen columns each.
+struct NvFp4Scales {
+  static constexpr unsigned kBytes = 1;
+  using Stored = uint2;
+  __device__ static Stored read(const ScaleRow& row, std::uint32_t group) {
+    return __ldg(reinterpret_cast<const uint2*>(row.scales + group));
+  }
+  __device__ static uint4 words(const Stored& own) {
+    constexpr auto kType = device::ScaleType::e4m3;
+    return {fp4_word<kType>(own.x), fp4_word<kType>(own.x >> 16U), fp4_word<kType>(own.y),
+            fp4_word<kType>(own.y >> 16U)};
+  }
+};
+
+// Of thirty-two.
+struct MxFp4Scales {
+  static constexpr unsigned kBytes = 1;
+  using Stored = std::uint32_t;
+  __device__ static Stored read(const ScaleRow& row, std::uint32_t group) {
+    return __ldg(reinterpret_cast<const std::uint32_t*>(row.scales + group));
+  }
+  __device__ static uint4 words(Stored own) {
+    constexpr auto kType = device::ScaleType::e8m0;
+    return {fp4_word<kType>(own), fp4_word<kType>(own >> 8U), fp4_word<kType>(own >> 16U),
+            fp4_word<kType>(own >> 24U)};
+  }
+};
+
+__device__ inline void store_words(std::uint32_t shared, const uint4& words) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};\n" ::"r"(shared), "r"(words.x),
+               "r"(words.y), "r"(words.z), "r"(words.w)
+               : "memory");
+}
+
+template <class Scales>
+__device__ __forceinline__ ScaleRow scale_row(const device::Weights& w, int expert, int row) {
+  const std::int64_t groups = std::int64_t{row} * w.first.groups;
+  return {.scales = static_cast<const std::uint8_t*>(w.first.scales) + expert * w.scales_bytes +
+                    groups * Scales::kBytes,
+          .zeros =
+              w.first.zeros == nullptr ? nullptr : w.first.zeros + expert * w.zeros_bytes + groups};
+}
+
+// By kWgmmaScaleWarps warps, of which this is thread `thread`; it has every so many rows of a tile.
+// What a stage needs is read while the one before is laid.
+template <class Scales, int kRows>
+__device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& plan,
+                                           const Shared& shared, int thread) {
+  constexpr int kThreads = kWgmmaScaleWarps * device::kWarpThreads;
+  constexpr int kOwn = (kRows + kThreads - 1) / kThreads;
+  const std::uint32_t to = device::shared_address(shared.memory) + plan.scales_at +
+                           static_cast<unsigned>(thread) * kWgmmaScaleBytes;
+  Ring ring{plan.stages};
+  const int tiles = tiles_of(a, plan);
+  for (int index = static_cast<int>(blockIdx.x); index < tiles;
+       index += static_cast<int>(gridDim.x)) {
+    const WeightRows rows = weight_rows<kRows / 2>(a, tile_at(a, plan, index));
+    ScaleRow from[kOwn];
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) {
+      const int place = thread + i * kThreads;
+      const bool first = place < kRows / 2;
+      const int row =
+          min(first ? rows.first + place : rows.second + place - kRows / 2, rows.end - 1);
+      from[i] = a.gated && !first ? scale_row<Scales>(a.up, rows.expert, row)
+                                  : scale_row<Scales>(a.weight, rows.expert, row);
+    }
+    typename Scales::Stored next[kOwn];
+    const auto read = [&](int step) {
+      const auto column = static_cast<std::uint32_t>(step) * kWgmmaScaledColumns;
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) {
+        next[i] = Scales::read(from[i], column >> a.weight.first.group_shift);
+      }
+    };
+    read(0);
+#pragma unroll 1
+    for (int step = 0; step < plan.steps; ++step) {
+      typename Scales::Stored now[kOwn];
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) now[i] = next[i];
+      if (step + 1 < plan.steps) read(step + 1);
+      const std::uint32_t stage = to + static_cast<unsigned>(ring.stage) * plan.stage;
+      device::barrier_wait(shared.empty + 8U * static_cast<unsigned>(ring.stage), ring.parity ^ 1U);
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) {
+        if (kRows % kThreads != 0 && thread + i * kThreads >= kRows) break;
+        store_words(stage + static_cast<unsigned>(i * kThreads) * kWgmmaScaleBytes,
+                    Scales::words(now[i]));
+      }
+      __syncwarp();  // the scales of this warp's rows are there
+      if (thread % device::kWarpThreads == 0) {
+        device::barrier_arrive(shared.full + 8U * static_cast<unsigned>(ring.stage));
+      }
+      ring.advance();
+    }
+  }
+}
+
+template <bool kInt4, int kRows>
+__device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& plan,
+                                           const Shared& shared, int thread) {
+  const device::Weight& w = a.weight.first;
+  if constexpr (kInt4) {
+    const bool zeros = w.zeros != nullptr;
+    if (w.group_shift == 5) {
+      if (zeros) return lay_scales<Int4Scales<4, true>, kRows>(a, plan, shared, thread);
+      return lay_scales<Int4Scales<4, false>, kRows>(a, plan, shared, thread);
+    }
+    if (w.group_shift == 6) {
+      if (zeros) return lay_scales<Int4Scales<2, true>, kRows>(a, plan, shared, thread);
+      return lay_scales<Int4Scales<2, false>, kRows>(a, plan, shared, thread);
+    }
+    if (zeros) return lay_scales<Int4Scales<1, true>, kRows>(a, plan, shared, thread);
+    return lay_scales<Int4Scales<1, false>, kRows>(a, plan, shared, thread);
+  } else {
+    if (w.scale_type == device::ScaleType::e4m3) {
+      return lay_scales<NvFp4Scales, kRows>(a, plan, shared, thread);
+    }
+    return lay_scales<MxFp4Scales, kRows>(a, plan, shared, thread);
+  }
+}
+
+}  // namespace glm::kernels::cuda

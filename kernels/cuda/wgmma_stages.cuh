@@ -1,0 +1,70 @@
+// What the threads of product_wgmma.cu that fill stages and those that empty them have in common:
+// the order of tiles, the ring of stages, and where they lie.
+#pragma once
+
+#include "kernels/cuda/product_rows.cuh"
+#include "kernels/cuda/wgmma_plan.h"
+
+namespace glm::kernels::cuda {
+
+constexpr int kGroupThreads = 128;  // of a warpgroup
+
+struct Tile {
+  RowTile rows;
+  int m_block;
+};
+
+__device__ inline int tiles_of(const Product& a, const WgmmaPlan& plan) {
+  const int row_tiles =
+      a.row_group != nullptr ? *a.tile_count : static_cast<int>(a.groups) * plan.row_tiles;
+  return row_tiles * plan.m_blocks;
+}
+
+// Tiles of the same activations come one after the other.
+__device__ inline Tile tile_at(const Product& a, const WgmmaPlan& plan, int index) {
+  const int at = index / plan.m_blocks;
+  const int m_block = index % plan.m_blocks;
+  if (a.row_group != nullptr) return {a.tiles[at], m_block};
+  const int first = at % plan.row_tiles * plan.tile_rows;
+  return {{.group = at / plan.row_tiles,
+           .first = first,
+           .count = min(plan.tile_rows, static_cast<int>(a.rows) - first)},
+          m_block};
+}
+
+// The rows of weights of a tile: two halves, of gate and of up where gated.
+struct WeightRows {
+  int expert;
+  int first;
+  int second;
+  int end;  // of those that there are
+};
+template <int kHalfRows>
+__device__ __forceinline__ WeightRows weight_rows(const Product& a, const Tile& tile) {
+  const int head_row = tile.rows.group * static_cast<int>(a.weight_rows_per_group);
+  const int first = head_row + tile.m_block * kHalfRows * (a.gated ? 1 : 2);
+  return {.expert = a.row_group != nullptr ? tile.rows.group : 0,
+          .first = first,
+          .second = a.gated ? first : first + kHalfRows,
+          .end = head_row + static_cast<int>(a.outputs)};
+}
+
+// A place in the ring of stages, and the parity of the barriers' phase there.
+struct Ring {
+  int stages;
+  int stage = 0;
+  unsigned parity = 0;
+  __device__ void advance() {
+    if (++stage < stages) return;
+    stage = 0;
+    parity ^= 1U;
+  }
+};
+
+struct Shared {
+  std::uint8_t* memory;
+  std::uint32_t full;  // barriers, one a stage
+  std::uint32_t empty;
+};
+
+}  // namespace glm::kernels::cuda
