@@ -5,7 +5,9 @@
 // ids in the same way.
 #include <cfloat>
 
+#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/sample_sums.cuh"
+#include "kernels/device/bulk_copy.cuh"
 
 namespace glm::kernels::cuda::sampling {
 namespace {
@@ -253,6 +255,8 @@ __device__ void report_logprobs(const Args& a, const SampleRow& row, const Sampl
 __global__ void __launch_bounds__(kThreads) choose_kernel(Args a) {
   __shared__ Shared shared;
   const SampleRow row = a.rows[blockIdx.x];
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   SampledRow& out = a.out[blockIdx.x];
   const SamplePart part = whole_row(a, blockIdx.x);
   int id = part.best.id;
@@ -273,8 +277,8 @@ __global__ void __launch_bounds__(kThreads) choose_kernel(Args a) {
 }  // namespace
 
 cudaError_t launch_choose(const Args& a, cudaStream_t stream) {
-  choose_kernel<<<static_cast<unsigned>(a.row_count), kThreads, 0, stream>>>(a);
-  return cudaGetLastError();
+  return launch_early({.grid = static_cast<unsigned>(a.row_count), .threads = kThreads},
+                      &choose_kernel, stream, a);
 }
 
 }  // namespace glm::kernels::cuda::sampling

@@ -10,7 +10,7 @@
 namespace glm::kernels::cuda::sampling {
 
 constexpr unsigned kFullWarp = 0xFFFFFFFFU;
-constexpr int kThreads = 512;  // of a block, in all kernels
+constexpr int kThreads = 512;  // of a block, in all kernels but the first
 constexpr int kWarps = kThreads / device::kWarpThreads;
 
 struct Args {

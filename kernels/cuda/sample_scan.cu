@@ -1,13 +1,22 @@
 // The first kernel of sample: one block for each piece of each row does bias and penalties and
 // finds the best of the piece by the scores of greedy choice or of the draw. Contract:
 // kernels/ops/sample.h.
+//
+// A score of the draw takes two logarithms in a fixed form. So each id has a bound first, a few
+// instructions that never come below its score; the score of the highest bound is computed, and
+// then those of the ids whose bounds are not below it: one or two of a piece.
+#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/sample_row.cuh"
+#include "kernels/device/bulk_copy.cuh"
 
 namespace glm::kernels::cuda {
 namespace sampling {
 namespace {
 
+constexpr int kScanThreads = 256;
+constexpr int kScanWarps = kScanThreads / device::kWarpThreads;
 constexpr int kGroup = 4;  // ids that share a load, and a call of the random generator
+constexpr int kOwn = kSampleChunk / kScanThreads;  // ids of a thread
 
 // Adds up how often each id of the piece is among the last tokens that the penalties look at. Every
 // piece reads all of them: nothing has to be cleared or shared between blocks.
@@ -23,7 +32,7 @@ __device__ void count_history(const Args& a, const SampleRow& row, int first,
   };
 #pragma unroll 4
   for (int p = begin / kGroup * kGroup + static_cast<int>(threadIdx.x) * kGroup; p < all;
-       p += kThreads * kGroup) {
+       p += kScanThreads * kGroup) {
     const int4 ids = *reinterpret_cast<const int4*>(a.history.cell(row.sequence, p));
     count(p, ids.x);
     count(p + 1, ids.y);
@@ -37,14 +46,21 @@ struct Changes {
   float biases[kSampleChunk];
 };
 
+struct Shared {
+  Changes changes;
+  float bounds[kScanWarps];  // the highest of each warp
+  SamplePart parts[kScanWarps];
+  float limit;
+};
+
 __device__ void collect_changes(const Args& a, const SampleRow& row, int first, Changes& changes) {
-  for (int i = static_cast<int>(threadIdx.x); i < kSampleChunk; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kSampleChunk; i += kScanThreads) {
     changes.times[i] = 0;
     changes.biases[i] = 0;
   }
   __syncthreads();  // all are cleared
   if (draw::penalizes(row)) count_history(a, row, first, changes.times);
-  for (int i = static_cast<int>(threadIdx.x); i < row.bias_count; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < row.bias_count; i += kScanThreads) {
     const LogitBias bias = a.biases[row.bias_first + i];
     const int at = bias.id - first;
     if (at >= 0 && at < kSampleChunk) changes.biases[at] = bias.bias;
@@ -52,86 +68,229 @@ __device__ void collect_changes(const Args& a, const SampleRow& row, int first, 
   __syncthreads();  // counts and biases are complete
 }
 
-// Ids of a thread come in their order, so the first of equals stays. Without a draw scores are the
-// logits themselves.
-template <bool kChanged, bool kDraws>
-__device__ SamplePart scan_piece(const Args& a, const SampleRow& row, unsigned index, int first,
-                                 const Changes& changes) {
-  using Score = std::conditional_t<kDraws, double, float>;
-  const int end = min(first + kSampleChunk, a.ids_of(row));
-  const float* logits = a.raw(index);
-  float* adjusted = kChanged && draw::filters(row) ? a.adjusted(index) : nullptr;
-  const bool aligned = reinterpret_cast<std::uintptr_t>(logits) % sizeof(float4) == 0;
-  const double per_temperature = kDraws ? draw::per_temperature(row) : 1.0;
-  SamplePart part = nothing();
-  Score best = 0;
-#pragma unroll 2
-  for (int group = first + static_cast<int>(threadIdx.x) * kGroup; group < end;
-       group += kThreads * kGroup) {
-    float raw[kGroup];
-    if (aligned && group + kGroup <= end) {
-      *reinterpret_cast<float4*>(raw) = *reinterpret_cast<const float4*>(logits + group);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kGroup; ++i) raw[i] = group + i < end ? logits[group + i] : 0.0F;
-    }
-    draw::Words words;
-    if constexpr (kDraws) words = draw::random_words(row.seed, row.position, group / kGroup);
-#pragma unroll
-    for (int i = 0; i < kGroup; ++i) {
-      const int id = group + i;
-      if (id >= end) break;
-      const float logit = kChanged ? draw::adjusted(row, raw[i], changes.biases[id - first],
-                                                    changes.times[id - first])
-                                   : draw::adjusted(row, raw[i], 0.0F, 0);
-      if (kChanged && adjusted != nullptr) adjusted[id] = logit;
-      Score score = logit;
-      if constexpr (kDraws) score = draw::score(logit, per_temperature, words.word[i]);
-      if (part.best.id < 0 || score > best) {
-        best = score;
-        part.best.id = id;
-      }
-      part.highest = fmaxf(part.highest, logit);
-      if (logit != draw::never()) part.lowest = fminf(part.lowest, logit);
-      part.raw_highest = fmaxf(part.raw_highest, raw[i]);
-      if (!draw::is_finite(raw[i])) part.finite = 0;
-    }
-  }
-  part.best.score = best;
-  return block_joined(part);
+// Whole numbers in the order of floats, and back.
+__device__ inline int rank_of(float x) {
+  const int bits = __float_as_int(x);
+  return bits ^ (bits >> 31 & 0x7FFFFFFF);
+}
+__device__ inline float of_rank(int rank) {
+  return __int_as_float(rank ^ (rank >> 31 & 0x7FFFFFFF));
+}
+__device__ inline float warp_highest(float x) {
+  return of_rank(__reduce_max_sync(kFullWarp, rank_of(x)));
+}
+__device__ inline float warp_lowest(float x) {
+  return of_rank(__reduce_min_sync(kFullWarp, rank_of(x)));
 }
 
-__global__ void __launch_bounds__(kThreads) scan_kernel(Args a) {
-  __shared__ __align__(16) Changes shared;
+__device__ inline float log2_approx(float x) {
+  float result;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+// Rare, and not worth the room in every kind of scan.
+static __device__ __noinline__ double drawn_score(std::uint64_t seed, int position,
+                                                  double per_temperature, float logit, int id) {
+  const draw::Words words = draw::random_words(seed, position, id / kGroup);
+  std::uint32_t random = words.word[0];
+#pragma unroll
+  for (int i = 1; i < kGroup; ++i) random = id % kGroup == i ? words.word[i] : random;
+  return draw::score(logit, per_temperature, random);
+}
+
+// Scores and their bounds. Without a draw both are the logit itself.
+template <bool kDraws>
+class Scores {
+ public:
+  __device__ Scores(const SampleRow& row)
+      : row_(row), per_temperature_(kDraws ? draw::per_temperature(row) : 1) {
+    // Beyond what floats can hold nothing is a bound, and all scores are computed.
+    constexpr double kSteepest = 1e30;
+    slope_ = per_temperature_ <= kSteepest ? static_cast<float>(per_temperature_ * kLog2E) : NAN;
+  }
+
+  // Of the score times log2(e): -log(-log(1 - v)) is at most -log(v). Off by 2^-21 of itself and
+  // 2^-15 where roundings are all on one side.
+  __device__ float bound(float logit, std::uint32_t random) const {
+    if (!kDraws) return logit;
+    const float v = fmaf(static_cast<float>(random), 0x1p-32F, 0x1p-33F);
+    return fmaf(logit, slope_, -log2_approx(v));
+  }
+  // Ids with bounds below this have lower scores.
+  __device__ float limit(double score) const {
+    const auto value = static_cast<float>(kDraws ? score * kLog2E : score);
+    return value - fmaf(fabsf(value), 0x1p-18F, 0x1p-8F);
+  }
+  __device__ SampleBest score(float logit, int id) const {
+    if (!kDraws) return {.score = logit, .id = id};
+    return {.score = drawn_score(row_.seed, row_.position, per_temperature_, logit, id), .id = id};
+  }
+
+ private:
+  static constexpr double kLog2E = 1.4426950408889634;
+  const SampleRow& row_;
+  double per_temperature_;
+  float slope_;
+};
+
+template <bool kChanged, bool kDraws>
+__device__ void scan_piece(const Args& a, const SampleRow& row, unsigned index, int first,
+                           Shared& shared) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const int warp = thread / device::kWarpThreads;
+  const int lane = thread % device::kWarpThreads;
+  const int end = min(first + kSampleChunk, a.ids_of(row));
+  const float* logits = a.raw(index);
+  const bool aligned = reinterpret_cast<std::uintptr_t>(logits) % sizeof(float4) == 0;
+  const auto group_of = [&](int own) {
+    return first + (own / kGroup * kScanThreads + thread) * kGroup;
+  };
+  const auto id_of = [&](int own) { return group_of(own) + own % kGroup; };
+  const auto adjusted = [&](int id, float raw) {
+    return kChanged ? draw::adjusted(row, raw, shared.changes.biases[id - first],
+                                     shared.changes.times[id - first])
+                    : fmaxf(raw, draw::never());  // also of NaN
+  };
+
+  float raw[kOwn];
+  float spoiled = 0;  // stays so, times finite numbers
+  if (first + kSampleChunk <= end && aligned) {
+#pragma unroll
+    for (int own = 0; own < kOwn; own += kGroup) {
+      const float4 four = *reinterpret_cast<const float4*>(logits + group_of(own));
+      raw[own] = four.x;
+      raw[own + 1] = four.y;
+      raw[own + 2] = four.z;
+      raw[own + 3] = four.w;
+    }
+#pragma unroll
+    for (int own = 0; own < kOwn; ++own) spoiled = fmaf(raw[own], 0.0F, spoiled);
+  } else {
+#pragma unroll
+    for (int own = 0; own < kOwn; ++own) {
+      raw[own] = id_of(own) < end ? logits[id_of(own)] : draw::never();
+    }
+#pragma unroll
+    for (int own = 0; own < kOwn; ++own) {
+      if (id_of(own) < end) spoiled = fmaf(raw[own], 0.0F, spoiled);
+    }
+  }
+  const Scores<kDraws> scores(row);
+  SamplePart part = nothing();
+  float highest_bound = -INFINITY;
+  float bounds[kOwn];
+#pragma unroll
+  for (int own = 0; own < kOwn; ++own) {
+    draw::Words words;
+    if (kDraws && own % kGroup == 0) {
+      words = draw::random_words(row.seed, row.position, group_of(own) / kGroup);
+    }
+    float logit = raw[own];
+    if (!kChanged) {
+      logit = adjusted(0, logit);
+    } else if (id_of(own) < end) {
+      logit = adjusted(id_of(own), logit);
+      if (draw::filters(row)) a.adjusted(index)[id_of(own)] = logit;
+    }
+    part.highest = fmaxf(part.highest, logit);
+    if (!kDraws && logit != draw::never()) part.lowest = fminf(part.lowest, logit);
+    if (kChanged) part.raw_highest = fmaxf(part.raw_highest, raw[own]);
+    bounds[own] = scores.bound(logit, words.word[own % kGroup]);
+    highest_bound = fmaxf(highest_bound, bounds[own]);
+  }
+  const float warp_bound = warp_highest(highest_bound);
+  part.highest = warp_highest(part.highest);
+  if (!kDraws) part.lowest = warp_lowest(part.lowest);
+  part.raw_highest = kChanged ? warp_highest(part.raw_highest) : part.highest;
+  part.finite = __all_sync(kFullWarp, spoiled == 0) ? 1 : 0;
+  if (lane == 0) {
+    shared.bounds[warp] = warp_bound;
+    shared.parts[warp] = part;
+  }
+  if (thread == 0) shared.limit = -INFINITY;
+  __syncthreads();  // bounds of all warps are there
+
+  float block_bound = -INFINITY;
+  int top_warp = 0;  // the first that has it
+#pragma unroll
+  for (int w = 0; w < kScanWarps; ++w) {
+    if (shared.bounds[w] <= block_bound) continue;
+    block_bound = shared.bounds[w];
+    top_warp = w;
+  }
+  const auto marked = [&](const auto& is) {
+    unsigned marks = 0;
+#pragma unroll
+    for (int own = 0; own < kOwn; ++own) marks |= is(bounds[own]) ? 1U << own : 0;
+    return marks;
+  };
+  const auto score_of = [&](int own) {
+    const int id = id_of(own);
+    return id < end ? scores.score(adjusted(id, logits[id]), id) : SampleBest{.score = 0, .id = -1};
+  };
+  if (warp == top_warp) {
+    const unsigned marks = marked([&](float bound) { return bound == block_bound; });
+    const unsigned lanes = __ballot_sync(kFullWarp, marks != 0);
+    if (lane == __ffs(static_cast<int>(lanes)) - 1) {
+      const SampleBest top = score_of(__ffs(static_cast<int>(marks)) - 1);
+      if (top.id >= 0) shared.limit = scores.limit(top.score);
+    }
+  }
+  __syncthreads();  // the limit is there
+  const float limit = shared.limit;
+  SampleBest best{.score = 0, .id = -1};
+  if (!(highest_bound < limit)) {
+    unsigned marks = marked([&](float bound) { return !(bound < limit); });
+    for (; marks != 0; marks &= marks - 1) {
+      best = better(best, score_of(__ffs(static_cast<int>(marks)) - 1));
+    }
+  }
+  if (__any_sync(kFullWarp, best.id >= 0)) {
+    for (int mask = device::kWarpThreads / 2; mask > 0; mask /= 2) {
+      best = better(best, from_lane(best, mask));
+    }
+  }
+  if (lane == 0) shared.parts[warp].best = best;
+  __syncthreads();  // the parts of all warps are there
+  if (warp > 0) return;
+  part = shared.parts[lane % kScanWarps];
+  for (int mask = kScanWarps / 2; mask > 0; mask /= 2) part = joined(part, from_lane(part, mask));
+  if (thread == 0) a.parts(index)[blockIdx.x] = part;
+}
+
+__global__ void __launch_bounds__(kScanThreads) scan_kernel(Args a) {
+  __shared__ __align__(16) Shared shared;
   const unsigned index = blockIdx.y;
   const SampleRow row = a.rows[index];
   const int first = static_cast<int>(blockIdx.x) * kSampleChunk;
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
   if (blockIdx.x == 0 && draw::filters(row)) {
     SampleBins& bins = a.space.bins[index];
-    for (int i = static_cast<int>(threadIdx.x); i < kSampleBins; i += kThreads) {
+    for (int i = static_cast<int>(threadIdx.x); i < kSampleBins; i += kScanThreads) {
       bins.masses[i] = 0;
       bins.counts[i] = 0;
     }
     if (threadIdx.x == 0) a.space.lists[index].count = 0;
   }
-  SamplePart part;
+  // Rows with filters draw later; if their largest logit is not finite, it wins.
+  const bool draws = draw::draws(row) && !draw::filters(row);
   if (changes(row)) {
-    collect_changes(a, row, first, shared);
-    part = draw::draws(row) ? scan_piece<true, true>(a, row, index, first, shared)
-                            : scan_piece<true, false>(a, row, index, first, shared);
+    collect_changes(a, row, first, shared.changes);
+    draws ? scan_piece<true, true>(a, row, index, first, shared)
+          : scan_piece<true, false>(a, row, index, first, shared);
   } else {
-    part = draw::draws(row) ? scan_piece<false, true>(a, row, index, first, shared)
-                            : scan_piece<false, false>(a, row, index, first, shared);
+    draws ? scan_piece<false, true>(a, row, index, first, shared)
+          : scan_piece<false, false>(a, row, index, first, shared);
   }
-  if (threadIdx.x == 0) a.parts(index)[blockIdx.x] = part;
 }
 
 }  // namespace
 
 cudaError_t launch_scan(const Args& a, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(a.chunks), static_cast<unsigned>(a.row_count));
-  scan_kernel<<<grid, kThreads, 0, stream>>>(a);
-  return cudaGetLastError();
+  return launch_early({.grid = grid, .threads = kScanThreads}, &scan_kernel, stream, a);
 }
 
 }  // namespace sampling
