@@ -33,19 +33,13 @@ struct BulkInt4 {
 struct BulkFp4 {
   static constexpr int kParts = 2;
   static constexpr unsigned kScaleBytes = 1;
-  struct Group {
-    __nv_bfloat16 scales[2];  // of sixteen columns each
-  };
+  using Group = __nv_bfloat162;  // of sixteen columns each
   __device__ static Group group(const device::Weight& w, const StagedGroup& at) {
-    if (w.scale_type == device::ScaleType::e8m0) {
-      const __nv_bfloat16 scale = device::fp4_scale(w.scale_type, *at.scales);
-      return {{scale, scale}};
-    }
-    const unsigned two = *reinterpret_cast<const std::uint16_t*>(at.scales);
-    return {{device::fp4_scale(w.scale_type, two), device::fp4_scale(w.scale_type, two >> 8U)}};
+    const unsigned second = w.scale_type == device::ScaleType::e4m3 ? 1 : 0;
+    return device::fp4_scales(w.scale_type, at.scales[0], at.scales[second]);
   }
   __device__ static std::uint32_t pair(std::uint32_t bits, int word, int i, const Group& group) {
-    return device::fp4_pair(bits, i, group.scales[word / 2]);
+    return device::fp4_pair(bits, i, word < 2 ? __low2bfloat16(group) : __high2bfloat16(group));
   }
   __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
 };

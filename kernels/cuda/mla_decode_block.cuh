@@ -136,10 +136,16 @@ class StoredPart {
   }
   __device__ void decode() {
 #pragma unroll
-    for (int i = 0; i < kPieces * kStepsOfPiece; ++i) {
+    for (int piece = 0; piece < kPieces; ++piece) {
 #pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        pairs_[i][k] = Fetch::pair(raw_[i / kStepsOfPiece][k % 2], i % kStepsOfPiece, k / 2);
+      for (int row = 0; row < 2; ++row) {
+        const typename Fetch::Ready weights = Fetch::ready(raw_[piece][row]);
+#pragma unroll
+        for (int i = 0; i < kStepsOfPiece; ++i) {
+          std::uint32_t(&pairs)[4] = pairs_[piece * kStepsOfPiece + i];
+          pairs[row] = Fetch::pair(weights, i, 0);
+          pairs[2 + row] = Fetch::pair(weights, i, 1);
+        }
       }
     }
   }

@@ -26,7 +26,6 @@ constexpr std::int64_t kBulkRowsPerGroup = 64;
 constexpr std::int64_t kBulkRows = 512;  // of linear layers
 constexpr std::int64_t kBulkSlabs = 640;
 constexpr std::int64_t kBulkInputs = 4096;
-constexpr std::int64_t kBulkRowsOfManyInputs = 32;
 constexpr std::int64_t kWgmmaRowsPerGroup = 16;
 constexpr std::int64_t kWgmmaRows = 256;
 constexpr std::int64_t kWgmmaResults = 1 << 19;
@@ -54,12 +53,12 @@ std::int64_t no_tiles(const Product& /*a*/) {
   return 0;
 }
 
-// A linear layer in int4 must have slabs enough for all multiprocessors, where others read as fast.
+// A linear layer must have slabs enough for all multiprocessors, where others read as fast.
 bool suits_bulk(const Product& a) {
   if (a.row_group != nullptr) return a.rows <= kBulkRowsPerGroup * a.groups;
-  if (a.inputs > kBulkInputs) return is_fast_fp4(a) && a.rows <= kBulkRowsOfManyInputs;
+  if (a.inputs > kBulkInputs) return false;
   const std::int64_t slabs = (a.rows + 15) / 16 * (a.outputs / 16) * (a.gated ? 2 : 1);
-  return a.rows <= kBulkRows && (is_fast_fp4(a) || slabs >= kBulkSlabs);
+  return a.rows <= kBulkRows && slabs >= kBulkSlabs;
 }
 
 // The head of a model, or any product of so many outputs; one row is read as fast by "stream".

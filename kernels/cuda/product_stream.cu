@@ -55,7 +55,7 @@ cudaError_t launch_tiles_of(const Product& a, cudaStream_t stream) {
 
 // Tiles of a block at most: what costs much to read or to decode passes once for many rows.
 constexpr int kTilesOfBf16 = 8;
-constexpr int kTilesOfInt4 = 2;
+constexpr int kTilesOfFourBits = 2;
 constexpr int kTilesOfOthers = 4;
 
 template <class Fetch, int kTilesMax>
@@ -77,9 +77,9 @@ bool is_plain(const Product& a) {
 // Most experts of a few tokens have but a few of them.
 std::int64_t stream_tile_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows <= 6 * a.groups ? kStreamTileRows : 2 * kStreamTileRows;
-  const int tiles_max = is_fast_int4(a) ? kTilesOfInt4
-                        : is_plain(a)   ? kTilesOfBf16
-                                        : kTilesOfOthers;
+  const int tiles_max = is_fast_int4(a) || is_fast_fp4(a) ? kTilesOfFourBits
+                        : is_plain(a)                     ? kTilesOfBf16
+                                                          : kTilesOfOthers;
   std::int64_t rows = kStreamTileRows;
   while (rows < a.rows && rows < tiles_max * kStreamTileRows) rows *= 2;
   return rows;
@@ -87,8 +87,8 @@ std::int64_t stream_tile_rows(const Product& a) {
 
 cudaError_t launch_stream(const Product& a, cudaStream_t stream) {
   const std::int64_t tiles = stream_tile_rows(a) / kStreamTileRows;
-  if (is_fast_int4(a)) return launch<device::FetchInt4, kTilesOfInt4>(a, tiles, stream);
-  if (is_fast_fp4(a)) return launch<device::FetchFp4, kTilesOfOthers>(a, tiles, stream);
+  if (is_fast_int4(a)) return launch<device::FetchInt4, kTilesOfFourBits>(a, tiles, stream);
+  if (is_fast_fp4(a)) return launch<device::FetchFp4, kTilesOfFourBits>(a, tiles, stream);
   if (is_plain(a)) return launch<device::FetchBf16, kTilesOfBf16>(a, tiles, stream);
   return launch<device::FetchAny, kTilesOfOthers>(a, tiles, stream);
 }

@@ -49,9 +49,11 @@ class StreamBlock {
     }
   }
 
-  // Asks for the first weights; they depend on nothing.
+  // Asks for the first weights, and for what all have in common; they depend on nothing.
   __device__ void begin() {
     read_weights();
+#pragma unroll
+    for (int half = 0; half < 2; ++half) units_[half] = Fetch::unit(weights_[half]);
   }
 
   // Rows of activations, this lane's in each tile.
@@ -80,7 +82,6 @@ class StreamBlock {
       }
     }
     __syncthreads();  // the sums of all warps are there
-    const float units[2] = {Fetch::unit(weights_[0]), Fetch::unit(weights_[1])};
     for (int at = static_cast<int>(threadIdx.x); at < rows_.count * kOutputs; at += blockDim.x) {
       const int n = at / kOutputs;
       const int o = at % kOutputs;
@@ -90,9 +91,9 @@ class StreamBlock {
         for (unsigned w = 0; w < warps_; ++w) sum += partial[w][n][weight_row];
         return sum;
       };
-      const float first = total(o) * units[0];
+      const float first = total(o) * units_[0];
       const float value =
-          kGated ? silu(first) * (total(o + kOutputs % kStreamWeightRows) * units[1]) : first;
+          kGated ? silu(first) * (total(o + kOutputs % kStreamWeightRows) * units_[1]) : first;
       put(a_, tile_row(a_, rows_, n), rows_.group, first_output_ + o, value);
     }
   }
@@ -116,7 +117,8 @@ class StreamBlock {
 
   // sums += 16 rows of weights * 8 * kTiles of activations, over the columns this lane has read,
   // which begin at c. Nothing is read of activations beyond the last.
-  __device__ void multiply(const Raw (&weights)[2], const StreamRows<kTiles>& x, unsigned c) {
+  __device__ void multiply(const Raw (&raw)[2], const StreamRows<kTiles>& x, unsigned c) {
+    const typename Fetch::Ready weights[2] = {Fetch::ready(raw[0]), Fetch::ready(raw[1])};
 #pragma unroll
     for (int octet = 0; octet < Fetch::kColumns / 8; ++octet) {
       uint4 eights[kTiles];
@@ -151,6 +153,7 @@ class StreamBlock {
   unsigned lane_column_;
   device::Weight weights_[2];
   std::int64_t weight_rows_[2];
+  float units_[2] = {1, 1};
   Raw raw_[kInFlight][2];
   float sums_[kTiles][4] = {};
 };

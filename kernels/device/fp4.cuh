@@ -1,5 +1,9 @@
-// e2m1 with a scale per block, dequantized in registers: weights as bf16 numbers, exactly. The one
-// scale of a whole nvfp4 weight is left out: whoever multiplies applies it to the sums.
+// e2m1 with a scale per block, dequantized in registers: weights as bf16 numbers, exactly but for a
+// power of two. That and the one scale of a whole nvfp4 weight are left out: whoever multiplies
+// applies fp4_unit() to the sums.
+//
+// A code's exponent and mantissa become the lowest of bf16's, which is the code times 2^-126. The
+// scale makes up for it, as far as its own range allows: so one product decodes two weights.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -8,30 +12,38 @@
 
 namespace glm::kernels::device {
 
-__device__ inline __nv_bfloat16 fp4_scale(ScaleType type, std::uint32_t bits) {
-  const auto byte = static_cast<std::uint8_t>(bits);
-  return __float2bfloat16_rn(type == ScaleType::e8m0 ? e8m0(byte) : e4m3(byte));
+// The scales of two blocks, which are the upper bytes of both halves: those in e4m3 come times
+// 2^119, those in e8m0 times 2^62. They are no NaN, and in e8m0 at least 2^-61 and less than 2^65.
+// There is no branch here: whoever decodes much would wait at it.
+__device__ inline __nv_bfloat162 fp4_scales(ScaleType type, std::uint32_t bytes) {
+  const bool e4m3 = type == ScaleType::e4m3;
+  const std::uint32_t sign = bytes & (e4m3 ? 0x80008000U : 0U);
+  const std::uint32_t bits =
+      sign | (bytes >> (e4m3 ? 4U : 1U) & (e4m3 ? 0x07F007F0U : 0x7F807F80U));
+  const __nv_bfloat162 small = *reinterpret_cast<const __nv_bfloat162*>(&bits);  // e4m3: * 2^-120
+  const __nv_bfloat162 larger = __hmul2(small, __float2bfloat162_rn(e4m3 ? 0x1p127F : 0x1p31F));
+  return __hmul2(larger, __float2bfloat162_rn(e4m3 ? 0x1p112F : 0x1p31F));
 }
-
+__device__ inline __nv_bfloat162 fp4_scales(ScaleType type, std::uint8_t first,
+                                            std::uint8_t second) {
+  return fp4_scales(type, __byte_perm(first, second, 0x4501));
+}
 // Of thirty-two columns of a row, as they lie in memory: two numbers in e4m3, or one in e8m0, which
 // is then given twice.
 __device__ inline __nv_bfloat162 fp4_row_scales(ScaleType type, std::uint32_t bits) {
-  if (type == ScaleType::e8m0) return __bfloat162bfloat162(fp4_scale(type, bits));
-  const auto halves =
-      __nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(bits), __NV_E4M3);
-  const float2 values = __half22float2(__half2(halves));
-  return __floats2bfloat162_rn(values.x, values.y);
+  return fp4_scales(type, __byte_perm(bits, 0, type == ScaleType::e4m3 ? 0x1404 : 0x0404));
+}
+__device__ inline __nv_bfloat16 fp4_scale(ScaleType type, std::uint32_t bits) {
+  return __low2bfloat16(fp4_row_scales(type, bits));
 }
 
 // Columns i and i + 4 of the eight in a word, for i = 0 .. 3.
 __device__ inline std::uint32_t fp4_pair(std::uint32_t word, int i, __nv_bfloat16 scale) {
-  const std::uint32_t codes = (word >> (4 * i)) & 0x000F000FU;
-  const std::uint32_t signs = codes & 0x00080008U;
-  // The code's exponent and mantissa where bf16 has the lowest of its own; its sign, which came to
-  // bit 9, to bit 15.
-  const std::uint32_t fields = codes * 64U + signs * (64U * 63U);
-  const __nv_bfloat162 small = *reinterpret_cast<const __nv_bfloat162*>(&fields);  // times 2^-126
-  const __nv_bfloat162 code = __hmul2(small, __float2bfloat162_rn(0x1p126F));
+  // Each code twice, by one product: once its sign comes to bit 15, once the rest to bits 6 to 8.
+  const std::uint32_t codes =
+      (i < 2 ? word : word >> 8U) & (i % 2 == 0 ? 0x000F000FU : 0x00F000F0U);
+  const std::uint32_t fields = codes * (i % 2 == 0 ? 0x1040U : 0x104U) & 0x81C081C0U;
+  const __nv_bfloat162 code = *reinterpret_cast<const __nv_bfloat162*>(&fields);
   const __nv_bfloat162 value = __hmul2(code, __bfloat162bfloat162(scale));
   return *reinterpret_cast<const std::uint32_t*>(&value);
 }
@@ -48,8 +60,9 @@ __device__ inline uint4 fp4_word(std::uint32_t word, __nv_bfloat16 scale) {
 
 // What sums of such weights are to be multiplied with.
 __device__ inline float fp4_unit(const Weight& w) {
-  if (w.global_scale == Global::none) return 1.0F;
-  return w.global_scale == Global::multiplies ? *w.global : 1.0F / *w.global;
+  const float left_out = w.scale_type == ScaleType::e8m0 ? 0x1p64F : 0x1p7F;
+  if (w.global_scale == Global::none) return left_out;
+  return w.global_scale == Global::multiplies ? *w.global * left_out : left_out / *w.global;
 }
 
 }  // namespace glm::kernels::device

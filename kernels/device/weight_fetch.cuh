@@ -1,10 +1,10 @@
 // How tensor-core kernels get at weights: a raw piece is read early, so that its latency passes
 // during other work, and turned into bf16 when it is needed. One struct per way of storing.
 //
-// A lane reads kColumns consecutive columns of a row. pair(raw, s, i), i = 0 and 1, are its two
-// registers of step s of kColumns / 4 steps; the order of columns within eight is the one in which
-// arrange() puts activations. octet(raw, j) are columns [8j, 8j + 8) in their order. Sums are to be
-// multiplied with unit().
+// A lane reads kColumns consecutive columns of a row. Ready is what it has once all of them have
+// come. pair(ready, s, i), i = 0 and 1, are its two registers of step s of kColumns / 4 steps; the
+// order of columns within eight is the one in which arrange() puts activations. octet(ready, j) are
+// columns [8j, 8j + 8) in their order. Sums are to be multiplied with unit().
 #pragma once
 
 #include "kernels/device/fp4.cuh"
@@ -22,6 +22,8 @@ struct FetchBf16 {
   static constexpr int kColumns = 8;
   static constexpr int kInFlight = 4;  // pieces a lane reads before it uses the first
   using Raw = uint4;
+  using Ready = Raw;
+  __device__ static Ready ready(const Raw& raw) { return raw; }
   __device__ static Raw read(const Weight& w, std::int64_t row, std::uint32_t c) {
     return __ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + 2 * c));
   }
@@ -49,6 +51,8 @@ struct FetchInt4 {
     uint4 words;
     Int4Group group;
   };
+  using Ready = Raw;
+  __device__ static Ready ready(const Raw& raw) { return raw; }
   __device__ static Raw read(const Weight& w, std::int64_t row, std::uint32_t c) {
     return {__ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + c / 2)),
             int4_group(w, row, c)};
@@ -72,27 +76,32 @@ struct FetchFp4 {
     std::uint32_t scales;
     ScaleType type;
   };
+  struct Ready {
+    uint4 words;
+    __nv_bfloat162 scales;  // of the first two words and of the others
+  };
   __device__ static std::uint32_t scales(const Weight& w, std::int64_t row, std::uint32_t c) {
     const auto* all = static_cast<const std::uint8_t*>(w.scales) + row * w.groups;
     return w.scale_type == ScaleType::e8m0
                ? all[c / 32]
                : *reinterpret_cast<const std::uint16_t*>(all + c / 32 * 2);
   }
-  // Of word `word` of four.
-  __device__ static __nv_bfloat16 scale(const Raw& raw, int word) {
-    return fp4_scale(raw.type,
-                     raw.type == ScaleType::e8m0 ? raw.scales : raw.scales >> (word / 2 * 8));
+  __device__ static Ready ready(const Raw& raw) {
+    return {raw.words, fp4_row_scales(raw.type, raw.scales)};
+  }
+  __device__ static __nv_bfloat16 scale(const Ready& from, int word) {
+    return word < 2 ? __low2bfloat16(from.scales) : __high2bfloat16(from.scales);
   }
   __device__ static Raw read(const Weight& w, std::int64_t row, std::uint32_t c) {
     return {__ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + c / 2)),
             scales(w, row, c), w.scale_type};
   }
-  __device__ static std::uint32_t pair(const Raw& raw, int step, int i) {
+  __device__ static std::uint32_t pair(const Ready& from, int step, int i) {
     const int word = step / 2;
-    return fp4_pair(word_of(raw.words, word), 2 * (step % 2) + i, scale(raw, word));
+    return fp4_pair(word_of(from.words, word), 2 * (step % 2) + i, scale(from, word));
   }
-  __device__ static uint4 octet(const Raw& raw, int j) {
-    return fp4_word(word_of(raw.words, j), scale(raw, j));
+  __device__ static uint4 octet(const Ready& from, int j) {
+    return fp4_word(word_of(from.words, j), scale(from, j));
   }
   __device__ static uint4 arrange(const uint4& x) { return int4_order(x); }
   __device__ static float unit(const Weight& w) { return fp4_unit(w); }

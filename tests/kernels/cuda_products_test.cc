@@ -315,7 +315,7 @@ TEST_F(CudaProducts, LinearMatchesTheFormulaForEveryShape) {
   for (const FormatCase& format : all_formats()) {
     const bool hot = format.name == "bf16" || format.name == "int4_g32" ||
                      format.name == "int4_g32_zeros" || format.name == "fp8_block" ||
-                     format.name == "nvfp4_divides";
+                     format.name == "nvfp4_divides" || format.name == "mxfp4";
     if (!hot) continue;
     for (const Shape& shape : many_shapes()) {
       check_linear(format, shape);
