@@ -220,14 +220,15 @@ struct WarpSums {
     }
   }
 
-  __device__ void leave(__nv_bfloat16* out) const {
+  __device__ void leave(__nv_bfloat16* out, float unit) const {
     if (kShareDepths && second == 1) return;
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int token = 8 * (first_tile() + tile) + 2 * (lane % 4) + i % 2;
-        device::store(out + token * kOutPitch + 16 * down + lane / 4 + i / 2 * 8, even[tile][i]);
+        device::store(out + token * kOutPitch + 16 * down + lane / 4 + i / 2 * 8,
+                      even[tile][i] * unit);
       }
     }
   }
@@ -262,6 +263,7 @@ __global__ void __launch_bounds__(kThreads, 2) tensor_kernel(const __grid_consta
     return;
   }
   stage_weights<Octet>(a, head, memory);
+  const float unit = Octet::unit(a.weight);
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   const int count = static_cast<int>(min(a.tokens - first_token, std::int64_t{kTokens}));
@@ -273,7 +275,7 @@ __global__ void __launch_bounds__(kThreads, 2) tensor_kernel(const __grid_consta
   __syncthreads();  // nobody still reads them
   auto* results = reinterpret_cast<__nv_bfloat16*>(memory);
   sums.meet(reinterpret_cast<float4*>(memory + kTokens * kOutPitch * 2));
-  sums.leave(results);
+  sums.leave(results, unit);
   __syncthreads();  // all results are there
   store_tokens(a, a.out + first_token * a.out_token + head * a.out_head, count, results);
 }
@@ -315,6 +317,10 @@ bool fits_tensor_cores(const Args& a) {
 bool is_fast_int4(const device::Weight& w) {
   return w.coding == device::Coding::int4 && w.scale_type == device::ScaleType::bf16 &&
          w.group_shift != 0;
+}
+// Of the scales it must only be known which is whose.
+bool is_fast_fp4(const device::Weight& w) {
+  return w.coding == device::Coding::e2m1 && w.group_shift != 0;
 }
 
 unsigned blocks(std::int64_t count, std::int64_t of) {
@@ -370,6 +376,7 @@ cudaError_t launch_transposed(const Args& a, std::string_view variant, cudaStrea
         &naive_kernel, stream, a);
   }
   if (is_fast_int4(a.weight)) return launch_tensor<device::Int4Octet, kTokensMax>(a, stream);
+  if (is_fast_fp4(a.weight)) return launch_tensor<device::Fp4Octet, kTokensMax>(a, stream);
   if (a.weight.coding == device::Coding::bf16) {
     return launch_tensor<device::Bf16Octet, kTokensMax>(a, stream);
   }

@@ -50,6 +50,9 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
                                      sizeof(shared.values) + sizeof(shared.said));
   }
   const bool norms = thread < kNormThreads;
+  // Read while there is time.
+  const float query_unit = Fetch::unit(a.q_b);
+  const float unit = Fetch::unit(a.kv_b);
   const uint4 norm = norms ? device::read_octet(a.q_norm + thread * 8) : uint4{};
   const auto start_first = [&] {
     __syncthreads();  // barriers are set up
@@ -82,7 +85,7 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
     device::sync_threads(kQueryBarrier, kQueryWarps * kWarpThreads);  // the normed activation
     part.multiply(shared);
     device::sync_threads(kQueryBarrier, kQueryWarps * kWarpThreads);  // sums of all warps
-    if (thread < kOwnQuery) finish_query<Fetch>(a, shared, rank);
+    if (thread < kOwnQuery) finish_query(a, shared, rank, query_unit);
     __syncthreads();  // the query, and the token's own row
   } else {
     UnfoldWarp<Octet> part;
@@ -95,7 +98,7 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
     device::let_later_kernels_start();
     if (warp == kRowWarp && range.has_own()) make_row(a, token, shared.turns, shared.fresh);
     __syncthreads();  // the query, and the token's own row
-    part.multiply_and_send(shared, rank);
+    part.multiply_and_send(shared, rank, unit);
   }
   StoredPart<Fetch> values_part;
   {
@@ -149,7 +152,7 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
 #pragma unroll
     for (int p = 0; p < kValueParts; ++p) sum += shared.partial[p][thread];
     device::store(a.out + token * a.out_token + head * a.out_head + rank * kOwnValues + thread,
-                  sum * Fetch::unit(a.kv_b));
+                  sum * unit);
   }
 #else
   __trap();  // built for another device
@@ -206,7 +209,8 @@ bool supports_mla_decode(const MlaDecode& a, const AttentionWorkspace& workspace
          a.turned() == kTurned && a.nope() == kNope && a.out.size(2) == kValue &&
          vector_rows(l.query) && vector_rows(l.row) && vector_rows(l.rows.pages) &&
          vector_rows(l.q_norm) && vector_rows(l.kv_norm) && in_vectors(q_b) && in_vectors(kv_b) &&
-         ((is_fast_int4(q_b) && is_fast_int4(kv_b)) || (is_bf16(q_b) && is_bf16(kv_b)));
+         ((is_fast_int4(q_b) && is_fast_int4(kv_b)) || (is_fast_fp4(q_b) && is_fast_fp4(kv_b)) ||
+          (is_bf16(q_b) && is_bf16(kv_b)));
 }
 
 cudaError_t launch_mla_decode(const MlaDecode& a, cudaStream_t stream) {
@@ -229,6 +233,9 @@ cudaError_t launch_mla_decode(const MlaDecode& a, cudaStream_t stream) {
                   .sequences = l.tokens.sequence.as<std::int32_t>()};
   if (args.q_b.coding == device::Coding::bf16) {
     return launch<device::FetchBf16, device::Bf16Octet>(args, a, stream);
+  }
+  if (args.q_b.coding == device::Coding::e2m1) {
+    return launch<device::FetchFp4, device::Fp4Octet>(args, a, stream);
   }
   return launch<device::FetchInt4, device::Int4Octet>(args, a, stream);
 }

@@ -111,7 +111,8 @@ class UnfoldWarp {
       for (UnfoldedPart<Octet>& one : columns) one.decode(a.kv_b);
     }
   }
-  __device__ void multiply_and_send(Shared& shared, int rank) const {
+  // Sums are multiplied with `unit`.
+  __device__ void multiply_and_send(Shared& shared, int rank, float unit) const {
     std::uint32_t inputs[kUnfoldSteps][2] = {};
     if (has_token()) {
 #pragma unroll
@@ -128,21 +129,22 @@ class UnfoldWarp {
       float sums[4][4] = {};
 #pragma unroll
       for (int k = 0; k < kUnfoldSteps; ++k) parts_[c][k].multiply(inputs[k], sums);
-      if (lane_of() % 4 == 0) send(shared, rank, column(c) + lane_of() / 4 * 8, sums);
+      if (lane_of() % 4 == 0) send(shared, rank, column(c) + lane_of() / 4 * 8, sums, unit);
     }
   }
 
  private:
   // Eight columns, to all blocks.
-  __device__ static void send(Shared& shared, int rank, int column, const float (&sums)[4][4]) {
+  __device__ static void send(Shared& shared, int rank, int column, const float (&sums)[4][4],
+                              float unit) {
     const std::uint32_t barrier = shared.barrier(kAbsorbedCame);
     const std::uint32_t to = device::shared_address(shared.parts[rank] + column);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float(&first)[4] = sums[2 * half];
       const float(&second)[4] = sums[2 * half + 1];
-      const uint4 four = {__float_as_uint(first[0]), __float_as_uint(first[2]),
-                          __float_as_uint(second[0]), __float_as_uint(second[2])};
+      const uint4 four = {__float_as_uint(first[0] * unit), __float_as_uint(first[2] * unit),
+                          __float_as_uint(second[0] * unit), __float_as_uint(second[2] * unit)};
 #pragma unroll
       for (int block = 0; block < kBlocks; ++block) {
         device::send_16(device::address_in(to + half * 16, block), four,
@@ -158,13 +160,12 @@ class UnfoldWarp {
 
 // This block's numbers of the query, from the sums of warps; what of them is turned goes to all
 // blocks. By the first 64 threads.
-template <class Fetch>
-__device__ void finish_query(const Args& a, Shared& shared, int rank) {
+__device__ inline void finish_query(const Args& a, Shared& shared, int rank, float unit) {
   const int i = static_cast<int>(threadIdx.x);
   float sum = 0;
 #pragma unroll
   for (int p = 0; p < kQueryParts; ++p) sum += shared.partial[p][i];
-  device::store(shared.query + i, sum * Fetch::unit(a.q_b));
+  device::store(shared.query + i, sum * unit);
   constexpr int kPairs = kOwnTurned / 2;
   if (warp_of() == 0) return;
   __syncwarp();

@@ -34,12 +34,6 @@ bool fits(const device::Weight& w) {
   return w.cols % 8 == 0 && w.group % 8 == 0 && w.order == nullptr && aligned(w.data);
 }
 
-bool fast_fp4(const device::Weight& w) {
-  const bool nvfp4 = w.scale_type == device::ScaleType::e4m3 && w.group == 16;
-  const bool mxfp4 = w.scale_type == device::ScaleType::e8m0 && w.group == 32;
-  return w.coding == Coding::e2m1 && (nvfp4 || mxfp4) && w.cols % 32 == 0 && aligned(w.scales);
-}
-
 bool few_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows <= kStreamRowsPerGroup * a.groups;
   const std::int64_t tiles = (a.rows + 63) / 64 * ((a.outputs + 127) / 128) * (a.gated ? 2 : 1);
@@ -116,7 +110,12 @@ bool is_fast_int4(const device::Weight& w) {
 }
 
 bool is_fast_fp4(const Product& a) {
-  return fast_fp4(a.weight.first) && (!a.gated || fast_fp4(a.up.first));
+  return is_fast_fp4(a.weight.first) && (!a.gated || is_fast_fp4(a.up.first));
+}
+bool is_fast_fp4(const device::Weight& w) {
+  const bool nvfp4 = w.scale_type == device::ScaleType::e4m3 && w.group == 16;
+  const bool mxfp4 = w.scale_type == device::ScaleType::e8m0 && w.group == 32;
+  return w.coding == Coding::e2m1 && (nvfp4 || mxfp4) && w.cols % 32 == 0 && aligned(w.scales);
 }
 
 const ProductVariant& choose_variant(const Product& a, std::string_view forced) {

@@ -91,6 +91,7 @@ bool is_fast_int4(const Product& a);
 bool is_fast_int4(const device::Weight& w);
 // nvfp4 or mxfp4, likewise.
 bool is_fast_fp4(const Product& a);
+bool is_fast_fp4(const device::Weight& w);
 
 bool supports_bulk(const Product& a);
 cudaError_t launch_bulk(const Product& a, cudaStream_t stream);

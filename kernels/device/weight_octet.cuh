@@ -1,7 +1,8 @@
 // Eight columns of one row of a weight, read early and decoded to bf16 when they are needed. One
-// struct per way of storing.
+// struct per way of storing. Sums are to be multiplied with unit().
 #pragma once
 
+#include "kernels/device/fp4.cuh"
 #include "kernels/device/int4.cuh"
 #include "kernels/device/weight.cuh"
 
@@ -13,6 +14,7 @@ struct Bf16Octet {
     values = __ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + 2 * c));
   }
   __device__ uint4 decoded(const Weight& /*w*/) const { return values; }
+  __device__ static float unit(const Weight& /*w*/) { return 1; }
 };
 // bf16 scales, and groups of whole thirty-twos.
 struct Int4Octet {
@@ -23,6 +25,20 @@ struct Int4Octet {
     group = int4_group(w, row, c);
   }
   __device__ uint4 decoded(const Weight& /*w*/) const { return int4_word(word, group); }
+  __device__ static float unit(const Weight& /*w*/) { return 1; }
+};
+// e2m1 with e4m3 or e8m0 scales.
+struct Fp4Octet {
+  std::uint32_t word = 0;
+  std::uint8_t scale = 0;
+  __device__ void read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    word = __ldg(reinterpret_cast<const std::uint32_t*>(w.data + row * w.row_bytes + c / 2));
+    scale = static_cast<const std::uint8_t*>(w.scales)[row * w.groups + (c >> w.group_shift)];
+  }
+  __device__ uint4 decoded(const Weight& w) const {
+    return fp4_word(word, fp4_scale(w.scale_type, scale));
+  }
+  __device__ static float unit(const Weight& w) { return fp4_unit(w); }
 };
 // Any format.
 struct AnyOctet {
@@ -36,6 +52,7 @@ struct AnyOctet {
   __device__ uint4 decoded(const Weight& w) const {
     return there ? device::decoded(w, stored) : uint4{};
   }
+  __device__ static float unit(const Weight& /*w*/) { return 1; }
 };
 
 }  // namespace glm::kernels::device
