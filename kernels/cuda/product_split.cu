@@ -1,8 +1,8 @@
-// For few rows of long sums in int4: so few blocks have outputs that columns must be shared out as
-// well. A block has 64 outputs, a share of the columns and up to 64 rows. All its weights are asked
-// for before the kernel in front has ended, as they depend on nothing; activations pass through a
-// ring in shared memory. Two warps are beside each other along the outputs, four along the columns
-// of a step, and add their sums in their order.
+// For few rows of long sums in four bits: so few blocks have outputs that columns must be shared
+// out as well. A block has 64 outputs, a share of the columns and up to 64 rows. All its weights
+// are asked for before the kernel in front has ended; activations pass through a ring in shared
+// memory. Two warps are beside each other along the outputs, four along the columns of a step, and
+// add their sums in their order.
 //
 // Where columns are shared out, blocks leave their sums in memory, and the last of them to come
 // adds all up, in the order of columns: neither other rows nor who comes last change the bits.
@@ -12,8 +12,8 @@
 #include "kernels/cuda/bulk_plan.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/product_rows.cuh"
+#include "kernels/cuda/split_codecs.cuh"
 #include "kernels/device/bulk_copy.cuh"
-#include "kernels/device/int4.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
 
@@ -67,6 +67,7 @@ __device__ inline SplitBlock this_block(const Product& a, const SplitPlan& plan,
 }
 
 // Four threads have a row of weights.
+template <class Codec>
 __device__ inline void ask_for_weights(const Product& a, const SplitPlan& plan,
                                        const SplitBlock& block, std::uint32_t memory) {
   const device::Weight& w = a.weight.first;
@@ -84,9 +85,9 @@ __device__ inline void ask_for_weights(const Product& a, const SplitPlan& plan,
     device::copy_async_16(data_to + i * kStepBytes, data + i * kStepBytes, true);
   }
   const auto* scales = static_cast<const std::uint8_t*>(w.scales) +
-                       (weight_row * w.groups + groups(block.first_step)) * 2;
+                       (weight_row * w.groups + groups(block.first_step)) * Codec::kScaleBytes;
   const std::uint32_t scales_to = memory + plan.scales_at + row * plan.scale_pitch;
-  for (unsigned at = quarter * 4; at < groups(block.steps) * 2; at += 16) {
+  for (unsigned at = quarter * 4; at < groups(block.steps) * Codec::kScaleBytes; at += 16) {
     device::copy_async_4(scales_to + at, scales + at);
   }
 }
@@ -123,17 +124,18 @@ __device__ void ask_for_rows(const Product& a, const SplitBlock& block, std::uin
 template <int kRows>
 using WarpSums = float[2][kRows / 8][4];
 
-template <int kRows>
+template <class Codec, int kRows>
 class Multiplier {
  public:
   __device__ Multiplier(const Product& a, const SplitPlan& plan, const std::uint8_t* memory)
-      : plan_(plan), group_shift_(a.weight.first.group_shift) {
+      : weight_(a.weight.first), plan_(plan) {
     const unsigned lane = threadIdx.x % device::kWarpThreads;
     const unsigned warp = threadIdx.x / device::kWarpThreads;
     const unsigned own_row = lane / 4;
     const unsigned output = warp % kWarpsDown * 32 + own_row;
     across_ = warp / kWarpsDown;
     const unsigned piece = across_ * 4 + lane % 4;  // eight columns of a step
+    column_ = piece * 8;
     weights_ = memory + output * plan.weight_pitch + piece * 4;
     scales_ = memory + plan.scales_at + output * plan.scale_pitch;
     rows_ = memory + plan.ring_at + piece_at(static_cast<int>(own_row), static_cast<int>(piece));
@@ -141,21 +143,18 @@ class Multiplier {
 
   __device__ void step(int step, WarpSums<kRows>& sums) const {
     std::uint32_t pairs[2][2][4];
-    const unsigned group = (static_cast<unsigned>(step) * kStep + across_ * 32) >> group_shift_;
+    const unsigned group = (static_cast<unsigned>(step) * kStep + column_) >> weight_.group_shift;
 #pragma unroll
     for (unsigned tile = 0; tile < 2; ++tile) {
+      SplitWords rows;
 #pragma unroll
       for (unsigned half = 0; half < 2; ++half) {
         const unsigned row = 16 * tile + 8 * half;
-        const auto* scales =
-            reinterpret_cast<const __nv_bfloat16*>(scales_ + row * plan_.scale_pitch);
-        const std::uint32_t word = *reinterpret_cast<const std::uint32_t*>(
+        rows.words[half] = *reinterpret_cast<const std::uint32_t*>(
             weights_ + row * plan_.weight_pitch + static_cast<unsigned>(step) * kStepBytes);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          pairs[tile][half][i] = device::int4_pair(word, i, {.scale = scales[group], .zero = 8});
-        }
+        rows.scales[half] = scales_ + row * plan_.scale_pitch + group * Codec::kScaleBytes;
       }
+      Codec::decode(weight_, rows, pairs[tile]);
     }
     const std::uint8_t* stage =
         rows_ + static_cast<unsigned>(step % kStages<kRows>) * (kRows * kRowBytes);
@@ -193,9 +192,10 @@ class Multiplier {
   }
 
  private:
+  const device::Weight& weight_;
   const SplitPlan& plan_;
-  unsigned group_shift_;
   unsigned across_;
+  unsigned column_;
   const std::uint8_t* weights_;
   const std::uint8_t* scales_;
   const std::uint8_t* rows_;
@@ -269,14 +269,15 @@ __device__ bool add_parts(const Product& a, const SplitPlan& plan, const SplitBl
 }
 
 template <int kRows>
-__device__ void store(const Product& a, const SplitPlan& plan, const SplitBlock& block,
+__device__ void store(const Product& a, const SplitPlan& plan, const SplitBlock& block, float unit,
                       const float4 (&totals)[kHeld<kRows>]) {
   const std::int64_t output = static_cast<std::int64_t>(block.tile) * kOutputs + held_output();
 #pragma unroll
   for (int i = 0; i < kHeld<kRows>; ++i) {
     const int row = held_row(i);
     if (row >= block.rows.count) continue;
-    const float values[4] = {totals[i].x, totals[i].y, totals[i].z, totals[i].w};
+    const float values[4] = {totals[i].x * unit, totals[i].y * unit, totals[i].z * unit,
+                             totals[i].w * unit};
     if (plan.whole_fours && output + 4 <= a.outputs) {
       const std::int64_t to =
           (block.rows.first + row) * a.out_stride + block.rows.group * a.out_group_stride + output;
@@ -293,18 +294,19 @@ __device__ void store(const Product& a, const SplitPlan& plan, const SplitBlock&
   }
 }
 
-template <int kRows>
+template <class Codec, int kRows>
 __global__ void __launch_bounds__(kThreads, 2)
     split_kernel(const __grid_constant__ Product a, const __grid_constant__ SplitPlan plan) {
   extern __shared__ __align__(128) std::uint8_t memory[];
   const SplitBlock block = this_block(a, plan, kRows);
-  ask_for_weights(a, plan, block, device::shared_address(memory));
+  ask_for_weights<Codec>(a, plan, block, device::shared_address(memory));
+  const float unit = Codec::unit(a.weight.first);
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   const std::uint32_t ring = device::shared_address(memory) + plan.ring_at;
 #pragma unroll
   for (int step = 0; step < kStages<kRows> - 1; ++step) ask_for_rows<kRows>(a, block, ring, step);
-  const Multiplier<kRows> multiplier(a, plan, memory);
+  const Multiplier<Codec, kRows> multiplier(a, plan, memory);
   WarpSums<kRows> sums = {};
   for (int step = 0; step < block.steps; ++step) {
     device::copy_async_wait<kStages<kRows> - 2>();
@@ -319,7 +321,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   float4 totals[kHeld<kRows>];
   add_warps<kRows>(partial, totals);
   if (plan.parts > 1 && !add_parts<kRows>(a, plan, block, totals)) return;
-  store<kRows>(a, plan, block, totals);
+  store<kRows>(a, plan, block, unit, totals);
 }
 
 constexpr std::int64_t kPartsMax = 4;  // more were no faster
@@ -328,17 +330,25 @@ std::int64_t tiles_of(const Product& a) {
   return (a.outputs + kOutputs - 1) / kOutputs * a.groups;
 }
 
+unsigned scale_bytes(const device::Weight& w) {
+  return w.coding == device::Coding::int4 ? SplitInt4::kScaleBytes : SplitFp4::kScaleBytes;
+}
+int unit_steps(const device::Weight& w) {
+  return std::max(1, static_cast<int>(4 * w.group / (kStep * scale_bytes(w))));
+}
+
 SplitPlan split_plan(const Product& a, int rows) {
   const auto padded = [](unsigned bytes, unsigned to) { return (bytes + to - 1) / to * to; };
+  const device::Weight& w = a.weight.first;
   SplitPlan plan = {};
-  plan.unit_steps = std::max(1, static_cast<int>(a.weight.first.group) * 2 / kStep);
+  plan.unit_steps = unit_steps(w);
   plan.units = static_cast<int>(a.inputs / kStep) / plan.unit_steps;
   const std::int64_t most = std::min<std::int64_t>(plan.units, kPartsMax);
   plan.parts = static_cast<int>(std::clamp<std::int64_t>(a.split.blocks / tiles_of(a), 1, most));
-  const auto steps =
-      static_cast<unsigned>((plan.units + plan.parts - 1) / plan.parts * plan.unit_steps);
+  const auto steps = static_cast<unsigned>((plan.units + plan.parts - 1) / plan.parts) *
+                     static_cast<unsigned>(plan.unit_steps);
   plan.weight_pitch = padded(steps * kStepBytes, 128) + 16;
-  plan.scale_pitch = padded((steps * kStep >> a.weight.first.group_shift) * 2, 4) + 4;
+  plan.scale_pitch = padded((steps * kStep >> w.group_shift) * scale_bytes(w), 4) + 4;
   plan.scales_at = kOutputs * plan.weight_pitch;
   plan.ring_at = padded(plan.scales_at + kOutputs * plan.scale_pitch, 128);
   const auto all_rows = static_cast<unsigned>(rows);
@@ -351,13 +361,13 @@ SplitPlan split_plan(const Product& a, int rows) {
   return plan;
 }
 
-template <int kRows>
+template <class Codec, int kRows>
 cudaError_t launch(const Product& a, cudaStream_t stream) {
   if constexpr (kRows > 8) {
-    if (a.rows <= kRows / 2) return launch<kRows / 2>(a, stream);
+    if (a.rows <= kRows / 2) return launch<Codec, kRows / 2>(a, stream);
   }
   const SplitPlan plan = split_plan(a, kRows);
-  const auto kernel = &split_kernel<kRows>;
+  const auto kernel = &split_kernel<Codec, kRows>;
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.total));
       code != cudaSuccess) {
@@ -374,9 +384,9 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
 bool supports_split(const Product& a) {
   const device::Weight& w = a.weight.first;
   if (a.row_group != nullptr || a.gated || a.x_divisor != 1 || a.rows > kRowsMax ||
-      !fits_tensor_cores(a) || !is_fast_int4(a) || w.zeros != nullptr || !aligned(w.scales, 4) ||
-      w.groups % 2 != 0 ||
-      a.inputs % std::max<std::int64_t>(kStep, 2 * std::int64_t{w.group}) != 0) {
+      !fits_tensor_cores(a) || !(is_fast_int4(a) || is_fast_fp4(a)) || w.zeros != nullptr ||
+      !aligned(w.scales, 4) || w.groups * scale_bytes(w) % 4 != 0 ||
+      a.inputs % (std::int64_t{kStep} * unit_steps(w)) != 0) {
     return false;
   }
   constexpr unsigned kStatic = 128;  // bytes beside those of the plan
@@ -384,7 +394,8 @@ bool supports_split(const Product& a) {
 }
 
 cudaError_t launch_split(const Product& a, cudaStream_t stream) {
-  return launch<kRowsMax>(a, stream);
+  return is_fast_fp4(a) ? launch<SplitFp4, kRowsMax>(a, stream)
+                        : launch<SplitInt4, kRowsMax>(a, stream);
 }
 
 }  // namespace glm::kernels::cuda
