@@ -36,6 +36,7 @@ void in_parts(Ops& ops, const MoeLayer& a) {
 void in_parts(Ops& ops, const NormedLinear& a) {
   ops.rms_norm(a.norm);
   ops.linear(a.linear());
+  if (a.rest) ops.linear(a.rest_linear());
 }
 
 }  // namespace glm::kernels

@@ -132,8 +132,11 @@ class Device final : public Ops {
   void moe_mlp(const MoeMlp& args) override;
   void normed_linear(const NormedLinear& args) override {
     check(args);
-    if (!supports_normed_linear(args, options_.variant)) return in_parts(*this, args);
-    remember("normed_linear", launch_normed_linear(args, stream_.get()));
+    if (supports_normed_linear(args, options_.variant)) {
+      return remember("normed_linear", launch_normed_linear(args, stream_.get()));
+    }
+    rms_norm(args.norm);
+    remember("normed_linear", launch_linears(args, options_.variant, stream_.get(), split_));
   }
   void multiply(const Multiply& args) override {
     check(args);

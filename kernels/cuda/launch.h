@@ -21,6 +21,7 @@
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/moe_mlp.h"
+#include "kernels/ops/normed_linear.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/router_topk.h"
 #include "kernels/ops/sample.h"
@@ -37,6 +38,9 @@ cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cu
                                const SplitSums& split = {});
 cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream,
                           const SplitSums& split = {});
+// What is left of it when its norm has been applied.
+cudaError_t launch_linears(const NormedLinear& a, std::string_view variant, cudaStream_t stream,
+                           const SplitSums& split = {});
 // `shared_ready`, unless null, is the event after which a.shared may be read.
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
                            cudaEvent_t shared_ready, cudaStream_t stream);

@@ -8,22 +8,42 @@
 
 namespace glm::kernels::cuda {
 
+namespace {
+
+Product product_of(const Linear& a, const SplitSums& split) {
+  return {.out = a.out.data,
+          .x = a.x.data,
+          .weight = device_weights(a.weight),
+          .bias = a.bias.as<float>(),
+          .out_stride = a.out.stride(0),
+          .x_stride = a.x.stride(0),
+          .rows = a.x.size(0),
+          .outputs = a.out.size(1),
+          .inputs = a.x.size(1),
+          .out_f32 = a.out.dtype == Dtype::f32,
+          .split = split};
+}
+
+}  // namespace
+
 cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream,
                           const SplitSums& split) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.out.size(1) == 0) return cudaSuccess;
-  const Product product{.out = a.out.data,
-                        .x = a.x.data,
-                        .weight = device_weights(a.weight),
-                        .bias = a.bias.as<float>(),
-                        .out_stride = a.out.stride(0),
-                        .x_stride = a.x.stride(0),
-                        .rows = a.x.size(0),
-                        .outputs = a.out.size(1),
-                        .inputs = a.x.size(1),
-                        .out_f32 = a.out.dtype == Dtype::f32,
-                        .split = split};
+  const Product product = product_of(a, split);
   return choose_variant(product, variant).launch(product, stream);
+}
+
+cudaError_t launch_linears(const NormedLinear& a, std::string_view variant, cudaStream_t stream,
+                           const SplitSums& split) {
+  if (a.norm.out.size(0) > 0 && a.rest) {
+    const Product first = product_of(a.linear(), {});
+    const Product rest = product_of(a.rest_linear(), {});
+    if (may_be_joined(first, rest, variant)) return launch_stream(joined(first, rest), stream);
+  }
+  const cudaError_t code = launch_linear(a.linear(), variant, stream, split);
+  if (code != cudaSuccess || !a.rest) return code;
+  return launch_linear(a.rest_linear(), variant, stream, split);
 }
 
 cudaError_t launch_gated_linear(const GatedLinear& a, std::string_view variant,

@@ -184,15 +184,24 @@ bool in_octets(const ConstTensorView& a) {
   return !a || (vector_rows(a) && a.size(a.rank - 1) % device::kOctet == 0);
 }
 
-Product product_of(const NormedLinear& a) {
+Product product_of(const NormedLinear& a, const WeightView& weight) {
   return {.out = a.out.data,
           .x = a.norm.x.data,
-          .weight = device_weights(a.weight),
+          .weight = device_weights(weight),
           .out_stride = a.out.stride(0),
           .x_stride = a.norm.x.stride(0),
           .rows = a.norm.x.size(0),
-          .outputs = a.out.size(1),
+          .outputs = weight.layout.rows,
           .inputs = a.norm.x.size(1)};
+}
+Product product_of(const NormedLinear& a) {
+  const Product product = product_of(a, a.weight);
+  return a.rest ? joined(product, product_of(a, a.rest)) : product;
+}
+bool suits_stream(const NormedLinear& a, std::string_view variant) {
+  const Product product = product_of(a, a.weight);
+  return a.rest ? may_be_joined(product, product_of(a, a.rest), variant)
+                : choose_variant(product, variant).launch == &launch_stream;
 }
 
 std::size_t staged_bytes(const Product& a) {
@@ -266,7 +275,7 @@ bool supports_normed_linear(const NormedLinear& a, std::string_view variant) {
          product.inputs <= std::int64_t{kHeldMax} * kThreads * device::kOctet &&
          product.outputs <= kOutputsMax && staged_bytes(product) <= kStagedBytesMax &&
          in_octets(a.norm.x) && in_octets(a.norm.weight) && in_octets(a.norm.residual) &&
-         in_octets(a.norm.sum) && choose_variant(product, variant).launch == &launch_stream;
+         in_octets(a.norm.sum) && suits_stream(a, variant);
 }
 
 cudaError_t launch_normed_linear(const NormedLinear& a, cudaStream_t stream) {

@@ -22,6 +22,7 @@ constexpr std::int64_t kFoldedRows = 2;     // normed_product.cu
 constexpr std::int64_t kSharedOutInputs = 4096;
 constexpr std::int64_t kSharedOutRowsMoreThan = 8;
 constexpr std::int64_t kStreamRowsPerGroup = 10;
+constexpr std::int64_t kStreamBlockOutputs = 16;
 constexpr std::int64_t kBulkRowsPerGroup = 64;
 constexpr std::int64_t kBulkRows = 512;  // of linear layers
 constexpr std::int64_t kBulkSlabs = 640;
@@ -116,6 +117,28 @@ bool is_fast_fp4(const device::Weight& w) {
   const bool nvfp4 = w.scale_type == device::ScaleType::e4m3 && w.group == 16;
   const bool mxfp4 = w.scale_type == device::ScaleType::e8m0 && w.group == 32;
   return w.coding == Coding::e2m1 && (nvfp4 || mxfp4) && w.cols % 32 == 0 && aligned(w.scales);
+}
+
+bool may_be_joined(const Product& a, const Product& rest, std::string_view forced) {
+  const auto streams = [&](const Product& one) {
+    return choose_variant(one, forced).launch == &launch_stream;
+  };
+  const device::Weight& first = a.weight.first;
+  const device::Weight& second = rest.weight.first;
+  const bool alike = first.coding == second.coding && first.scale_type == second.scale_type &&
+                     first.group == second.group && first.global_scale == second.global_scale &&
+                     (first.zeros == nullptr) == (second.zeros == nullptr) &&
+                     is_fast_fp4(first) == is_fast_fp4(second) && first.row_block == 1 &&
+                     second.row_block == 1;
+  return alike && a.outputs % kStreamBlockOutputs == 0 && streams(a) && streams(rest);
+}
+
+Product joined(const Product& a, const Product& rest) {
+  Product both = a;
+  both.up = rest.weight;
+  both.joined_at = a.outputs;
+  both.outputs += rest.outputs;
+  return both;
 }
 
 const ProductVariant& choose_variant(const Product& a, std::string_view forced) {

@@ -57,6 +57,9 @@ struct Product {
   std::int64_t x_divisor = 1;
   bool out_f32 = false;
   bool gated = false;
+  // Outputs from this one on are those of `up`; 0: none. For the variant "stream" alone, of which
+  // each block has outputs of one of the two.
+  std::int64_t joined_at = 0;
   SplitSums split = {};
 
   // Rows with groups of their own.
@@ -103,6 +106,9 @@ cudaError_t launch_ring(const Product& a, cudaStream_t stream);
 bool supports_split(const Product& a);
 cudaError_t launch_split(const Product& a, cudaStream_t stream);
 cudaError_t launch_stream(const Product& a, cudaStream_t stream);
+// Whether "stream" is what suits both products of the same rows, and can compute them as one.
+bool may_be_joined(const Product& a, const Product& rest, std::string_view forced);
+Product joined(const Product& a, const Product& rest);
 std::int64_t stream_tile_rows(const Product& a);
 cudaError_t launch_tiles(const Product& a, cudaStream_t stream);
 std::int64_t tiles_tile_rows(const Product& a);

@@ -38,14 +38,23 @@ class StreamBlock {
         column_(threadIdx.x / device::kWarpThreads * kStep),
         lane_column_(static_cast<unsigned>(lane_ % 4) * Fetch::kColumns) {
     const std::int64_t expert = a.row_group != nullptr ? rows.group : 0;
+    const bool joined = !kGated && a.joined_at > 0 && first_output_ >= a.joined_at;
+    const std::int64_t before = joined ? a.joined_at : 0;
     weights_[0] = device::weight_at(a.weight, expert);
-    weights_[1] = device::weight_at(kGated ? a.up : a.weight, expert);
+    if (joined) {
+      // All else is the same.
+      weights_[0].data = a.up.first.data;
+      weights_[0].scales = a.up.first.scales;
+      weights_[0].zeros = a.up.first.zeros;
+      weights_[0].global = a.up.first.global;
+    }
+    weights_[1] = kGated ? device::weight_at(a.up, expert) : weights_[0];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const std::int64_t output = first_output_ + lane_ / 4 + (kGated ? 0 : 8 * half);
       // Outputs beyond the last compute that one again, and nobody stores it.
       weight_rows_[half] =
-          rows.group * a.weight_rows_per_group + (output < a.outputs ? output : a.outputs - 1);
+          rows.group * a.weight_rows_per_group + min(output, a.outputs - 1) - before;
     }
   }
 

@@ -94,8 +94,11 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
   const TensorView down = scratch.down_.view({tokens, dims.q_rank + dims.cache_dim()});
   const TensorView cq = down.slice(1, 0, dims.q_rank);
   const TensorView ckv = down.slice(1, dims.q_rank, dims.cache_dim());
-  if (down_.size() == 1) {
-    ops.normed_linear({.out = down, .norm = step.norm, .weight = down_[0].view()});
+  if (down_.size() == 1 || down_[0].layout().format == down_[1].layout().format) {
+    ops.normed_linear({.out = down,
+                       .norm = step.norm,
+                       .weight = down_[0].view(),
+                       .rest = down_.size() == 1 ? kernels::WeightView{} : down_[1].view()});
   } else {
     ops.rms_norm(step.norm);
     ops.linear({.out = cq, .x = step.norm.out, .weight = down_[0].view()});

@@ -132,18 +132,29 @@ TEST_F(CudaMlaParts, LatentsBecomeQueriesAndRows) {
 
 struct NormedShape {
   std::int64_t inputs, outputs;
+  std::int64_t rest = 0;  // of the outputs, by a weight of their own
 };
 
 TEST_F(CudaMlaParts, NormedLinearsAreANormAndALinear) {
   for (const FormatCase& format : all_formats()) {
-    for (const NormedShape& s :
-         {NormedShape{2048, 1344}, {5120, 20}, {8, 40}, {264, 17}, {33, 5}}) {
-      if (s.outputs > 1000 && format.name != "bf16" && format.name != "int4_g32") continue;
-      for (const std::int64_t tokens : {0, 1, 2, 3}) {
+    for (const NormedShape& s : {NormedShape{2048, 1344},
+                                 {2048, 1344, 576},
+                                 {5120, 20},
+                                 {8, 40},
+                                 {264, 17},
+                                 {33, 5},
+                                 {160, 57, 9},
+                                 {32, 20, 4}}) {
+      const bool hot =
+          format.name == "bf16" || format.name == "int4_g32" || format.name == "nvfp4_multiplies";
+      if (s.outputs > 1000 && !hot) continue;
+      for (const std::int64_t tokens : {0, 1, 2, 3, 17}) {
         for (const bool with_residual : {false, true}) {
           SCOPED_TRACE(testing::Message()
-                       << format.name << " " << tokens << " x " << s.inputs << " -> " << s.outputs);
-          const RandomWeight weight(format, s.outputs, s.inputs, engine_);
+                       << format.name << " " << tokens << " x " << s.inputs << " -> " << s.outputs
+                       << ", of them " << s.rest << " by a rest");
+          const RandomWeight weight(format, s.outputs - s.rest, s.inputs, engine_);
+          const RandomWeight rest(format, std::max<std::int64_t>(s.rest, 1), s.inputs, engine_);
           const std::int64_t stride = s.outputs + 3;
           const auto count = static_cast<std::size_t>(tokens * stride);
           void* out = device(Bits(count));
@@ -158,6 +169,7 @@ TEST_F(CudaMlaParts, NormedLinearsAreANormAndALinear) {
                        .weight = {device(random(s.inputs, 2)), Dtype::bf16, {s.inputs}},
                        .eps = 1e-5F},
               .weight = on_device(weight)};
+          if (s.rest > 0) normed.rest = on_device(rest);
           if (with_residual) {
             normed.norm.residual = rows(device(random(tokens * s.inputs)));
             normed.norm.sum = rows(sum);
