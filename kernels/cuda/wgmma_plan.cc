@@ -16,6 +16,9 @@ constexpr std::array<WgmmaTile, 4> kTiles = {{{.groups = 4, .rows = 128},
                                               {.groups = 2, .rows = 64}}};
 constexpr int kStagesMax = 12;
 constexpr unsigned kAlignment = 1024;  // of what products read
+// Scales of many experts' rows, each read for a few columns at a time, come through what is left to
+// the first-level cache: with more than this they would leave it before their lines are used up.
+constexpr unsigned kSharedBesideScales = 195U << 10U;
 
 // Cycles of a tile. Sixty-four columns take as long as their products, or as decoding where those
 // are few, or as their bytes take from the second-level cache; filling the first stage and storing
@@ -115,6 +118,8 @@ WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& 
       plan.scales_at + (stage.scales ? static_cast<unsigned>(outputs) * kWgmmaScaleBytes : 0);
   const unsigned results = static_cast<unsigned>(tile.groups) * kWgmmaResultBytes;
   const unsigned barriers = 2 * kStagesMax * 8;
+  const bool few = a.row_group != nullptr && tile.rows == kWgmmaRowsFew;
+  if (few && stage.scales) shared_bytes = std::min(shared_bytes, kSharedBesideScales);
   const unsigned room = shared_bytes - results - barriers - kAlignment;
   plan.stages = std::min(static_cast<int>(room / plan.stage), kStagesMax);
   plan.results_at = static_cast<unsigned>(plan.stages) * plan.stage;

@@ -21,7 +21,7 @@ struct Int4Scales {
   static constexpr unsigned kBytes = 2;  // of a scale
   struct Stored {
     uint2 scales = {};
-    std::uint32_t zeros = 0x08080808U;
+    std::uint32_t zeros = 0;
   };
 
   // From this group on.
@@ -43,15 +43,16 @@ struct Int4Scales {
   }
 
   __device__ static uint4 words(const Stored& own) {
-    const auto word = [&](std::uint32_t scales, unsigned half, unsigned zero) {
-      const unsigned bytes = half * 0x22U + 0x10U + (4 + zero) * 0x100U;
-      return (__byte_perm(scales, own.zeros, bytes) & 0x00FFFFFFU) | 0x43000000U;
-    };
-    const std::uint32_t first = word(own.scales.x, 0, 0);
+    const std::uint32_t zeros = own.zeros;
+    // 128 and a zero, twice.
+    const std::uint32_t front = kZeros ? __byte_perm(zeros, 0x43, 0x4140) : 0x43084308U;
+    const std::uint32_t back = kZeros ? __byte_perm(zeros, 0x43, 0x4342) : 0x43084308U;
+    const std::uint32_t first = __byte_perm(own.scales.x, front, 0x5410);
     if constexpr (kGroups == 1) return {first, first, first, first};
-    const std::uint32_t second = word(own.scales.x, 1, 1);
+    const std::uint32_t second = __byte_perm(own.scales.x, front, 0x7632);
     if constexpr (kGroups == 2) return {first, first, second, second};
-    return {first, second, word(own.scales.y, 0, 2), word(own.scales.y, 1, 3)};
+    return {first, second, __byte_perm(own.scales.y, back, 0x5410),
+            __byte_perm(own.scales.y, back, 0x7632)};
   }
 };
 
