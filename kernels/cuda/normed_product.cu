@@ -17,8 +17,6 @@
 namespace glm::kernels::cuda {
 namespace {
 
-// Of activations: every block norms all of them. From three on two launches are faster.
-constexpr int kRowsMax = 2;
 constexpr unsigned kThreads = kStreamWarpsMax * device::kWarpThreads;
 constexpr unsigned kNormThreadsMax = 1024;
 constexpr int kHeldMax = 3;  // octets of a row that a thread has
@@ -111,7 +109,7 @@ __host__ __device__ constexpr unsigned staged_stride(unsigned inputs) {
 __device__ void stage(__nv_bfloat16* staged, const Product& a, const Norm& norm, unsigned rows,
                       const uint4 (&weight)[kHeldMax], bool leaves_sum) {
   // Of the warps that would have one octet for each thread.
-  __shared__ float partial[kRowsMax][device::kWarpThreads];
+  __shared__ float partial[kNormedRowsMax][device::kWarpThreads];
   const auto inputs = static_cast<unsigned>(a.inputs);
   const unsigned lane = threadIdx.x % device::kWarpThreads;
   const unsigned stride = staged_stride(inputs);
@@ -271,7 +269,7 @@ bool supports_normed_linear(const NormedLinear& a, std::string_view variant) {
   constexpr std::size_t kStagedBytesMax = 96U << 10U;
   constexpr std::int64_t kOutputsMax = 16384;  // more blocks than that have the norm done for them
   const Product product = product_of(a);
-  return a.out.dtype == Dtype::bf16 && product.rows >= 1 && product.rows <= kRowsMax &&
+  return a.out.dtype == Dtype::bf16 && product.rows >= 1 && product.rows <= kNormedRowsMax &&
          product.inputs <= std::int64_t{kHeldMax} * kThreads * device::kOctet &&
          product.outputs <= kOutputsMax && staged_bytes(product) <= kStagedBytesMax &&
          in_octets(a.norm.x) && in_octets(a.norm.weight) && in_octets(a.norm.residual) &&

@@ -10,7 +10,11 @@
 
 namespace glm::kernels::cuda {
 
-// Rows that fit one tile of the variant "stream", where that is the one linear() would take.
+// Every block norms all rows of activations. From three on two launches are faster.
+constexpr int kNormedRowsMax = 2;
+
+// Up to so many rows, which fit one tile of the variant "stream", where that is the one linear()
+// would take.
 bool supports_normed_linear(const NormedLinear& a, std::string_view variant);
 cudaError_t launch_normed_linear(const NormedLinear& a, cudaStream_t stream);
 

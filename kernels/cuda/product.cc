@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/bulk_plan.h"
+#include "kernels/cuda/normed_product.h"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -17,8 +18,6 @@ constexpr std::int64_t kStreamRowsOfManyOutputs = 32;
 constexpr std::int64_t kManyOutputs = 16384;
 constexpr std::int64_t kFewTiles = 48;  // of 64 rows by 128 outputs
 constexpr std::int64_t kRingRowsMoreThan = 8;
-constexpr std::int64_t kSplitOutputs = 64;  // of a block
-constexpr std::int64_t kFoldedRows = 2;     // normed_product.cu
 constexpr std::int64_t kSharedOutInputs = 4096;
 constexpr std::int64_t kSharedOutRowsMoreThan = 8;
 constexpr std::int64_t kStreamRowsPerGroup = 10;
@@ -71,7 +70,7 @@ bool suits_split(const Product& a) {
   const std::int64_t tiles = (a.outputs + kSplitOutputs - 1) / kSplitOutputs * a.groups;
   const std::int64_t multiprocessors = bulk_limits().multiprocessors;
   if (tiles > multiprocessors) return false;
-  if (2 * tiles >= multiprocessors) return a.groups > 1 || a.rows > kFoldedRows;
+  if (2 * tiles >= multiprocessors) return a.groups > 1 || a.rows > kNormedRowsMax;
   return a.inputs >= kSharedOutInputs && a.rows > kSharedOutRowsMoreThan;
 }
 

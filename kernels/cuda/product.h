@@ -37,6 +37,7 @@ struct SplitSums {
   int blocks = 0;                   // none: columns are not shared out
 };
 constexpr int kSplitBlockSums = 64 * 64;
+constexpr int kSplitOutputs = 64;  // of a block
 
 struct Product {
   void* out = nullptr;      // bf16 or f32

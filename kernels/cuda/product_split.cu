@@ -20,7 +20,7 @@
 namespace glm::kernels::cuda {
 namespace {
 
-constexpr int kOutputs = 64;
+constexpr int kOutputs = kSplitOutputs;
 constexpr int kRowsMax = 64;
 constexpr int kStep = 128;       // columns
 constexpr int kWarpsDown = 2;    // 32 outputs each
