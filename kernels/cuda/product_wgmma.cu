@@ -118,35 +118,51 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
     if (lane == 0) device::barrier_arrive(shared.empty + 8U * static_cast<unsigned>(stage));
   };
   LeftSide left[2][kCount];
+  typename Codec::Stored stored[kCount];
+  const auto read = [&](unsigned stage, int piece) {
+#pragma unroll
+    for (int part = 0; part < kCount; ++part) {
+      stored[part] = Codec::read({.data = data + stage,
+                                  .data_apart = apart * Codec::kRowBytes,
+                                  .scales = scales + stage,
+                                  .scales_apart = apart * kWgmmaScaleBytes,
+                                  .at = static_cast<unsigned>(piece * kCount + part)},
+                                 lane);
+    }
+  };
+  const auto read_first = [&] {
+    device::barrier_wait(shared.full + 8U * static_cast<unsigned>(ring.stage), ring.parity);
+    read(static_cast<unsigned>(ring.stage) * plan.stage, 0);
+  };
   int before = 0;
+  read_first();
 #pragma unroll 1
   for (int step = 0; step < plan.steps; step += kStages) {
 #pragma unroll
     for (int next = 0; next < kStages; ++next) {
       const std::uint32_t stage = static_cast<unsigned>(ring.stage) * plan.stage;
-      device::barrier_wait(shared.full + 8U * static_cast<unsigned>(ring.stage), ring.parity);
+      const int own_stage = ring.stage;
 #pragma unroll
       for (int piece = 0; piece < kPieces; ++piece) {
         LeftSide(&own)[kCount] = left[(next * kPieces + piece) % 2];
 #pragma unroll
-        for (int part = 0; part < kCount; ++part) {
-          Codec::decode({.data = data + stage,
-                         .data_apart = apart * Codec::kRowBytes,
-                         .scales = scales + stage,
-                         .scales_apart = apart * kWgmmaScaleBytes,
-                         .at = static_cast<unsigned>(piece * kCount + part)},
-                        lane, own[part]);
-        }
+        for (int part = 0; part < kCount; ++part) Codec::decode(stored[part], lane, own[part]);
         const int block = piece * kCount / 2;  // of 64 columns
         const std::uint32_t x =
             memory + stage + static_cast<unsigned>(block * plan.tile_rows) * kRowBytes;
         start_products<kColumns, kCount>(own, device::right_side(x) + 4 * (piece * kCount % 2),
                                          sums);
+        // What comes next is read while these begin.
+        if (piece + 1 < kPieces) {
+          read(stage, piece + 1);
+        } else {
+          ring.advance();
+          if (step + next + 1 < plan.steps) read_first();
+        }
         device::warpgroup_wait<1>();  // those before have ended
         if (piece == 0 && step + next > 0) release(before);
       }
-      before = ring.stage;
-      ring.advance();
+      before = own_stage;
     }
   }
   device::warpgroup_wait<0>();
@@ -273,7 +289,7 @@ cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
                                  .scales = Codec::kScales};
   const WgmmaPlan plan = wgmma_plan(
       a, tile, kStage, static_cast<unsigned>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)));
-  GLM_CHECK(plan.stages > 1);
+  GLM_CHECK(plan.stages > 2);  // one that runs, the one before, and the next
   WgmmaMaps maps = {};
   if (const cudaError_t code = make_wgmma_maps(a, plan, kStage, maps); code != cudaSuccess) {
     return code;

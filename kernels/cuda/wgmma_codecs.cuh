@@ -42,9 +42,21 @@ __device__ inline __nv_bfloat16 high_half(std::uint32_t word) {
   return __ushort_as_bfloat16(static_cast<std::uint16_t>(word >> 16U));
 }
 
-// Rows of 64 bytes, their chunks exchanged by the copy: of the row of this lane.
-__device__ inline std::uint32_t four_bit_chunk(const StagedWeights& from, int lane) {
-  return (from.at ^ (static_cast<unsigned>(lane) / 8)) * 16;
+// Of both rows, as they lie in a stage: read before they are needed.
+struct FourBitWords {
+  uint4 words[2];
+  std::uint32_t scales[2];
+};
+// Rows of 64 bytes, their chunks exchanged by the copy.
+__device__ __forceinline__ FourBitWords read_four_bits(const StagedWeights& from, int lane) {
+  const unsigned chunk = (from.at ^ (static_cast<unsigned>(lane) / 8)) * 16;
+  FourBitWords own;
+#pragma unroll
+  for (unsigned lower = 0; lower < 2; ++lower) {
+    own.words[lower] = shared_octets(from.data + lower * from.data_apart + chunk);
+    own.scales[lower] = shared_word(from.scales + lower * from.scales_apart + 4 * from.at);
+  }
+  return own;
 }
 
 // Of eight columns in a word, the two that lane l of a row holds: at bits 0 and 16. The product
@@ -63,13 +75,15 @@ struct WgmmaInt4 {
   static constexpr unsigned kElementBytes = 1;  // of the map
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 
-  __device__ static void decode(const StagedWeights& from, int lane, LeftSide& a) {
+  using Stored = FourBitWords;
+  __device__ static Stored read(const StagedWeights& from, int lane) {
+    return read_four_bits(from, lane);
+  }
+  __device__ static void decode(const Stored& own, int lane, LeftSide& a) {
 #pragma unroll
     for (unsigned lower = 0; lower < 2; ++lower) {
-      const std::uint32_t group =
-          shared_word(from.scales + lower * from.scales_apart + 4 * from.at);
-      const uint4 words =
-          shared_octets(from.data + lower * from.data_apart + four_bit_chunk(from, lane));
+      const uint4& words = own.words[lower];
+      const std::uint32_t group = own.scales[lower];
       const __nv_bfloat16 scale = low_half(group);
       const __nv_bfloat16 zero = high_half(group);
       const auto pair = [&](std::uint32_t word) {
@@ -92,13 +106,15 @@ struct WgmmaFp4 {
   static constexpr unsigned kElementBytes = 1;
   __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
 
-  __device__ static void decode(const StagedWeights& from, int lane, LeftSide& a) {
+  using Stored = FourBitWords;
+  __device__ static Stored read(const StagedWeights& from, int lane) {
+    return read_four_bits(from, lane);
+  }
+  __device__ static void decode(const Stored& own, int lane, LeftSide& a) {
 #pragma unroll
     for (unsigned lower = 0; lower < 2; ++lower) {
-      const std::uint32_t scales =
-          shared_word(from.scales + lower * from.scales_apart + 4 * from.at);
-      const uint4 words =
-          shared_octets(from.data + lower * from.data_apart + four_bit_chunk(from, lane));
+      const uint4& words = own.words[lower];
+      const std::uint32_t scales = own.scales[lower];
       const __nv_bfloat16 first = low_half(scales);
       const __nv_bfloat16 second = high_half(scales);
       const auto pair = [&](std::uint32_t word, __nv_bfloat16 scale) {
@@ -120,7 +136,9 @@ struct WgmmaBf16 {
   static constexpr unsigned kElementBytes = 2;
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 
-  __device__ static void decode(const StagedWeights& from, int lane, LeftSide& a) {
+  using Stored = StagedWeights;
+  __device__ static Stored read(const StagedWeights& from, int /*lane*/) { return from; }
+  __device__ static void decode(const Stored& from, int lane, LeftSide& a) {
     // A lane addresses row l % 16 here, and columns eight on in the upper half of the warp.
     const unsigned row = static_cast<unsigned>(lane) % 8;
     const std::uint32_t first = from.data - static_cast<unsigned>(lane) / 4 * kRowBytes;
