@@ -18,6 +18,9 @@ constexpr std::int64_t kStreamRowsOfManyOutputs = 32;
 constexpr std::int64_t kManyOutputs = 16384;
 constexpr std::int64_t kFewTiles = 48;  // of 64 rows by 128 outputs
 constexpr std::int64_t kRingRowsMoreThan = 8;
+constexpr std::int64_t kHeldInputs = 2048;  // at least; of short sums weights are read in one go
+constexpr std::int64_t kHeldOutputs = 16;   // of a block
+constexpr std::int64_t kHeldWideInputs = 4096;
 constexpr std::int64_t kSharedOutInputs = 4096;
 constexpr std::int64_t kSharedOutRowsMoreThan = 8;
 constexpr std::int64_t kStreamRowsPerGroup = 10;
@@ -64,6 +67,15 @@ bool some_rows(const Product& a) {
   return a.rows > kRingRowsMoreThan && a.rows <= kStreamRows && a.outputs < kManyOutputs;
 }
 
+// Outputs for one block a multiprocessor, but not for many more of fewer columns.
+bool suits_held(const Product& a) {
+  return a.inputs >= kHeldInputs && a.outputs <= kHeldOutputs * bulk_limits().multiprocessors;
+}
+// A single row comes from a kernel that leaves multiprocessors free.
+bool suits_held_wide(const Product& a) {
+  return a.rows == 1 && a.inputs >= kHeldWideInputs && suits_held(a);
+}
+
 // Outputs for at least half of the multiprocessors, or so many columns that they are shared out. Of
 // linear layers a norm may be folded into those of the fewest rows, by "stream".
 bool suits_split(const Product& a) {
@@ -80,9 +92,11 @@ bool many_rows(const Product& a) {
   return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
 }
 
-constexpr std::array<ProductVariant, 8> kVariants = {{
+constexpr std::array<ProductVariant, 10> kVariants = {{
     {"wgmma", &wgmma_tile_rows, &supports_wgmma, &many_rows, &launch_wgmma},
     {"flow", &no_tiles, &supports_flow, &many_outputs, &launch_flow},
+    {"held_wide", &no_tiles, &supports_held_wide, &suits_held_wide, &launch_held_wide},
+    {"held", &no_tiles, &supports_held, &suits_held, &launch_held},
     {"ring", &no_tiles, &supports_ring, &some_rows, &launch_ring},
     {"split", &no_tiles, &supports_split, &suits_split, &launch_split},
     {"bulk", &no_tiles, &supports_bulk, &suits_bulk, &launch_bulk},

@@ -49,6 +49,12 @@ __device__ inline void copy_async_16(std::uint32_t shared, const void* global, b
                "r"(valid ? 16 : 0)
                : "memory");
 }
+// Eight, likewise.
+__device__ inline void copy_async_8(std::uint32_t shared, const void* global, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(shared), "l"(global),
+               "r"(valid ? 8 : 0)
+               : "memory");
+}
 __device__ inline void copy_async_4(std::uint32_t shared, const void* global) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;\n" ::"r"(shared), "l"(global) : "memory");
 }

@@ -16,8 +16,8 @@
 namespace glm::kernels {
 namespace {
 
-constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk",
-                                     "wgmma", "split",  "flow",  "ring"};
+constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk", "wgmma",
+                                     "split", "flow",   "ring",  "held", "held_wide"};
 constexpr std::int64_t kGuard = 3;  // columns beyond a row that nobody may touch
 
 struct Shape {
@@ -58,6 +58,12 @@ std::vector<Shape> many_shapes() {
   shapes.push_back({193, 256, 200});
   shapes.push_back({400, 768, 36});
   shapes.push_back({130, 2048, 264});
+  // Few rows of long sums: warps hold shares of the columns.
+  for (const std::int64_t tokens : {1, 2, 4, 5, 8}) {
+    shapes.push_back({tokens, 5120, 41});
+    shapes.push_back({tokens, 2176, 16});
+    shapes.push_back({tokens, 2048, 33});
+  }
   return shapes;
 }
 
@@ -507,17 +513,19 @@ TEST_F(CudaProducts, GiveATokenTheSameBitsInAnyCompany) {
     const void* x_memory = device(x);
     const WeightView view = on_device(weight);
     for (std::size_t v = 0; v < variants_.size(); ++v) {
+      const std::string_view name = kVariants[v];
+      const std::int64_t count = name == "held" ? 8 : name == "held_wide" ? 4 : 64;  // at most
       void* all = poisoned(64 * 37 * 2);
       void* one = poisoned(37 * 2);
-      const ConstTensorView tokens(x_memory, Dtype::bf16, {64, inputs});
+      const ConstTensorView tokens(x_memory, Dtype::bf16, {count, inputs});
       const auto together = [&] {
         variants_[v]->linear(
-            {.out = {all, Dtype::bf16, {64, outputs}}, .x = tokens, .weight = view});
-        return back<std::uint16_t>(*variants_[v], all, 64 * 37);
+            {.out = {all, Dtype::bf16, {count, outputs}}, .x = tokens, .weight = view});
+        return back<std::uint16_t>(*variants_[v], all, static_cast<std::size_t>(count * outputs));
       };
       const Bits wanted = together();
       for (int again = 0; again < 20; ++again) EXPECT_EQ(together(), wanted) << kVariants[v];
-      for (const std::int64_t t : {0, 31, 63}) {
+      for (const std::int64_t t : {std::int64_t{0}, count / 2, count - 1}) {
         variants_[v]->linear(
             {.out = {one, Dtype::bf16, {1, outputs}}, .x = tokens.slice(0, t, 1), .weight = view});
         const Bits alone = back<std::uint16_t>(*variants_[v], one, 37);

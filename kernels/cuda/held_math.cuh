@@ -1,0 +1,101 @@
+// What the products of variants "held" (product_held.cu) and the one with a norm in front
+// (normed_held.cu) have in common: sixteen warps, each with its share of the columns, tiles of
+// sixteen outputs, int4 with bf16 scales.
+//
+// A step is 64 columns of a tile; a lane has sixteen of two rows of weights. Activations lie in
+// shared memory in the order of int4_order(), eight rows at most.
+#pragma once
+
+#include "kernels/cuda/product_rows.cuh"
+#include "kernels/device/int4.cuh"
+#include "kernels/device/mma.cuh"
+#include "kernels/device/octet.cuh"
+#include "kernels/device/reduce.cuh"
+
+namespace glm::kernels::cuda {
+
+constexpr unsigned kHeldWarps = 16;
+constexpr unsigned kHeldThreads = kHeldWarps * device::kWarpThreads;
+constexpr int kHeldTile = 16;  // outputs
+constexpr int kHeldRowsMax = 8;
+constexpr unsigned kHeldStep = 64;  // columns
+
+// Steps of a warp, of sums of up to 2,048 columns and up to 5,120.
+constexpr int kHeldShortSteps = 2;
+constexpr int kHeldLongSteps = 5;
+constexpr unsigned held_inputs_max(int steps) {
+  return kHeldWarps * static_cast<unsigned>(steps) * kHeldStep;
+}
+
+// Elements from row to row of activations in shared memory: whole steps, and so many pieces of
+// sixteen bytes that neighbours lie in different banks.
+__host__ __device__ constexpr unsigned held_pitch(unsigned inputs) {
+  return (inputs + kHeldStep - 1) / kHeldStep * kHeldStep + device::kOctet;
+}
+
+__device__ inline unsigned held_lane() {
+  return threadIdx.x % device::kWarpThreads;
+}
+__device__ inline unsigned held_warp() {
+  return threadIdx.x / device::kWarpThreads;
+}
+
+// Eight activations for the lanes that want them; others have anything.
+__device__ inline uint4 held_octet(const __nv_bfloat16* from, bool wanted) {
+  uint4 octet;
+  if (wanted) octet = device::read_octet(from);
+  return octet;
+}
+
+// Number i of a step's four: what a lane has of a tensor-core tile, of its sixteen columns of two
+// rows.
+__device__ inline uint4 held_fragment(const uint2 (&raw)[2], const __nv_bfloat16 (&scales)[2],
+                                      int i) {
+  const device::Int4Group low{.scale = scales[0], .zero = 8};
+  const device::Int4Group high{.scale = scales[1], .zero = 8};
+  const std::uint32_t words[2] = {i < 2 ? raw[0].x : raw[0].y, i < 2 ? raw[1].x : raw[1].y};
+  const int pair = i % 2 * 2;
+  return {device::int4_pair(words[0], pair, low), device::int4_pair(words[1], pair, high),
+          device::int4_pair(words[0], pair + 1, low), device::int4_pair(words[1], pair + 1, high)};
+}
+
+// sums += fragment * its half of eight activations.
+__device__ inline void held_multiply(float (&sums)[4], const uint4& fragment, const uint4& eight,
+                                     int i) {
+  const std::uint32_t four[4] = {fragment.x, fragment.y, fragment.z, fragment.w};
+  device::mma_16x8x16(sums, four, i % 2 == 0 ? eight.x : eight.z, i % 2 == 0 ? eight.y : eight.w);
+}
+
+// Sums of a row of activations, on their way from warp to warp.
+template <int kOutputs>
+using HeldSums = float[kHeldWarps][kOutputs + 1];
+
+// Leaves a warp's sums of a tile whose outputs begin at `first`.
+template <int kOutputs>
+__device__ void held_leave(const float (&sums)[4], HeldSums<kOutputs>* to, int rows, int first) {
+  const int lane = static_cast<int>(held_lane());
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int row = 2 * (lane % 4) + i % 2;
+    if (row < rows) to[row][held_warp()][first + lane / 4 + i / 2 * 8] = sums[i];
+  }
+}
+
+// Adds the warps' sums in their order: take(row, output, sum), where `first` is the first output.
+template <int kOutputs, class Take>
+__device__ void held_hand_out(const Product& a, const HeldSums<kOutputs>* sums, unsigned first,
+                              const Take& take) {
+  const unsigned count = static_cast<unsigned>(a.rows) * kOutputs;
+#pragma unroll 1
+  for (unsigned at = threadIdx.x; at < count; at += kHeldThreads) {
+    const unsigned row = at / kOutputs;
+    const unsigned o = at % kOutputs;
+    if (first + o >= a.outputs) continue;
+    float sum = 0;
+#pragma unroll
+    for (unsigned w = 0; w < kHeldWarps; ++w) sum += sums[row][w][o];
+    take(row, first + o, sum);
+  }
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,229 @@
+// One block of the variants "held" and "held_wide" (product_held.cu): a few tiles of outputs, all
+// columns. Weights depend on nothing: they are read before the kernel in front has ended, and most
+// are decoded by then, in registers. A wide block has another tile, which is decoded in shared
+// memory, and eight outputs more that are decoded when they are used: their rows of the tensor-core
+// tile are two sets of columns, which meet four rows of activations at most.
+//
+// What a thread leaves in shared memory only it reads, but for activations.
+#pragma once
+
+#include "kernels/cuda/held_math.cuh"
+
+namespace glm::kernels::cuda {
+
+// kInRegisters: tiles.
+template <int kSteps, int kInRegisters, bool kWide>
+class HeldTiles {
+ public:
+  static constexpr int kTiles = kInRegisters + (kWide ? 1 : 0);
+  static constexpr int kOutputs = kTiles * kHeldTile + (kWide ? kHeldTile / 2 : 0);
+  static constexpr int kRowsMax = kWide ? kHeldRowsMax / 2 : kHeldRowsMax;
+  static constexpr unsigned kColumns = kSteps * kHeldStep;  // of a warp
+
+  // Shared memory for weights, at a multiple of sixteen.
+  static constexpr std::size_t kBytes =
+      kWide ? kSteps * kHeldThreads * (4 * sizeof(uint4) + sizeof(uint2)) : 0;
+
+  // `block` counts outputs. Asks for the weights.
+  __device__ HeldTiles(const Product& a, unsigned block, unsigned char* memory)
+      : memory_(memory), first_output_(block * kOutputs), inputs_(static_cast<unsigned>(a.inputs)) {
+    const device::Weight& w = a.weight.first;
+    if constexpr (kWide) {
+      const Row row(a, first_output_ + kTiles * kHeldTile);
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s) {
+        const unsigned c = column(s);
+        device::copy_async_8(device::shared_address(&stored(s)),
+                             row.data + (c < inputs_ ? c / 2 : 0), c < inputs_);
+        stored_scales_[s] = row.scale(w, c, inputs_);
+      }
+      device::copy_async_commit();
+    }
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const Row row(a, first_output_ + tile * kHeldTile + 8 * half);
+#pragma unroll
+        for (int s = 0; s < kSteps; ++s) {
+          const unsigned c = column(s);
+          raw_[tile][s][half] = {};
+          if (c < inputs_) {
+            raw_[tile][s][half] = __ldg(reinterpret_cast<const uint2*>(row.data + c / 2));
+          }
+          scales_[tile][s][half] = row.scale(w, c, inputs_);
+        }
+      }
+    }
+  }
+
+  // As soon as the weights are there.
+  __device__ void decode() {
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        if constexpr (kWide) {
+          in_shared(s, i) = held_fragment(raw_[kInRegisters][s], scales_[kInRegisters][s], i);
+        }
+#pragma unroll
+        for (int tile = 0; tile < kInRegisters; ++tile) {
+          uint4& four = in_registers_[tile][s][i];
+          four = held_fragment(raw_[tile][s], scales_[tile][s], i);
+          // Here, and not where it is used.
+          asm volatile("" : "+r"(four.x), "+r"(four.y), "+r"(four.z), "+r"(four.w));
+        }
+      }
+    }
+  }
+
+  // Brings this warp's columns of all rows to shared memory, where rows of held_pitch() begin at
+  // `to`, and zeros up to a whole step.
+  __device__ void stage(const Product& a, __nv_bfloat16* to) const {
+    constexpr unsigned kOctets = kColumns / device::kOctet;
+    constexpr unsigned kOfLane = (kOctets + device::kWarpThreads - 1) / device::kWarpThreads;
+    const unsigned pitch = held_pitch(inputs_);
+    const auto rows = static_cast<unsigned>(a.rows);
+    const auto* from = static_cast<const __nv_bfloat16*>(a.x);
+#pragma unroll 2
+    for (unsigned row = 0; row < rows; ++row, from += a.x_stride, to += pitch) {
+      uint4 octets[kOfLane];
+#pragma unroll
+      for (unsigned i = 0; i < kOfLane; ++i) {
+        const unsigned at = i * device::kWarpThreads + held_lane();
+        const unsigned c = first_column() + at * device::kOctet;
+        const bool there = at < kOctets && c < inputs_;
+        octets[i] = there ? __ldcg(reinterpret_cast<const uint4*>(from + c)) : uint4{};
+      }
+#pragma unroll
+      for (unsigned i = 0; i < kOfLane; ++i) {
+        const unsigned at = i * device::kWarpThreads + held_lane();
+        const unsigned c = first_column() + at * device::kOctet;
+        if (at < kOctets && c < pitch - device::kOctet) {
+          device::write_octet(to + c, device::int4_order(octets[i]));
+        }
+      }
+    }
+    __syncwarp();  // the columns of all lanes are there
+  }
+
+  // `x`: where rows of activations begin in shared memory.
+  __device__ void multiply(const Product& a, const __nv_bfloat16* x) {
+    device::copy_async_wait<0>();  // what is as stored
+    const unsigned pitch = held_pitch(inputs_);
+    const auto rows = static_cast<unsigned>(a.rows);
+    const unsigned n = held_lane() / 4;
+    x += first_column() + held_lane() % 4 * 16;
+    const __nv_bfloat16* own = x + n * pitch;
+    const __nv_bfloat16* of_halves = x + n % 4 * pitch + n / 4 * device::kOctet;
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      if (first_column() + s * kHeldStep >= inputs_) break;  // the same for the whole warp
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        if (i % 2 == 0) {
+          eight_ = held_octet(own + s * kHeldStep + i / 2 * device::kOctet, n < rows);
+        }
+#pragma unroll
+        for (int tile = 0; tile < kInRegisters; ++tile) {
+          held_multiply(sums_[tile], in_registers_[tile][s][i], eight_, i);
+        }
+        if constexpr (kWide) held_multiply(sums_[kInRegisters], in_shared(s, i), eight_, i);
+      }
+      if constexpr (kWide) {
+        const uint4 eight = held_octet(of_halves + s * kHeldStep, n % 4 < rows);
+        const uint2 raw[2] = {{stored(s).x, 0}, {stored(s).y, 0}};
+        const __nv_bfloat16 scales[2] = {stored_scales_[s], stored_scales_[s]};
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          held_multiply(sums_[kTiles], held_fragment(raw, scales, i), eight, i);
+        }
+      }
+    }
+  }
+
+  // Adds the warps' sums in their order: take(row, output, sum). All threads; `partial` are as many
+  // as rows.
+  template <class Take>
+  __device__ void hand_out(const Product& a, HeldSums<kOutputs>* partial, const Take& take) {
+    const int rows = static_cast<int>(a.rows);
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      held_leave<kOutputs>(sums_[tile], partial, rows, tile * kHeldTile);
+    }
+    if constexpr (kWide) {
+      const int lane = static_cast<int>(held_lane());
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float other = __shfl_down_sync(0xFFFFFFFFU, sums_[kTiles][2 + i], 2);
+        const int row = 2 * (lane % 4) + i;
+        if (row < kRowsMax && row < rows) {
+          partial[row][held_warp()][kTiles * kHeldTile + lane / 4] = sums_[kTiles][i] + other;
+        }
+      }
+    }
+    __syncthreads();  // the sums of all warps are there
+    held_hand_out<kOutputs>(a, partial, first_output_, take);
+  }
+
+ private:
+  // Of weights, this lane's from `output` on; those beyond the last compute that one again, and
+  // nobody takes it.
+  struct Row {
+    const std::uint8_t* data;
+    const __nv_bfloat16* scales;
+
+    __device__ Row(const Product& a, unsigned output) {
+      const device::Weight& w = a.weight.first;
+      const std::int64_t own = min(output + held_lane() / 4, static_cast<unsigned>(a.outputs) - 1);
+      data = w.data + own * w.row_bytes;
+      scales = static_cast<const __nv_bfloat16*>(w.scales) + own * w.groups;
+    }
+    __device__ __nv_bfloat16 scale(const device::Weight& w, unsigned c, unsigned inputs) const {
+      return c < inputs ? scales[c >> w.group_shift] : __float2bfloat16(0.0F);
+    }
+  };
+
+  __device__ static unsigned first_column() {
+    return held_warp() * kColumns;
+  }
+  __device__ static unsigned column(int step) {
+    return first_column() + step * kHeldStep + held_lane() % 4 * 16;
+  }
+  __device__ uint4& in_shared(int step, int i) const {
+    return reinterpret_cast<uint4*>(memory_)[(step * 4 + i) * kHeldThreads + threadIdx.x];
+  }
+  __device__ uint2& stored(int step) const {
+    return reinterpret_cast<uint2*>(memory_ + kSteps * 4 * kHeldThreads *
+                                                  sizeof(uint4))[step * kHeldThreads + threadIdx.x];
+  }
+
+  unsigned char* memory_;
+  unsigned first_output_;
+  unsigned inputs_;
+  uint2 raw_[kTiles][kSteps][2];
+  __nv_bfloat16 scales_[kTiles][kSteps][2];
+  __nv_bfloat16 stored_scales_[kSteps];
+  uint4 in_registers_[kInRegisters][kSteps][4];
+  uint4 eight_;  // activations
+  float sums_[kTiles + 1][4] = {};
+};
+
+// A block's shared memory: after weights come activations, then sums.
+template <class Tiles>
+struct HeldMemory {
+  using Sums = HeldSums<Tiles::kOutputs>;
+  __nv_bfloat16* x;
+  Sums* partial;
+
+  __device__ HeldMemory(const Product& a, unsigned char* memory)
+      : x(reinterpret_cast<__nv_bfloat16*>(memory + Tiles::kBytes)),
+        partial(reinterpret_cast<Sums*>(x + a.rows * held_pitch(static_cast<unsigned>(a.inputs)))) {
+  }
+  static std::size_t bytes(const Product& a) {
+    const std::size_t row = held_pitch(static_cast<unsigned>(a.inputs)) * sizeof(__nv_bfloat16);
+    return Tiles::kBytes + static_cast<std::size_t>(a.rows) * (row + sizeof(Sums));
+  }
+};
+
+}  // namespace glm::kernels::cuda
