@@ -133,7 +133,7 @@ class Device final : public Ops {
   void normed_linear(const NormedLinear& args) override {
     check(args);
     if (supports_normed_linear(args, options_.variant)) {
-      return remember("normed_linear", launch_normed_linear(args, stream_.get()));
+      return remember("normed_linear", launch_normed_linear(args, options_.variant, stream_.get()));
     }
     rms_norm(args.norm);
     remember("normed_linear", launch_linears(args, options_.variant, stream_.get(), split_));
@@ -182,7 +182,7 @@ class Device final : public Ops {
   void mla_latents(const MlaLatents& args) override {
     check(args);
     if (!supports_mla_latents(args)) return in_parts(*this, args);
-    if (supports_normed_linear(args.queries(), options_.variant)) {
+    if (supports_mla_latents_whole(args, options_.variant)) {
       return remember("mla_latents", launch_mla_latents(args, stream_.get()));
     }
     remember("mla_latents", launch_norm_latents(args, stream_.get()));

@@ -9,6 +9,7 @@
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/normed_held.h"
 #include "kernels/cuda/normed_product.h"
 #include "kernels/cuda/product_stream.cuh"
 #include "kernels/device/bulk_copy.cuh"
@@ -20,15 +21,6 @@ namespace {
 constexpr unsigned kThreads = kStreamWarpsMax * device::kWarpThreads;
 constexpr unsigned kNormThreadsMax = 1024;
 constexpr int kHeldMax = 3;  // octets of a row that a thread has
-
-struct Norm {
-  const __nv_bfloat16* weight;
-  const __nv_bfloat16* residual;  // may be null
-  __nv_bfloat16* sum;             // likewise
-  std::int64_t residual_stride;
-  std::int64_t sum_stride;
-  float eps;
-};
 
 struct Latents {
   const __nv_bfloat16* row;
@@ -106,7 +98,7 @@ __host__ __device__ constexpr unsigned staged_stride(unsigned inputs) {
 }
 
 // Needs all threads; `weight` are this thread's octets of the norm's weight.
-__device__ void stage(__nv_bfloat16* staged, const Product& a, const Norm& norm, unsigned rows,
+__device__ void stage(__nv_bfloat16* staged, const Product& a, const HeldNorm& norm, unsigned rows,
                       const uint4 (&weight)[kHeldMax], bool leaves_sum) {
   // Of the warps that would have one octet for each thread.
   __shared__ float partial[kNormedRowsMax][device::kWarpThreads];
@@ -155,7 +147,7 @@ __device__ void stage(__nv_bfloat16* staged, const Product& a, const Norm& norm,
 
 template <class Fetch>
 __global__ void __launch_bounds__(kThreads, 3)
-    normed_kernel(Product a, Norm norm, Latents latents, unsigned product_blocks) {
+    normed_kernel(Product a, HeldNorm norm, Latents latents, unsigned product_blocks) {
   extern __shared__ __align__(16) __nv_bfloat16 staged[];
   __shared__ StreamSums<1> partial;
   if (blockIdx.x >= product_blocks) return store_latent(latents, blockIdx.x - product_blocks);
@@ -202,6 +194,19 @@ bool suits_stream(const NormedLinear& a, std::string_view variant) {
                 : choose_variant(product, variant).launch == &launch_stream;
 }
 
+HeldNorm norm_of(const RmsNorm& a) {
+  return {.weight = bf16(a.weight),
+          .residual = bf16(a.residual),
+          .sum = bf16(a.sum),
+          .residual_stride = a.residual.stride(0),
+          .sum_stride = a.sum.stride(0),
+          .eps = a.eps};
+}
+
+bool in_octets(const RmsNorm& a) {
+  return in_octets(a.x) && in_octets(a.weight) && in_octets(a.residual) && in_octets(a.sum);
+}
+
 std::size_t staged_bytes(const Product& a) {
   return static_cast<std::size_t>(a.rows) * staged_stride(static_cast<unsigned>(a.inputs)) *
          sizeof(__nv_bfloat16);
@@ -230,7 +235,7 @@ unsigned query_threads(const MlaLatents& a) {
 }
 
 template <class Fetch>
-cudaError_t launch(const Product& a, const Norm& norm, const Latents& latents, unsigned tokens,
+cudaError_t launch(const Product& a, const HeldNorm& norm, const Latents& latents, unsigned tokens,
                    cudaStream_t stream) {
   const auto blocks =
       static_cast<unsigned>((a.outputs + kStreamWeightRows - 1) / kStreamWeightRows);
@@ -245,12 +250,7 @@ cudaError_t launch(const Product& a, const Norm& norm, const Latents& latents, u
 cudaError_t launch(const NormedLinear& a, const Latents& latents, unsigned tokens,
                    cudaStream_t stream) {
   const Product product = product_of(a);
-  const Norm norm{.weight = bf16(a.norm.weight),
-                  .residual = bf16(a.norm.residual),
-                  .sum = bf16(a.norm.sum),
-                  .residual_stride = a.norm.residual.stride(0),
-                  .sum_stride = a.norm.sum.stride(0),
-                  .eps = a.norm.eps};
+  const HeldNorm norm = norm_of(a.norm);
   if (is_fast_int4(product)) {
     return launch<device::FetchInt4>(product, norm, latents, tokens, stream);
   }
@@ -263,21 +263,33 @@ cudaError_t launch(const NormedLinear& a, const Latents& latents, unsigned token
   return launch<device::FetchAny>(product, norm, latents, tokens, stream);
 }
 
-}  // namespace
-
-bool supports_normed_linear(const NormedLinear& a, std::string_view variant) {
+// One launch of the variant "stream".
+bool fits_stream(const NormedLinear& a, std::string_view variant) {
   constexpr std::size_t kStagedBytesMax = 96U << 10U;
   constexpr std::int64_t kOutputsMax = 16384;  // more blocks than that have the norm done for them
   const Product product = product_of(a);
   return a.out.dtype == Dtype::bf16 && product.rows >= 1 && product.rows <= kNormedRowsMax &&
          product.inputs <= std::int64_t{kHeldMax} * kThreads * device::kOctet &&
          product.outputs <= kOutputsMax && staged_bytes(product) <= kStagedBytesMax &&
-         in_octets(a.norm.x) && in_octets(a.norm.weight) && in_octets(a.norm.residual) &&
-         in_octets(a.norm.sum) && suits_stream(a, variant);
+         in_octets(a.norm) && suits_stream(a, variant);
 }
 
-cudaError_t launch_normed_linear(const NormedLinear& a, cudaStream_t stream) {
-  return launch(a, {}, 0, stream);
+bool fits_held(const NormedLinear& a, std::string_view variant) {
+  const Product product = product_of(a);
+  return !a.rest && a.out.dtype == Dtype::bf16 && in_octets(a.norm) &&
+         choose_variant(product, variant).launch == &launch_held && supports_normed_held(product);
+}
+
+}  // namespace
+
+bool supports_normed_linear(const NormedLinear& a, std::string_view variant) {
+  return fits_held(a, variant) || fits_stream(a, variant);
+}
+
+cudaError_t launch_normed_linear(const NormedLinear& a, std::string_view variant,
+                                 cudaStream_t stream) {
+  if (!fits_held(a, variant)) return launch(a, {}, 0, stream);
+  return launch_normed_held(product_of(a), norm_of(a.norm), stream);
 }
 
 bool supports_mla_latents(const MlaLatents& a) {
@@ -286,6 +298,10 @@ bool supports_mla_latents(const MlaLatents& a) {
          in_octets(a.kv_norm) && vector_rows(a.rows.pages) && in_octets(a.query) &&
          in_octets(a.q_norm) && query_threads(a) <= kNormThreadsMax &&
          2 * a.inv_freq.size(0) == a.row.size(1) - latent.size(1) && latent_threads(a) <= kThreads;
+}
+
+bool supports_mla_latents_whole(const MlaLatents& a, std::string_view variant) {
+  return supports_mla_latents(a) && fits_stream(a.queries(), variant);
 }
 
 cudaError_t launch_mla_latents(const MlaLatents& a, cudaStream_t stream) {

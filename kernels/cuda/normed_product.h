@@ -10,17 +10,19 @@
 
 namespace glm::kernels::cuda {
 
-// Every block norms all rows of activations. From three on two launches are faster.
+// Every block norms all rows of activations. From three on two launches are faster in the variant "stream".
 constexpr int kNormedRowsMax = 2;
 
-// Up to so many rows, which fit one tile of the variant "stream", where that is the one linear()
+// For rows that fit one tile of the variant "stream" or "held", where that is the one linear()
 // would take.
 bool supports_normed_linear(const NormedLinear& a, std::string_view variant);
-cudaError_t launch_normed_linear(const NormedLinear& a, cudaStream_t stream);
+cudaError_t launch_normed_linear(const NormedLinear& a, std::string_view variant,
+                                 cudaStream_t stream);
 
 // Plain pages, and columns in whole octets.
 bool supports_mla_latents(const MlaLatents& a);
-// All of it in one launch where supports_normed_linear(a.queries()), or all but the linear layer.
+// All of it in one launch, or all but the linear layer.
+bool supports_mla_latents_whole(const MlaLatents& a, std::string_view variant);
 cudaError_t launch_mla_latents(const MlaLatents& a, cudaStream_t stream);
 cudaError_t launch_norm_latents(const MlaLatents& a, cudaStream_t stream);
 

@@ -148,7 +148,7 @@ TEST_F(CudaMlaParts, NormedLinearsAreANormAndALinear) {
       const bool hot =
           format.name == "bf16" || format.name == "int4_g32" || format.name == "nvfp4_multiplies";
       if (s.outputs > 1000 && !hot) continue;
-      for (const std::int64_t tokens : {0, 1, 2, 3, 17}) {
+      for (const std::int64_t tokens : {0, 1, 2, 3, 4, 8, 17}) {
         for (const bool with_residual : {false, true}) {
           SCOPED_TRACE(testing::Message()
                        << format.name << " " << tokens << " x " << s.inputs << " -> " << s.outputs
