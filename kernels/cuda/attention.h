@@ -15,7 +15,7 @@
 //
 // Kernels may start early (early_launch.h). Before they wait for the kernel in front they read
 // positions, sequences and page tables, and rows of positions before the first token of a sequence
-// in this call: none of these may be written by that kernel.
+// in this call: none of these may be written by that kernel, or by the one in front of it.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -4,7 +4,8 @@
 // the residual where others read it later.
 //
 // The kernel in front has most often had all multiprocessors to itself, so that blocks start as it
-// ends; they decode their weights while they wait for each other's squares.
+// ends; they decode their weights while they wait for each other's squares. The kernel behind may
+// start at once: it has then read its weights when it is wanted.
 #include "kernels/cuda/normed_held.h"
 
 #include "kernels/cuda/early_launch.h"
@@ -32,6 +33,7 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
     normed_held_kernel(const __grid_constant__ Product a, const __grid_constant__ HeldNorm norm) {
   extern __shared__ __align__(16) unsigned char memory[];
   __shared__ __align__(16) float squares[2 * kRows][kHalfWarps];
+  device::let_later_kernels_start();
   Tiles tiles(a, blockIdx.x, memory);
   const HeldMemory<Tiles> shared(a, memory);
   const auto rows = static_cast<unsigned>(a.rows);
@@ -40,7 +42,6 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
   const bool there = c < a.inputs;
   const uint4 weight = there ? device::read_octet(norm.weight + c) : uint4{};
   device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
 
   uint4 x[kRows] = {};
   uint4 residual[kRows] = {};

@@ -9,8 +9,8 @@
 //
 // The result of a row depends on the variant that computes it, never on the other rows.
 //
-// Weights are read before the kernel in front of a product in its stream has ended; they must have
-// been complete before that one began.
+// Weights are read before the kernels in front of a product in its stream have ended; they must
+// have been complete before the last two of those began.
 #pragma once
 
 #include <cuda_runtime_api.h>

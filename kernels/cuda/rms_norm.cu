@@ -24,6 +24,7 @@ struct Rows {
   std::int64_t sum_stride;
   std::int64_t dim;
   float eps;
+  bool early;  // let later kernels start before this one may begin
 };
 
 constexpr std::int64_t kThreadsMax = 1024;
@@ -62,8 +63,9 @@ __global__ void rms_norm_octets_kernel(Rows<__nv_bfloat16> a) {
   const std::int64_t c = static_cast<std::int64_t>(threadIdx.x) * device::kOctet;
   const bool there = c < a.dim;
   const uint4 weight = there ? device::read_octet(a.weight + c) : uint4{};
+  if (a.early) device::let_later_kernels_start();
   device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
+  if (!a.early) device::let_later_kernels_start();
 
   uint4 x = there ? device::read_octet(a.x + row * a.x_stride + c) : uint4{};
   if (a.residual != nullptr && there) {
@@ -86,6 +88,14 @@ bool in_octets(const Rows<__nv_bfloat16>& a) {
          aligned(a.residual, a.residual_stride) && aligned(a.sum, a.sum_stride);
 }
 
+// Inside a layer, of few tokens, the blocks behind are large: started at once, they read weights
+// while the kernel in front ends. Those of a model's head are many and small and would only be in
+// the way; there the sum takes the residual's place.
+bool lets_start(const RmsNorm& a) {
+  constexpr std::int64_t kRowsMax = 8;
+  return a.residual && a.residual.data != a.sum.data && a.x.size(0) <= kRowsMax;
+}
+
 template <typename T>
 cudaError_t launch(const RmsNorm& a, cudaStream_t stream) {
   constexpr unsigned kThreads = 256;
@@ -99,7 +109,8 @@ cudaError_t launch(const RmsNorm& a, cudaStream_t stream) {
                      .residual_stride = a.residual.stride(0),
                      .sum_stride = a.sum.stride(0),
                      .dim = a.x.size(1),
-                     .eps = a.eps};
+                     .eps = a.eps,
+                     .early = lets_start(a)};
   const auto blocks = static_cast<unsigned>(a.x.size(0));
   if constexpr (std::is_same_v<T, __nv_bfloat16>) {
     if (in_octets(rows)) {

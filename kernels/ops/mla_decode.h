@@ -15,8 +15,8 @@
 // that of those operations by the order of sums, and by values that are combined as bf16; the
 // relative L2 error is at most one and a half times theirs. It does not depend on the other tokens
 // but by how many they are and by positions_max, which choose between the two.
-// cuda: earlier rows, positions, sequences and page tables may be read while the operation asked
-// for just before still runs: that one must not write any.
+// cuda: earlier rows, positions, sequences and page tables may be read while the two operations
+// asked for just before still run: those must not write any.
 #pragma once
 
 #include "kernels/ops/mla_attention.h"
