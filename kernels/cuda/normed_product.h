@@ -10,7 +10,8 @@
 
 namespace glm::kernels::cuda {
 
-// Every block norms all rows of activations. From three on two launches are faster in the variant "stream".
+// In the variant "stream", where every block norms all rows of activations; from three on two
+// launches are faster.
 constexpr int kNormedRowsMax = 2;
 
 // For rows that fit one tile of the variant "stream" or "held", where that is the one linear()
