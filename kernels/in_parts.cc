@@ -22,6 +22,10 @@ void in_parts(Ops& ops, const MlaQueries& a) {
 }
 
 void in_parts(Ops& ops, const MoeLayer& a) {
+  if (a.front) {
+    ops.linear(a.front.projection);
+    ops.rms_norm(a.front.norm);
+  }
   if (a.shared) {
     ops.beside([&] {
       ops.gated_linear({.out = a.shared.inner, .x = a.x, .gate = a.shared.gate, .up = a.shared.up});

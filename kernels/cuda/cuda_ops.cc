@@ -403,8 +403,8 @@ Status Device::reserve(const WorkspaceBounds& bounds) {
 void Device::moe_layer(const MoeLayer& args) {
   check(args);
   const bool whole = options_.variant.empty() && workspace_.holds(args.experts());
-  const cudaError_t code =
-      whole ? launch_moe_layer(args, workspace_.moe(), stream_.get()) : cudaErrorNotSupported;
+  const cudaError_t code = whole ? launch_moe_layer(args, workspace_.moe(), split_, stream_.get())
+                                 : cudaErrorNotSupported;
   if (code == cudaErrorNotSupported) return in_parts(*this, args);
   remember("moe_layer", code);
 }

@@ -1,66 +1,64 @@
 // A layer's half with experts, for few tokens: one kernel, one block per multiprocessor. Weights
-// flow through a ring of stages in shared memory from the beginning to the end, while the blocks
-// wait twice for each other.
+// flow through a ring of stages in shared memory from the beginning to the end.
 //
-//   servants   fetch shared experts' first half | choose | fetch first halves | fetch second halves
-//   others     logits | shared first half ------------- | first halves ====== | second halves, sum
-//              ...... some blocks compute logits, all wait for them
-//              ====== all blocks wait for what all others have between the halves
+//   fetcher   shared experts' first half | first halves | second halves
+//   choosers  choose ................... |                watch
+//   workers   shared first half .........| first halves | shared second half ===== second halves,
+//   sum
+//             ...... until the choice is known to the block
+//             ====== until all blocks have what is between the halves
 //
-// The shared expert's weights come first: they need no choice, and hide how long it takes. Of the
-// second halves a block has all experts for its sixteen outputs: so it adds them itself, in the
-// order of their indices, and a token's bits do not depend on the others.
+// What experts are wanted is known early: the kernel in front leaves the router's logits, or sums
+// that become logits (moe_front.cu). The shared expert's weights come first all the same, before
+// that kernel has ended. Of the second halves a block has all experts for its sixteen outputs: so
+// it adds them itself, in the order of their indices, and a token's bits do not depend on the
+// others.
 //
 // Blocks that wait for each other must all be there. They are: as many as multiprocessors, one on
 // each, and what ran before ends without them.
 #include "base/check.h"
 #include "kernels/cuda/bulk_codecs.cuh"
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/moe_front.h"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/moe_layer_second_half.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
 
-// What each kind of warp does until the choice is known, and after it. All meet in between, at one
-// place in the code, which is what tools that look for races ask for.
 template <class Codec>
-__device__ void before_choice(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
-  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
-  if (warp < kMoeWarps) {
-    Worker<Codec> worker(a, plan, memory, 0);
-    worker.ask_for_router();
-    device::wait_for_earlier_kernels();
-    device::let_later_kernels_start();
-    worker.before_choice();
-  } else if (warp == kMoeWarps) {
-    wait_for_router(a);
-    Fetcher fetcher(plan, memory, 0, 0, 1);
+__device__ void fetch(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
+  const int fetchers = a.tokens <= kOneFetcherTokens ? 1 : kFetchersMax;
+  const int warp = warp_index() - kMoeWarps;
+  if (warp >= fetchers) return;
+  if (warp == 0) {
+    Fetcher fetcher(plan, memory, 0, 0, 1, kInFlightEarly);
     fetch_shared_first_half(a, plan, fetcher);
-  } else if (a.tokens <= kChooserWarps) {
-    constexpr Choosers kThese{
-        .warps = kChooserWarps, .first_warp = kMoeWarps + 1, .barrier = kChoosersBarrier};
-    load_bias(a, plan, memory, kThese);
-    device::wait_for_earlier_kernels();
-    choose(a, plan, memory, kThese);
   }
-}
-template <class Codec>
-__device__ void after_choice(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
-  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+  wait_to_know(plan, memory, kChoiceKnown);
+  // None is more than a round of stages ahead of the others.
+  if (fetchers > 1) device::sync_threads(kFetchersBarrier, kFetchersMax * device::kWarpThreads);
   const Share wide = equal_share(plan, plan.wide_slabs);
-  const int items = (wide.end - wide.begin) * kQuads;  // of the shared expert's first half
-  if (warp < kMoeWarps) {
-    Worker<Codec>(a, plan, memory, items).after_choice();
-  } else {
-    // Of few tokens one warp keeps up, and more would delay what others wait for.
-    const int fetchers = a.tokens <= kChooserWarps ? 1 : kMoeServants;
-    if (warp >= kMoeWarps + fetchers) return;
-    Fetcher fetcher(plan, memory, items, warp - kMoeWarps, fetchers);
-    const MoeRouting routing(memory, plan, a.rule.experts);
-    fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
-    fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+  Fetcher fetcher(plan, memory, (wide.end - wide.begin) * kQuads, warp, fetchers, kInFlight);
+  const MoeRouting routing(memory, plan, a.rule.experts);
+  fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+  fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+}
+
+template <class Codec>
+__device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
+  if (warp_index() >= kFirstChooser && !workers_choose(a)) {
+    if (a.tokens > 1) {
+      device::sync_threads(kChoosersBarrier, kChooserWarps * device::kWarpThreads);  // all choices
+    }
+    if (warp_index() == kFirstChooser) tell_choice(a, plan, memory);
   }
+  if (warp_index() == kWatcher) {
+    make_known(plan, memory, kChoiceKnown);
+    return watch(a, plan, memory);
+  }
+  fetch<Codec>(a, plan, memory);
 }
 
 template <class Codec>
@@ -68,17 +66,22 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     moe_layer_kernel(const __grid_constant__ MoeArgs a, const __grid_constant__ MoePlan plan) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) std::uint8_t memory[];
-  if (threadIdx.x == 0) {
+  // Each by a thread of its own: one after the other they would take long.
+  if (threadIdx.x < device::kWarpThreads) {
+    const int i = lane_index();
     const std::uint32_t full = device::shared_address(memory + plan.barriers_at);
-#pragma unroll 1
-    for (int i = 0; i < plan.stages; ++i) {
+    if (i < plan.stages) {
       device::barrier_set_up(full + 8 * i, 1);
       device::barrier_set_up(full + 8 * (plan.stages + i), kTeamWarps);
     }
-    const std::uint32_t teams = device::shared_address(memory + plan.team_barriers_at);
-#pragma unroll 1
-    for (int i = 0; i < kMoeTeams * kBuffers; ++i) {
-      device::barrier_set_up(teams + 8 * i, kTeamWarps - 1);
+    if (i < kMoeTeams * kBuffers) {
+      device::barrier_set_up(device::shared_address(memory + plan.team_barriers_at) + 8 * i,
+                             kTeamWarps - 1);
+    }
+    if (i < kMoeKnown) {
+      // Of the choice it is two that say so: who lists it, and the watcher.
+      device::barrier_set_up(known_barrier(plan, memory, static_cast<MoeKnown>(i)),
+                             i == kChoiceKnown ? 2 : 1);
     }
     device::barriers_are_set_up();
   }
@@ -88,9 +91,27 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     routing.masks[e] = 0;
   }
   __syncthreads();  // barriers are set up, masks are empty
-  before_choice<Codec>(a, plan, memory);
-  __syncthreads();  // the choice is known
-  after_choice<Codec>(a, plan, memory);
+  const bool works = warp_index() < kMoeWarps;
+  if (warp_index() != kMoeWarps) {
+    const int token = chooses_for(a);
+    const bool chooses = token >= 0 && token < a.tokens;
+    const LaneBias bias(a.rule);
+    if (works) prepare(a, plan, memory);
+    if (!are_few(a.rule)) {
+      device::sync_threads(kPreparedBarrier, kWorkers + kChooserWarps * device::kWarpThreads);
+    }
+    device::wait_for_earlier_kernels();
+    if (works) device::let_later_kernels_start();
+    if (warp_index() == kWatcher) {
+      note_phases(a, plan, memory);
+    }
+    if (chooses) choose_for(a, plan, memory, token, bias);
+  }
+  if (works) {
+    Worker<Codec>(a, plan, memory).run();
+  } else {
+    serve<Codec>(a, plan, memory);
+  }
 #else
   __trap();  // built for another device
 #endif
@@ -110,14 +131,37 @@ cudaError_t launch(const MoeArgs& a, const MoePlan& plan, int blocks, cudaStream
                       kernel, stream, a, plan);
 }
 
+// What leads to x and to the router's logits, in parts.
+cudaError_t launch_parts(const MoeLayer& a, const SplitSums& split, cudaStream_t stream) {
+  if (a.front) {
+    if (const cudaError_t code = launch_linear(a.front.projection, "", stream, split);
+        code != cudaSuccess) {
+      return code;
+    }
+    if (const cudaError_t code = launch_rms_norm(a.front.norm, stream); code != cudaSuccess) {
+      return code;
+    }
+  }
+  return launch_linear({.out = a.logits, .x = a.x, .weight = a.router}, "", stream, {});
+}
+
 }  // namespace
 
-cudaError_t launch_moe_layer(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream) {
+cudaError_t launch_moe_layer(const MoeLayer& layer, const MoeWorkspace& space,
+                             const SplitSums& split, cudaStream_t stream) {
+  MoeLayer a = layer;
+  const bool fronted = a.front && supports_moe_front(a);
+  if (!fronted) a.front = {};
   const std::optional<MoeArgs> args = moe_args(a, space);
   if (!args) return cudaErrorNotSupported;
   const BulkLimits limits = bulk_limits();
   const std::optional<MoePlan> plan = moe_plan(*args, limits);
   if (!plan) return cudaErrorNotSupported;
+  if (const cudaError_t code =
+          fronted ? launch_moe_front(a, space, stream) : launch_parts(layer, split, stream);
+      code != cudaSuccess) {
+    return code;
+  }
   const int blocks = limits.multiprocessors;
   if (is_fast_fp4(args->inner)) return launch<BulkFp4>(*args, *plan, blocks, stream);
   return args->inner.weight.first.zeros != nullptr

@@ -16,11 +16,12 @@
 namespace glm::kernels::cuda {
 
 constexpr int kMoeTokensMax = kTileRows;
+static_assert(kMoeTokensMax <= kMoeScoredTokens);
 constexpr int kMoeTeams = 4;
 constexpr int kMoeWarps = kMoeTeams * kTeamWarps;  // that multiply
 constexpr int kMoeServants = 4;      // warps: one that fetches, and some that choose experts
-constexpr int kMoeOwnChunks = 3;     // columns of a second half that a warp keeps in registers
 constexpr unsigned kQuadShift = 32;  // bytes, of every other quad of plain rows
+constexpr unsigned kRowShift = 32;   // bytes that a row of activations is longer than its numbers
 
 // In bytes where nothing else is said.
 struct MoePlan {
@@ -35,14 +36,21 @@ struct MoePlan {
   unsigned by_blocks;
   unsigned by_inner_slabs;
   unsigned by_octets;  // of a row of activations
+  int octets;          // of a row of activations
+  int extra_rows;      // between the halves: so many have room where activations were
+  unsigned x_pitch;    // from row to row of activations
   unsigned stage;
+  unsigned row_at;     // in a stage, behind a slab of a second half
   unsigned stages_at;  // in shared memory, where activations come first
   unsigned partial_at;
   unsigned shared_at;  // sums of the shared expert
   unsigned totals_at;
   unsigned barriers_at;
   unsigned team_barriers_at;
-  unsigned logits_at;
+  unsigned known_at;   // barriers: MoeKnown
+  unsigned phases_at;  // uppermost bits of MoeProgress
+  unsigned scales_at;
+  unsigned extras_at;
   unsigned scratch_at;
   unsigned scratch;  // of one choice
   unsigned weights_at;
@@ -55,10 +63,15 @@ struct MoePlan {
   unsigned total;
 };
 
+// What a block waits for, each with a barrier.
+enum MoeKnown : unsigned { kChoiceKnown, kWideKnown, kHalvesKnown, kMoeKnown };
+
 struct MoeArgs {
-  Product inner;  // the routed experts, as moe_mlp has them
+  Product inner;  // the routed experts, as moe_mlp has them; of sums that a front leaves
   Product outer;
-  device::Weight router;
+  const __nv_bfloat16* norm;  // of a front; null: the router's logits are there, x is normed
+  MoeScore* scores;           // with a norm
+  float eps;
   device::Weight shared_gate;
   device::Weight shared_up;
   device::Weight shared_down;
@@ -79,6 +92,7 @@ std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space);
 std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits);
 
 // cudaErrorNotSupported where there are none: then nothing was launched.
-cudaError_t launch_moe_layer(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream);
+cudaError_t launch_moe_layer(const MoeLayer& a, const MoeWorkspace& space, const SplitSums& split,
+                             cudaStream_t stream);
 
 }  // namespace glm::kernels::cuda

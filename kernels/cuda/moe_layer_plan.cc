@@ -19,12 +19,6 @@ bool is_plain(const WeightView& weight, std::int64_t slab_rows) {
          weight.layout.cols % kChunk == 0 && weight.layout.rows % slab_rows == 0;
 }
 
-bool is_plain_router(const WeightView& weight) {
-  return (weight.layout.format == WeightFormat::bf16 ||
-          weight.layout.format == WeightFormat::f32) &&
-         aligned(weight.data) && weight.layout.cols % 8 == 0;
-}
-
 unsigned reciprocal(int divisor) {
   return static_cast<unsigned>(((1ULL << 32U) + static_cast<unsigned>(divisor) - 1) /
                                static_cast<unsigned>(divisor));
@@ -49,28 +43,36 @@ class Places {
 std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
   const std::int64_t tokens = a.x.size(0);
   if (tokens < 1 || tokens > kMoeTokensMax || a.gate.experts > kExpertsMax ||
-      a.ids.size(1) > kChosenMax || !a.shared || !is_plain_router(a.router) ||
-      !is_plain(a.shared.gate, kSlabRows / 2) || !is_plain(a.shared.up, kSlabRows / 2) ||
-      !is_plain(a.shared.down, kSlabRows) ||
-      a.gate.layout.rows > kMoeOwnChunks * kTeamWarps * kChunk) {
+      a.ids.size(1) > kChosenMax || !a.shared || !is_plain(a.shared.gate, kSlabRows / 2) ||
+      !is_plain(a.shared.up, kSlabRows / 2) || !is_plain(a.shared.down, kSlabRows)) {
     return std::nullopt;
   }
-  const MoeArgs args{.inner = inner_product(a.experts(), space),
-                     .outer = outer_product(a.experts(), space),
-                     .router = device_weight(a.router),
-                     .shared_gate = device_weight(a.shared.gate),
-                     .shared_up = device_weight(a.shared.up),
-                     .shared_down = device_weight(a.shared.down),
-                     .rule = router_rule(a.choice()),
-                     .out = static_cast<__nv_bfloat16*>(a.out.data),
-                     .wide = static_cast<__nv_bfloat16*>(a.shared.inner.data),
-                     .logits = static_cast<float*>(a.logits.data),
-                     .ids = static_cast<std::int32_t*>(a.ids.data),
-                     .weights = static_cast<float*>(a.weights.data),
-                     .progress = space.progress,
-                     .out_stride = a.out.stride(0),
-                     .tokens = static_cast<std::int32_t>(tokens),
-                     .wide_inputs = static_cast<std::int32_t>(a.shared.down.layout.cols)};
+  MoeArgs args{.inner = inner_product(a.experts(), space),
+               .outer = outer_product(a.experts(), space),
+               .norm = nullptr,
+               .scores = nullptr,
+               .eps = 0,
+               .shared_gate = device_weight(a.shared.gate),
+               .shared_up = device_weight(a.shared.up),
+               .shared_down = device_weight(a.shared.down),
+               .rule = router_rule(a.choice()),
+               .out = static_cast<__nv_bfloat16*>(a.out.data),
+               .wide = static_cast<__nv_bfloat16*>(a.shared.inner.data),
+               .logits = static_cast<float*>(a.logits.data),
+               .ids = static_cast<std::int32_t*>(a.ids.data),
+               .weights = static_cast<float*>(a.weights.data),
+               .progress = space.progress,
+               .out_stride = a.out.stride(0),
+               .tokens = static_cast<std::int32_t>(tokens),
+               .wide_inputs = static_cast<std::int32_t>(a.shared.down.layout.cols)};
+  if (a.front) {
+    args.norm = static_cast<const __nv_bfloat16*>(a.front.norm.weight.data);
+    args.scores = space.scores;
+    args.eps = a.front.norm.eps;
+    args.inner.x = a.front.norm.sum.data;
+    args.inner.x_stride = a.front.norm.sum.stride(0);
+    if (!aligned(args.norm)) return std::nullopt;
+  }
   if (!aligned(args.wide) || !supports_bulk(args.inner) || !supports_bulk(args.outer)) {
     return std::nullopt;
   }
@@ -90,27 +92,36 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.hidden_slabs = static_cast<int>(a.outer.outputs) / kSlabRows;
   plan.by_blocks = reciprocal(limits.multiprocessors);
   plan.by_inner_slabs = reciprocal(plan.inner.slabs);
-  plan.by_octets = reciprocal(static_cast<int>(a.inner.inputs) / 8);
+  plan.octets = static_cast<int>(a.inner.inputs) / 8;
+  plan.by_octets = reciprocal(plan.octets);
   // About half of the shared expert's has come before the choice is known.
   plan.wide_slab_cost = kSlabRows * 2 * static_cast<int>(a.inner.inputs) * 8 /
                         static_cast<int>(plan.inner.stage_copied);
   const auto longest =
       static_cast<unsigned>(std::max(static_cast<int>(a.inner.inputs), a.wide_inputs));
-  plan.stage = std::max({plan.inner.stage, plan.outer.stage,
+  const unsigned row = static_cast<unsigned>(a.outer.inputs) * 2;
+  plan.stage = std::max({plan.inner.stage, (plan.outer.stage + row + 127) / 128 * 128,
                          (kQuadRows * 2 * longest + kQuadShift + 127) / 128 * 128});
+  plan.row_at = plan.outer.stage;
 
   const auto pairs = static_cast<std::size_t>(a.outer.rows);
   const auto experts = static_cast<std::size_t>(a.rule.experts);
   const int blocks = limits.multiprocessors;
   const auto slabs = static_cast<std::size_t>((plan.wide_slabs + blocks - 1) / blocks);
   Places places;
-  places.take(kTileRows * static_cast<std::size_t>(a.inner.inputs) * 2);  // activations
+  plan.x_pitch = static_cast<unsigned>(a.inner.inputs) * 2 + kRowShift;
+  const std::size_t activations = static_cast<std::size_t>(a.tokens) * plan.x_pitch;
+  plan.extra_rows = static_cast<int>(activations / row);
+  places.take(activations);
   plan.partial_at = places.take(kMoeTeams * kBuffers * kBufferSums * sizeof(float4));
   plan.shared_at = places.take(slabs * kMoeTeams * 32 * sizeof(float4));
   plan.totals_at = places.take(pairs * kSlabRows * sizeof(float));
   plan.barriers_at = places.take(2 * 32 * sizeof(std::uint64_t));
   plan.team_barriers_at = places.take(kMoeTeams * kBuffers * sizeof(std::uint64_t));
-  plan.logits_at = places.take(kMoeWarps * kMoeTokensMax * sizeof(float));
+  plan.known_at = places.take(kMoeKnown * sizeof(std::uint64_t));
+  plan.phases_at = places.take(sizeof(MoeProgress));
+  plan.extras_at = places.take(experts);
+  plan.scales_at = places.take(kMoeTokensMax * sizeof(float));
   plan.scratch = static_cast<unsigned>(a.rule.scratch_bytes());
   plan.scratch_at = places.take(kMoeTokensMax * plan.scratch);
   plan.weights_at = places.take(pairs * sizeof(float));
@@ -119,13 +130,18 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.bias_at = places.take(experts * sizeof(float));
   plan.masks_at = places.take(experts * sizeof(std::uint32_t));
   plan.slots_at = places.take(experts * kMoeTokensMax);
-  plan.active_at = places.take(experts * sizeof(std::int32_t) + sizeof(std::int32_t));
+  plan.active_at = places.take((experts + 2) * sizeof(std::int32_t));
   plan.stages_at = static_cast<unsigned>((places.used() + 127) / 128 * 128);
   if (plan.stages_at >= limits.shared_bytes) return std::nullopt;
   const unsigned room = (limits.shared_bytes - plan.stages_at) / plan.stage;
   if (room < kMoeTeams) return std::nullopt;
   plan.stages_shift = std::bit_width(std::min(room, 32U)) - 1;
   plan.stages = 1 << plan.stages_shift;
+  // From one slab of outputs to the next, whoever sends rows to stages must not lose count of their
+  // rounds (moe_layer_watch.cuh).
+  if (plan.stages < 2 * kMoeTeams && plan.hidden_slabs > limits.multiprocessors) {
+    return std::nullopt;
+  }
   plan.total = plan.stages_at + static_cast<unsigned>(plan.stages) * plan.stage;
   return plan;
 }

@@ -1,19 +1,12 @@
-// How the blocks of moe_layer.cu come to know which experts are wanted: some compute logits, all
-// wait for those of all experts, and each chooses for itself.
+// How a block of moe_layer.cu comes to know which experts are wanted: it chooses for itself, by
+// what the kernel in front has left.
 #pragma once
-
-#include <cassert>
 
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/moe_layer_warps.cuh"
 #include "kernels/cuda/router_choice.cuh"
-
-#ifdef NDEBUG
-// What assert() is made of; headers declare it only where that is on.
-extern "C" __host__ __device__ void __assert_fail(const char* assertion, const char* file,
-                                                  unsigned line, const char* function) noexcept;
-#endif
+#include "kernels/device/bulk_copy.cuh"
 
 namespace glm::kernels::cuda {
 
@@ -25,7 +18,9 @@ struct MoeRouting {
   std::uint32_t* masks;  // [experts] bit t: token t has it
   std::uint8_t* slots;   // [experts, kMoeTokensMax] which of a token's experts this is
   std::int32_t* active;  // [*count] experts that some token has, in the order of indices
-  std::int32_t* count;
+  std::int32_t* count;   // and behind it, how many tokens experts have beyond their first
+  float* scales;         // [kMoeTokensMax] what is left to do of the norm
+  std::uint8_t* extras;  // [experts] of those in active, tokens beyond the first of experts before
 
   __device__ MoeRouting(std::uint8_t* memory, const MoePlan& plan, int experts)
       : weights(reinterpret_cast<float*>(memory + plan.weights_at)),
@@ -34,65 +29,18 @@ struct MoeRouting {
         masks(reinterpret_cast<std::uint32_t*>(memory + plan.masks_at)),
         slots(memory + plan.slots_at),
         active(reinterpret_cast<std::int32_t*>(memory + plan.active_at)),
-        count(active + experts) {}
-};
+        count(active + experts),
+        scales(reinterpret_cast<float*>(memory + plan.scales_at)),
+        extras(memory + plan.extras_at) {}
 
-// Counters of other blocks: what they wrote before can be read afterwards.
-__device__ inline std::uint32_t load_acquire(const std::uint32_t* from) {
-  std::uint32_t value = 0;
-  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];\n" : "=r"(value) : "l"(from) : "memory");
-  return value;
-}
-__device__ inline void add_release(std::uint32_t* to, std::uint32_t value) {
-  asm volatile("red.release.gpu.global.add.u32 [%0], %1;\n" ::"l"(to), "r"(value) : "memory");
-}
-// What should come within microseconds. When it has not after so many looks, ten seconds and more,
-// it never will: the kernel ends with an error that says so.
-constexpr unsigned kLooksMax = 1U << 25U;
-__device__ inline void wait_until(const std::uint32_t* counter, std::uint32_t wanted) {
-#pragma unroll 1
-  for (unsigned looks = 0; load_acquire(counter) != wanted; ++looks) {
-    if (looks < kLooksMax) continue;
-    __assert_fail("all blocks of moe_layer run at once", "kernels/cuda/moe_layer_routing.cuh", 0,
-                  "wait_until");
+  // Of the tokens that have the expert, how many come before this one; 0 as well if it is none.
+  __device__ int number(int token, int expert) const {
+    const std::uint32_t mask = masks[expert];
+    return (mask >> token & 1U) != 0 ? __popc(mask & ((1U << token) - 1U)) : 0;
   }
-}
-
-// Eight columns of a row of the router.
-struct RouterOctet {
-  float values[8] = {};
-
-  RouterOctet() = default;
-  __device__ RouterOctet(const device::Weight& w, std::int64_t row, int octet) {
-    const std::uint8_t* from = w.data + row * w.row_bytes;
-    if (w.coding == device::Coding::f32) {
-      const float4 first = __ldg(reinterpret_cast<const float4*>(from) + 2 * octet);
-      const float4 second = __ldg(reinterpret_cast<const float4*>(from) + 2 * octet + 1);
-      const float all[8] = {first.x,  first.y,  first.z,  first.w,
-                            second.x, second.y, second.z, second.w};
-#pragma unroll
-      for (int i = 0; i < 8; ++i) values[i] = all[i];
-    } else {
-      const uint4 raw = __ldg(reinterpret_cast<const uint4*>(from) + octet);
-      const std::uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        values[2 * i] = __uint_as_float(words[i] << 16U);
-        values[2 * i + 1] = __uint_as_float(words[i] & 0xFFFF0000U);
-      }
-    }
-  }
-
-  // `x` are eight activations in int4_order().
-  __device__ float times(const uint4& x) const {
-    const std::uint32_t words[4] = {x.x, x.y, x.z, x.w};
-    float sum = 0;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      sum += values[i] * __uint_as_float(words[i] << 16U);
-      sum += values[i + 4] * __uint_as_float(words[i] & 0xFFFF0000U);
-    }
-    return sum;
+  // Which of the pairs (token, expert) this is; the token has the expert.
+  __device__ int pair_of(int token, int expert, int chosen) const {
+    return token * chosen + slots[expert * kMoeTokensMax + token];
   }
 };
 
@@ -107,6 +55,7 @@ __device__ inline void note_choice(const MoeArgs& a, const MoeRouting& routing, 
 #pragma unroll 1
     for (int other = 0; other < chosen; ++other) smaller += ids[other] < ids[j] ? 1 : 0;
     routing.order[first + smaller] = j;
+    if (a.tokens == 1) routing.active[smaller] = ids[j];
     routing.slots[ids[j] * kMoeTokensMax + token] = static_cast<std::uint8_t>(j);
     atomicOr(routing.masks + ids[j], 1U << token);
     if (blockIdx.x == 0) {
@@ -120,69 +69,146 @@ __device__ inline void note_choice(const MoeArgs& a, const MoeRouting& routing, 
 __device__ inline void list_active(const MoeRouting& routing, int experts) {
   const int lane = lane_index();
   int before = 0;
+  int extras = 0;
 #pragma unroll 1
   for (int first = 0; first < experts; first += device::kWarpThreads) {
     const int expert = first + lane;
-    const bool wanted = expert < experts && routing.masks[expert] != 0;
-    const unsigned all = __ballot_sync(kFullWarp, wanted);
-    if (wanted) routing.active[before + __popc(all & ((1U << lane) - 1U))] = expert;
+    const std::uint32_t mask = expert < experts ? routing.masks[expert] : 0U;
+    const unsigned all = __ballot_sync(kFullWarp, mask != 0);
+    if (mask != 0) routing.active[before + __popc(all & ((1U << lane) - 1U))] = expert;
     before += __popc(all);
+    // Most have one token.
+    if (expert < experts) routing.extras[expert] = static_cast<std::uint8_t>(extras);
+    unsigned more = __ballot_sync(kFullWarp, __popc(mask) > 1);
+    while (more != 0) {
+      const int other = __ffs(static_cast<int>(more)) - 1;
+      more &= more - 1;
+      const int own = __shfl_sync(kFullWarp, __popc(mask), other) - 1;
+      extras += own;
+      if (lane > other && expert < experts) {
+        routing.extras[expert] = static_cast<std::uint8_t>(extras);
+      }
+    }
   }
-  if (lane == 0) *routing.count = before;
+  if (lane > 0) return;
+  routing.count[0] = before;
+  routing.count[1] = extras;
 }
 
-// Who chooses experts: the servants that do not fetch, unless there are more tokens than of them.
-// Then it is the others, which are through with the shared expert's first half by then.
-struct Choosers {
-  int warps;
-  int first_warp = 0;  // of the block
-  int barrier = kWorkersBarrier;
-};
-// Before they do.
-__device__ inline void load_bias(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory,
-                                 const Choosers& choosers) {
-  if (a.rule.bias == nullptr) return;
+// A token's logits as choose_experts() wants them, from the sums that a front leaves, and what is
+// left to do of the norm. By one warp, which asks for all it needs before it uses any.
+__device__ inline float norm_scores(const MoeArgs& a, int token, float* logits) {
+  constexpr int kAtOnce = 4;
+  const int experts = a.rule.experts;
+  const int lane = lane_index();
+  const MoeScore* scores = a.scores + token * (experts + kMoeSquares);
+  const MoeScore squares = __ldcg(scores + experts);
+  float scale = 0;
+#pragma unroll 1
+  for (int first = lane; first - lane < experts; first += kAtOnce * device::kWarpThreads) {
+    MoeScore own[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int e = first + i * device::kWarpThreads;
+      own[i] = e < experts ? __ldcg(scores + e) : 0;
+    }
+    const float mean = __ll2float_rn(static_cast<long long>(squares)) *
+                       (kMoeSquaresUnit / static_cast<float>(a.inner.inputs));
+    scale = 1.0F / sqrtf(mean + a.eps);
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int e = first + i * device::kWarpThreads;
+      if (e >= experts) continue;
+      const float logit = __ll2float_rn(static_cast<long long>(own[i])) * (scale * kMoeScoreUnit);
+      logits[e] = logit;
+      if (blockIdx.x == 0) a.logits[token * experts + e] = logit;
+    }
+  }
+  return scale;
+}
+
+// What the router has besides its large weights, to shared memory; what the norm has, to the
+// second-level cache. By the workers.
+__device__ inline void prepare(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
+  const int thread = static_cast<int>(threadIdx.x);
+  constexpr int kLine = 8;  // octets
   auto* bias = reinterpret_cast<float*>(memory + plan.bias_at);
 #pragma unroll 1
-  for (int e = static_cast<int>(threadIdx.x) - choosers.first_warp * device::kWarpThreads;
-       e < a.rule.experts; e += choosers.warps * device::kWarpThreads) {
-    bias[e] = a.rule.bias[e];
+  for (int e = thread; a.rule.bias != nullptr && !are_few(a.rule) && e < a.rule.experts;
+       e += kWorkers) {
+    bias[e] = __ldg(a.rule.bias + e);
+  }
+#pragma unroll 1
+  for (int i = thread * kLine; a.norm != nullptr && i < plan.octets; i += kWorkers * kLine) {
+    device::prefetch(reinterpret_cast<const uint4*>(a.norm) + i);
   }
 }
-__device__ inline void choose(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory,
-                              const Choosers& choosers) {
-  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads - choosers.first_warp;
-  const int threads = choosers.warps * device::kWarpThreads;
+
+// Some servants choose, one for each token; of more tokens it is the workers, who then have nothing
+// to do yet.
+__device__ inline bool workers_choose(const MoeArgs& a) {
+  return a.tokens > kChooserWarps;
+}
+// Which token this warp chooses for, if there is that one; -1: none.
+__device__ inline int chooses_for(const MoeArgs& a) {
+  return workers_choose(a) ? warp_index() : warp_index() - kFirstChooser;
+}
+
+// Of the experts that a lane has of few. Depends on nothing.
+struct LaneBias {
+  float values[2] = {};
+  __device__ explicit LaneBias(const RouterRule& rule) {
+    if (rule.bias == nullptr || !are_few(rule)) return;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int e = lane_index() + i * device::kWarpThreads;
+      if (e < rule.experts) values[i] = __ldg(rule.bias + e);
+    }
+  }
+};
+
+// By one warp.
+__device__ inline void choose_for(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory,
+                                  int token, const LaneBias& own_bias) {
   const MoeRouting routing(memory, plan, a.rule.experts);
   RouterRule rule = a.rule;
   if (rule.bias != nullptr) rule.bias = reinterpret_cast<float*>(memory + plan.bias_at);
-  if (warp == 0 && lane_index() == 0) {
-    wait_until(&a.progress->routed, static_cast<std::uint32_t>(rule.experts));
+  auto* scratch = reinterpret_cast<float*>(memory + plan.scratch_at +
+                                           static_cast<unsigned>(token) * plan.scratch);
+  float scale = 1;
+  if (a.scores != nullptr) {
+    scale = norm_scores(a, token, scratch);
+  } else {
+    read_logits(rule, a.logits + static_cast<std::int64_t>(token) * rule.experts, scratch);
   }
-  device::sync_threads(choosers.barrier, threads);  // logits can be read
-  if (warp < a.tokens) {
-    choose_experts(rule, a.logits + static_cast<std::int64_t>(warp) * rule.experts,
-                   memory + plan.scratch_at + static_cast<unsigned>(warp) * plan.scratch,
-                   routing.ids + warp * rule.chosen, routing.weights + warp * rule.chosen);
-    __syncwarp();  // the choice is there
-    note_choice(a, routing, warp);
+  if (lane_index() == 0) routing.scales[token] = scale;
+  std::int32_t* ids = routing.ids + token * rule.chosen;
+  float* weights = routing.weights + token * rule.chosen;
+  if (are_few(rule)) {
+    float logits[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int e = lane_index() + i * device::kWarpThreads;
+      logits[i] = e < rule.experts ? scratch[e] : 0.0F;
+    }
+    choose_of_few(rule, logits, own_bias.values, ids, weights);
+  } else {
+    choose_experts(rule, scratch, ids, weights);
   }
-  device::sync_threads(choosers.barrier, threads);  // all have chosen
-  if (warp == 0) list_active(routing, rule.experts);
+  __syncwarp();  // the choice is there
+  note_choice(a, routing, token);
 }
 
-// Logits are wanted first, and what comes before in the queue of the memory delays them: so no
-// block asks for other weights until it has seen a row of the router.
-__device__ inline void wait_for_router(const MoeArgs& a) {
-  const std::int64_t expert = blockIdx.x % static_cast<unsigned>(a.rule.experts);
-  const auto* row = reinterpret_cast<const uint4*>(a.router.data + expert * a.router.row_bytes);
-  std::uint32_t sum = 0;
-#pragma unroll 4
-  for (int i = lane_index(); i < a.router.row_bytes / 16; i += device::kWarpThreads) {
-    const uint4 four = __ldg(row + i);
-    sum |= four.x | four.y | four.z | four.w;
+// By one warp, when all tokens have chosen.
+__device__ inline void tell_choice(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
+  const MoeRouting routing(memory, plan, a.rule.experts);
+  if (a.tokens == 1) {
+    routing.count[0] = a.rule.chosen;  // and they are listed
+    routing.count[1] = 0;
+  } else {
+    list_active(routing, a.rule.experts);
   }
-  if (__all_sync(kFullWarp, sum == 0)) __nanosleep(0);  // whatever it is, it must have come
+  make_known(plan, memory, kChoiceKnown);
 }
 
 }  // namespace glm::kernels::cuda

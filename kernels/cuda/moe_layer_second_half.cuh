@@ -5,71 +5,52 @@
 
 namespace glm::kernels::cuda {
 
-// Straight from memory: few lanes have any, and all warps have their own columns. Null: none.
-template <class Codec>
-__device__ const uint4* Worker<Codec>::own_row(int expert) const {
-  const int token = lane_index() / 4;
-  if (!has(token, expert)) return nullptr;
-  return reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a_.outer.x) +
-                                        pair_of(token, expert) * a_.outer.x_stride +
-                                        team_.warp * kChunk + lane_index() % 4 * 32);
-}
-template <class Codec>
-__device__ void Worker<Codec>::load_own(Own& own, const uint4* row, int i) const {
-  const bool there = row != nullptr && (team_.warp + i * kTeamWarps) * kChunk < a_.outer.inputs;
-#pragma unroll
-  for (int word = 0; word < 4; ++word) {
-    own[i][word] = there ? __ldcg(row + i * kTeamWarps * kOctetsPerChunk + word) : uint4{};
-  }
-}
-
 template <class Codec>
 __device__ void Worker<Codec>::second_half_of_shared() {
   const int token = lane_index() / 4;
   const auto* x = reinterpret_cast<const uint4*>(
       a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + lane_index() % 4 * 32);
   multiply_quads(a_.wide_inputs, 0, [&](int chunk, int word) {
-    if (token >= a_.tokens) return uint4{};
-    return device::int4_order(__ldcg(x + chunk * kOctetsPerChunk + word));
+    return token < a_.tokens ? __ldcg(x + chunk * kOctetsPerChunk + word) : uint4{};
   });
 }
 
-// Of the first expert that second_half_of_experts() will take.
+// Where a lane finds what its token has between the halves: with the weights, or where other rows
+// have been sent; the last ones have found no room and are where they were written. Lanes of tokens
+// that do not have the expert compute something that nobody takes.
 template <class Codec>
-__device__ void Worker<Codec>::load_first_own(Own& own) const {
-  if (first_item() >= *routing_.count) return;
-  const uint4* row = own_row(routing_.active[first_item()]);
-#pragma unroll
-  for (int i = 0; i < kOwnChunks; ++i) load_own(own, row, i);
+__device__ const uint4* Worker<Codec>::row_of(int expert, const std::uint8_t* stage) const {
+  const int token = lane_index() / 4;
+  const std::uint8_t* row = stage + plan_.row_at;
+  const int number = routing_.number(token, expert);
+  if (number > 0) {
+    const int place = routing_.extras[expert] + number - 1;
+    row =
+        place < plan_.extra_rows
+            ? memory_ + static_cast<unsigned>(place) * row_bytes(a_)
+            : reinterpret_cast<const std::uint8_t*>(static_cast<const __nv_bfloat16*>(a_.outer.x) +
+                                                    pair_of(token, expert) * a_.outer.x_stride);
+  }
+  return reinterpret_cast<const uint4*>(row) + lane_index() % 4 * 4;
 }
 
-// What comes next is read as soon as its registers are free.
 template <class Codec>
-__device__ void Worker<Codec>::second_half_of_experts(Own& own) {
+__device__ void Worker<Codec>::second_half_of_experts() {
   const int count = *routing_.count;
 #pragma unroll 1
   for (int entry = first_item(); entry < count; entry += kMoeTeams) {
     const int expert = routing_.active[entry];
-    const int next = entry + kMoeTeams;
-    const uint4* next_row = next < count ? own_row(routing_.active[next]) : nullptr;
     const Turn turn(items_ + entry, plan_);
-    LaneRows<Codec> rows(a_.outer.weight.first, plan_.outer, stage(turn), team_.warp);
-    float sums[1][4] = {};
+    const uint4* x = row_of(expert, stage(turn));
+    float sums[4] = {};
     wait_for(turn);
-#pragma unroll
-    for (int i = 0; i < kOwnChunks; ++i) {
-      const int chunk = team_.warp + i * kTeamWarps;
-      if (chunk * kChunk < a_.outer.inputs) {
-        multiply_chunk<Codec>(
-            LaneChunk<Codec>(a_.outer.weight.first, rows),
-            [&](int, int word) { return device::int4_order(own[i][word]); }, sums);
-      }
-      rows.advance();
-      load_own(own, next_row, i);
-    }
+    multiply_slab<Codec>(
+        a_.outer.weight.first, plan_.outer, stage(turn), team_.warp, 1,
+        static_cast<int>(a_.outer.inputs) / kChunk,
+        [&](int chunk, int word) { return x[chunk * kOctetsPerChunk + word]; }, sums);
     leave(turn);
     float total[4];
-    if (!team_.add(sums[0], total)) continue;
+    if (!team_.add(sums, total)) continue;
     const float unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
@@ -91,7 +72,7 @@ __device__ void Worker<Codec>::store_outputs(int slab) {
   const int token = at / kSlabRows;
   const int o = at % kSlabRows;
   float sum = 0;
-#pragma unroll 1
+#pragma unroll 4
   for (int step = 0; step < chosen; ++step) {
     const int pair = token * chosen + routing_.order[token * chosen + step];
     sum += routing_.weights[pair] * totals()[pair * kSlabRows + o];
@@ -112,12 +93,12 @@ __device__ void Worker<Codec>::store_outputs(int slab) {
 template <class Codec>
 __device__ void Worker<Codec>::second_halves() {
   const Share share = equal_share(plan_, plan_.hidden_slabs);
+  wait_to_know(plan_, memory_, kWideKnown);
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
-    Own own;
-    load_first_own(own);
     second_half_of_shared();
-    second_half_of_experts(own);
+    wait_to_know(plan_, memory_, kHalvesKnown);
+    second_half_of_experts();
     workers_meet();  // the sums of all experts are there
     store_outputs(slab);
     if (slab + 1 < share.end) workers_meet();  // and have been read

@@ -69,11 +69,18 @@ struct Turn {
         parity(static_cast<unsigned>(item) >> plan.stages_shift & 1U) {}
 };
 
+// Asked for at a time and not yet there, of the shared expert before the choice and of all after
+// it.
+constexpr int kInFlightEarly = 4;
+constexpr int kInFlight = 2;
+
 // One of the warps that fetch: every warps-th item is its own.
 class Fetcher {
  public:
-  // After so many items of the block.
-  __device__ Fetcher(const MoePlan& plan, std::uint8_t* memory, int items, int warp, int warps)
+  // After so many items of the block. A single warp asks for `in_flight` at most that are not yet
+  // there: enough to keep memory busy. More would only queue in front of what others need.
+  __device__ Fetcher(const MoePlan& plan, std::uint8_t* memory, int items, int warp, int warps,
+                     int in_flight)
       : plan_(plan),
         stages_(device::shared_address(memory + plan.stages_at)),
         full_(device::shared_address(memory + plan.barriers_at)),
@@ -81,7 +88,8 @@ class Fetcher {
         policy_(device::read_once_policy()),
         item_(items),
         next_(items + warp),
-        warps_(warps) {}
+        warps_(warps),
+        in_flight_(in_flight) {}
 
   // Four rows of a weight in bf16 from `row` on. Every other quad is shifted, so that rows of two
   // neighbouring quads lie in different banks.
@@ -92,11 +100,11 @@ class Fetcher {
           bytes);
   }
 
-  // A slab in four bits; lane l < copies has its part.
-  __device__ void slab(const BulkPlan& plan, const QuadCopy& copy, int copies, int expert,
-                       int slab) {
+  // A slab in four bits; lane l < copies has its part. So many bytes come to the stage besides.
+  __device__ void slab(const BulkPlan& plan, const QuadCopy& copy, int copies, int expert, int slab,
+                       unsigned besides = 0) {
     if (!is_own()) return;
-    fetch(plan.stage_copied, copies, copy.to,
+    fetch(plan.stage_copied + besides, copies, copy.to,
           copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes);
   }
 
@@ -113,8 +121,8 @@ class Fetcher {
     const Turn turn(item_ - 1, plan_);
     // Of the round before: nothing to wait for in the first.
     device::barrier_wait(empty_ + 8 * turn.stage, turn.parity ^ 1U);
-    if (warps_ == 1 && item_ > kInFlight) {
-      const Turn before(item_ - 1 - kInFlight, plan_);
+    if (warps_ == 1 && item_ > in_flight_) {
+      const Turn before(item_ - 1 - in_flight_, plan_);
       device::barrier_wait(full_ + 8 * before.stage, before.parity);
     }
     const std::uint32_t full = full_ + 8 * turn.stage;
@@ -125,10 +133,6 @@ class Fetcher {
                       own_bytes, full, policy_);
   }
 
-  // Items that a single warp has asked for and that are not yet there: enough to keep memory busy
-  // while the choice is made. More would only queue in front of what it needs.
-  static constexpr int kInFlight = 2;
-
   const MoePlan& plan_;
   std::uint32_t stages_;
   std::uint32_t full_;
@@ -137,7 +141,13 @@ class Fetcher {
   int item_;
   int next_;  // of this warp
   int warps_;
+  int in_flight_;
 };
+
+// Of what is between the halves of a routed expert.
+__device__ inline unsigned row_bytes(const MoeArgs& a) {
+  return static_cast<unsigned>(a.outer.inputs) * 2;
+}
 
 __device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& plan,
                                                Fetcher& fetcher) {
@@ -171,6 +181,7 @@ __device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const s
   const QuadCopy copy =
       quad_copy<false>(a.outer, plan.outer, lane_index() < kCopies ? lane_index() : 0);
   const Share share = equal_share(plan, plan.hidden_slabs);
+  const unsigned row = row_bytes(a);
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
 #pragma unroll 1
@@ -178,7 +189,7 @@ __device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const s
       fetcher.quad(a.shared_down, slab * kSlabRows + quad * kQuadRows, quad);
     }
 #pragma unroll 1
-    for (int i = 0; i < count; ++i) fetcher.slab(plan.outer, copy, kCopies, active[i], slab);
+    for (int i = 0; i < count; ++i) fetcher.slab(plan.outer, copy, kCopies, active[i], slab, row);
   }
 }
 

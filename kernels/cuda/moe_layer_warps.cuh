@@ -7,17 +7,43 @@
 namespace glm::kernels::cuda {
 
 // The first warps multiply: the workers, in teams. Of the others, the servants, the first fetches
-// weights, and those after it may choose experts and then fetch as well.
+// weights; those after it choose experts. Then the last one watches what other blocks have done,
+// and of many tokens the others fetch as well.
 constexpr int kWorkers = kMoeWarps * device::kWarpThreads;
 constexpr int kServants = kMoeServants * device::kWarpThreads;
 constexpr int kChooserWarps = kMoeServants - 1;
+constexpr int kFirstChooser = kMoeWarps + 1;
+constexpr int kWatcher = kMoeWarps + kMoeServants - 1;
+constexpr int kFetchersMax = 2;       // divides the stages: of each, one warp has all fillings
+constexpr int kOneFetcherTokens = 3;  // of so few one warp keeps up, and more would be in the way
 
 // Named barriers; the first is everybody's.
 constexpr int kWorkersBarrier = 1;
 constexpr int kChoosersBarrier = kWorkersBarrier + 1;
+constexpr int kPreparedBarrier = kWorkersBarrier + 2;
+constexpr int kFetchersBarrier = kWorkersBarrier + 3;
 
 __device__ inline void workers_meet() {
   device::sync_threads(kWorkersBarrier, kWorkers);
+}
+
+__device__ inline int warp_index() {
+  return static_cast<int>(threadIdx.x) / device::kWarpThreads;
+}
+
+// Of what is to be known.
+__device__ inline std::uint32_t known_barrier(const MoePlan& plan, const std::uint8_t* memory,
+                                              MoeKnown what) {
+  return device::shared_address(memory + plan.known_at) + 8 * what;
+}
+// For whoever has met the others that found out.
+__device__ inline void make_known(const MoePlan& plan, const std::uint8_t* memory, MoeKnown what) {
+  __syncwarp();  // all lanes are through
+  if (lane_index() == 0) device::barrier_arrive(known_barrier(plan, memory, what));
+}
+__device__ inline void wait_to_know(const MoePlan& plan, const std::uint8_t* memory,
+                                    MoeKnown what) {
+  device::barrier_wait(known_barrier(plan, memory, what), 0);
 }
 
 }  // namespace glm::kernels::cuda

@@ -2,9 +2,12 @@
 // rest is in moe_layer_second_half.cuh.
 #pragma once
 
+#include "kernels/cuda/moe_layer_math.cuh"
 #include "kernels/cuda/moe_layer_routing.cuh"
 #include "kernels/cuda/moe_layer_stages.cuh"
 #include "kernels/cuda/moe_layer_warps.cuh"
+#include "kernels/cuda/moe_layer_watch.cuh"
+#include "kernels/device/octet.cuh"
 
 namespace glm::kernels::cuda {
 
@@ -12,8 +15,7 @@ namespace glm::kernels::cuda {
 template <class Codec>
 class Worker {
  public:
-  // After so many items of the block, all of the shared expert's first half.
-  __device__ Worker(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory, int items)
+  __device__ Worker(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory)
       : a_(a),
         plan_(plan),
         memory_(memory),
@@ -26,49 +28,35 @@ class Worker {
                          warp_index() / kTeamWarps * kBuffers * kBufferSums,
               .barriers = device::shared_address(memory + plan.team_barriers_at) +
                           8 * (warp_index() / kTeamWarps * kBuffers),
-              .turn = static_cast<unsigned>(items) / kQuads},
-        items_(items) {}
+              .turn = 0} {}
 
-  // The router's weights depend on nothing.
-  __device__ void ask_for_router() {
-    const int octet = static_cast<int>(threadIdx.x) % router_threads();
-    if (static_cast<int>(blockIdx.x) < a_.rule.experts && octet < octets()) {
-      router_ = RouterOctet(a_.router, blockIdx.x, octet);
-    }
-  }
-  __device__ void before_choice() {
-    load_activations();
-    workers_meet();  // activations are there
-    compute_logits();
-    const bool chooses = a_.tokens > kChooserWarps;
-    constexpr Choosers kThese{.warps = kMoeWarps};
-    if (chooses) load_bias(a_, plan_, memory_, kThese);
+  __device__ void run() {
+    // Of many tokens, some have been choosing meanwhile.
+    constexpr int kChoosing = kMoeTokensMax;
+    const int first = workers_choose(a_) ? kChoosing : 0;
+    if (warp_index() >= first) load_activations(first);
+    workers_meet();  // activations are there, and choices
+    if (workers_choose(a_) && warp_index() == 0) tell_choice(a_, plan_, memory_);
     shared_first_half();
-    if (chooses) choose(a_, plan_, memory_, kThese);
-  }
-  __device__ void after_choice() {
+    wait_to_know(plan_, memory_, kChoiceKnown);
+    store_wide();
     first_halves();
-    wait_for_other_blocks();
+    workers_meet();  // all threads have stored what is between the halves
+    if (threadIdx.x == 0) {
+      add_to(&a_.progress->halves, blockIdx.x == 0, static_cast<int>(gridDim.x));
+    }
     second_halves();
   }
 
  private:
-  // Activations of one tile, a warp's own columns.
-  static constexpr int kOwnChunks = kMoeOwnChunks;
-  using Own = uint4[kOwnChunks][4];
-
-  __device__ static int warp_index() {
-    return static_cast<int>(threadIdx.x) / device::kWarpThreads;
+  // A row is as long as its norm's weight and kRowShift.
+  __device__ uint4* activations(int row) const {
+    return reinterpret_cast<uint4*>(memory_ + static_cast<unsigned>(row) * plan_.x_pitch);
   }
-  __device__ int octets() const { return static_cast<int>(a_.inner.inputs) / 8; }
-  // How many threads share out the columns of the router; whole warps, and the others have other
-  // tokens.
-  __device__ int router_threads() const {
-    int threads = kWorkers;
-    while (threads / 2 >= octets()) threads /= 2;
-    return threads < device::kWarpThreads ? device::kWarpThreads : threads;
+  // Of this lane; beyond the last token something that nobody takes.
+  __device__ const uint4* own_activations() const {
+    return activations(min(lane_index() / 4, a_.tokens - 1)) + lane_index() % 4 * 4;
   }
-  __device__ uint4* activations() const { return reinterpret_cast<uint4*>(memory_); }
   __device__ float4* shared_sums() const {
     return reinterpret_cast<float4*>(memory_ + plan_.shared_at) + lane_index();
   }
@@ -93,23 +81,20 @@ class Worker {
   }
   // Which of the pairs (token, expert) this is; the token has the expert.
   __device__ int pair_of(int token, int expert) const {
-    return token * a_.rule.chosen + routing_.slots[expert * kMoeTokensMax + token];
+    return routing_.pair_of(token, expert, a_.rule.chosen);
   }
 
-  __device__ void load_activations();
-  __device__ void compute_logits();
+  __device__ void load_activations(int first_warp);
   template <class Activations>
   __device__ void multiply_quads(int inputs, int slab, const Activations& x);
   __device__ float4 shared_sum(int slab) const;
   __device__ void shared_first_half();
+  __device__ void store_wide();
   __device__ void first_half_of_slab(int expert, int slab, const Turn& turn);
   __device__ void first_halves();
-  __device__ void wait_for_other_blocks();
-  __device__ const uint4* own_row(int expert) const;
-  __device__ void load_own(Own& own, const uint4* row, int i) const;
+  __device__ const uint4* row_of(int expert, const std::uint8_t* stage) const;
   __device__ void second_half_of_shared();
-  __device__ void load_first_own(Own& own) const;
-  __device__ void second_half_of_experts(Own& own);
+  __device__ void second_half_of_experts();
   __device__ void store_outputs(int slab);
   __device__ void second_halves();
 
@@ -121,89 +106,43 @@ class Worker {
   std::uint32_t empty_;
   int team_index_;
   Team team_;
-  RouterOctet router_;
-  int items_;  // of the block, used up so far
+  int items_ = 0;  // of the block, used up so far
 };
 
+// Of a norm, its weight is multiplied here; what is the same for all columns of a token is left to
+// the sums.
 template <class Codec>
-__device__ void Worker<Codec>::load_activations() {
+__device__ void Worker<Codec>::load_activations(int first_warp) {
   constexpr int kAtOnce = 4;
-  const int all = a_.tokens * octets();
+  const int threads = (kMoeWarps - first_warp) * device::kWarpThreads;
+  const int thread = static_cast<int>(threadIdx.x) - first_warp * device::kWarpThreads;
+  const int all = a_.tokens * plan_.octets;
 #pragma unroll 1
-  for (int first = static_cast<int>(threadIdx.x); first < all; first += kAtOnce * kWorkers) {
+  for (int first = thread; first < all; first += kAtOnce * threads) {
     uint4 x[kAtOnce];
-    int places[kAtOnce];
+    uint4 norm[kAtOnce];
+    uint4* to[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      const int at = first + i * kWorkers;
+      const int at = first + i * threads;
       const auto row =
           static_cast<int>(multiplied_high(static_cast<unsigned>(at), plan_.by_octets));
-      const int octet = at - row * octets();
-      places[i] = octet_place(row, octet);
+      const int octet = at - row * plan_.octets;
+      to[i] = activations(row) + exchanged(octet);
       const __nv_bfloat16* from =
           static_cast<const __nv_bfloat16*>(a_.inner.x) + row * a_.inner.x_stride + octet * 8;
       x[i] = at < all ? __ldcg(reinterpret_cast<const uint4*>(from)) : uint4{};
+      norm[i] = at < all && a_.norm != nullptr
+                    ? __ldg(reinterpret_cast<const uint4*>(a_.norm) + octet)
+                    : uint4{};
     }
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      if (first + i * kWorkers < all) activations()[places[i]] = device::int4_order(x[i]);
+      if (first + i * threads >= all) continue;
+      if (a_.norm != nullptr) x[i] = device::octet_product(x[i], norm[i]);
+      *to[i] = device::int4_order(x[i]);
     }
   }
-}
-
-template <class Codec>
-__device__ void Worker<Codec>::compute_logits() {
-  constexpr int kAtOnce = 4;
-  auto* parts = reinterpret_cast<float*>(memory_ + plan_.logits_at);  // [token, warp]
-  const int thread = static_cast<int>(threadIdx.x);
-  const int threads = router_threads();
-  const int groups = kWorkers / threads;
-  int done = 0;
-#pragma unroll 1
-  for (int expert = static_cast<int>(blockIdx.x); expert < a_.rule.experts;
-       expert += static_cast<int>(gridDim.x)) {
-    if (done > 0) workers_meet();  // the parts before have been read
-#pragma unroll 1
-    for (int first = thread / threads; first < a_.tokens; first += kAtOnce * groups) {
-      float sums[kAtOnce] = {};
-#pragma unroll 1
-      for (int octet = thread % threads; octet < octets(); octet += threads) {
-        if (done > 0 || octets() > threads) router_ = RouterOctet(a_.router, expert, octet);
-#pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) {
-          const int token = first + i * groups;
-          if (token < a_.tokens) {
-            sums[i] += router_.times(activations()[octet_place(token, octet)]);
-          }
-        }
-      }
-#pragma unroll
-      for (int offset = device::kWarpThreads / 2; offset > 0; offset /= 2) {
-#pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) sums[i] += __shfl_xor_sync(kFullWarp, sums[i], offset);
-      }
-#pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        const int token = first + i * groups;
-        if (lane_index() == 0 && token < a_.tokens) {
-          parts[token * kMoeWarps + warp_index() % (threads / device::kWarpThreads)] = sums[i];
-        }
-      }
-    }
-    workers_meet();  // the parts of all warps are there
-    if (thread < a_.tokens) {
-      float sum = 0;
-#pragma unroll 4
-      for (int w = 0; w < threads / device::kWarpThreads; ++w) {
-        sum += parts[thread * kMoeWarps + w];
-      }
-      a_.logits[static_cast<std::int64_t>(thread) * a_.rule.experts + expert] = sum;
-    }
-    ++done;
-  }
-  if (done == 0 || warp_index() != 0) return;
-  __syncwarp();  // the logits of all lanes are stored
-  if (thread == 0) add_release(&a_.progress->routed, static_cast<std::uint32_t>(done));
 }
 
 // Sixteen rows in bf16, which are the next four items of the block, times activations: each warp
@@ -274,43 +213,62 @@ __device__ float4 Worker<Codec>::shared_sum(int slab) const {
 template <class Codec>
 __device__ void Worker<Codec>::shared_first_half() {
   const Share share = equal_share(plan_, plan_.wide_slabs);
-  const uint4* x = activations();
+  const uint4* x = own_activations();
 #pragma unroll 1
   for (int slab = 0; slab < share.end - share.begin; ++slab) {
     multiply_quads(static_cast<int>(a_.inner.inputs), slab, [&](int chunk, int word) {
-      return x[(chunk * 4 + word) * device::kWarpThreads + (lane_index() ^ word % 2 * 4)];
+      return x[chunk * kOctetsPerChunk + exchanged_word(word)];
     });
   }
   workers_meet();  // the sums of all teams are there
+}
+
+// What the shared expert has between its halves, once the norm is known.
+template <class Codec>
+__device__ void Worker<Codec>::store_wide() {
+  const Share share = equal_share(plan_, plan_.wide_slabs);
 #pragma unroll 1
   for (int slab = warp_index(); slab < share.end - share.begin; slab += kMoeWarps) {
     const float4 sum = shared_sum(slab);
-    const int output = (share.begin + slab) * (kSlabRows / 2) + weight_row(lane_index() / 4);
+    // In int4_order(), as what follows will read it: that is the order of the tile's rows.
+    const int output = (share.begin + slab) * (kSlabRows / 2) + lane_index() / 4;
     const int token = 2 * (lane_index() % 4);
     __nv_bfloat16* to = a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + output;
-    if (token < a_.tokens) device::store(to, gated(sum.x, sum.z));
-    if (token + 1 < a_.tokens) device::store(to + a_.wide_inputs, gated(sum.y, sum.w));
+    const float scales[2] = {routing_.scales[token], routing_.scales[token + 1]};
+    if (token < a_.tokens) device::store(to, gated(sum.x * scales[0], sum.z * scales[0]));
+    if (token + 1 < a_.tokens) {
+      device::store(to + a_.wide_inputs, gated(sum.y * scales[1], sum.w * scales[1]));
+    }
+    __syncwarp();  // all lanes have stored
+    if (lane_index() == 0) {
+      add_to(&a_.progress->wide, share.begin + slab == 0, plan_.wide_slabs);
+    }
   }
 }
 
 template <class Codec>
 __device__ void Worker<Codec>::first_half_of_slab(int expert, int slab, const Turn& turn) {
-  float sums[1][4] = {};
+  float sums[4] = {};
   wait_for(turn);
-  multiply<Codec>(a_.inner, plan_.inner, stage(turn), activations(), team_.warp, sums);
+  const uint4* x = own_activations();
+  multiply_slab<Codec>(
+      a_.inner.weight.first, plan_.inner, stage(turn), team_.warp, 1,
+      plan_.octets / kOctetsPerChunk,
+      [&](int chunk, int word) { return x[chunk * kOctetsPerChunk + exchanged_word(word)]; }, sums);
   leave(turn);
   float total[4];
-  if (!team_.add(sums[0], total)) return;
+  if (!team_.add(sums, total)) return;
   const float units[2] = {Codec::unit(device::weight_at(a_.inner.weight, expert)),
                           Codec::unit(device::weight_at(a_.inner.up, expert))};
-  const int output = slab * (kSlabRows / 2) + weight_row(lane_index() / 4);
+  const int output = slab * (kSlabRows / 2) + lane_index() / 4;  // in int4_order(), as in `wide`
 #pragma unroll
   for (int e = 0; e < 2; ++e) {
     const int token = 2 * (lane_index() % 4) + e;
     if (!has(token, expert)) continue;
+    const float scale = routing_.scales[token];
     device::store(static_cast<__nv_bfloat16*>(a_.inner.out) +
                       pair_of(token, expert) * a_.inner.out_stride + output,
-                  gated(total[e] * units[0], total[2 + e] * units[1]));
+                  gated(total[e] * (units[0] * scale), total[2 + e] * (units[1] * scale)));
   }
 }
 
@@ -325,19 +283,6 @@ __device__ void Worker<Codec>::first_halves() {
                        Turn(items_ + at - share.begin, plan_));
   }
   items_ += share.end - share.begin;
-}
-
-template <class Codec>
-__device__ void Worker<Codec>::wait_for_other_blocks() {
-  workers_meet();  // all threads have stored what is between the halves
-  if (threadIdx.x == 0) {
-    MoeProgress* progress = a_.progress;
-    add_release(&progress->halves, 1);
-    wait_until(&progress->halves, gridDim.x);
-    // The last one finds that nobody waits any more.
-    if (atomicAdd(&progress->passed, 1U) + 1 == gridDim.x) *progress = {};
-  }
-  workers_meet();  // what is between the halves can be read
 }
 
 }  // namespace glm::kernels::cuda

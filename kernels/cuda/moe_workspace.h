@@ -8,12 +8,20 @@
 
 namespace glm::kernels::cuda {
 
-// How far the blocks of moe_layer.cu are. All zero between launches.
+// How far the blocks of moe_layer.cu are. Whoever is through adds to a count: one, or the first of
+// them so much that the uppermost bit changes when all have, and the others are zero then.
 struct MoeProgress {
-  std::uint32_t routed;  // experts whose logits are there
-  std::uint32_t halves;  // blocks that are through with the first halves
-  std::uint32_t passed;  // blocks that know it of all
+  std::uint32_t wide;    // slabs of the shared expert's first half
+  std::uint32_t halves;  // blocks, with the routed experts' first halves
 };
+
+// Sums that many blocks add to in any order, in units. Of few tokens: each has its logits before
+// they are divided by the root of its mean square, and then the sum of its squares.
+using MoeScore = unsigned long long;
+constexpr float kMoeScoreUnit = 1.0F / (1U << 30U);
+constexpr float kMoeSquaresUnit = 1.0F / (1U << 20U);
+constexpr int kMoeScoredTokens = 8;
+constexpr int kMoeSquares = 1;  // sums of a token besides those of experts
 
 struct MoeWorkspace {
   void* inner = nullptr;            // bf16 [pairs, inner]
@@ -24,6 +32,8 @@ struct MoeWorkspace {
   RowTile* tiles = nullptr;         // [tiles]
   std::int32_t* tile_count = nullptr;
   MoeProgress* progress = nullptr;
+  MoeScore* scores =
+      nullptr;  // [kMoeScoredTokens, experts + kMoeSquares] all zero between moe_layers
 };
 
 }  // namespace glm::kernels::cuda

@@ -81,6 +81,14 @@ class StreamBlock {
 
   // Adds the warps' sums in their order and stores them. All threads.
   __device__ void store(StreamSums<kTiles>& partial) {
+    hand_out(partial, [&](int n, int o, float value) {
+      put(a_, tile_row(a_, rows_, n), rows_.group, first_output_ + o, value);
+    });
+  }
+
+  // The same with take(row, output of the block, value) in place of storing.
+  template <class Take>
+  __device__ void hand_out(StreamSums<kTiles>& partial, const Take& take) {
     const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
@@ -103,7 +111,7 @@ class StreamBlock {
       const float first = total(o) * units_[0];
       const float value =
           kGated ? silu(first) * (total(o + kOutputs % kStreamWeightRows) * units_[1]) : first;
-      put(a_, tile_row(a_, rows_, n), rows_.group, first_output_ + o, value);
+      take(n, o, value);
     }
   }
 

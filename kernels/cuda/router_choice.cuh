@@ -73,13 +73,9 @@ static __device__ __noinline__ void close_groups(RouterGroups how, const float* 
   __syncwarp();  // marks of all experts are there
 }
 
-// `ids` and `weights` are [chosen] each; whoever reads them first meets the warp.
-__device__ inline void choose_experts(const RouterRule& rule, const float* logits, void* scratch,
-                                      std::int32_t* ids, float* weights) {
+// A token's logits from memory to the beginning of `scratch`, which choose_experts() then takes.
+__device__ inline void read_logits(const RouterRule& rule, const float* logits, void* scratch) {
   auto* scores = static_cast<float*>(scratch);
-  float* ranks = scores + rule.experts;
-  auto* keys = reinterpret_cast<std::uint32_t*>(ranks + rule.experts);
-  std::uint32_t* group_keys = keys + rule.experts;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   // Asked for together, as each takes its time.
   constexpr int kAtOnce = 4;
@@ -97,6 +93,58 @@ __device__ inline void choose_experts(const RouterRule& rule, const float* logit
       if (e < rule.experts) scores[e] = own[i];
     }
   }
+}
+
+// For so many experts that each lane has two at most: logits and bias of experts `lane` and
+// `lane` + 32, zero where there is none. Chooses as choose_experts() does.
+__device__ inline bool are_few(const RouterRule& rule) {
+  return rule.experts <= 2 * device::kWarpThreads && rule.groups == 1 &&
+         rule.chosen <= device::kWarpThreads;
+}
+__device__ inline void choose_of_few(const RouterRule& rule, const float (&logits)[2],
+                                     const float (&bias)[2], std::int32_t* ids, float* weights) {
+  constexpr unsigned kAll = 0xFFFFFFFFU;
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  float scores[2];
+  std::uint32_t keys[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const int e = lane + i * device::kWarpThreads;
+    const float score = isnan(logits[i]) ? 0.0F : 1.0F / (1.0F + expf(-logits[i]));
+    const float rank = score + bias[i];
+    scores[i] = score;
+    keys[i] = e < rule.experts ? key_of(isnan(logits[i]) ? -INFINITY : rank) : 0U;
+  }
+  int own_id = 0;  // of choice number `lane`
+#pragma unroll 1
+  for (int j = 0; j < rule.chosen; ++j) {
+    const std::uint32_t largest = __reduce_max_sync(kAll, max(keys[0], keys[1]));
+    const unsigned first = __ballot_sync(kAll, keys[0] == largest);
+    const unsigned second = __ballot_sync(kAll, keys[1] == largest);
+    const int winner = __ffs(static_cast<int>(first != 0 ? first : second)) - 1;
+    if (lane == winner && first != 0) keys[0] = 0;
+    if (lane == winner && first == 0) keys[1] = 0;
+    if (lane == j) own_id = first != 0 ? winner : winner + device::kWarpThreads;
+  }
+  const float both[2] = {__shfl_sync(kAll, scores[0], own_id % device::kWarpThreads),
+                         __shfl_sync(kAll, scores[1], own_id % device::kWarpThreads)};
+  const bool chose = lane < rule.chosen;
+  const float score = !chose ? 0.0F : own_id < device::kWarpThreads ? both[0] : both[1];
+  const float sum = device::warp_sum(score);
+  if (!chose) return;
+  ids[lane] = own_id;
+  weights[lane] = score * (rule.normalized ? rule.scale / (sum + 1e-20F) : rule.scale);
+}
+
+// By logits at the beginning of `scratch`, each from the lane that will use it: number e from lane
+// e % 32. `ids` and `weights` are [chosen] each; whoever reads them first meets the warp.
+__device__ inline void choose_experts(const RouterRule& rule, void* scratch, std::int32_t* ids,
+                                      float* weights) {
+  auto* scores = static_cast<float*>(scratch);
+  float* ranks = scores + rule.experts;
+  auto* keys = reinterpret_cast<std::uint32_t*>(ranks + rule.experts);
+  std::uint32_t* group_keys = keys + rule.experts;
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
 #pragma unroll 1
   for (int e = lane; e < rule.experts; e += device::kWarpThreads) {
     const float logit = scores[e];

@@ -20,8 +20,8 @@ __global__ void router_kernel(Args a) {
   const std::int64_t token = blockIdx.x;
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
-  choose_experts(a.rule, a.logits + token * a.logits_stride, scratch, a.ids + token * a.rule.chosen,
-                 a.weights + token * a.rule.chosen);
+  read_logits(a.rule, a.logits + token * a.logits_stride, scratch);
+  choose_experts(a.rule, scratch, a.ids + token * a.rule.chosen, a.weights + token * a.rule.chosen);
 }
 
 }  // namespace

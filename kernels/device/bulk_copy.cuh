@@ -70,6 +70,11 @@ __device__ inline void bulk_copy(std::uint32_t shared, const void* global, unsig
       : "memory");
 }
 
+// A line to the second-level cache.
+__device__ inline void prefetch(const void* global) {
+  asm volatile("prefetch.global.L2 [%0];\n" ::"l"(global));
+}
+
 // Until the kernels this one depends on have ended and what they wrote can be read. Returns at once
 // where the launch allowed no early start.
 __device__ inline void wait_for_earlier_kernels() {

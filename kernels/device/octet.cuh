@@ -46,6 +46,9 @@ __device__ uint4 octet_of(const Value& value) {
 __device__ inline uint4 octet_sum(const uint4& a, const uint4& b) {
   return octet_of([&](int i) { return octet_at(a, i) + octet_at(b, i); });
 }
+__device__ inline uint4 octet_product(const uint4& a, const uint4& b) {
+  return octet_of([&](int i) { return octet_at(a, i) * octet_at(b, i); });
+}
 __device__ inline float octet_squares(const uint4& a) {
   float sum = 0;
 #pragma unroll

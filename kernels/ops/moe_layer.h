@@ -1,6 +1,7 @@
 // The feed-forward half of a layer with experts: router, choice, routed experts and the expert of
-// all tokens.
+// all tokens; and before it, if asked for, what leads from attention to it.
 //
+//   x           = norm(projection(...) + residual)        with `front`: linear.h, then rms_norm.h
 //   logits      = x router^T
 //   ids, weights  as router_topk.h chooses by logits and bias
 //   out[t, :]   = sum over j of weights[t, j] * Expert_ids[t, j](x[t]) (+ Shared(x[t]))
@@ -12,24 +13,29 @@
 //   gate, up  experts x (inner x hidden)           any weight format
 //   down      experts x (hidden x inner)           any weight format
 //   shared.gate, .up  wide x hidden, .down  hidden x wide      optional: all three or none
-//   out      [tokens, hidden]          dtype of x  overwritten; must not overlap x
+//   out      [tokens, hidden]          dtype of x  overwritten; must not overlap x; may be
+//                                                  front.projection.out
+//   front.norm.out is x, front.norm.x is front.projection.out, and there is a residual, which
+//            must not be front.norm.sum
 //
 // Written on the way, and contiguous:
 //   logits   [tokens, experts]         f32
 //   ids      [tokens, chosen]          i32         best first
 //   weights  [tokens, chosen]          f32
-//   shared.inner [tokens, wide], shared.out [tokens, hidden]   dtype of x   contents undefined
+//   shared.inner [tokens, wide], shared.out [tokens, hidden]   dtype of x   contents undefined,
+//            with a front likewise x and front.projection.out
 //
 // Bounds   those of router_topk.h, and what Ops::reserve() was told.
-// Numerics those of linear.h, router_topk.h and moe_mlp.h; whether Shared(x) is rounded to the
-// dtype
-//          of x before it is added is not said.
+// Numerics those of linear.h, rms_norm.h, router_topk.h and moe_mlp.h; whether Shared(x) is rounded
+//          to the dtype of x before it is added is not said, nor what of a norm in front is.
 // Cost     the weights of the router, the shared expert and the experts that occur, once.
 #pragma once
 
 #include "base/check.h"
 #include "kernels/match.h"
+#include "kernels/ops/linear.h"
 #include "kernels/ops/moe_mlp.h"
+#include "kernels/ops/rms_norm.h"
 #include "kernels/ops/router_topk.h"
 #include "kernels/weight_format.h"
 
@@ -45,8 +51,16 @@ struct MoeLayer {
     explicit operator bool() const { return static_cast<bool>(gate); }
   };
 
+  // From what the heads of attention say to x.
+  struct Front {
+    Linear projection;
+    RmsNorm norm;
+    explicit operator bool() const { return static_cast<bool>(norm.out); }
+  };
+
   TensorView out;
   ConstTensorView x;
+  Front front = {};
   WeightView router;
   ConstTensorView bias = {};
   std::int64_t groups = 1;
@@ -85,6 +99,16 @@ struct MoeLayer {
 };
 
 inline void check(const MoeLayer& a) {
+  if (a.front) {
+    check(a.front.projection);
+    check(a.front.norm);
+    const auto same = [](const ConstTensorView& one, const ConstTensorView& other) {
+      return one.data == other.data && one.size(0) == other.size(0) &&
+             one.size(1) == other.size(1) && one.stride(0) == other.stride(0);
+    };
+    GLM_CHECK(same(a.front.norm.out, a.x) && same(a.front.norm.x, a.front.projection.out));
+    GLM_CHECK(a.front.norm.residual && a.front.norm.residual.data != a.front.norm.sum.data);
+  }
   check(a.choice());
   check(a.experts());
   Dim tokens("tokens", a.x.size(0));

@@ -30,7 +30,7 @@ struct Stretch {
 // in the format of its pages.
 struct AttentionStep {
   kernels::RmsNorm norm;              // whose result is the input, [tokens, hidden]; not run yet
-  kernels::TensorView out;            // [tokens, hidden]
+  kernels::TensorView out;            // [tokens, hidden] of the linear layer that is left
   kernels::ConstTensorView inv_freq;  // [ModelConfig::rope_dim() / 2]
   kernels::PagedRows rows;            // of this layer
   kernels::StepTokens tokens;
@@ -52,7 +52,10 @@ class Attention {
                             const ModelConfig& config) = 0;
   virtual Status allocate_activations(kernels::Ops& ops, const ModelConfig& config,
                                       const AttentionLimits& limits) = 0;
-  virtual void forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) = 0;
+  // All but the last linear layer, from what the heads say to `out`: that is returned, and left to
+  // the caller.
+  virtual kernels::Linear forward(kernels::Ops& ops, std::size_t layer,
+                                  const AttentionStep& step) = 0;
   virtual std::uint64_t size_bytes() const = 0;  // of the weights
 
   // Whether forward() asks for the same operations, shapes and addresses whenever the same number

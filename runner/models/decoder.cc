@@ -333,20 +333,22 @@ void Decoder::run_layers(const DecoderPool& pool) {
       norm.residual = x;
       norm.sum = inside_x;
     }
-    attention_->forward(*ops_, index,
-                        {.norm = norm,
-                         .out = delta,
-                         .inv_freq = inv_freq_.view({config().rope_dim() / 2}),
-                         .rows = pool.layer(index, inputs_.table()),
-                         .tokens = inputs_.places(),
-                         .stretches = inputs_.stretches()});
-    ops_->rms_norm({.out = normed,
-                    .x = delta,
-                    .weight = layer.post_attention_norm.view({hidden}),
-                    .residual = inside_x,
-                    .sum = x,
-                    .eps = config().rms_norm_eps});
-    const MlpStep step{.x = normed, .out = delta};
+    const kernels::Linear projection =
+        attention_->forward(*ops_, index,
+                            {.norm = norm,
+                             .out = delta,
+                             .inv_freq = inv_freq_.view({config().rope_dim() / 2}),
+                             .rows = pool.layer(index, inputs_.table()),
+                             .tokens = inputs_.places(),
+                             .stretches = inputs_.stretches()});
+    const MlpStep step{.front = {.projection = projection,
+                                 .norm = {.out = normed,
+                                          .x = delta,
+                                          .weight = layer.post_attention_norm.view({hidden}),
+                                          .residual = inside_x,
+                                          .sum = x,
+                                          .eps = config().rms_norm_eps}},
+                       .out = delta};
     if (static_cast<std::int64_t>(index) < config().dense_layers) {
       layer.dense.forward(*ops_, mlp_scratch_, step);
     } else {

@@ -84,7 +84,7 @@ Result<GqaBlock> GqaBlock::load(WeightLoader& loader, Ops& ops, const std::strin
   return block;
 }
 
-void GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step) const {
+kernels::Linear GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step) const {
   const GqaDims& dims = config_->gqa;
   const std::int64_t heads = config_->heads;
   const std::int64_t tokens = step.norm.x.size(0);
@@ -150,7 +150,7 @@ void GqaBlock::forward(Ops& ops, GqaScratch& scratch, const AttentionStep& step)
     singles = 0;
   }
   attend(first, singles, singles);
-  ops.linear({.out = step.out, .x = out, .weight = o_.view()});
+  return {.out = step.out, .x = out, .weight = o_.view()};
 }
 
 std::uint64_t GqaBlock::size_bytes() const {
@@ -170,8 +170,8 @@ Status GqaLayers::allocate_activations(Ops& ops, const ModelConfig& config,
   return Ok{};
 }
 
-void GqaLayers::forward(Ops& ops, std::size_t layer, const AttentionStep& step) {
-  layers_[layer].forward(ops, scratch_, step);
+kernels::Linear GqaLayers::forward(Ops& ops, std::size_t layer, const AttentionStep& step) {
+  return layers_[layer].forward(ops, scratch_, step);
 }
 
 std::uint64_t GqaLayers::size_bytes() const {

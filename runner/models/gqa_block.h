@@ -42,7 +42,7 @@ class GqaBlock {
   // config denies: one of them is wrong, and the answers would be.
   static Result<GqaBlock> load(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
                                const ModelConfig& config);
-  void forward(kernels::Ops& ops, GqaScratch& scratch, const AttentionStep& step) const;
+  kernels::Linear forward(kernels::Ops& ops, GqaScratch& scratch, const AttentionStep& step) const;
   std::uint64_t size_bytes() const;
 
  private:
@@ -75,7 +75,7 @@ class GqaLayers final : public Attention {
                     const ModelConfig& config) override;
   Status allocate_activations(kernels::Ops& ops, const ModelConfig& config,
                               const AttentionLimits& limits) override;
-  void forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) override;
+  kernels::Linear forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) override;
   std::uint64_t size_bytes() const override;
 
  private:

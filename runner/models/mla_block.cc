@@ -86,8 +86,8 @@ float MlaBlock::scale() const {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(config_->mla.qk_dim())));
 }
 
-void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
-                       MlaForm form) const {
+kernels::Linear MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+                                  MlaForm form) const {
   const MlaDims& dims = config_->mla;
   const std::int64_t heads = config_->heads;
   const std::int64_t tokens = step.norm.x.size(0);
@@ -129,9 +129,9 @@ void MlaBlock::forward(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
     ops.mla_latents(latents);
     attend(ops, scratch, step, form);
   }
-  ops.linear({.out = step.out,
-              .x = scratch.heads_out_.view({tokens, heads * dims.v_dim}),
-              .weight = o_.view()});
+  return {.out = step.out,
+          .x = scratch.heads_out_.view({tokens, heads * dims.v_dim}),
+          .weight = o_.view()};
 }
 
 void MlaBlock::attend(Ops& ops, MlaScratch& scratch, const AttentionStep& step,
@@ -249,8 +249,8 @@ Status MlaLayers::allocate_activations(Ops& ops, const ModelConfig& config,
   return Ok{};
 }
 
-void MlaLayers::forward(Ops& ops, std::size_t layer, const AttentionStep& step) {
-  layers_[layer].forward(ops, scratch_, step, form_);
+kernels::Linear MlaLayers::forward(Ops& ops, std::size_t layer, const AttentionStep& step) {
+  return layers_[layer].forward(ops, scratch_, step, form_);
 }
 
 std::uint64_t MlaLayers::size_bytes() const {

@@ -63,8 +63,8 @@ class MlaBlock {
   static Result<MlaBlock> load(WeightLoader& loader, kernels::Ops& ops, const std::string& prefix,
                                const ModelConfig& config, float latent_norm_eps);
 
-  void forward(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
-               MlaForm form) const;
+  kernels::Linear forward(kernels::Ops& ops, MlaScratch& scratch, const AttentionStep& step,
+                          MlaForm form) const;
   std::uint64_t size_bytes() const;
 
  private:
@@ -100,7 +100,7 @@ class MlaLayers final : public Attention {
                     const ModelConfig& config) override;
   Status allocate_activations(kernels::Ops& ops, const ModelConfig& config,
                               const AttentionLimits& limits) override;
-  void forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) override;
+  kernels::Linear forward(kernels::Ops& ops, std::size_t layer, const AttentionStep& step) override;
   std::uint64_t size_bytes() const override;
   bool single_tokens_repeat() const override { return form_ != MlaForm::expanded; }
 

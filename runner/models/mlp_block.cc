@@ -40,9 +40,11 @@ Result<MlpBlock> MlpBlock::load(WeightLoader& loader, const std::string& prefix,
 }
 
 void MlpBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const {
-  const std::int64_t tokens = step.x.size(0);
-  const TensorView inner = scratch.inner_.view({tokens, inner_});
-  ops.gated_linear({.out = inner, .x = step.x, .gate = gate_.view(), .up = up_.view()});
+  const TensorView x = step.front.norm.out;
+  const TensorView inner = scratch.inner_.view({x.size(0), inner_});
+  ops.linear(step.front.projection);
+  ops.rms_norm(step.front.norm);
+  ops.gated_linear({.out = inner, .x = x, .gate = gate_.view(), .up = up_.view()});
   ops.linear({.out = step.out, .x = inner, .weight = down_.view()});
 }
 
@@ -103,9 +105,11 @@ Status MoeBlock::load_experts(WeightLoader& loader, const std::string& prefix) {
 
 void MoeBlock::forward(Ops& ops, MlpScratch& scratch, const MlpStep& step) const {
   const MoeDims& moe = config_->moe;
-  const std::int64_t tokens = step.x.size(0);
+  const TensorView x = step.front.norm.out;
+  const std::int64_t tokens = x.size(0);
   kernels::MoeLayer layer{.out = step.out,
-                          .x = step.x,
+                          .x = x,
+                          .front = step.front,
                           .router = router_.view(),
                           .bias = bias_.view({moe.experts}),
                           .groups = moe.groups,

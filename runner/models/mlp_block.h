@@ -32,8 +32,9 @@ class MlpScratch {
 };
 
 struct MlpStep {
-  kernels::ConstTensorView x;  // [tokens, hidden], normed
-  kernels::TensorView out;     // [tokens, hidden]
+  // Comes first: its last result is the input, [tokens, hidden].
+  kernels::MoeLayer::Front front;
+  kernels::TensorView out;  // [tokens, hidden]; may be what the projection gives
 };
 
 class MlpBlock {

@@ -239,7 +239,7 @@ class MoeLayer {
                                         .logits = logits,
                                         .ids = ids,
                                         .weights = weights},
-                                       step_.workspace(), stream));
+                                       step_.workspace(), {}, stream));
     }
     static Side side;
     ok(side.fork.begin(stream, side.stream));

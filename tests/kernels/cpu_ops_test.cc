@@ -434,6 +434,11 @@ TEST_F(CpuOps, MoeLayerIsRouterChoiceAndExperts) {
   const Floats shared_gate = random(wide * hidden, 0.3F);
   const Floats shared_up = random(wide * hidden, 0.3F);
   const Floats shared_down = random(hidden * wide, 0.3F);
+  const std::int64_t heads = 18;
+  const Floats said = random(tokens * heads);
+  const Floats projected = random(hidden * heads, 0.3F);
+  const Floats residual = random(tokens * hidden);
+  const Floats norm_weight = random(hidden);
   const auto stack = [](const Floats& values, std::int64_t count, std::int64_t rows,
                         std::int64_t cols) {
     return ExpertsView{.layout = {.format = WeightFormat::f32, .rows = rows, .cols = cols},
@@ -493,6 +498,32 @@ TEST_F(CpuOps, MoeLayerIsRouterChoiceAndExperts) {
     ops_->moe_mlp(parts);
     EXPECT_EQ(again, out);
     EXPECT_EQ(std::isfinite(shared_out.front()), with_shared);
+    // With a front, whose projection may lie where the result will.
+    Floats normed = poison(tokens * hidden);
+    Floats sum = poison(tokens * hidden);
+    const Linear projection{.out = out_view(again, {tokens, hidden}),
+                            .x = in_view(said, {tokens, heads}),
+                            .weight = stack(projected, 1, hidden, heads).expert(0)};
+    const RmsNorm norm{.out = out_view(normed, {tokens, hidden}),
+                       .x = projection.out,
+                       .weight = in_view(norm_weight, {hidden}),
+                       .residual = in_view(residual, {tokens, hidden}),
+                       .sum = out_view(sum, {tokens, hidden}),
+                       .eps = 1e-5F};
+    ops_->linear(projection);
+    ops_->rms_norm(norm);
+    layer.x = norm.out;
+    ops_->moe_layer(layer);
+    const Floats want = out;
+    const Floats want_sum = sum;
+    for (Floats* written : {&again, &normed, &sum}) {
+      std::fill(written->begin(), written->end(), NAN);
+    }
+    layer.front = {.projection = projection, .norm = norm};
+    layer.out = projection.out;
+    ops_->moe_layer(layer);
+    EXPECT_EQ(again, want);
+    EXPECT_EQ(sum, want_sum);
   }
 }
 
