@@ -27,26 +27,27 @@
 namespace glm::kernels::cuda {
 namespace {
 
-template <class Codec>
+template <class Codec, bool kCoded>
 __device__ void fetch(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
   const int fetchers = a.tokens <= kOneFetcherTokens ? 1 : kFetchersMax;
   const int warp = warp_index() - kMoeWarps;
   if (warp >= fetchers) return;
   if (warp == 0) {
     Fetcher fetcher(plan, memory, 0, 0, 1, kInFlightEarly);
-    fetch_shared_first_half(a, plan, fetcher);
+    fetch_shared_first_half<kCoded, Codec::kParts>(a, plan, fetcher);
   }
   wait_to_know(plan, memory, kChoiceKnown);
   // None is more than a round of stages ahead of the others.
   if (fetchers > 1) device::sync_threads(kFetchersBarrier, kFetchersMax * device::kWarpThreads);
   const Share wide = equal_share(plan, plan.wide_slabs);
-  Fetcher fetcher(plan, memory, (wide.end - wide.begin) * kQuads, warp, fetchers, kInFlight);
+  Fetcher fetcher(plan, memory, (wide.end - wide.begin) * kSharedItems<kCoded>, warp, fetchers,
+                  kInFlight);
   const MoeRouting routing(memory, plan, a.rule.experts);
   fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
-  fetch_second_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+  fetch_second_half<kCoded, Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
 }
 
-template <class Codec>
+template <class Codec, bool kCoded>
 __device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
   if (warp_index() >= kFirstChooser && !workers_choose(a)) {
     if (a.tokens > 1) {
@@ -58,10 +59,10 @@ __device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memor
     make_known(plan, memory, kChoiceKnown);
     return watch(a, plan, memory);
   }
-  fetch<Codec>(a, plan, memory);
+  fetch<Codec, kCoded>(a, plan, memory);
 }
 
-template <class Codec>
+template <class Codec, bool kCoded>
 __global__ void __launch_bounds__(kWorkers + kServants, 1)
     moe_layer_kernel(const __grid_constant__ MoeArgs a, const __grid_constant__ MoePlan plan) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
@@ -108,18 +109,18 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     if (chooses) choose_for(a, plan, memory, token, bias);
   }
   if (works) {
-    Worker<Codec>(a, plan, memory).run();
+    Worker<Codec, kCoded>(a, plan, memory).run();
   } else {
-    serve<Codec>(a, plan, memory);
+    serve<Codec, kCoded>(a, plan, memory);
   }
 #else
   __trap();  // built for another device
 #endif
 }
 
-template <class Codec>
+template <class Codec, bool kCoded>
 cudaError_t launch(const MoeArgs& a, const MoePlan& plan, int blocks, cudaStream_t stream) {
-  const auto kernel = &moe_layer_kernel<Codec>;
+  const auto kernel = &moe_layer_kernel<Codec, kCoded>;
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.total));
       code != cudaSuccess) {
@@ -129,6 +130,12 @@ cudaError_t launch(const MoeArgs& a, const MoePlan& plan, int blocks, cudaStream
                        .threads = kWorkers + kServants,
                        .shared_bytes = plan.total},
                       kernel, stream, a, plan);
+}
+
+template <class Codec>
+cudaError_t launch(const MoeArgs& a, const MoePlan& plan, int blocks, cudaStream_t stream) {
+  return a.shared_coded ? launch<Codec, true>(a, plan, blocks, stream)
+                        : launch<Codec, false>(a, plan, blocks, stream);
 }
 
 // What leads to x and to the router's logits, in parts.

@@ -75,6 +75,7 @@ struct MoeArgs {
   device::Weight shared_gate;
   device::Weight shared_up;
   device::Weight shared_down;
+  bool shared_coded;  // in the layout of the routed experts, as large as one of them; or else bf16
   RouterRule rule;
   __nv_bfloat16* out;
   __nv_bfloat16* wide;  // what the shared expert has between its halves

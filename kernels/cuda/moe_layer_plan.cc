@@ -19,6 +19,20 @@ bool is_plain(const WeightView& weight, std::int64_t slab_rows) {
          weight.layout.cols % kChunk == 0 && weight.layout.rows % slab_rows == 0;
 }
 
+// One more expert like the others.
+bool is_coded(const WeightView& weight, const ExpertsView& experts) {
+  return weight.layout == experts.layout && aligned(weight.data) && aligned(weight.scales) &&
+         aligned(weight.zeros);
+}
+bool is_coded(const MoeLayer& a) {
+  return is_coded(a.shared.gate, a.gate) && is_coded(a.shared.up, a.up) &&
+         is_coded(a.shared.down, a.down);
+}
+bool is_plain(const MoeLayer& a) {
+  return is_plain(a.shared.gate, kSlabRows / 2) && is_plain(a.shared.up, kSlabRows / 2) &&
+         is_plain(a.shared.down, kSlabRows);
+}
+
 unsigned reciprocal(int divisor) {
   return static_cast<unsigned>(((1ULL << 32U) + static_cast<unsigned>(divisor) - 1) /
                                static_cast<unsigned>(divisor));
@@ -43,8 +57,7 @@ class Places {
 std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
   const std::int64_t tokens = a.x.size(0);
   if (tokens < 1 || tokens > kMoeTokensMax || a.gate.experts > kExpertsMax ||
-      a.ids.size(1) > kChosenMax || !a.shared || !is_plain(a.shared.gate, kSlabRows / 2) ||
-      !is_plain(a.shared.up, kSlabRows / 2) || !is_plain(a.shared.down, kSlabRows)) {
+      a.ids.size(1) > kChosenMax || !a.shared || !(is_plain(a) || is_coded(a))) {
     return std::nullopt;
   }
   MoeArgs args{.inner = inner_product(a.experts(), space),
@@ -55,6 +68,7 @@ std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
                .shared_gate = device_weight(a.shared.gate),
                .shared_up = device_weight(a.shared.up),
                .shared_down = device_weight(a.shared.down),
+               .shared_coded = !is_plain(a),
                .rule = router_rule(a.choice()),
                .out = static_cast<__nv_bfloat16*>(a.out.data),
                .wide = static_cast<__nv_bfloat16*>(a.shared.inner.data),
@@ -95,13 +109,16 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.octets = static_cast<int>(a.inner.inputs) / 8;
   plan.by_octets = reciprocal(plan.octets);
   // About half of the shared expert's has come before the choice is known.
-  plan.wide_slab_cost = kSlabRows * 2 * static_cast<int>(a.inner.inputs) * 8 /
-                        static_cast<int>(plan.inner.stage_copied);
+  const int plain_slab = kSlabRows * 2 * static_cast<int>(a.inner.inputs);
+  const auto coded_slab = static_cast<int>(plan.inner.stage_copied);
+  plan.wide_slab_cost = (a.shared_coded ? coded_slab : plain_slab) * 8 / coded_slab;
   const auto longest =
       static_cast<unsigned>(std::max(static_cast<int>(a.inner.inputs), a.wide_inputs));
   const unsigned row = static_cast<unsigned>(a.outer.inputs) * 2;
-  plan.stage = std::max({plan.inner.stage, (plan.outer.stage + row + 127) / 128 * 128,
-                         (kQuadRows * 2 * longest + kQuadShift + 127) / 128 * 128});
+  plan.stage = std::max(plan.inner.stage, (plan.outer.stage + row + 127) / 128 * 128);
+  if (!a.shared_coded) {
+    plan.stage = std::max(plan.stage, (kQuadRows * 2 * longest + kQuadShift + 127) / 128 * 128);
+  }
   plan.row_at = plan.outer.stage;
 
   const auto pairs = static_cast<std::size_t>(a.outer.rows);

@@ -5,21 +5,26 @@
 
 namespace glm::kernels::cuda {
 
-template <class Codec>
-__device__ void Worker<Codec>::second_half_of_shared() {
+template <class Codec, bool kCoded>
+__device__ void Worker<Codec, kCoded>::second_half_of_shared() {
   const int token = lane_index() / 4;
   const auto* x = reinterpret_cast<const uint4*>(
       a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + lane_index() % 4 * 32);
-  multiply_quads(a_.wide_inputs, 0, [&](int chunk, int word) {
+  const auto octet = [&](int chunk, int word) {
     return token < a_.tokens ? __ldcg(x + chunk * kOctetsPerChunk + word) : uint4{};
-  });
+  };
+  if constexpr (kCoded) {
+    multiply_coded(a_.shared_down, plan_.outer, 0, octet);
+  } else {
+    multiply_quads(a_.wide_inputs, 0, octet);
+  }
 }
 
 // Where a lane finds what its token has between the halves: with the weights, or where other rows
 // have been sent; the last ones have found no room and are where they were written. Lanes of tokens
 // that do not have the expert compute something that nobody takes.
-template <class Codec>
-__device__ const uint4* Worker<Codec>::row_of(int expert, const std::uint8_t* stage) const {
+template <class Codec, bool kCoded>
+__device__ const uint4* Worker<Codec, kCoded>::row_of(int expert, const std::uint8_t* stage) const {
   const int token = lane_index() / 4;
   const std::uint8_t* row = stage + plan_.row_at;
   const int number = routing_.number(token, expert);
@@ -34,14 +39,15 @@ __device__ const uint4* Worker<Codec>::row_of(int expert, const std::uint8_t* st
   return reinterpret_cast<const uint4*>(row) + lane_index() % 4 * 4;
 }
 
-template <class Codec>
-__device__ void Worker<Codec>::second_half_of_experts() {
+template <class Codec, bool kCoded>
+__device__ void Worker<Codec, kCoded>::second_half_of_experts() {
   const int count = *routing_.count;
 #pragma unroll 1
   for (int entry = first_item(); entry < count; entry += kMoeTeams) {
     const int expert = routing_.active[entry];
     const Turn turn(items_ + entry, plan_);
     const uint4* x = row_of(expert, stage(turn));
+    const float unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
     float sums[4] = {};
     wait_for(turn);
     multiply_slab<Codec>(
@@ -51,7 +57,6 @@ __device__ void Worker<Codec>::second_half_of_experts() {
     leave(turn);
     float total[4];
     if (!team_.add(sums, total)) continue;
-    const float unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int token = 2 * (lane_index() % 4) + e;
@@ -64,8 +69,8 @@ __device__ void Worker<Codec>::second_half_of_experts() {
   items_ += count;
 }
 
-template <class Codec>
-__device__ void Worker<Codec>::store_outputs(int slab) {
+template <class Codec, bool kCoded>
+__device__ void Worker<Codec, kCoded>::store_outputs(int slab) {
   const int chosen = a_.rule.chosen;
   const int at = static_cast<int>(threadIdx.x);
   if (at >= a_.tokens * kSlabRows) return;
@@ -87,11 +92,12 @@ __device__ void Worker<Codec>::store_outputs(int slab) {
   for (int team = 0; team < kMoeTeams; ++team) {
     of_shared += shared[team * device::kWarpThreads * 4];
   }
-  device::store(a_.out + token * a_.out_stride + slab * kSlabRows + o, sum + of_shared);
+  device::store(a_.out + token * a_.out_stride + slab * kSlabRows + o,
+                sum + of_shared * shared_unit(a_.shared_down));
 }
 
-template <class Codec>
-__device__ void Worker<Codec>::second_halves() {
+template <class Codec, bool kCoded>
+__device__ void Worker<Codec, kCoded>::second_halves() {
   const Share share = equal_share(plan_, plan_.hidden_slabs);
   wait_to_know(plan_, memory_, kWideKnown);
 #pragma unroll 1

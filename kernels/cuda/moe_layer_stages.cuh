@@ -20,6 +20,10 @@ __device__ inline unsigned multiplied_high(unsigned a, unsigned b) {
   return static_cast<unsigned>(static_cast<std::uint64_t>(a) * b >> 32U);
 }
 
+// How many items a slab of the shared expert is: four quads in bf16, or one where it is coded.
+template <bool kCoded>
+constexpr int kSharedItems = kCoded ? 1 : kQuads;
+
 // An equal part of so many slabs for this block.
 __device__ inline Share equal_share(const MoePlan& plan, int slabs) {
   const unsigned before = static_cast<unsigned>(slabs) * blockIdx.x;
@@ -149,14 +153,47 @@ __device__ inline unsigned row_bytes(const MoeArgs& a) {
   return static_cast<unsigned>(a.outer.inputs) * 2;
 }
 
-__device__ inline void fetch_shared_first_half(const MoeArgs& a, const MoePlan& plan,
-                                               Fetcher& fetcher) {
+// Of a lane, as quad_copy(): gate and up, or the second half.
+template <bool kGated>
+__device__ QuadCopy shared_copy(const MoeArgs& a, const BulkPlan& plan, int index) {
+  const int part = index / kQuads;
+  const int quad = index % kQuads;
+  const bool second = quad >= kQuads / 2;
+  const device::Weight& w = !kGated ? a.shared_down : second ? a.shared_up : a.shared_gate;
+  const void* bases[kBulkParts] = {w.data, w.scales, w.zeros};
+  const auto row = static_cast<unsigned>(kGated ? quad % (kQuads / 2) : quad) * kQuadRows;
+  QuadCopy copy = {};
+#pragma unroll
+  for (int p = 0; p < kBulkParts; ++p) {
+    if (p != part) continue;
+    copy = {
+        .from = static_cast<const std::uint8_t*>(bases[p]) + row * plan.row[p],
+        .expert_bytes = 0,
+        .slab_bytes = static_cast<std::int64_t>(kGated ? kSlabRows / 2 : kSlabRows) * plan.row[p],
+        .to = plan.at[p] + static_cast<unsigned>(quad) * plan.quad[p],
+        .bytes = kQuadRows * plan.row[p]};
+  }
+  return copy;
+}
+
+template <bool kCoded, int kParts>
+__device__ void fetch_shared_first_half(const MoeArgs& a, const MoePlan& plan, Fetcher& fetcher) {
   const Share share = equal_share(plan, plan.wide_slabs);
+  if constexpr (kCoded) {
+    constexpr int kCopies = kQuads * kParts;
+    const QuadCopy copy =
+        shared_copy<true>(a, plan.inner, lane_index() < kCopies ? lane_index() : 0);
 #pragma unroll 1
-  for (int i = share.begin * kQuads; i < share.end * kQuads; ++i) {
-    const int quad = i % kQuads;
-    const device::Weight& w = quad < kQuads / 2 ? a.shared_gate : a.shared_up;
-    fetcher.quad(w, i / kQuads * (kSlabRows / 2) + quad % 2 * kQuadRows, quad);
+    for (int slab = share.begin; slab < share.end; ++slab) {
+      fetcher.slab(plan.inner, copy, kCopies, 0, slab);
+    }
+  } else {
+#pragma unroll 1
+    for (int i = share.begin * kQuads; i < share.end * kQuads; ++i) {
+      const int quad = i % kQuads;
+      const device::Weight& w = quad < kQuads / 2 ? a.shared_gate : a.shared_up;
+      fetcher.quad(w, i / kQuads * (kSlabRows / 2) + quad % 2 * kQuadRows, quad);
+    }
   }
 }
 
@@ -174,7 +211,7 @@ __device__ void fetch_first_half(const MoeArgs& a, const MoePlan& plan, const st
   }
 }
 
-template <int kParts>
+template <bool kCoded, int kParts>
 __device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const std::int32_t* active,
                                   int count, Fetcher& fetcher) {
   constexpr int kCopies = kQuads * kParts;
@@ -182,11 +219,19 @@ __device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const s
       quad_copy<false>(a.outer, plan.outer, lane_index() < kCopies ? lane_index() : 0);
   const Share share = equal_share(plan, plan.hidden_slabs);
   const unsigned row = row_bytes(a);
+  QuadCopy shared = {};
+  if constexpr (kCoded) {
+    shared = shared_copy<false>(a, plan.outer, lane_index() < kCopies ? lane_index() : 0);
+  }
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
+    if constexpr (kCoded) {
+      fetcher.slab(plan.outer, shared, kCopies, 0, slab);
+    } else {
 #pragma unroll 1
-    for (int quad = 0; quad < kQuads; ++quad) {
-      fetcher.quad(a.shared_down, slab * kSlabRows + quad * kQuadRows, quad);
+      for (int quad = 0; quad < kQuads; ++quad) {
+        fetcher.quad(a.shared_down, slab * kSlabRows + quad * kQuadRows, quad);
+      }
     }
 #pragma unroll 1
     for (int i = 0; i < count; ++i) fetcher.slab(plan.outer, copy, kCopies, active[i], slab, row);

@@ -88,10 +88,11 @@ __device__ inline void send_rows(const MoeArgs& a, const MoePlan& plan, std::uin
   const Share hidden = equal_share(plan, plan.hidden_slabs);
   const std::uint32_t stages = device::shared_address(memory + plan.stages_at);
   const std::uint32_t full = device::shared_address(memory + plan.barriers_at);
-  int item = (wide.end - wide.begin) * kQuads + routed.end - routed.begin;
+  const int shared_items = a.shared_coded ? kSharedItems<true> : kSharedItems<false>;
+  int item = (wide.end - wide.begin) * shared_items + routed.end - routed.begin;
 #pragma unroll 1
   for (int slab = hidden.begin; slab < hidden.end; ++slab) {
-    item += kQuads;
+    item += shared_items;
     const __nv_bfloat16* own = nullptr;
 #pragma unroll 1
     for (int i = 0; i < count; ++i, ++item) {

@@ -11,8 +11,8 @@
 
 namespace glm::kernels::cuda {
 
-// A block's view of everything.
-template <class Codec>
+// A block's view of everything. kCoded: the shared expert is in the layout of the others.
+template <class Codec, bool kCoded>
 class Worker {
  public:
   __device__ Worker(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory)
@@ -87,6 +87,13 @@ class Worker {
   __device__ void load_activations(int first_warp);
   template <class Activations>
   __device__ void multiply_quads(int inputs, int slab, const Activations& x);
+  template <class Activations>
+  __device__ void multiply_coded(const device::Weight& weight, const BulkPlan& plan, int slab,
+                                 const Activations& x);
+  // Of a weight of the shared expert.
+  __device__ static float shared_unit(const device::Weight& w) {
+    return kCoded ? Codec::unit(w) : 1.0F;
+  }
   __device__ float4 shared_sum(int slab) const;
   __device__ void shared_first_half();
   __device__ void store_wide();
@@ -111,8 +118,8 @@ class Worker {
 
 // Of a norm, its weight is multiplied here; what is the same for all columns of a token is left to
 // the sums.
-template <class Codec>
-__device__ void Worker<Codec>::load_activations(int first_warp) {
+template <class Codec, bool kCoded>
+__device__ void Worker<Codec, kCoded>::load_activations(int first_warp) {
   constexpr int kAtOnce = 4;
   const int threads = (kMoeWarps - first_warp) * device::kWarpThreads;
   const int thread = static_cast<int>(threadIdx.x) - first_warp * device::kWarpThreads;
@@ -148,9 +155,9 @@ __device__ void Worker<Codec>::load_activations(int first_warp) {
 // Sixteen rows in bf16, which are the next four items of the block, times activations: each warp
 // takes its chunks of the columns, and the sum of a team's goes to shared_sums. x(chunk, word) are
 // a lane's activations; to meet no bank twice, lanes take their words in different orders.
-template <class Codec>
+template <class Codec, bool kCoded>
 template <class Activations>
-__device__ void Worker<Codec>::multiply_quads(int inputs, int slab, const Activations& x) {
+__device__ void Worker<Codec, kCoded>::multiply_quads(int inputs, int slab, const Activations& x) {
   const int lane = lane_index();
   const int tile_row = lane / 4;
   const int chunks = inputs / kChunk;
@@ -198,9 +205,29 @@ __device__ void Worker<Codec>::multiply_quads(int inputs, int slab, const Activa
   items_ += kQuads;
 }
 
+// The same where the shared expert is coded as the others are: the next item of the block.
+template <class Codec, bool kCoded>
+template <class Activations>
+__device__ void Worker<Codec, kCoded>::multiply_coded(const device::Weight& weight,
+                                                      const BulkPlan& plan, int slab,
+                                                      const Activations& x) {
+  const Turn turn(items_, plan_);
+  float sums[4] = {};
+  wait_for(turn);
+  multiply_slab<Codec>(weight, plan, stage(turn), warp_index(), kMoeTeams,
+                       static_cast<int>(weight.cols) / kChunk, x, sums);
+  float total[4];
+  if (team_.add(sums, total)) {  // and the team has read the stage
+    shared_sums()[(slab * kMoeTeams + team_index_) * device::kWarpThreads] = {total[0], total[1],
+                                                                              total[2], total[3]};
+    if (lane_index() == 0) device::barrier_arrive(empty_ + 8 * turn.stage);
+  }
+  ++items_;
+}
+
 // Over all teams.
-template <class Codec>
-__device__ float4 Worker<Codec>::shared_sum(int slab) const {
+template <class Codec, bool kCoded>
+__device__ float4 Worker<Codec, kCoded>::shared_sum(int slab) const {
   float4 sum = {};
 #pragma unroll
   for (int team = 0; team < kMoeTeams; ++team) {
@@ -210,23 +237,29 @@ __device__ float4 Worker<Codec>::shared_sum(int slab) const {
   return sum;
 }
 
-template <class Codec>
-__device__ void Worker<Codec>::shared_first_half() {
+template <class Codec, bool kCoded>
+__device__ void Worker<Codec, kCoded>::shared_first_half() {
   const Share share = equal_share(plan_, plan_.wide_slabs);
   const uint4* x = own_activations();
 #pragma unroll 1
   for (int slab = 0; slab < share.end - share.begin; ++slab) {
-    multiply_quads(static_cast<int>(a_.inner.inputs), slab, [&](int chunk, int word) {
+    const auto octet = [&](int chunk, int word) {
       return x[chunk * kOctetsPerChunk + exchanged_word(word)];
-    });
+    };
+    if constexpr (kCoded) {
+      multiply_coded(a_.shared_gate, plan_.inner, slab, octet);
+    } else {
+      multiply_quads(static_cast<int>(a_.inner.inputs), slab, octet);
+    }
   }
   workers_meet();  // the sums of all teams are there
 }
 
 // What the shared expert has between its halves, once the norm is known.
-template <class Codec>
-__device__ void Worker<Codec>::store_wide() {
+template <class Codec, bool kCoded>
+__device__ void Worker<Codec, kCoded>::store_wide() {
   const Share share = equal_share(plan_, plan_.wide_slabs);
+  const float units[2] = {shared_unit(a_.shared_gate), shared_unit(a_.shared_up)};
 #pragma unroll 1
   for (int slab = warp_index(); slab < share.end - share.begin; slab += kMoeWarps) {
     const float4 sum = shared_sum(slab);
@@ -235,10 +268,11 @@ __device__ void Worker<Codec>::store_wide() {
     const int token = 2 * (lane_index() % 4);
     __nv_bfloat16* to = a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + output;
     const float scales[2] = {routing_.scales[token], routing_.scales[token + 1]};
-    if (token < a_.tokens) device::store(to, gated(sum.x * scales[0], sum.z * scales[0]));
-    if (token + 1 < a_.tokens) {
-      device::store(to + a_.wide_inputs, gated(sum.y * scales[1], sum.w * scales[1]));
-    }
+    const auto put = [&](__nv_bfloat16* at, float gate, float up, float scale) {
+      device::store(at, gated(gate * (units[0] * scale), up * (units[1] * scale)));
+    };
+    if (token < a_.tokens) put(to, sum.x, sum.z, scales[0]);
+    if (token + 1 < a_.tokens) put(to + a_.wide_inputs, sum.y, sum.w, scales[1]);
     __syncwarp();  // all lanes have stored
     if (lane_index() == 0) {
       add_to(&a_.progress->wide, share.begin + slab == 0, plan_.wide_slabs);
@@ -246,8 +280,10 @@ __device__ void Worker<Codec>::store_wide() {
   }
 }
 
-template <class Codec>
-__device__ void Worker<Codec>::first_half_of_slab(int expert, int slab, const Turn& turn) {
+template <class Codec, bool kCoded>
+__device__ void Worker<Codec, kCoded>::first_half_of_slab(int expert, int slab, const Turn& turn) {
+  const float units[2] = {Codec::unit(device::weight_at(a_.inner.weight, expert)),
+                          Codec::unit(device::weight_at(a_.inner.up, expert))};
   float sums[4] = {};
   wait_for(turn);
   const uint4* x = own_activations();
@@ -258,8 +294,6 @@ __device__ void Worker<Codec>::first_half_of_slab(int expert, int slab, const Tu
   leave(turn);
   float total[4];
   if (!team_.add(sums, total)) return;
-  const float units[2] = {Codec::unit(device::weight_at(a_.inner.weight, expert)),
-                          Codec::unit(device::weight_at(a_.inner.up, expert))};
   const int output = slab * (kSlabRows / 2) + lane_index() / 4;  // in int4_order(), as in `wide`
 #pragma unroll
   for (int e = 0; e < 2; ++e) {
@@ -272,8 +306,8 @@ __device__ void Worker<Codec>::first_half_of_slab(int expert, int slab, const Tu
   }
 }
 
-template <class Codec>
-__device__ void Worker<Codec>::first_halves() {
+template <class Codec, bool kCoded>
+__device__ void Worker<Codec, kCoded>::first_halves() {
   const Share share = routed_share(plan_, *routing_.count);
   SlabAt next(plan_, share.begin + first_item());
 #pragma unroll 1

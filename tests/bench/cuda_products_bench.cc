@@ -112,10 +112,12 @@ struct MoeWeights {
   explicit MoeWeights(std::string_view format)
       : gate(format, kInner, kHidden, kExperts),
         up(format, kInner, kHidden, kExperts),
-        down(format, kHidden, kInner, kExperts) {}
+        down(format, kHidden, kInner, kExperts),
+        shared(format == "nvfp4" ? "nvfp4" : "bf16") {}
   BenchWeight gate;
   BenchWeight up;
   BenchWeight down;
+  std::string_view shared;  // format of the shared expert, as who publishes such experts has it
 };
 
 using MoeLayers = std::vector<std::unique_ptr<MoeWeights>>;
@@ -209,9 +211,9 @@ class MoeLayer {
       : step_(weights, tokens, seed),
         tokens_(tokens),
         router_(random_router(seed)),
-        gate_("bf16", kInner, kHidden, 1),
-        up_("bf16", kInner, kHidden, 1),
-        down_("bf16", kHidden, kInner, 1),
+        gate_(weights.shared, kInner, kHidden, 1),
+        up_(weights.shared, kInner, kHidden, 1),
+        down_(weights.shared, kHidden, kInner, 1),
         logits_(static_cast<std::size_t>(tokens * kExperts)),
         inner_(static_cast<std::size_t>(tokens * kInner)),
         shared_(static_cast<std::size_t>(tokens * kHidden)) {}

@@ -333,6 +333,22 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaInEveryFormatOfFourBits) {
   }
 }
 
+TEST_F(CudaMoeLayer, MatchesTheFormulaWhereTheSharedExpertIsLikeTheOthers) {
+  for (const char* name :
+       {"int4_g32", "int4_g32_zeros", "nvfp4_multiplies", "nvfp4_divides", "mxfp4"}) {
+    const FormatCase format = format_of(name);
+    for (const std::int64_t tokens : {1, 2, 4, 5, 8}) {
+      check_layer(format, {.tokens = tokens, .wide = 256, .shared = name});
+      if (HasFailure()) return;
+    }
+    check_layer(format, {.tokens = 3, .wide = 256, .experts = 1, .chosen = 1, .shared = name});
+    check_layer(format, {.tokens = 5, .hidden = 1024, .inner = 512, .experts = 64, .shared = name});
+    check_layer(format, {.tokens = 8, .inner = 768, .wide = 768, .shared = name, .crowded = true});
+    check_layer(format, {.tokens = 1, .hidden = 2048, .inner = 1536, .wide = 1536, .shared = name});
+    if (HasFailure()) return;
+  }
+}
+
 TEST_F(CudaMoeLayer, MatchesTheFormulaHoweverExpertsAreChosen) {
   const FormatCase format = format_of("int4_g32");
   for (const std::int64_t tokens : {1, 3, 8}) {
