@@ -330,11 +330,8 @@ std::int64_t tiles_of(const Product& a) {
   return (a.outputs + kOutputs - 1) / kOutputs * a.groups;
 }
 
-unsigned scale_bytes(const device::Weight& w) {
-  return w.coding == device::Coding::int4 ? SplitInt4::kScaleBytes : SplitFp4::kScaleBytes;
-}
 int unit_steps(const device::Weight& w) {
-  return std::max(1, static_cast<int>(4 * w.group / (kStep * scale_bytes(w))));
+  return std::max(1, static_cast<int>(4 * w.group / (kStep * split_scale_bytes(w))));
 }
 
 SplitPlan split_plan(const Product& a, int rows) {
@@ -348,7 +345,7 @@ SplitPlan split_plan(const Product& a, int rows) {
   const auto steps = static_cast<unsigned>((plan.units + plan.parts - 1) / plan.parts) *
                      static_cast<unsigned>(plan.unit_steps);
   plan.weight_pitch = padded(steps * kStepBytes, 128) + 16;
-  plan.scale_pitch = padded((steps * kStep >> w.group_shift) * scale_bytes(w), 4) + 4;
+  plan.scale_pitch = padded((steps * kStep >> w.group_shift) * split_scale_bytes(w), 4) + 4;
   plan.scales_at = kOutputs * plan.weight_pitch;
   plan.ring_at = padded(plan.scales_at + kOutputs * plan.scale_pitch, 128);
   const auto all_rows = static_cast<unsigned>(rows);
@@ -385,7 +382,7 @@ bool supports_split(const Product& a) {
   const device::Weight& w = a.weight.first;
   if (a.row_group != nullptr || a.gated || a.x_divisor != 1 || a.rows > kRowsMax ||
       !fits_tensor_cores(a) || !(is_fast_int4(a) || is_fast_fp4(a)) || w.zeros != nullptr ||
-      !aligned(w.scales, 4) || w.groups * scale_bytes(w) % 4 != 0 ||
+      !aligned(w.scales, 4) || w.groups * split_scale_bytes(w) % 4 != 0 ||
       a.inputs % (std::int64_t{kStep} * unit_steps(w)) != 0) {
     return false;
   }

@@ -48,4 +48,8 @@ struct SplitFp4 {
   }
 };
 
+inline unsigned split_scale_bytes(const device::Weight& w) {
+  return w.coding == device::Coding::int4 ? SplitInt4::kScaleBytes : SplitFp4::kScaleBytes;
+}
+
 }  // namespace glm::kernels::cuda
