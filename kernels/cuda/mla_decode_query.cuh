@@ -20,17 +20,12 @@ class UnfoldedPart {
     }
   }
   __device__ void decode(const device::Weight& w) {
-    uint4 rows[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) rows[i] = octets_[i].decoded(w);
+    for (int half = 0; half < 2; ++half) {
+      std::uint32_t columns[8];
+      device::row_pairs(octets_[2 * half], octets_[2 * half + 1], w, columns);
 #pragma unroll
-    for (int m = 0; m < 4; ++m) {
-#pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        pairs_[m][k] =
-            __byte_perm(device::word_of(rows[k / 2 * 2], m),
-                        device::word_of(rows[k / 2 * 2 + 1], m), k % 2 == 0 ? 0x5410 : 0x7632);
-      }
+      for (int i = 0; i < 8; ++i) pairs_[i / 2][2 * half + i % 2] = columns[i];
     }
   }
   // `inputs`: sixteen numbers of the query, of lanes that have the token. Sums of every fourth
@@ -72,12 +67,20 @@ class QueryWarp {
     for (StoredPart<Fetch>& one : parts_) one.decode();
   }
   __device__ void multiply(Shared& shared) const {
-    const uint4* x = shared.normed + part() * (kPart / 8);
+    multiply_with([&](int c) { return has_token() ? shared.normed[c / 8] : uint4{}; },
+                  [&](int part, int output, const float(&sums)[4]) {
+                    leave_sums(shared.partial[part] + output, sums);
+                  });
+  }
+  // `octet(c)`: columns [c, c + 8) of the lane's activation, arranged. `leave(part, output, sums)`:
+  // of sixteen outputs from there on.
+  template <typename OctetOf, typename Leave>
+  __device__ void multiply_with(const OctetOf& octet, const Leave& leave) const {
 #pragma unroll
     for (int i = 0; i < kTilesOfWarp; ++i) {
       float sums[4] = {};
-      parts_[i].multiply(sums, [&](int c) { return has_token() ? x[c / 8] : uint4{}; });
-      leave_sums(shared.partial[part()] + (tile() + i) * kTileRows, sums);
+      parts_[i].multiply(sums, [&](int c) { return octet(part() * kPart + c); });
+      leave(part(), (tile() + i) * kTileRows, sums);
     }
   }
 

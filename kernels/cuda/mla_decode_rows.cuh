@@ -54,7 +54,7 @@ __device__ void start_rows(const Args& a, Shared& shared, const Range& range, in
 static_assert(kStages * kRows <= kThreads);
 
 // Of rows that nobody sees, up to a whole tensor-core tile: 0 * NaN would be seen.
-__device__ void zero_rows(unsigned char* tile, int count) {
+__device__ inline void zero_rows(unsigned char* tile, int count) {
   constexpr int kVectors = kPitch / 16;
   if (count >= kRows) return;
   const int end = (count + 15) / 16 * 16 * kVectors;

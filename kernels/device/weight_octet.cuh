@@ -40,6 +40,32 @@ struct Fp4Octet {
   }
   __device__ static float unit(const Weight& w) { return fp4_unit(w); }
 };
+// Column by column pairs of two rows, the first in the low half.
+template <class Octet>
+__device__ void row_pairs(const Octet& first, const Octet& second, const Weight& w,
+                          std::uint32_t (&pairs)[8]) {
+  const uint4 a = first.decoded(w);
+  const uint4 b = second.decoded(w);
+  const std::uint32_t words[2][4] = {{a.x, a.y, a.z, a.w}, {b.x, b.y, b.z, b.w}};
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    pairs[i] = __byte_perm(words[0][i / 2], words[1][i / 2], i % 2 == 0 ? 0x5410 : 0x7632);
+  }
+}
+// Halves of two words side by side have the same column four bits apart from where one row has a
+// column and the fourth on.
+__device__ inline void row_pairs(const Int4Octet& first, const Int4Octet& second,
+                                 const Weight& /*w*/, std::uint32_t (&pairs)[8]) {
+  const auto zero = [](const Int4Octet& of) { return 128.0F + static_cast<float>(of.group.zero); };
+  const __nv_bfloat162 scales = __halves2bfloat162(first.group.scale, second.group.scale);
+  const __nv_bfloat162 zeros = __floats2bfloat162_rn(zero(first), zero(second));
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const std::uint32_t halves = __byte_perm(first.word, second.word, i < 4 ? 0x5410 : 0x7632);
+    pairs[i] = int4_pair(halves, i % 4, scales, zeros);
+  }
+}
+
 // Any format.
 struct AnyOctet {
   StoredOctet stored;
