@@ -179,7 +179,7 @@ KernelRow decoding() {
   const std::int64_t weight_bytes = layout.total_bytes() + kKvB.total_bytes();
   return {.name = fmt::format("the four as one, over {} tokens", kContext),
           .bytes_of_one = weight_bytes + kContext * (kKvRank + kRope) * 2,
-          .tokens_max = 1,
+          .tokens_max = 8,
           .make = [layout, weight_bytes](KernelMemory& memory, Ops& ops, std::int64_t tokens) {
             const Cache cache(memory, ops, tokens);
             const Turns turns(memory, tokens);

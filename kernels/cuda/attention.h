@@ -35,6 +35,7 @@ namespace glm::kernels::cuda {
 // use it: launches of one stream do.
 struct AttentionWorkspace {
   float* partial = nullptr;  // attention_workspace_bytes(multiprocessors), 16-byte aligned
+  void* meeting = nullptr;   // of mla_decode_batch.h; null where that is not used
   int multiprocessors = 0;
   int compute_major = 0;
   std::int64_t shared_bytes_max = 0;  // of a block that opted in (sharedMemPerBlockOptin)
@@ -45,7 +46,7 @@ struct AttentionWorkspace {
   void* encode_tensor_map = nullptr;
 };
 
-// Fills in everything but `partial`.
+// Fills in everything but `partial` and `meeting`.
 cudaError_t describe_device(int device_index, AttentionWorkspace& workspace);
 
 // Enough for every shape: blocks that split are bounded by a multiple of the multiprocessors, and a

@@ -15,6 +15,7 @@
 #include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mla_decode.h"
+#include "kernels/cuda/mla_decode_batch.h"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/normed_product.h"
 #include "kernels/cuda/pinned.h"
@@ -170,10 +171,14 @@ class Device final : public Ops {
   }
   void mla_decode(const MlaDecode& args) override {
     check(args);
-    if (!options_.variant.empty() || !supports_mla_decode(args, attention_)) {
-      return in_parts(*this, args);
+    if (!options_.variant.empty()) return in_parts(*this, args);
+    const bool batch = supports_mla_decode_batch(args, attention_);
+    // A token alone needs no other blocks than its heads' while its positions are few.
+    if ((args.tokens() == 1 || !batch) && supports_mla_decode(args, attention_)) {
+      return remember("mla_decode", launch_mla_decode(args, stream_.get()));
     }
-    remember("mla_decode", launch_mla_decode(args, stream_.get()));
+    if (!batch) return in_parts(*this, args);
+    remember("mla_decode", launch_mla_decode_batch(args, attention_, stream_.get()));
   }
   void mla_expanded(const MlaExpanded& args) override {
     check(args);
@@ -301,10 +306,15 @@ Status Device::prepare_attention() {
       code != cudaSuccess) {
     return cuda_error(attempt, code);
   }
-  attention_memory_ =
-      GLM_TRY(allocate(attention_workspace_bytes(attention_.multiprocessors)).with(attempt));
+  const std::uint64_t bytes = attention_workspace_bytes(attention_.multiprocessors);
+  const std::uint64_t meeting_bytes = mla_meeting_bytes(attention_);
+  attention_memory_ = GLM_TRY(allocate(bytes + meeting_bytes).with(attempt));
   attention_.partial = static_cast<float*>(attention_memory_.data());
-  return Ok{};
+  if (meeting_bytes > 0) {
+    attention_.meeting = static_cast<std::byte*>(attention_memory_.data()) + bytes;
+    remember("open", set_up_mla_meeting(attention_.meeting, stream_.get()));
+  }
+  return take_failure();
 }
 
 Status Device::prepare_side() {

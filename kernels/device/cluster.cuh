@@ -54,8 +54,8 @@ __device__ inline uint4 load_cluster_16(std::uint32_t address) {
   return v;
 }
 
-// Sixteen bytes, or eight, to the shared memory of a block of this cluster; both addresses are of
-// that block (address_in). They count as bytes of a phase of its barrier (bulk_copy.cuh).
+// Sixteen bytes, eight, or four, to the shared memory of a block of this cluster; both addresses
+// are of that block (address_in). They count as bytes of a phase of its barrier (bulk_copy.cuh).
 __device__ inline void send_16(std::uint32_t to, const uint4& v, std::uint32_t barrier) {
   asm volatile(
       "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 "
@@ -68,6 +68,13 @@ __device__ inline void send_8(std::uint32_t to, const float2& v, std::uint32_t b
       "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [%0], {%1, %2}, [%3];\n" ::
           "r"(to),
       "r"(__float_as_uint(v.x)), "r"(__float_as_uint(v.y)), "r"(barrier)
+      : "memory");
+}
+
+__device__ inline void send_4(std::uint32_t to, std::uint32_t v, std::uint32_t barrier) {
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];\n" ::"r"(to),
+      "r"(v), "r"(barrier)
       : "memory");
 }
 

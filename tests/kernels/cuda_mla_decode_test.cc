@@ -193,11 +193,16 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
       if (dims.heads == kFlash.heads && !in_one) continue;
       const RandomWeight q_b(format, dims.heads * (dims.nope + dims.turned), dims.q_rank, engine_);
       const RandomWeight kv_b(format, dims.heads * (dims.nope + dims.value), dims.rank, engine_);
-      for (const std::int64_t positions : {1, 2, 9, 65, 440, 513, 640, 641, 700, 1000, 1300}) {
+      // Two tokens and few positions, and up to eight tokens, are one launch as well.
+      struct Case {
+        std::int64_t tokens, positions;
+      };
+      for (const auto& [tokens, positions] :
+           {Case{1, 1},    Case{2, 2},    Case{8, 1},   Case{1, 9},    Case{3, 9},   Case{2, 65},
+            Case{1, 440},  Case{1, 513},  Case{1, 641}, Case{1, 1000}, Case{2, 513}, Case{1, 1300},
+            Case{3, 700},  Case{4, 65},   Case{5, 513}, Case{6, 130},  Case{7, 640}, Case{8, 1000},
+            Case{8, 2000}, Case{8, 3000}, Case{9, 70}}) {
         if (reduced && positions > 9) continue;
-        // Two tokens only where they are one launch as well.
-        const std::int64_t tokens =
-            positions > 440 ? 1 : 1 + static_cast<std::int64_t>(engine_() % 2);
         SCOPED_TRACE(testing::Message() << format.name << " " << tokens << " x " << dims.heads
                                         << " heads, " << positions << " positions");
         const Numbers n = numbers(dims, tokens, positions);
@@ -214,7 +219,8 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
         gpu_->mla_decode(whole);
         const Floats got = said(whole);
         EXPECT_LE(error(got, wanted), 1.5 * near + 1e-4) << "parts: " << near;
-        EXPECT_LE(near, 0.02);
+        // The small one says so few numbers that they may all be nearly zero.
+        EXPECT_LE(near, dims.heads == kFlash.heads ? 0.02 : 0.1);
         EXPECT_EQ(cache(whole), cache(parts));
         if (HasFailure()) return;
 
@@ -234,7 +240,7 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
   }
 }
 
-// A token's bits are those it has alone.
+// A token's bits are those it has beside any others.
 TEST_F(CudaMlaDecode, TokensDoNotDependOnEachOther) {
   const FormatCase format = all_formats()[3];
   ASSERT_EQ(format.name, "int4_g32");
@@ -242,25 +248,38 @@ TEST_F(CudaMlaDecode, TokensDoNotDependOnEachOther) {
                          engine_);
   const RandomWeight kv_b(format, kFlash.heads * (kFlash.nope + kFlash.value), kFlash.rank,
                           engine_);
-  const Numbers both = numbers(kFlash, 2, 500);
-  DeviceMemory memory(*gpu_);
-  const MlaDecode together = place(memory, both, q_b, kv_b);
-  gpu_->mla_decode(together);
-  const Floats wanted = said(together);
-  const MlaDecode pair = place(memory, both, q_b, kv_b);
-  MlaDecode alone = pair;
-  alone.out = pair.out.slice(0, 1, 1);
-  alone.absorbed = pair.absorbed.slice(0, 1, 1);
-  alone.mixed = pair.mixed.slice(0, 1, 1);
-  alone.latents.q = pair.latents.q.slice(0, 1, 1);
-  alone.latents.query = pair.latents.query.slice(0, 1, 1);
-  alone.latents.row = pair.latents.row.slice(0, 1, 1);
-  alone.latents.tokens.sequence = pair.latents.tokens.sequence.slice(0, 1, 1);
-  alone.latents.tokens.position = pair.latents.tokens.position.slice(0, 1, 1);
-  gpu_->mla_decode(alone);
-  const Floats got = said(pair);
-  const auto middle = static_cast<std::ptrdiff_t>(got.size() / 2);
-  EXPECT_EQ(Floats(got.begin() + middle, got.end()), Floats(wanted.begin() + middle, wanted.end()));
+  for (const std::int64_t tokens : {2, 3, 8}) {
+    SCOPED_TRACE(tokens);
+    const Numbers first = numbers(kFlash, tokens, 500);
+    Numbers second = numbers(kFlash, tokens, 500);
+    // The last token is the same.
+    const auto last = static_cast<std::size_t>(tokens - 1);
+    const auto width = static_cast<std::ptrdiff_t>(kFlash.q_rank + kFlash.width());
+    std::copy(first.rows.end() - width, first.rows.end(), second.rows.end() - width);
+    second.position[last] = first.position[last];
+    second.q_norm = first.q_norm;
+    second.kv_norm = first.kv_norm;
+    second.frequencies = first.frequencies;
+    second.pairs = first.pairs;
+    for (std::int64_t p = 0; p < first.pages; ++p) {
+      const auto page = [&](const Numbers& n) {
+        return n.table[last * static_cast<std::size_t>(first.pages) + static_cast<std::size_t>(p)] *
+               kPageTokens * kFlash.width();
+      };
+      std::copy_n(first.cached.begin() + page(first), kPageTokens * kFlash.width(),
+                  second.cached.begin() + page(second));
+    }
+    DeviceMemory memory(*gpu_);
+    const MlaDecode one = place(memory, first, q_b, kv_b);
+    const MlaDecode other = place(memory, second, q_b, kv_b);
+    gpu_->mla_decode(one);
+    gpu_->mla_decode(other);
+    const Floats wanted = said(one);
+    const Floats got = said(other);
+    const auto own = static_cast<std::ptrdiff_t>(kFlash.heads * kFlash.value);
+    EXPECT_EQ(Floats(got.end() - own, got.end()), Floats(wanted.end() - own, wanted.end()));
+    EXPECT_NE(got, wanted);
+  }
 }
 
 }  // namespace

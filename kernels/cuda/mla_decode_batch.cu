@@ -1,0 +1,246 @@
+// A few tokens, all blocks at once. A cluster of four blocks takes a head, of all tokens, for what
+// is multiplied with weights, and every block some positions of one token, all heads, for
+// attention. Between them go, through memory, what each head asks and what each block found:
+//
+//   q_b, W_UK                             -> the absorbed query of a head, all tokens
+//   ...... every block waits for the queries of its token, all heads
+//   scores and values of its positions    -> values of all heads, and the sums they belong to
+//   ...... every block waits for the values of its head, all tokens and positions
+//   W_UV of all positions' values         -> results
+//
+// In its cluster a block has a quarter of q_b's outputs, of the latents that W_UK gives and W_UV
+// takes, and of W_UV's outputs; what the others need of it is sent through shared memory. Weights
+// and rows are asked for before the kernel in front has ended.
+//
+// What goes through memory says by itself that it is there (device/awaited.cuh): that takes one
+// trip to the second-level cache where a counter takes three. A block's place in memory is emptied
+// by who has read it, and of the queries, which many read, by the launch after.
+//
+// Blocks that wait for each other must all be there. They are: no more than run at once, and what
+// ran before ends without them.
+#include <cstddef>
+
+#include "kernels/cuda/aligned.h"
+#include "kernels/cuda/attention_args.h"
+#include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/mla_decode_batch.h"
+#include "kernels/cuda/mla_decode_batch_positions.cuh"
+#include "kernels/cuda/mla_decode_batch_values.cuh"
+#include "kernels/cuda/product.h"
+
+namespace glm::kernels::cuda {
+namespace mla_batch {
+
+template <class Fetch, class Octet>
+__global__ void __launch_bounds__(kThreads, 1) mla_batch_kernel(const __grid_constant__ Args a) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ __align__(1024) unsigned char memory[];
+  Shared& shared = *reinterpret_cast<Shared*>(memory + kSharedAt);
+  Asking& asking = *reinterpret_cast<Asking*>(memory + kSecondAt);
+  const std::uint32_t tiles_at = device::shared_address(memory);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int warp = warp_of();
+  const int rank = device::cluster_rank();
+  const int head = static_cast<int>(blockIdx.y);
+  const int block = head * kBlocks + rank;
+
+  // What depends on no kernel in front.
+  const Range range = Range::of(a, block);
+  if (thread == 0) {
+#pragma unroll
+    for (unsigned i = 0; i < kBarriers; ++i) device::barrier_set_up(shared.barrier(i), 1);
+    device::barriers_are_set_up();
+    const auto tokens = static_cast<unsigned>(a.tokens);
+    device::barrier_arrive_expecting(shared.barrier(kQueryCame), tokens * kNope * 2);
+    device::barrier_arrive_expecting(shared.barrier(kMixedCame), tokens * kRank * 2);
+  }
+  const float query_unit = Fetch::unit(a.one.q_b);
+  const float unit = Fetch::unit(a.one.kv_b);
+  unsigned turn = 0;
+  if (warp < kQueryWarps) {
+    mla_decode::QueryWarp<Fetch> part;
+    part.read(a.one, head, rank);
+    Norming<Fetch> norming(a);
+    device::wait_for_earlier_kernels();
+    device::let_later_kernels_start();
+    turn = turn_of(a);
+    norming.read(a);
+    __syncthreads();  // barriers are set up
+    device::cluster_arrive_relaxed();
+    copy_rows(a, range, 0, tiles_at);
+    part.decode();
+    norming.norm(a, shared, asking);
+    multiply_queries(part, asking);
+    __syncthreads();  // sums of all warps, and turns
+    finish_query(a, shared, asking, turn, head, rank, query_unit);
+    device::cluster_wait();  // barriers of all blocks
+    __syncthreads();         // the query
+    send_query(a, shared, asking, rank);
+  } else {
+    UnfoldWarp<Octet> part;
+    part.read(a, head, rank);
+    device::wait_for_earlier_kernels();
+    device::let_later_kernels_start();
+    turn = turn_of(a);
+    __syncthreads();  // barriers are set up
+    device::cluster_arrive_relaxed();
+    find_turns(a, shared, rank);
+    part.decode(a);
+    __syncthreads();  // sums of all warps, and turns
+    finish_query(a, shared, asking, turn, head, rank, query_unit);
+    device::cluster_wait();  // barriers of all blocks
+    __syncthreads();         // the query
+    device::barrier_wait(shared.barrier(kQueryCame), 0);
+    part.multiply_and_store(a, asking, turn, head, rank, unit);
+  }
+  if (range.tiles() > 1) __syncthreads();  // the second tile has a place
+  copy_rows(a, range, 1, tiles_at);
+  mla_decode::StoredPart<Fetch> part;
+  read_values_part(a, part, head, rank);
+
+  const OwnRow own_row(a, range, shared.row_turns, shared.row);
+  take_queries(a, memory + kQueriesAt, turn, range.token);
+  groups::Softmax softmax;
+  groups::Sums values[kOwnBoxes] = {};
+  // The same in all lanes, as the compiler is to know: descriptors are in registers of the warp.
+  const int tiles = __shfl_sync(0xFFFFFFFFU, range.tiles(), 0);
+#pragma unroll 1
+  for (int tile = 0; tile < tiles; ++tile) {
+    own_row.put(tile, memory);
+    device::copy_async_wait<1>();
+    device::shared_is_written();
+    __syncthreads();  // the tile is here for all, and queries
+    const std::uint32_t at =
+        tiles_at + static_cast<std::uint32_t>(tile % kStages * groups::kTileBytes);
+    if (warp < groups::kGroupWarps) {
+      groups::Sums scores = {};
+      groups::score(scores, at, tiles_at + kQueriesAt);
+      groups::weigh(shared.weighing, softmax, scores, tiles_at + kWeightsAt, a.one.scale_log2,
+                    range.rows(tile), kScoresBarrier);
+    }
+    __syncthreads();  // weights
+    groups::accumulate(values, shared.weighing, at, tiles_at + kWeightsAt);
+    __syncthreads();  // the tile has been used
+    copy_rows(a, range, tile + kStages, tiles_at);
+  }
+  groups::leave_values(values, tiles_at);
+  device::shared_is_written();
+  __syncthreads();  // results
+  if (block < a.tokens * a.splits) tell_found(a, shared.weighing, softmax, memory, block);
+  empty_other_queries(a, turn, head, rank);
+  part.decode();
+
+  mix(a, shared, head, rank);
+  device::barrier_wait(shared.barrier(kMixedCame), 0);
+  tell(a, part, shared, head, rank, unit);
+  // All have read it, as the queries and values of all have come here.
+  if (block == 0 && thread == 0) a.meeting->turn = turn ^ 1U;
+#else
+  __trap();  // built for another device
+#endif
+}
+
+}  // namespace mla_batch
+namespace {
+
+using mla_batch::Args;
+using mla_batch::kSharedBytes;
+using mla_batch::Meeting;
+using mla_decode::kBlocks;
+using mla_decode::kNope;
+using mla_decode::kQRank;
+using mla_decode::kRank;
+using mla_decode::kThreads;
+using mla_decode::kTurned;
+using mla_decode::kValue;
+
+bool is_bf16(const device::Weight& w) {
+  return w.coding == device::Coding::bf16;
+}
+bool in_vectors(const device::Weight& w) {
+  return aligned(w.data) && w.row_bytes % 16 == 0 && w.order == nullptr;
+}
+
+template <class Fetch, class Octet>
+cudaError_t launch(const Args& args, cudaStream_t stream) {
+  const auto kernel = &mla_batch::mla_batch_kernel<Fetch, Octet>;
+  const cudaError_t code =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+  if (code != cudaSuccess) return code;
+  return launch_early({.grid = dim3(kBlocks, static_cast<unsigned>(args.heads)),
+                       .threads = kThreads,
+                       .shared_bytes = kSharedBytes,
+                       .cluster = kBlocks},
+                      kernel, stream, args);
+}
+
+}  // namespace
+
+std::uint64_t mla_meeting_bytes(const AttentionWorkspace& workspace) {
+#if defined(GLM_HAVE_SM90A)
+  if (workspace.compute_major == 9 && workspace.shared_bytes_max >= kSharedBytes) {
+    return sizeof(Meeting);
+  }
+#endif
+  (void)workspace;
+  return 0;
+}
+
+cudaError_t set_up_mla_meeting(void* meeting, cudaStream_t stream) {
+  constexpr std::size_t kAwaitedAt = offsetof(Meeting, asked);
+  const cudaError_t code = cudaMemsetAsync(meeting, 0, kAwaitedAt, stream);
+  if (code != cudaSuccess) return code;
+  static_assert(device::kNothing == 0xFFFFFFFFU);
+  return cudaMemsetAsync(static_cast<std::byte*>(meeting) + kAwaitedAt, 0xFF,
+                         sizeof(Meeting) - kAwaitedAt, stream);
+}
+
+bool supports_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& workspace) {
+  const MlaLatents& l = a.latents;
+  const device::Weight q_b = device_weight(l.q_b);
+  const device::Weight kv_b = device_weight(a.kv_b);
+  return workspace.meeting != nullptr && workspace.latent_clusters[2] >= a.heads() &&
+         a.heads() <= mla_batch::kHeadsMax && a.tokens() >= 1 && a.tokens() <= mla_batch::kTokens &&
+         l.query.dtype == Dtype::bf16 && l.rows.plain() && l.query.size(1) == kQRank &&
+         a.rank() == kRank && a.turned() == kTurned && a.nope() == kNope &&
+         a.out.size(2) == kValue && vector_rows(l.query) && vector_rows(l.row) &&
+         vector_rows(l.rows.pages) && vector_rows(l.q_norm) && vector_rows(l.kv_norm) &&
+         in_vectors(q_b) && in_vectors(kv_b) &&
+         ((is_fast_int4(q_b) && is_fast_int4(kv_b)) || (is_fast_fp4(q_b) && is_fast_fp4(kv_b)) ||
+          (is_bf16(q_b) && is_bf16(kv_b)));
+}
+
+cudaError_t launch_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& workspace,
+                                    cudaStream_t stream) {
+  const MlaLatents& l = a.latents;
+  const Args args{.one = {.out = bf16(a.out),
+                          .out_token = a.out.stride(0),
+                          .out_head = a.out.stride(1),
+                          .query = bf16(l.query),
+                          .query_stride = l.query.stride(0),
+                          .row = bf16(l.row),
+                          .row_stride = l.row.stride(0),
+                          .q_norm = bf16(l.q_norm),
+                          .kv_norm = bf16(l.kv_norm),
+                          .eps = l.eps,
+                          .scale_log2 = a.scale * 1.4426950408889634F,
+                          .q_b = device_weight(l.q_b),
+                          .kv_b = device_weight(a.kv_b),
+                          .turns = device_turns(l.row_rope()),
+                          .rows = device_rows(l.rows),
+                          .sequences = l.tokens.sequence.as<std::int32_t>()},
+                  .meeting = static_cast<Meeting*>(workspace.meeting),
+                  .tokens = static_cast<int>(a.tokens()),
+                  .heads = static_cast<int>(a.heads()),
+                  .splits = static_cast<int>(a.heads() * kBlocks / a.tokens())};
+  if (args.one.q_b.coding == device::Coding::bf16) {
+    return launch<device::FetchBf16, device::Bf16Octet>(args, stream);
+  }
+  if (args.one.q_b.coding == device::Coding::e2m1) {
+    return launch<device::FetchFp4, device::Fp4Octet>(args, stream);
+  }
+  return launch<device::FetchInt4, device::Int4Octet>(args, stream);
+}
+
+}  // namespace glm::kernels::cuda
