@@ -377,6 +377,8 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaInTheDimensionsOfAModel) {
   check_layer(format_of("int4_g32"), {.tokens = 1, .hidden = 2048, .inner = 1536, .wide = 1536});
   check_layer(format_of("int4_g32"),
               {.tokens = 6, .hidden = 2048, .inner = 1536, .wide = 1536, .experts = 16});
+  // Room for four stages, which the shared expert's first half fills more than once.
+  check_layer(format_of("int4_g32"), {.tokens = 8, .hidden = 2048, .wide = 2816});
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaWhereOneKernelDoesNot) {
