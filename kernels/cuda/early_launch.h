@@ -34,4 +34,24 @@ cudaError_t launch_early(const EarlyLaunch& how, void (*kernel)(Args...), cudaSt
   return cudaLaunchKernelEx(&config, kernel, args...);
 }
 
+// Whether all blocks of a launch in clusters can be there at the same time, when nothing else is.
+template <typename... Args>
+bool fits_at_once(const EarlyLaunch& how, void (*kernel)(Args...)) {
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {how.cluster, 1, 1};
+  cudaLaunchConfig_t config = {};
+  config.gridDim = how.grid;
+  config.blockDim = how.threads;
+  config.dynamicSmemBytes = how.shared_bytes;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int clusters = 0;
+  if (cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return false;
+  }
+  return static_cast<unsigned>(clusters) * how.cluster >= how.grid.x * how.grid.y * how.grid.z;
+}
+
 }  // namespace glm::kernels::cuda

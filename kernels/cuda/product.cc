@@ -86,18 +86,25 @@ bool suits_split(const Product& a) {
   return a.inputs >= kSharedOutInputs && a.rows > kSharedOutRowsMoreThan;
 }
 
+// All its blocks should run at once.
+bool suits_pairs(const Product& a) {
+  const std::int64_t tiles = (a.outputs + kSplitOutputs - 1) / kSplitOutputs * a.groups;
+  return a.rows > kRingRowsMoreThan && tiles <= bulk_limits().multiprocessors;
+}
+
 // Its tiles are large: there must be enough of them for most multiprocessors.
 bool many_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows >= kWgmmaRowsPerGroup * a.groups;
   return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
 }
 
-constexpr std::array<ProductVariant, 10> kVariants = {{
+constexpr std::array<ProductVariant, 11> kVariants = {{
     {"wgmma", &wgmma_tile_rows, &supports_wgmma, &many_rows, &launch_wgmma},
     {"flow", &no_tiles, &supports_flow, &many_outputs, &launch_flow},
     {"held_wide", &no_tiles, &supports_held_wide, &suits_held_wide, &launch_held_wide},
     {"held", &no_tiles, &supports_held, &suits_held, &launch_held},
     {"ring", &no_tiles, &supports_ring, &some_rows, &launch_ring},
+    {"pairs", &no_tiles, &supports_pairs, &suits_pairs, &launch_pairs},
     {"split", &no_tiles, &supports_split, &suits_split, &launch_split},
     {"bulk", &no_tiles, &supports_bulk, &suits_bulk, &launch_bulk},
     {"stream", &stream_tile_rows, &fits_tensor_cores, &few_rows, &launch_stream},

@@ -99,6 +99,8 @@ bool is_fast_fp4(const device::Weight& w);
 
 bool supports_bulk(const Product& a);
 cudaError_t launch_bulk(const Product& a, cudaStream_t stream);
+bool supports_pairs(const Product& a);
+cudaError_t launch_pairs(const Product& a, cudaStream_t stream);
 cudaError_t launch_naive(const Product& a, cudaStream_t stream);
 bool supports_flow(const Product& a);
 cudaError_t launch_flow(const Product& a, cudaStream_t stream);

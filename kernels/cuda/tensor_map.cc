@@ -24,6 +24,18 @@ EncodeTensorMap find_encode_tensor_map() {
   return reinterpret_cast<EncodeTensorMap>(found);
 }
 
+bool takes_warpgroups() {
+#if defined(GLM_HAVE_SM90A)
+  int device = 0;
+  int major = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+         major == 9 && find_encode_tensor_map() != nullptr;
+#else
+  return false;
+#endif
+}
+
 cudaError_t make_tensor_map(EncodeTensorMap encode, const BoxedTensor& a, CUtensorMap& map) {
   const cuuint64_t element = a.bytes ? 1 : 2;
   const cuuint64_t sizes[] = {static_cast<cuuint64_t>(a.columns), static_cast<cuuint64_t>(a.middle),

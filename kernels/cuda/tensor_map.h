@@ -14,6 +14,9 @@ using EncodeTensorMap = decltype(&cuTensorMapEncodeTiled);
 // Null where the driver has none.
 EncodeTensorMap find_encode_tensor_map();
 
+// Whether kernels of sm_90a were built, the current device runs them and its driver makes maps.
+bool takes_warpgroups();
+
 // A tensor with contiguous columns of bf16, or of bytes; boxes of `box_columns` by `box_middle` by
 // `box_outer`. Rows of a box are 16, 32, 64 or 128 bytes and follow each other; their 16-byte
 // chunks arrive in the order chunk ^ (r / (128 / bytes of a row) % chunks), for rows of 128 chunk ^

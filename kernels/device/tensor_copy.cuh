@@ -15,6 +15,11 @@ struct BoxAt {
   int outer;
 };
 
+// Before the first copy by it, which would have to wait for the map.
+__device__ inline void prefetch_map(const CUtensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];\n" ::"l"(&map) : "memory");
+}
+
 // By one thread. The barrier must have been told of the bytes of a whole box; what lies outside the
 // tensor arrives as zeros.
 __device__ inline void copy_box(std::uint32_t shared, const CUtensorMap& map, const BoxAt& at,
@@ -23,6 +28,18 @@ __device__ inline void copy_box(std::uint32_t shared, const CUtensorMap& map, co
       "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
       "[%0], [%1, {%2, %3, %4}], [%5];\n" ::"r"(shared),
       "l"(&map), "r"(at.column), "r"(at.middle), "r"(at.outer), "r"(barrier)
+      : "memory");
+}
+
+// The same to several blocks of the cluster, those whose ranks are bits of `blocks`: to the same
+// place in the shared memory of each, and told to the same barrier of each.
+__device__ inline void copy_box_to_blocks(std::uint32_t shared, const CUtensorMap& map,
+                                          const BoxAt& at, std::uint32_t barrier, unsigned blocks) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".multicast::cluster [%0], [%1, {%2, %3, %4}], [%5], %6;\n" ::"r"(shared),
+      "l"(&map), "r"(at.column), "r"(at.middle), "r"(at.outer), "r"(barrier),
+      "h"(static_cast<std::uint16_t>(blocks))
       : "memory");
 }
 

@@ -16,8 +16,8 @@
 namespace glm::kernels {
 namespace {
 
-constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk", "wgmma",
-                                     "split", "flow",   "ring",  "held", "held_wide"};
+constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk",      "wgmma", "split",
+                                     "flow",  "ring",   "held",  "held_wide", "pairs"};
 constexpr std::int64_t kGuard = 3;  // columns beyond a row that nobody may touch
 
 struct Shape {
@@ -58,6 +58,8 @@ std::vector<Shape> many_shapes() {
   shapes.push_back({193, 256, 200});
   shapes.push_back({400, 768, 36});
   shapes.push_back({130, 2048, 264});
+  shapes.push_back({9, 768, 300});
+  shapes.push_back({50, 5120, 100});
   // Few rows of long sums: warps hold shares of the columns.
   for (const std::int64_t tokens : {1, 2, 4, 5, 8}) {
     shapes.push_back({tokens, 5120, 41});

@@ -1,0 +1,88 @@
+#include "kernels/cuda/pairs_plan.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/aligned.h"
+#include "kernels/cuda/bulk_plan.h"
+#include "kernels/cuda/tensor_map.h"
+
+namespace glm::kernels::cuda {
+namespace {
+
+// Scales are copied sixteen bytes at a time: those of a unit in groups of 32.
+bool suits(const Product& a) {
+  const device::Weight& w = a.weight.first;
+  return a.row_group == nullptr && !a.gated && a.x_divisor == 1 && a.rows <= kPairRowsMax &&
+         fits_tensor_cores(a) && is_fast_int4(a) && w.zeros == nullptr && w.group == 32 &&
+         aligned(w.scales) && a.inputs % kPairUnit == 0 && a.outputs <= INT32_MAX / 2;
+}
+
+cudaError_t map_bytes(const void* data, std::int64_t row_bytes, std::int64_t rows,
+                      unsigned box_bytes, CUtensorMap& map) {
+  return make_tensor_map(find_encode_tensor_map(),
+                         {.data = data,
+                          .columns = row_bytes,
+                          .middle = rows,
+                          .outer = 1,
+                          .middle_stride = row_bytes,
+                          .outer_stride = row_bytes,
+                          .bytes = true,
+                          .box_columns = box_bytes,
+                          .box_middle = kPairOutputs},
+                         map);
+}
+
+}  // namespace
+
+std::optional<PairPlan> pair_plan(const Product& a) {
+  if (!suits(a) || !takes_warpgroups()) return std::nullopt;
+  const BulkLimits limits = bulk_limits();
+  PairPlan plan = {};
+  const std::int64_t tiles = (a.outputs + kPairOutputs - 1) / kPairOutputs;
+  plan.tiles = static_cast<int>((tiles + kPairBlocks - 1) / kPairBlocks * kPairBlocks);
+  const std::int64_t units = a.inputs / kPairUnit;
+  plan.parts = 1;
+  const int blocks = limits.alone && a.groups == 1
+                         ? std::min(a.split.blocks, limits.multiprocessors)
+                         : 0;  // parts wait for each other
+  while (2 * plan.parts <= kPairPartsMax && units % (2 * plan.parts) == 0 &&
+         2 * plan.parts * plan.tiles <= blocks) {
+    plan.parts *= 2;
+  }
+  const std::int64_t columns = a.rows <= kPairRowsMax / 2 ? kPairRowsMax / 2 : kPairRowsMax;
+  plan.units = static_cast<int>(units / plan.parts);
+  plan.box = static_cast<unsigned>((a.rows + 7) / 8 * 8 * kPairBox * 2);
+  plan.box_pitch = static_cast<unsigned>(columns * kPairBox * 2);
+  const auto own = static_cast<unsigned>(plan.units);
+  plan.rows_at = own * kPairGroups * kPairHalfBytes;
+  plan.scales_at = plan.rows_at + own * kPairUnitBoxes * plan.box_pitch;
+  plan.barriers_at =
+      std::max(plan.scales_at + own * kPairScalesBytes,
+               static_cast<unsigned>(kPairGroups * columns * kPairSumsPitch * sizeof(float)));
+  plan.total =
+      kPairAlignment + plan.barriers_at + own * 2 * static_cast<unsigned>(sizeof(std::uint64_t));
+  plan.whole_fours = !a.out_f32 && a.bias == nullptr && a.factor == nullptr && aligned(a.out, 8) &&
+                     a.out_stride % 4 == 0 && a.out_group_stride % 4 == 0;
+  return plan.total <= limits.shared_bytes ? std::optional(plan) : std::nullopt;
+}
+
+cudaError_t make_pair_maps(const Product& a, const PairPlan& plan, PairMaps& maps) {
+  const device::Weight& w = a.weight.first;
+  const std::int64_t rows = (a.groups - 1) * a.weight_rows_per_group + a.outputs;
+  cudaError_t code = map_bytes(w.data, w.row_bytes, rows, kPairHalf / 2, maps.weights);
+  if (code != cudaSuccess) return code;
+  code = map_bytes(w.scales, std::int64_t{w.groups} * 2, rows, kPairScaleRowBytes, maps.scales);
+  if (code != cudaSuccess) return code;
+  return make_tensor_map(find_encode_tensor_map(),
+                         {.data = a.x,
+                          .columns = a.inputs,
+                          .middle = a.rows,
+                          .outer = a.groups,
+                          .middle_stride = a.x_stride,
+                          .outer_stride = a.groups > 1 ? a.x_group_stride : a.x_stride,
+                          .box_columns = kPairBox,
+                          .box_middle = plan.box / (kPairBox * 2)},
+                         maps.rows);
+}
+
+}  // namespace glm::kernels::cuda
