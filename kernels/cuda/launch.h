@@ -4,7 +4,7 @@
 // Most start before the kernel in front of them in their stream has ended, and wait for it before
 // they touch an activation. Weights, and what says where tokens stand (positions, sequences, page
 // tables), may be read before that: they were complete before the two kernels in front began. Two,
-// as rms_norm and normed_linear of few rows let the kernel behind start before they may begin.
+// as norms inside a layer let the kernel behind start before they may begin themselves.
 //
 // `variant` forces one by name (product.h); empty: the best that fits.
 #pragma once

@@ -85,6 +85,9 @@ __device__ void norm_query(const QueryNorm& a, std::int64_t token) {
 
 // A block has the latent of a token, or its query.
 __global__ void norm_latents_kernel(Latents a, QueryNorm query, unsigned tokens) {
+  // Of more tokens the blocks behind are large: started at once, they read weights.
+  constexpr unsigned kFewTokens = 8;
+  if (tokens > kFewTokens) device::let_later_kernels_start();
   if (blockIdx.x < tokens) {
     store_latent(a, blockIdx.x);
   } else {

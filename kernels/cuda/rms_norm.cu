@@ -88,11 +88,11 @@ bool in_octets(const Rows<__nv_bfloat16>& a) {
          aligned(a.residual, a.residual_stride) && aligned(a.sum, a.sum_stride);
 }
 
-// Inside a layer, of few tokens, the blocks behind are large: started at once, they read weights
+// Inside a layer, but for prompts, the blocks behind are large: started at once, they read weights
 // while the kernel in front ends. Those of a model's head are many and small and would only be in
 // the way; there the sum takes the residual's place.
 bool lets_start(const RmsNorm& a) {
-  constexpr std::int64_t kRowsMax = 8;
+  constexpr std::int64_t kRowsMax = 64;
   return a.residual && a.residual.data != a.sum.data && a.x.size(0) <= kRowsMax;
 }
 
