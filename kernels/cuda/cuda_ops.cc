@@ -17,6 +17,7 @@
 #include "kernels/cuda/mla_decode.h"
 #include "kernels/cuda/mla_decode_batch.h"
 #include "kernels/cuda/moe_layer.h"
+#include "kernels/cuda/moe_opening.h"
 #include "kernels/cuda/normed_product.h"
 #include "kernels/cuda/pinned.h"
 #include "kernels/cuda/stream.h"
@@ -415,8 +416,14 @@ void Device::moe_layer(const MoeLayer& args) {
   const bool whole = options_.variant.empty() && workspace_.holds(args.experts());
   const cudaError_t code = whole ? launch_moe_layer(args, workspace_.moe(), split_, stream_.get())
                                  : cudaErrorNotSupported;
-  if (code == cudaErrorNotSupported) return in_parts(*this, args);
-  remember("moe_layer", code);
+  if (code != cudaErrorNotSupported) return remember("moe_layer", code);
+  if (!whole || !supports_moe_opening(args)) return in_parts(*this, args);
+  if (args.front) {
+    linear(args.front.projection);
+    rms_norm(args.front.norm);
+  }
+  remember("moe_layer", launch_moe_opening(args, workspace_.moe(), stream_.get()));
+  moe_mlp(args.experts());
 }
 
 void Device::moe_mlp(const MoeMlp& args) {

@@ -15,6 +15,13 @@ struct MoeProgress {
   std::uint32_t halves;  // blocks, with the routed experts' first halves
 };
 
+// Of moe_opening.cu: blocks that are through with its first half, and blocks that know it of all.
+// All zero between launches.
+struct MoeOpeningProgress {
+  std::uint32_t halves;
+  std::uint32_t passed;
+};
+
 // Sums that many blocks add to in any order, in units. Of few tokens: each has its logits before
 // they are divided by the root of its mean square, and then the sum of its squares.
 using MoeScore = unsigned long long;
@@ -32,6 +39,7 @@ struct MoeWorkspace {
   RowTile* tiles = nullptr;         // [tiles]
   std::int32_t* tile_count = nullptr;
   MoeProgress* progress = nullptr;
+  MoeOpeningProgress* opening = nullptr;
   MoeScore* scores =
       nullptr;  // [kMoeScoredTokens, experts + kMoeSquares] all zero between moe_layers
 };

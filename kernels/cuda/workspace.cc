@@ -34,6 +34,7 @@ MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
   moe.tiles = pieces.take<RowTile>(pairs);
   moe.tile_count = pieces.take<std::int32_t>(1);
   moe.progress = pieces.take<MoeProgress>(1);
+  moe.opening = pieces.take<MoeOpeningProgress>(1);
   moe.scores = pieces.take<MoeScore>(kMoeScoredTokens * (bounds.experts + kMoeSquares));
   return moe;
 }
@@ -68,6 +69,10 @@ Workspace::Workspace(const WorkspaceBounds& bounds, Buffer memory)
 cudaError_t Workspace::clear(cudaStream_t stream) const {
   const auto scores = static_cast<std::size_t>(kMoeScoredTokens * (bounds_.experts + kMoeSquares));
   if (const cudaError_t code = cudaMemsetAsync(moe_.scores, 0, scores * sizeof(MoeScore), stream);
+      code != cudaSuccess) {
+    return code;
+  }
+  if (const cudaError_t code = cudaMemsetAsync(moe_.opening, 0, sizeof(MoeOpeningProgress), stream);
       code != cudaSuccess) {
     return code;
   }

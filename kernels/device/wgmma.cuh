@@ -34,6 +34,11 @@ __device__ inline void shared_is_written() {
   asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
 }
 
+// What this thread has seen written to memory by other blocks may be copied by tensor maps.
+__device__ inline void memory_is_written() {
+  asm volatile("fence.proxy.async.global;\n" ::: "memory");
+}
+
 // This thread arrives at the barrier when all asynchronous copies that it has begun have ended.
 __device__ inline void barrier_arrive_when_copied(std::uint32_t barrier) {
   asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];\n" ::"r"(barrier) : "memory");

@@ -1,0 +1,276 @@
+// Router, choice and shared expert of a layer for 9 to 64 tokens. Two neighbouring blocks, a pair,
+// have 64 rows of the first weights, 32 of gate and 32 of up, and 32 rows of the second; each takes
+// half of the columns, so that it reads half of the activations, and is sent half of the sums:
+//
+//   most pairs   gate, up | all blocks wait for what all others have | down
+//   the last     router   | choice
+//
+// All of a block's weights have room in shared memory: they are asked for before the kernel in
+// front has ended, and only activations, by tensor maps like them, go through a ring. Tokens are
+// the 64 rows of the tensor cores' tile whatever their number; rows without a token are not looked
+// at.
+#include "kernels/cuda/moe_opening.h"
+
+#include <optional>
+
+#include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/moe_opening_sums.cuh"
+#include "kernels/cuda/router_choice.cuh"
+#include "kernels/device/mma.cuh"
+#include "kernels/device/sync_threads.cuh"
+
+namespace glm::kernels::cuda {
+namespace {
+
+constexpr int kHelperWarps = 4;  // that choose beside those that multiply
+constexpr int kChoosers = kOpeningGroupWarps + kHelperWarps;
+constexpr int kThreads = (kChoosers + 1) * device::kWarpThreads;
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+constexpr int kHalfTokens = kOpeningTokensMax / 2;
+constexpr int kFetchWarp = kChoosers;
+
+// To be rounded to bf16.
+__device__ float silu_approx(float x) {
+  return __fdividef(x, 1.0F + __expf(-x));
+}
+
+// Two bf16 numbers of a row of results, if there is such a row.
+__device__ void store_pair(const OpeningArgs& a, __nv_bfloat16* rows, int row_elements, int token,
+                           int column, std::uint32_t pair) {
+  if (token >= a.tokens) return;
+  *reinterpret_cast<std::uint32_t*>(rows + static_cast<std::int64_t>(token) * row_elements +
+                                    column) = pair;
+}
+
+// Sixteen units: of gate, then of up.
+__device__ void store_units(const OpeningBlock& block, const float (&sums)[kOpeningFirstRows / 4]) {
+#pragma unroll
+  for (int i = 0; i < kOpeningFirstRows / 16; ++i) {  // pairs of units
+    const float* gate = sums + 2 * i;
+    const float* up = gate + kOpeningFirstRows / 8;
+    store_pair(
+        block.a, block.a.inner, block.a.wide, own_token() + i % 2 * 8,
+        block.pair * kOpeningUnits + block.rank * (kOpeningUnits / 2) + i / 2 * 8 + own_column(),
+        device::bf16_pair(silu_approx(gate[0]) * up[0], silu_approx(gate[1]) * up[1]));
+  }
+}
+
+// Logits of the block's tokens, where activations were.
+constexpr int kLogitsPitch = kOpeningFirstRows + 4;
+__device__ float* logits_of(const OpeningBlock& block, std::uint8_t* memory, int token) {
+  return reinterpret_cast<float*>(memory + block.plan.slots_at) +
+         token % kHalfTokens * kLogitsPitch;
+}
+
+__device__ void gather_logits(const OpeningBlock& block, std::uint8_t* memory,
+                              const float (&sums)[kOpeningFirstRows / 2]) {
+  float* logits = logits_of(block, memory, own_token()) + own_column();
+#pragma unroll
+  for (int i = 0; i < kOpeningFirstRows / 2; i += 2) {
+    *reinterpret_cast<float2*>(logits + i / 2 % 2 * 8 * kLogitsPitch + i / 4 * 8) = {sums[i],
+                                                                                     sums[i + 1]};
+  }
+}
+
+__device__ void choose(const OpeningBlock& block, std::uint8_t* memory) {
+  const OpeningArgs& a = block.a;
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  float bias[2] = {};
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const int expert = lane + i * device::kWarpThreads;
+    if (a.rule.bias != nullptr && expert < a.rule.experts) bias[i] = a.rule.bias[expert];
+  }
+  device::sync_threads(1, kChoosers * device::kWarpThreads);  // all logits are there
+  const int first = block.rank * kHalfTokens;
+  const int end = min(first + kHalfTokens, a.tokens);
+#pragma unroll 1
+  for (int token = first + static_cast<int>(threadIdx.x) / device::kWarpThreads; token < end;
+       token += kChoosers) {
+    const float* gathered = logits_of(block, memory, token);
+    float* logits = a.logits + static_cast<std::int64_t>(token) * a.rule.experts;
+    float own[2] = {};
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int expert = lane + i * device::kWarpThreads;
+      if (expert < a.rule.experts) logits[expert] = own[i] = gathered[expert];
+    }
+    choose_of_few(a.rule, own, bias, a.ids + static_cast<std::int64_t>(token) * a.rule.chosen,
+                  a.weights + static_cast<std::int64_t>(token) * a.rule.chosen);
+  }
+}
+
+__device__ void first_half(const OpeningBlock& block, std::uint8_t* memory) {
+  const OpeningPlan& plan = block.plan;
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  Sums<kOpeningFirstRows> all = {};
+  int step = block.first_step(plan.first_steps);
+  int slot = 0;
+  multiply_all<kOpeningFirstRows>(
+      all, plan.first_steps,
+      [&](auto& left) {
+        device::barrier_wait(block.barrier(kFull, step), 0);
+        load_tokens(block.slot(slot), left);
+        const std::uint32_t weights = block.first(step);
+        step = OpeningBlock::behind(step, plan.first_steps);
+        slot = OpeningBlock::behind(slot, plan.slots);
+        return weights;
+      },
+      [&](int turn) {
+        const bool last = turn + 1 == plan.first_steps;
+        if (lane == 0 && !last) device::barrier_arrive(block.barrier(kUsed, turn));
+      });
+  if (lane == 0) device::barrier_arrive(block.barrier(kUsed, plan.first_steps - 1));
+  const float(&sums)[kOpeningFirstRows / 2] = all[0];
+  if (block.routes()) {
+    float own[kOwn<OpeningSplit::tokens, kOpeningFirstRows>];
+    const bool mine = meet<OpeningSplit::tokens, kOpeningFirstRows>(block, 0, sums, own);
+    // Where activations were, logits are gathered: no product still reads there.
+    device::sync_threads(2, kOpeningGroupWarps * device::kWarpThreads);
+    if (mine) gather_logits(block, memory, own);
+    return choose(block, memory);
+  }
+  float own[kOwn<OpeningSplit::columns, kOpeningFirstRows>];
+  meet<OpeningSplit::columns, kOpeningFirstRows>(block, 0, sums, own);
+  store_units(block, own);
+  device::sync_threads(2, kOpeningGroupWarps * device::kWarpThreads);  // all are stored
+  if (threadIdx.x == 0) {
+    device::add_release(&block.a.progress->halves, 1);
+  }
+}
+
+__device__ void second_half(const OpeningBlock& block) {
+  const OpeningPlan& plan = block.plan;
+  const OpeningArgs& a = block.a;
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+  if (threadIdx.x % device::kWarpThreads == 0) fetch_inner(block, warp);
+  __syncwarp();
+  Sums<kOpeningSecondRows> all = {};
+  int step = block.first_step(plan.second_steps);
+  multiply_all<kOpeningSecondRows>(
+      all, plan.second_steps,
+      [&](auto& left) {
+        device::barrier_wait(block.barrier(kSecond, step), 0);
+        load_tokens(block.inner(step), left);
+        const std::uint32_t weights = block.second(step);
+        step = OpeningBlock::behind(step, plan.second_steps);
+        return weights;
+      },
+      [](int /*turn*/) {});
+  if (threadIdx.x == 0) {  // all that waited for the first half have copied of it
+    MoeOpeningProgress* progress = a.progress;
+    const auto blocks = 2U * static_cast<unsigned>(plan.second_pairs);
+    if (atomicAdd(&progress->passed, 1U) + 1 == blocks) *progress = {};
+  }
+  const float(&sums)[kOpeningSecondRows / 2] = all[0];
+  float own[kOwn<OpeningSplit::columns, kOpeningSecondRows>];
+  meet<OpeningSplit::columns, kOpeningSecondRows>(block, 1, sums, own);
+#pragma unroll
+  for (int i = 0; i < kOpeningSecondRows / 8; ++i) {  // pairs of outputs
+    store_pair(a, a.out, a.hidden, own_token() + i % 2 * 8,
+               block.pair * kOpeningSecondRows + block.rank * (kOpeningSecondRows / 2) + i / 2 * 8 +
+                   own_column(),
+               device::bf16_pair(own[2 * i], own[2 * i + 1]));
+  }
+}
+
+#endif
+
+__global__ void __launch_bounds__(kThreads, 1)
+    opening_kernel(const __grid_constant__ OpeningMaps maps, const __grid_constant__ OpeningArgs a,
+                   const __grid_constant__ OpeningPlan plan) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  extern __shared__ std::uint8_t unaligned[];
+  const std::uint32_t address = device::shared_address(unaligned);
+  const std::uint32_t base =
+      (address + kOpeningAlignment - 1) / kOpeningAlignment * kOpeningAlignment;
+  std::uint8_t* memory = unaligned + (base - address);
+  const OpeningBlock block{.maps = maps,
+                           .a = a,
+                           .plan = plan,
+                           .memory = base,
+                           .pair = static_cast<int>(blockIdx.x) / 2,
+                           .rank = device::cluster_rank()};
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kOpeningStepsMax; ++i) {
+      device::barrier_set_up(block.barrier(kFull, i), 1);
+      device::barrier_set_up(block.barrier(kUsed, i), kOpeningGroupWarps);
+      device::barrier_set_up(block.barrier(kSecond, i), 1);
+    }
+    for (int half = 0; half < 2; ++half) {
+      device::barrier_set_up(block.barrier(kReceived, half), 1);
+    }
+    device::barriers_are_set_up();
+    device::barrier_arrive_expecting(block.barrier(kReceived, 0),
+                                     kHalfTokens * kOpeningFirstRows * sizeof(float));
+    device::barrier_arrive_expecting(block.barrier(kReceived, 1),
+                                     kHalfTokens * kOpeningSecondRows * sizeof(float));
+  }
+  __syncthreads();  // the barriers of this block are set up
+  device::cluster_arrive();
+  if (warp < kOpeningGroupWarps && lane == 0 && block.has_first()) {
+    for (int turn = warp; turn < plan.first_steps; turn += kOpeningGroupWarps) {
+      ask_for_first(block, (block.pair + turn) % plan.first_steps);
+    }
+  }
+  if (warp == kFetchWarp && lane == 0) {
+    device::prefetch_map(maps.x);
+    device::prefetch_map(maps.inner);
+  }
+  if (warp == kOpeningGroupWarps && lane == 0 && block.has_second()) {
+    for (int step = 0; step < plan.second_steps; ++step) ask_for_second(block, step);
+  }
+  __syncwarp();
+  device::cluster_wait();  // those of the other are as well
+  if (warp == kFetchWarp) {
+    if (lane == 0) fetch(block);
+    return;
+  }
+  if (warp >= kOpeningGroupWarps && !block.routes()) return;
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+  if (warp >= kOpeningGroupWarps) return choose(block, memory);
+  if (block.has_first()) first_half(block, memory);
+  if (block.has_second()) second_half(block);
+#else
+  __trap();  // built for another device
+#endif
+}
+
+EarlyLaunch how_to_launch(const OpeningPlan& plan) {
+  return {.grid = 2U * static_cast<unsigned>(plan.router_pair + 1),
+          .threads = kThreads,
+          .shared_bytes = plan.total,
+          .cluster = 2};
+}
+
+cudaError_t allow_shared_memory(const OpeningPlan& plan) {
+  return cudaFuncSetAttribute(&opening_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              static_cast<int>(plan.total));
+}
+
+}  // namespace
+
+bool supports_moe_opening(const MoeLayer& a) {
+  const std::optional<OpeningPlan> plan = opening_plan(a, bulk_limits());
+  return plan && allow_shared_memory(*plan) == cudaSuccess &&
+         fits_at_once(how_to_launch(*plan), &opening_kernel);
+}
+
+cudaError_t launch_moe_opening(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream) {
+  const std::optional<OpeningPlan> plan = opening_plan(a, bulk_limits());
+  if (!plan) return cudaErrorNotSupported;
+  OpeningMaps maps;
+  cudaError_t code = make_opening_maps(a, *plan, maps);
+  if (code != cudaSuccess) return code;
+  code = allow_shared_memory(*plan);
+  if (code != cudaSuccess) return code;
+  return launch_early(how_to_launch(*plan), &opening_kernel, stream, maps, opening_args(a, space),
+                      *plan);
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,110 @@
+#include "kernels/cuda/moe_opening_plan.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/aligned.h"
+#include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/tensor_map.h"
+
+namespace glm::kernels::cuda {
+namespace {
+
+constexpr unsigned kRingBytes = 5 * kOpeningRowsBytes;
+constexpr int kChosenMax = 32;
+constexpr unsigned kReceivedBytes = kOpeningTokensMax / 2 * kOpeningFirstRows * sizeof(float);
+
+// bf16, in whole steps of two blocks.
+bool is_plain(const WeightView& weight) {
+  return weight.layout.format == WeightFormat::bf16 && aligned(weight.data) &&
+         weight.layout.cols % (2 * kOpeningDepth) == 0;
+}
+
+bool suits(const MoeLayer& a) {
+  const std::int64_t tokens = a.x.size(0);
+  return tokens >= kOpeningTokensMin && tokens <= kOpeningTokensMax && a.x.dtype == Dtype::bf16 &&
+         a.shared && is_plain(a.router) && is_plain(a.shared.gate) && is_plain(a.shared.up) &&
+         is_plain(a.shared.down) && a.gate.experts <= kOpeningFirstRows && a.groups == 1 &&
+         a.ids.size(1) <= kChosenMax && aligned(a.x.data) && a.x.stride(0) % 8 == 0 &&
+         aligned(a.shared.inner.data) && aligned(a.shared.out.data);
+}
+
+// Boxes of so many rows of a matrix, a step wide.
+struct Boxes {
+  const void* data;
+  std::int64_t rows;
+  std::int64_t columns;
+  std::int64_t stride;
+  unsigned at_once;
+};
+Boxes boxes_of(const WeightView& weight, unsigned at_once) {
+  return {weight.data, weight.layout.rows, weight.layout.cols, weight.layout.cols, at_once};
+}
+Boxes boxes_of(const ConstTensorView& rows, unsigned at_once) {
+  return {rows.data, rows.size(0), rows.size(1), rows.stride(0), at_once};
+}
+
+}  // namespace
+
+OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space) {
+  return {.rule = router_rule(a.choice()),
+          .logits = static_cast<float*>(a.logits.data),
+          .ids = static_cast<std::int32_t*>(a.ids.data),
+          .weights = static_cast<float*>(a.weights.data),
+          .inner = static_cast<__nv_bfloat16*>(a.shared.inner.data),
+          .out = static_cast<__nv_bfloat16*>(a.shared.out.data),
+          .progress = space.opening,
+          .tokens = static_cast<int>(a.x.size(0)),
+          .hidden = static_cast<int>(a.x.size(1)),
+          .wide = static_cast<int>(a.shared.gate.layout.rows)};
+}
+
+std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& limits) {
+  if (!limits.alone || !suits(a) || !takes_warpgroups()) return std::nullopt;
+  OpeningPlan plan = {};
+  const auto hidden = static_cast<int>(a.x.size(1));
+  const auto wide = static_cast<int>(a.shared.gate.layout.rows);
+  plan.first_pairs = wide / kOpeningUnits;
+  plan.second_pairs = hidden / kOpeningSecondRows;
+  plan.router_pair = std::max(plan.first_pairs, plan.second_pairs);
+  plan.first_steps = hidden / (2 * kOpeningDepth);
+  plan.second_steps = wide / (2 * kOpeningDepth);
+  plan.slot = static_cast<unsigned>((a.x.size(0) + 7) / 8 * 8 * kOpeningDepth * 2);
+  plan.slots = static_cast<int>(kRingBytes / plan.slot);
+  plan.second_at = std::max(static_cast<unsigned>(plan.first_steps) * kOpeningFirstBytes,
+                            static_cast<unsigned>(plan.second_steps) * kOpeningRowsBytes);
+  plan.slots_at = plan.second_at + static_cast<unsigned>(plan.second_steps) * kOpeningSecondBytes;
+  plan.received_at = plan.slots_at + kRingBytes;
+  plan.barriers_at = plan.received_at + kReceivedBytes;
+  plan.total = kOpeningAlignment + plan.barriers_at + kOpeningBarriers * sizeof(std::uint64_t);
+  const bool fits = plan.first_steps <= kOpeningStepsMax && plan.second_steps <= kOpeningStepsMax &&
+                    plan.total <= limits.shared_bytes &&
+                    2 * (plan.router_pair + 1) <= limits.multiprocessors;
+  return fits ? std::optional(plan) : std::nullopt;
+}
+
+cudaError_t make_opening_maps(const MoeLayer& a, const OpeningPlan& plan, OpeningMaps& maps) {
+  const unsigned rows = plan.slot / (kOpeningDepth * 2);
+  const std::pair<CUtensorMap*, Boxes> all[] = {
+      {&maps.x, boxes_of(a.x, rows)},
+      {&maps.router, boxes_of(a.router, kOpeningFirstRows)},
+      {&maps.gate, boxes_of(a.shared.gate, kOpeningUnits)},
+      {&maps.up, boxes_of(a.shared.up, kOpeningUnits)},
+      {&maps.inner, boxes_of(a.shared.inner, rows)},
+      {&maps.down, boxes_of(a.shared.down, kOpeningSecondRows)}};
+  const EncodeTensorMap encode = find_encode_tensor_map();
+  for (const auto& [map, boxes] : all) {
+    const cudaError_t code = make_tensor_map(encode,
+                                             {.data = boxes.data,
+                                              .columns = boxes.columns,
+                                              .middle = boxes.rows,
+                                              .outer = 1,
+                                              .middle_stride = boxes.stride,
+                                              .outer_stride = boxes.stride,
+                                              .box_middle = boxes.at_once},
+                                             *map);
+    if (code != cudaSuccess) return code;
+  }
+  return cudaSuccess;
+}
+
+}  // namespace glm::kernels::cuda
