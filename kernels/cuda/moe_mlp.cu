@@ -99,10 +99,10 @@ __device__ void find_order(const Sums& a, std::int64_t token, std::int32_t* orde
 // A block has one token (blockIdx.x) and as many columns as threads.
 __global__ void __launch_bounds__(kSumThreads) sum_kernel(Sums a) {
   extern __shared__ std::int32_t order[];
+  const std::int64_t token = blockIdx.x;
+  find_order(a, token, order);  // the choice was complete before the kernel in front began
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
-  const std::int64_t token = blockIdx.x;
-  find_order(a, token, order);
   const std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kSumThreads + threadIdx.x;
   if (c >= a.hidden) return;
   const float* pairs = static_cast<const float*>(a.pairs) + token * a.chosen * a.hidden + c;
@@ -125,10 +125,10 @@ __device__ void add_octet(float (&sum)[8], const uint4& octet, float weight) {
 // A block has one token, a thread eight columns at a time.
 __global__ void __launch_bounds__(kSumThreads) sum_octets_kernel(Sums a) {
   extern __shared__ std::int32_t order[];
+  const std::int64_t token = blockIdx.x;
+  find_order(a, token, order);  // the choice was complete before the kernel in front began
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
-  const std::int64_t token = blockIdx.x;
-  find_order(a, token, order);
   const auto* pairs = static_cast<const __nv_bfloat16*>(a.pairs) + token * a.chosen * a.hidden;
   const float* weights = a.weights + token * a.chosen;
   for (std::int64_t c = 8 * threadIdx.x; c < a.hidden; c += 8 * kSumThreads) {
