@@ -13,7 +13,8 @@ namespace glm::kernels::cuda {
 struct CudaOptions {
   int device_index = 0;
   // Forces a variant of the products (kernels/cuda/product.h) where it supports the arguments:
-  // "wgmma", "bulk", "stream", "tiles", "naive". For tests and for bisecting wrong answers.
+  // "wgmma", "groups", "bulk", "stream", "tiles", "naive". For tests and for bisecting wrong
+  // answers.
   std::string variant = {};
 };
 

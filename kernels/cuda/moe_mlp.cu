@@ -4,6 +4,7 @@
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/groups_plan.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/moe_gather.h"
 #include "kernels/cuda/moe_products.h"
@@ -290,6 +291,25 @@ Product outer_product(const MoeMlp& a, const MoeWorkspace& space) {
           .tile_count = space.tile_count};
 }
 
+namespace {
+
+cudaError_t run_in_order(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
+                         cudaStream_t stream) {
+  const Product inner = inner_product(a, space);
+  const Product outer = outer_product(a, space);
+  const auto in_groups = [&](const Product& half) {
+    return choose_variant(half, variant).launch == &launch_groups;
+  };
+  if (in_groups(inner) && in_groups(outer) && supports_halves(inner, outer)) {
+    return launch_halves(inner, outer, space.meeting, stream);
+  }
+  std::int64_t listed_rows = 0;
+  const cudaError_t code = run(inner, a, space, variant, listed_rows, stream);
+  return code == cudaSuccess ? run(outer, a, space, variant, listed_rows, stream) : code;
+}
+
+}  // namespace
+
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
                            cudaEvent_t shared_ready, cudaStream_t stream) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
@@ -300,11 +320,7 @@ cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::stri
   if (sorted) {
     code = run_sorted(halves, a, space, stream);
   } else {
-    std::int64_t listed_rows = 0;
-    code = run(inner_product(a, space), a, space, variant, listed_rows, stream);
-    if (code == cudaSuccess) {
-      code = run(outer_product(a, space), a, space, variant, listed_rows, stream);
-    }
+    code = run_in_order(a, space, variant, stream);
   }
   if (code != cudaSuccess) return code;
   if (shared_ready != nullptr) {

@@ -40,6 +40,7 @@ struct MoeWorkspace {
   std::int32_t* tile_count = nullptr;
   MoeProgress* progress = nullptr;
   MoeOpeningProgress* opening = nullptr;
+  std::uint32_t* meeting = nullptr;  // of product_groups.cu, zero before its first use
   MoeScore* scores =
       nullptr;  // [kMoeScoredTokens, experts + kMoeSquares] all zero between moe_layers
 };

@@ -25,6 +25,8 @@ constexpr std::int64_t kSharedOutInputs = 4096;
 constexpr std::int64_t kSharedOutRowsMoreThan = 8;
 constexpr std::int64_t kStreamRowsPerGroup = 10;
 constexpr std::int64_t kStreamBlockOutputs = 16;
+constexpr std::int64_t kGroupsRowsPerGroup = 6;
+constexpr std::int64_t kGroupsRowsPerGroupFp4 = 3;
 constexpr std::int64_t kBulkRowsPerGroup = 64;
 constexpr std::int64_t kBulkRows = 512;  // of linear layers
 constexpr std::int64_t kBulkSlabs = 640;
@@ -56,6 +58,13 @@ bool suits_bulk(const Product& a) {
   if (a.inputs > kBulkInputs) return false;
   const std::int64_t slabs = (a.rows + 15) / 16 * (a.outputs / 16) * (a.gated ? 2 : 1);
   return a.rows <= kBulkRows && slabs >= kBulkSlabs;
+}
+
+// An expert's rows mostly are no more than a tile. In fp4 arithmetic takes longer, and "bulk" is as
+// fast sooner.
+bool few_rows_of_experts(const Product& a) {
+  const std::int64_t most = is_fast_fp4(a) ? kGroupsRowsPerGroupFp4 : kGroupsRowsPerGroup;
+  return a.row_group != nullptr && a.rows <= most * a.groups;
 }
 
 // The head of a model, or any product of so many outputs; one row is read as fast by "stream".
@@ -98,7 +107,7 @@ bool many_rows(const Product& a) {
   return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
 }
 
-constexpr std::array<ProductVariant, 11> kVariants = {{
+constexpr std::array<ProductVariant, 12> kVariants = {{
     {"wgmma", &wgmma_tile_rows, &supports_wgmma, &many_rows, &launch_wgmma},
     {"flow", &no_tiles, &supports_flow, &many_outputs, &launch_flow},
     {"held_wide", &no_tiles, &supports_held_wide, &suits_held_wide, &launch_held_wide},
@@ -106,6 +115,7 @@ constexpr std::array<ProductVariant, 11> kVariants = {{
     {"ring", &no_tiles, &supports_ring, &some_rows, &launch_ring},
     {"pairs", &no_tiles, &supports_pairs, &suits_pairs, &launch_pairs},
     {"split", &no_tiles, &supports_split, &suits_split, &launch_split},
+    {"groups", &no_tiles, &supports_groups, &few_rows_of_experts, &launch_groups},
     {"bulk", &no_tiles, &supports_bulk, &suits_bulk, &launch_bulk},
     {"stream", &stream_tile_rows, &fits_tensor_cores, &few_rows, &launch_stream},
     {"tiles", &tiles_tile_rows, &fits_tensor_cores, &always, &launch_tiles},

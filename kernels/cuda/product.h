@@ -104,6 +104,8 @@ cudaError_t launch_pairs(const Product& a, cudaStream_t stream);
 cudaError_t launch_naive(const Product& a, cudaStream_t stream);
 bool supports_flow(const Product& a);
 cudaError_t launch_flow(const Product& a, cudaStream_t stream);
+bool supports_groups(const Product& a);
+cudaError_t launch_groups(const Product& a, cudaStream_t stream);
 bool supports_held(const Product& a);
 cudaError_t launch_held(const Product& a, cudaStream_t stream);
 bool supports_held_wide(const Product& a);

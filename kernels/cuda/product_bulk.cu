@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "kernels/cuda/bulk_codecs.cuh"
 #include "kernels/cuda/bulk_math.cuh"
+#include "kernels/cuda/bulk_out.cuh"
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/early_launch.h"
 
@@ -20,34 +21,6 @@ constexpr int threads_of(int teams) {
 }
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-
-// Where the results of a lane's two rows of a tile go; the same for all slabs of an entry.
-struct TileOut {
-  std::uint8_t* to[2];  // null: no such row
-  float factor[2];
-
-  TileOut() = default;
-  __device__ TileOut(const Product& a, const std::int32_t* rows, int count) {
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const int n = 2 * (lane_index() % 4) + e;
-      to[e] = nullptr;
-      factor[e] = 1;
-      if (n >= count) continue;
-      const std::int64_t row = rows[n];
-      to[e] = static_cast<std::uint8_t*>(a.out) + row * a.out_stride * (a.out_f32 ? 4 : 2);
-      if (a.factor != nullptr) factor[e] = a.factor[row];
-    }
-  }
-  __device__ void put(const Product& a, int e, int output, float value) const {
-    if (a.bias != nullptr) value += a.bias[output];
-    if (a.out_f32) {
-      reinterpret_cast<float*>(to[e])[output] = value;
-    } else {
-      device::store(reinterpret_cast<__nv_bfloat16*>(to[e]) + output, value);
-    }
-  }
-};
 
 template <bool kGated>
 __device__ void store_tile(const Product& a, int slab, const TileOut& out, const float (&total)[4],

@@ -35,6 +35,7 @@ MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
   moe.tile_count = pieces.take<std::int32_t>(1);
   moe.progress = pieces.take<MoeProgress>(1);
   moe.opening = pieces.take<MoeOpeningProgress>(1);
+  moe.meeting = pieces.take<std::uint32_t>(1);
   moe.scores = pieces.take<MoeScore>(kMoeScoredTokens * (bounds.experts + kMoeSquares));
   return moe;
 }
@@ -73,6 +74,10 @@ cudaError_t Workspace::clear(cudaStream_t stream) const {
     return code;
   }
   if (const cudaError_t code = cudaMemsetAsync(moe_.opening, 0, sizeof(MoeOpeningProgress), stream);
+      code != cudaSuccess) {
+    return code;
+  }
+  if (const cudaError_t code = cudaMemsetAsync(moe_.meeting, 0, sizeof(std::uint32_t), stream);
       code != cudaSuccess) {
     return code;
   }

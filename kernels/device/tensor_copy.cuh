@@ -43,4 +43,21 @@ __device__ inline void copy_box_to_blocks(std::uint32_t shared, const CUtensorMa
       : "memory");
 }
 
+// Of a tensor with four axes, and with a policy of bulk_copy.cuh.
+struct BoxAt4 {
+  int first;
+  int second;
+  int third;
+  int outer;
+};
+__device__ inline void copy_box(std::uint32_t shared, const CUtensorMap* map, const BoxAt4& at,
+                                std::uint32_t barrier, std::uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%2, %3, %4, %5}], [%6], %7;\n" ::"r"(shared),
+      "l"(map), "r"(at.first), "r"(at.second), "r"(at.third), "r"(at.outer), "r"(barrier),
+      "l"(policy)
+      : "memory");
+}
+
 }  // namespace glm::kernels::device

@@ -17,7 +17,7 @@ namespace glm::kernels {
 namespace {
 
 constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk",      "wgmma", "split",
-                                     "flow",  "ring",   "held",  "held_wide", "pairs"};
+                                     "flow",  "ring",   "held",  "held_wide", "pairs", "groups"};
 constexpr std::int64_t kGuard = 3;  // columns beyond a row that nobody may touch
 
 struct Shape {
@@ -697,6 +697,10 @@ TEST_F(CudaProducts, MoeMlpOfFourBitsMatchesTheFormulaHoweverTokensSpread) {
     check_moe(format, {24, 128, 128, 130, 8});
     check_moe(format, {24, 384, 1024, 3, 3, Routing::spread, true});
     check_moe(format, {9, 1536, 256, 3, 1});
+    // Slabs enough for every block to have several of more than one expert.
+    if (format.name == "int4_g32" || format.name == "nvfp4_divides") {
+      check_moe(format, {24, 512, 2048, 16, 4});
+    }
     for (const std::int64_t odd : {64, 120, 160, 200, 288}) {
       check_moe(format, {9, odd, 128, 4, 2});
       check_moe(format, {9, 128, odd, 4, 2});

@@ -1,0 +1,230 @@
+// The arithmetic of product_groups.cu on parts in shared memory (groups_plan.h).
+#pragma once
+
+#include "kernels/cuda/bulk_slabs.cuh"
+#include "kernels/cuda/groups_plan.h"
+#include "kernels/device/fp4.cuh"
+#include "kernels/device/int4.cuh"
+#include "kernels/device/mma.cuh"
+#include "kernels/device/sync_threads.cuh"
+
+namespace glm::kernels::cuda {
+
+constexpr int kChunkGroups = kChunk / 32;
+constexpr int kPartGroups = kGroupsPart / 32;
+
+// d = a * b + c, otherwise as device::mma_16x8x16().
+__device__ inline void mma_from(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                std::uint32_t b1, float c0, float c1, float c2, float c3) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};\n"
+      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c0), "f"(c1), "f"(c2),
+        "f"(c3));
+}
+
+// As device::load_matrices(), but it may move among what does not write.
+__device__ inline void load_matrices(std::uint32_t (&out)[4], std::uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+               : "r"(row));
+}
+__device__ inline uint2 load_eight_bytes(std::uint32_t from) {
+  uint2 bytes;
+  asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(bytes.x), "=r"(bytes.y) : "r"(from));
+  return bytes;
+}
+
+// Where a lane reads in a stage.
+struct GroupsLane {
+  std::uint32_t data[kChunkGroups];
+  std::uint32_t scales;
+
+  __device__ explicit GroupsLane(int warp) {
+    const auto lane = static_cast<unsigned>(lane_index());
+    const auto chunk = static_cast<unsigned>(warp);
+    // Of the matrix l / 8: rows 0 to 7 of the first half, 8 to 15, then of the second half.
+    const unsigned row = lane / 8 % 2 * 8 + lane % 8;
+    const unsigned first =
+        lane / 16 * kGroupsHalfData + chunk / 2 * (kGroupsHalfRows * 128) + row * 128;
+#pragma unroll
+    for (unsigned g = 0; g < kChunkGroups; ++g) {
+      data[g] = first + ((chunk % 2 * kChunkGroups + g) ^ row % 8) * 16;
+    }
+    const unsigned scales_row = lane / 4;
+    scales =
+        kGroupsScalesAt + scales_row * 32 + (chunk / 2 ^ scales_row / 4 % 2) * 16 + chunk % 2 * 8;
+  }
+};
+
+// int4 in groups of thirty-two columns: two products of the tensor cores cover one group of sixteen
+// rows, so that its scale is left for their sum. Codes become 128 + code by one logical operation;
+// what that is too much, 136 times the group's activations, is where the sum begins.
+struct GroupsInt4 {
+  static constexpr bool kBegins = true;
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+
+  // 128 + code of columns i and i + 4 of the eight in a word.
+  __device__ static std::uint32_t pair(std::uint32_t word, int i) {
+    std::uint32_t fields = 0;
+    asm("lop3.b32 %0, %1, 0x000F000F, 0x43004300, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
+    return fields;
+  }
+
+  // sums[half] += the rows of a half of a slab times activations, over a chunk. x and begin point
+  // to what this lane has of the chunk's first group.
+  __device__ static void multiply(std::uint32_t stage, const GroupsLane& at, const uint4* x,
+                                  const float4* begin, float (&sums)[2][4]) {
+    uint2 scales[2][2];  // of rows l / 4 and l / 4 + 8 of both halves
+#pragma unroll
+    for (unsigned half = 0; half < 2; ++half) {
+      const std::uint32_t from = stage + at.scales + half * kGroupsHalfScales;
+      scales[half][0] = load_eight_bytes(from);
+      scales[half][1] = load_eight_bytes(from + kGroupsHalfScales / 2);
+    }
+    // Two groups at a time, whose products do not wait for each other.
+#pragma unroll
+    for (int first = 0; first < kChunkGroups; first += 2) {
+      std::uint32_t words[2][4];
+      uint4 four[2];
+      float parts[2][2][4];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        load_matrices(words[i], stage + at.data[first + i]);
+        four[i] = x[(first + i) * 32];
+      }
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float4 from = begin[(first + i) * 4];
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const std::uint32_t upper = words[i][2 * half];
+          const std::uint32_t lower = words[i][2 * half + 1];
+          const std::uint32_t front[4] = {pair(upper, 0), pair(lower, 0), pair(upper, 1),
+                                          pair(lower, 1)};
+          mma_from(parts[i][half], front, four[i].x, four[i].y, from.x, from.y, from.z, from.w);
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const std::uint32_t upper = words[i][2 * half];
+          const std::uint32_t lower = words[i][2 * half + 1];
+          const std::uint32_t back[4] = {pair(upper, 2), pair(lower, 2), pair(upper, 3),
+                                         pair(lower, 3)};
+          float(&part)[4] = parts[i][half];
+          mma_from(part, back, four[i].z, four[i].w, part[0], part[1], part[2], part[3]);
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+#pragma unroll
+          for (int row = 0; row < 2; ++row) {
+            const uint2& of_row = scales[half][row];
+            const std::uint32_t two = first == 0 ? of_row.x : of_row.y;
+            const float scale = i == 0 ? device::bf16_low(two) : device::bf16_high(two);
+#pragma unroll
+            for (int e = 2 * row; e < 2 * row + 2; ++e) {
+              sums[half][e] = fmaf(parts[i][half][e], scale, sums[half][e]);
+            }
+          }
+        }
+      }
+    }
+  }
+};
+
+// nvfp4: a scale every sixteen columns, which two lanes of four have of every word; so it is
+// multiplied into the weights.
+struct GroupsFp4 {
+  static constexpr bool kBegins = false;
+  __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
+
+  // Of one row, those of this lane's words, of the eight of a chunk.
+  __device__ static void load_scales(std::uint32_t from, __nv_bfloat16 (&scales)[kChunkGroups]) {
+    const uint2 bytes = load_eight_bytes(from);
+    const bool second = lane_index() % 4 >= 2;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const std::uint32_t upper =
+          __byte_perm(i == 0 ? bytes.x : bytes.y, 0, second ? 0x3414 : 0x2404);
+      const __nv_bfloat162 two = device::fp4_scales(device::ScaleType::e4m3, upper);
+      scales[2 * i] = __low2bfloat16(two);
+      scales[2 * i + 1] = __high2bfloat16(two);
+    }
+  }
+
+  __device__ static void multiply(std::uint32_t stage, const GroupsLane& at, const uint4* x,
+                                  const float4* /*begin*/, float (&sums)[2][4]) {
+    __nv_bfloat16 scales[2][2][kChunkGroups];
+#pragma unroll
+    for (unsigned half = 0; half < 2; ++half) {
+      const std::uint32_t from = stage + at.scales + half * kGroupsHalfScales;
+      load_scales(from, scales[half][0]);
+      load_scales(from + kGroupsHalfScales / 2, scales[half][1]);
+    }
+#pragma unroll
+    for (int g = 0; g < kChunkGroups; ++g) {
+      std::uint32_t words[4];
+      load_matrices(words, stage + at.data[g]);
+      const uint4 four = x[g * 32];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        std::uint32_t pairs[2][4];  // of rows l / 4 and l / 4 + 8
+#pragma unroll
+        for (int row = 0; row < 2; ++row) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            pairs[row][i] = device::fp4_pair(words[2 * half + row], i, scales[half][row][g]);
+          }
+        }
+        const std::uint32_t front[4] = {pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]};
+        const std::uint32_t back[4] = {pairs[0][2], pairs[1][2], pairs[0][3], pairs[1][3]};
+        float(&sum)[4] = sums[half];
+        mma_from(sum, front, four.x, four.y, sum[0], sum[1], sum[2], sum[3]);
+        mma_from(sum, back, four.z, four.w, sum[0], sum[1], sum[2], sum[3]);
+      }
+    }
+  }
+};
+
+// What a team keeps from slab to slab; its warps take turns in adding the sums of all.
+struct GroupsTeam {
+  int index;
+  int warp;  // of the team
+  float4* partial;
+  unsigned turn = 0;
+
+  // The sum over the warps, in their order; in one warp, which is told by `true`.
+  __device__ bool add(const float (&own)[2][4], float (&total)[2][4]) {
+    const int adding = static_cast<int>(turn % kTeamWarps);
+    float4* buffer = partial + turn % 2 * kGroupsBufferSums + lane_index();
+    ++turn;
+    if (warp != adding) {
+      float4* to = buffer + (warp - (warp > adding ? 1 : 0)) * 64;
+      to[0] = {own[0][0], own[0][1], own[0][2], own[0][3]};
+      to[32] = {own[1][0], own[1][1], own[1][2], own[1][3]};
+    }
+    device::sync_threads(2 + index, kTeamWarps * device::kWarpThreads);
+    if (warp != adding) return false;
+#pragma unroll
+    for (int w = 0; w < kTeamWarps; ++w) {
+      const float4* from = buffer + (w - (w > adding ? 1 : 0)) * 64;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float4 part = {own[half][0], own[half][1], own[half][2], own[half][3]};
+        if (w != adding) part = from[32 * half];
+        total[half][0] = w == 0 ? part.x : total[half][0] + part.x;
+        total[half][1] = w == 0 ? part.y : total[half][1] + part.y;
+        total[half][2] = w == 0 ? part.z : total[half][2] + part.z;
+        total[half][3] = w == 0 ? part.w : total[half][3] + part.w;
+      }
+    }
+    return true;
+  }
+};
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,131 @@
+#include "kernels/cuda/groups_plan.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/aligned.h"
+#include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/tensor_map.h"
+
+namespace glm::kernels::cuda {
+namespace {
+
+constexpr int kDepthMax = 8;
+constexpr int kDepthOfTwoBuffers = 2;  // rather than fewer, there is one
+constexpr std::int64_t kRowsMax = 8192;
+constexpr std::int64_t kColumnsOfBox = 256;  // 128 bytes
+
+// The same for all devices of a process.
+EncodeTensorMap encoder() {
+  static const EncodeTensorMap found = find_encode_tensor_map();
+  return found;
+}
+
+cudaError_t encode(const void* data, const cuuint64_t (&sizes)[4], const cuuint64_t (&strides)[3],
+                   const cuuint32_t (&box)[4], CUtensorMapSwizzle swizzle, CUtensorMap& map) {
+  const cuuint32_t steps[] = {1, 1, 1, 1};
+  const CUresult code =
+      encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 4, const_cast<void*>(data), sizes, strides,
+                box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
+                CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t map_data(const Product& a, const device::Weights& w, CUtensorMap& map) {
+  const auto row = static_cast<cuuint64_t>(w.first.row_bytes);
+  const auto rows = static_cast<cuuint64_t>(a.outputs);
+  const auto experts = static_cast<cuuint64_t>(a.groups);
+  const cuuint64_t expert = experts > 1 ? static_cast<cuuint64_t>(w.data_bytes) : rows * row;
+  return encode(w.first.data, {128, rows, row / 128, experts}, {row, 128, expert},
+                {128, kGroupsHalfRows, kGroupsPart / kColumnsOfBox, 1}, CU_TENSOR_MAP_SWIZZLE_128B,
+                map);
+}
+
+// Rows of scales have as many bytes in both codings.
+std::uint32_t scale_bytes(const device::Weight& w) {
+  return w.coding == device::Coding::int4 ? 2 : 1;
+}
+
+cudaError_t map_scales(const Product& a, const device::Weights& w, CUtensorMap& map) {
+  const cuuint64_t row = w.first.groups * scale_bytes(w.first);
+  const auto rows = static_cast<cuuint64_t>(a.outputs);
+  const auto experts = static_cast<cuuint64_t>(a.groups);
+  const cuuint64_t expert = experts > 1 ? static_cast<cuuint64_t>(w.scales_bytes) : rows * row;
+  return encode(w.first.scales, {row, rows, 1, experts}, {row, rows * row, expert},
+                {kGroupsPart / 32 * 2, kGroupsHalfRows, 1, 1}, CU_TENSOR_MAP_SWIZZLE_32B, map);
+}
+
+bool fits_maps(const device::Weights& w) {
+  return w.first.group == 16 * scale_bytes(w.first) && w.first.zeros == nullptr &&
+         w.first.order == nullptr && aligned(w.first.data) && aligned(w.first.scales) &&
+         w.data_bytes % 16 == 0 && w.scales_bytes % 16 == 0;
+}
+
+}  // namespace
+
+GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& limits) {
+  GroupsPlan plan = {};
+  const auto columns = static_cast<std::size_t>(inputs);
+  const std::size_t activations = kTileRows * columns * 2;
+  const std::size_t begins = kTileRows * columns / 32 * 2 * sizeof(float);
+  constexpr std::size_t kPartial =
+      std::size_t{kGroupsTeams} * 2 * kGroupsBufferSums * 4 * sizeof(float);
+  constexpr std::size_t kBarriers =
+      std::size_t{2} * kDepthMax * kGroupsTeams * sizeof(std::uint64_t);
+  constexpr std::size_t kOnce = 2 * sizeof(std::uint64_t);
+  constexpr std::size_t kRows = std::size_t{kRowBuffersMax} * kRowBufferBytes;
+  const std::size_t ends = static_cast<std::size_t>(a.groups) * sizeof(int);
+  const std::size_t ids =
+      a.row_group == nullptr ? 0 : static_cast<std::size_t>(a.rows) * sizeof(std::uint16_t);
+  const auto lay_out = [&](int buffers) {
+    const std::size_t fixed = static_cast<std::size_t>(buffers) * (activations + begins) +
+                              kPartial + kBarriers + kOnce + kRows + ends + ids;
+    const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
+    plan.buffers = buffers;
+    plan.depth =
+        static_cast<int>(std::min<std::size_t>(room / (kGroupsTeams * kGroupsStage), kDepthMax));
+  };
+  lay_out(kRowBuffersMax);
+  if (plan.depth < kDepthOfTwoBuffers) lay_out(1);
+  plan.rows_bytes = static_cast<unsigned>(activations + begins);
+  plan.activations_at = static_cast<unsigned>(plan.depth) * kGroupsTeams * kGroupsStage;
+  plan.begins_at = plan.activations_at + static_cast<unsigned>(activations);
+  plan.partial_at = plan.activations_at + static_cast<unsigned>(plan.buffers) * plan.rows_bytes;
+  plan.barriers_at = plan.partial_at + static_cast<unsigned>(kPartial);
+  plan.once_at = plan.barriers_at + static_cast<unsigned>(kBarriers);
+  plan.rows_at = plan.once_at + static_cast<unsigned>(kOnce);
+  plan.ends_at = plan.rows_at + static_cast<unsigned>(kRows);
+  plan.ids_at = plan.ends_at + static_cast<unsigned>(ends);
+  plan.total = plan.ids_at + static_cast<unsigned>(ids);
+  return plan;
+}
+
+bool supports_groups(const Product& a) {
+  return a.row_group != nullptr && a.rows <= kRowsMax && a.groups <= UINT16_MAX &&
+         fits_tensor_cores(a) && has_bulk_copies() && (is_fast_int4(a) || is_fast_fp4(a)) &&
+         a.inputs % kColumnsOfBox == 0 &&
+         a.outputs % (a.gated ? kGroupsHalfRows : kGroupsSlabRows) == 0 && fits_maps(a.weight) &&
+         (!a.gated || fits_maps(a.up)) && encoder() != nullptr &&
+         groups_plan(a, a.inputs, bulk_limits()).depth > 0;
+}
+
+cudaError_t make_groups_product(const Product& a, GroupsProduct& p) {
+  p.a = a;
+  p.chunks = static_cast<int>(a.inputs / kChunk);
+  p.parts = (p.chunks + kTeamWarps - 1) / kTeamWarps;
+  p.slabs = static_cast<int>(a.outputs / (a.gated ? kGroupsHalfRows : kGroupsSlabRows));
+  const device::Weights& second = a.gated ? a.up : a.weight;
+  cudaError_t code = map_data(a, a.weight, p.maps.of[0]);
+  if (code == cudaSuccess) code = map_data(a, second, p.maps.of[1]);
+  if (code == cudaSuccess) code = map_scales(a, a.weight, p.maps.of[2]);
+  if (code == cudaSuccess) code = map_scales(a, second, p.maps.of[3]);
+  return code;
+}
+
+bool supports_halves(const Product& inner, const Product& outer) {
+  const BulkLimits limits = bulk_limits();
+  return limits.alone && supports_groups(inner) && supports_groups(outer) &&
+         is_fast_int4(inner) == is_fast_int4(outer) &&
+         groups_plan(inner, std::max(inner.inputs, outer.inputs), limits).depth > 0;
+}
+
+}  // namespace glm::kernels::cuda

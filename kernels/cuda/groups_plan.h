@@ -1,0 +1,72 @@
+// Sizes of product_groups.cu, and where things lie in its shared memory.
+//
+// A slab is thirty-two rows of one expert's weights; gated, sixteen of gate and sixteen of up. It
+// comes in parts of 512 columns, each to a stage of shared memory: for each half of the rows first
+// the columns, 128 bytes of sixteen rows after the other, then, behind those of both, the scales. A
+// team of four warps has a ring of stages, and each warp a chunk of 128 columns of every part.
+#pragma once
+
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "kernels/cuda/bulk_plan.h"
+#include "kernels/cuda/product.h"
+
+namespace glm::kernels::cuda {
+
+constexpr int kGroupsTeams = 4;
+constexpr int kGroupsHalfRows = 16;
+constexpr int kGroupsSlabRows = 2 * kGroupsHalfRows;
+constexpr int kGroupsPart = kTeamWarps * kChunk;  // columns
+constexpr unsigned kGroupsHalfData = kGroupsHalfRows * kGroupsPart / 2;
+constexpr unsigned kGroupsHalfScales = kGroupsHalfRows * kGroupsPart / 32 * 2;
+constexpr unsigned kGroupsScalesAt = 2 * kGroupsHalfData;  // in a stage
+constexpr unsigned kGroupsStage = kGroupsScalesAt + 2 * kGroupsHalfScales;
+constexpr int kRowBuffersMax = 2;
+constexpr unsigned kRowBufferBytes = 64;                      // beside activations
+constexpr int kGroupsBufferSums = (kTeamWarps - 1) * 2 * 32;  // of four
+
+// By which the parts come: the columns of both halves of a slab, then their scales.
+struct GroupsMaps {
+  CUtensorMap of[4];
+};
+
+// A product as blocks get it.
+struct GroupsProduct {
+  GroupsMaps maps;
+  Product a;
+  int chunks;  // of a row
+  int parts;   // of a slab
+  int slabs;   // of an expert
+};
+
+// In bytes, but for the depth and the buffers.
+struct GroupsPlan {
+  unsigned activations_at;  // in shared memory, where stages come first
+  unsigned begins_at;
+  unsigned rows_bytes;  // from one buffer of both to the next
+  unsigned partial_at;
+  unsigned barriers_at;
+  unsigned once_at;  // barriers that are passed once
+  unsigned rows_at;
+  unsigned ends_at;
+  unsigned ids_at;
+  unsigned total;
+  int depth;    // stages of a team
+  int buffers;  // of rows
+};
+
+// For rows of so many inputs; with as many stages as there is room for, none if there is not even
+// one a team.
+GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& limits);
+
+cudaError_t make_groups_product(const Product& a, GroupsProduct& p);
+
+// Both halves of a mixture of experts in one launch; `meeting` as device/blocks_meet.cuh wants it.
+bool supports_halves(const Product& inner, const Product& outer);
+cudaError_t launch_halves(const Product& inner, const Product& outer, std::uint32_t* meeting,
+                          cudaStream_t stream);
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,256 @@
+// The warps of a block of product_groups.cu (groups_units.cuh).
+#pragma once
+
+#include "kernels/cuda/bulk_codecs.cuh"
+#include "kernels/cuda/bulk_math.cuh"
+#include "kernels/cuda/bulk_out.cuh"
+#include "kernels/cuda/groups_math.cuh"
+#include "kernels/cuda/groups_units.cuh"
+#include "kernels/device/tensor_copy.cuh"
+
+namespace glm::kernels::cuda {
+
+// The warp that fills the stages of a team, by four lanes, one for each map. In front of the first
+// rows there shall be few weights: `first_rows` is the barrier to wait at, 0 if none.
+__device__ inline void fill_stages(const GroupsProduct& p, const Share& share, const int* ends,
+                                   int team, std::uint32_t first_rows, GroupsRing& ring) {
+  const int lane = lane_index();
+  const int half = lane % 2;
+  const bool data = lane % 4 < 2;
+  const CUtensorMap* map = &p.maps.of[lane % 4];
+  const std::uint64_t policy = device::read_once_policy();
+  const unsigned to = static_cast<unsigned>(half) * (data ? kGroupsHalfData : kGroupsHalfScales) +
+                      (data ? 0 : kGroupsScalesAt);
+  const int step = p.a.gated ? kGroupsHalfRows : kGroupsSlabRows;
+  const int more = p.a.gated ? 0 : half * kGroupsHalfRows;
+  int entry = -1;
+  int expert = 0;
+#pragma unroll 1
+  for (int at = share.begin + team; at < share.end; at += kGroupsTeams) {
+    if (at / p.slabs != entry) {
+      entry = at / p.slabs;
+      expert = expert_of(entry, ends, static_cast<int>(p.a.groups));
+    }
+    const int row = (at - entry * p.slabs) * step + more;
+#pragma unroll 1
+    for (int part = 0; part < p.parts; ++part) {
+      if (first_rows != 0 && part == 1 && at == share.begin + team) {
+        device::barrier_wait(first_rows, 0);
+      }
+      // Of the round before: nothing to wait for in the first.
+      device::barrier_wait(ring.empty + 8 * ring.stage, ring.parity ^ 1U);
+      const std::uint32_t full = ring.full + 8 * ring.stage;
+      if (lane == 0) device::barrier_arrive_expecting(full, kGroupsStage);
+      __syncwarp();  // bytes are announced
+      if (lane < 4) {
+        device::copy_box(ring.place() + to, map,
+                         {.first = data ? 0 : kGroupsPart / 16 * part,
+                          .second = row,
+                          .third = data ? kGroupsPart / 256 * part : 0,
+                          .outer = expert},
+                         full, policy);
+      }
+      ring.advance();
+    }
+  }
+}
+
+// One of the warps that bring rows of entries to shared memory, and what the sums of their groups
+// begin with.
+template <class Codec>
+class GroupsLoader {
+ public:
+  __device__ GroupsLoader(const GroupsPlan& plan, std::uint8_t* memory, const int* ends,
+                          const std::uint16_t* ids, int warp)
+      : plan_(plan),
+        memory_(memory),
+        ends_(ends),
+        ids_(ids),
+        warp_(warp),
+        turn_{.buffers = plan.buffers} {}
+
+  __device__ void load(const GroupsProduct& p, const Share& share);
+
+ private:
+  __device__ static void load_row(const Product& a, const RowBuffer& to, int place);
+
+  const GroupsPlan& plan_;
+  std::uint8_t* memory_;
+  const int* ends_;
+  const std::uint16_t* ids_;
+  int warp_;
+  RowTurn turn_;
+  bool loaded_ = false;
+};
+
+template <class Codec>
+__device__ void GroupsLoader<Codec>::load_row(const Product& a, const RowBuffer& to, int place) {
+  const int lane = lane_index();
+  const int octets = static_cast<int>(a.inputs) / 8;
+  const auto row = static_cast<unsigned>(to.rows[place]) / static_cast<unsigned>(a.x_divisor);
+  const auto* x =
+      reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a.x) + row * a.x_stride);
+  uint4* activations = to.activations + 4 * place;
+  float* begin = to.begins + place / 2 * 4 + place % 2;
+  constexpr int kAtOnce = 8;
+#pragma unroll 1
+  for (int first = lane; first < octets; first += kAtOnce * device::kWarpThreads) {
+    uint4 eight[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int octet = first + i * device::kWarpThreads;
+      if (octet < octets) eight[i] = __ldcg(x + octet);
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int octet = first + i * device::kWarpThreads;
+      if (octet >= octets) break;  // for all lanes: octets are a multiple of a warp's
+      activations[octet / 4 * 32 + octet % 4] = device::int4_order(eight[i]);
+      if (!Codec::kBegins) continue;
+      float sum = device::bf16_low(eight[i].x) + device::bf16_high(eight[i].x) +
+                  device::bf16_low(eight[i].y) + device::bf16_high(eight[i].y) +
+                  device::bf16_low(eight[i].z) + device::bf16_high(eight[i].z) +
+                  device::bf16_low(eight[i].w) + device::bf16_high(eight[i].w);
+      sum += __shfl_xor_sync(kFullWarp, sum, 1);
+      sum += __shfl_xor_sync(kFullWarp, sum, 2);
+      if (lane % 4 == 0) {
+        begin[octet / 4 * 16] = -136.0F * sum;
+        begin[octet / 4 * 16 + 2] = -136.0F * sum;
+      }
+    }
+  }
+}
+
+template <class Codec>
+__device__ void GroupsLoader<Codec>::load(const GroupsProduct& p, const Share& share) {
+#pragma unroll 1
+  for (int first = share.begin; first < share.end;) {
+    const int entry = first / p.slabs;
+    const int expert = expert_of(entry, ends_, static_cast<int>(p.a.groups));
+    const int first_row = (entry - (expert > 0 ? ends_[expert - 1] : 0)) * kTileRows;
+    const RowBuffer to(plan_, memory_, turn_.buffer);
+    // Of the round before: nothing to wait for in the first.
+    device::barrier_wait(to.empty, turn_.parity ^ 1U);
+    const int count =
+        find_rows(p.a, expert, first_row, kTileRows, ids_, warp_, kGroupsLoaders, to.rows);
+    if (warp_ == 0 && lane_index() == 0) *to.count = count;
+    __syncwarp();  // the rows of this warp are known
+    for (int place = warp_; place < count; place += kGroupsLoaders) load_row(p.a, to, place);
+    __syncwarp();  // and there
+    if (lane_index() == 0) {
+      device::barrier_arrive(to.full);
+      if (!loaded_) device::barrier_arrive(OnceBarriers(plan_, memory_).first_rows);
+    }
+    loaded_ = true;
+    turn_.advance();
+    first = (entry + 1) * p.slabs;
+  }
+}
+
+// A warp that multiplies.
+template <class Codec>
+class GroupsWorker {
+ public:
+  __device__ GroupsWorker(const GroupsPlan& plan, std::uint8_t* memory, const int* ends, int warp)
+      : plan_(plan),
+        memory_(memory),
+        ends_(ends),
+        turn_{.buffers = plan.buffers},
+        team_{.index = warp / kTeamWarps,
+              .warp = warp % kTeamWarps,
+              .partial = reinterpret_cast<float4*>(memory + plan.partial_at) +
+                         warp / kTeamWarps * 2 * kGroupsBufferSums},
+        ring_(plan, memory, team_.index),
+        lane_(team_.warp) {}
+
+  __device__ void work(const GroupsProduct& p, const Share& share);
+
+ private:
+  __device__ void work_on_slab(const GroupsProduct& p, int slab, const RowBuffer& rows,
+                               const TileOut& out, const float (&units)[2]);
+  __device__ static void store_slab(const Product& a, int slab, const TileOut& out,
+                                    const float (&units)[2], const float (&total)[2][4]);
+
+  const GroupsPlan& plan_;
+  std::uint8_t* memory_;
+  const int* ends_;
+  RowTurn turn_;
+  GroupsTeam team_;
+  GroupsRing ring_;
+  GroupsLane lane_;
+};
+
+template <class Codec>
+__device__ void GroupsWorker<Codec>::store_slab(const Product& a, int slab, const TileOut& out,
+                                                const float (&units)[2],
+                                                const float (&total)[2][4]) {
+  const int row = lane_index() / 4;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    if (out.to[e] == nullptr) continue;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float upper = total[0][2 * i + e] * units[0];
+      if (a.gated) {
+        out.put(a, e, slab * kGroupsHalfRows + row + 8 * i,
+                out.factor[e] * gated(upper, total[1][2 * i + e] * units[1]));
+      } else {
+        const float lower = total[1][2 * i + e] * units[0];
+        const int output = slab * kGroupsSlabRows + row + 8 * i;
+        out.put(a, e, output, out.factor[e] * upper);
+        out.put(a, e, output + kGroupsHalfRows, out.factor[e] * lower);
+      }
+    }
+  }
+}
+
+template <class Codec>
+__device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, int slab,
+                                                  const RowBuffer& rows, const TileOut& out,
+                                                  const float (&units)[2]) {
+  const uint4* x = rows.activations + team_.warp * kChunkGroups * 32 + lane_index();
+  const auto* begin = reinterpret_cast<const float4*>(rows.begins) + team_.warp * kChunkGroups * 4 +
+                      lane_index() % 4;
+  float sums[2][4] = {};
+#pragma unroll 1
+  for (int chunk = team_.warp; chunk < p.parts * kTeamWarps; chunk += kTeamWarps) {
+    device::barrier_wait(ring_.full + 8 * ring_.stage, ring_.parity);
+    if (chunk < p.chunks) {
+      Codec::multiply(ring_.place(), lane_, x, begin, sums);
+    }
+    x += kPartGroups * 32;
+    begin += kPartGroups * 4;
+    __syncwarp();  // all lanes have read the stage
+    if (lane_index() == 0) device::barrier_arrive(ring_.empty + 8 * ring_.stage);
+    ring_.advance();
+  }
+  float total[2][4];
+  if (team_.add(sums, total)) store_slab(p.a, slab, out, units, total);
+}
+
+template <class Codec>
+__device__ void GroupsWorker<Codec>::work(const GroupsProduct& p, const Share& share) {
+  const Product& a = p.a;
+  int at = share.begin + team_.index;
+#pragma unroll 1
+  for (int first = share.begin; first < share.end;) {
+    const int entry = first / p.slabs;
+    const int end = min(share.end, (entry + 1) * p.slabs);
+    const int expert = expert_of(entry, ends_, static_cast<int>(a.groups));
+    const float units[2] = {Codec::unit(device::weight_at(a.weight, expert)),
+                            a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
+    const RowBuffer rows(plan_, memory_, turn_.buffer);
+    device::barrier_wait(rows.full, turn_.parity);
+    const TileOut out(a, rows.rows, *rows.count);
+#pragma unroll 1
+    for (; at < end; at += kGroupsTeams) {
+      work_on_slab(p, at - entry * p.slabs, rows, out, units);
+    }
+    __syncwarp();  // all lanes have read the rows
+    if (lane_index() == 0) device::barrier_arrive(rows.empty);
+    turn_.advance();
+    first = end;
+  }
+}
+
+}  // namespace glm::kernels::cuda
