@@ -173,10 +173,11 @@ cudaError_t launch_sums(const MoeMlp& a, const MoeWorkspace& space, bool weighte
                   .in_octets = rows_in_octets(a.out) && (!a.shared || rows_in_octets(a.shared))};
   const auto tokens = static_cast<unsigned>(a.x.size(0));
   const auto blocks = static_cast<unsigned>((sums.hidden + kSumThreads - 1) / kSumThreads);
+  // The order is read four places at a time.
   return launch_early(
       {.grid = {tokens, weighted ? blocks : 1},
        .threads = kSumThreads,
-       .shared_bytes = static_cast<std::size_t>(sums.chosen) * sizeof(std::int32_t)},
+       .shared_bytes = static_cast<std::size_t>(sums.chosen + 3) / 4 * sizeof(int4)},
       weighted ? &sum_kernel : &sum_octets_kernel, stream, sums);
 }
 
