@@ -29,9 +29,8 @@ struct NormedLinear {
     return {.out = out.slice(1, 0, weight.layout.rows), .x = norm.out, .weight = weight};
   }
   Linear rest_linear() const {
-    return {.out = out.slice(1, weight.layout.rows, rest.layout.rows),
-            .x = norm.out,
-            .weight = rest};
+    return {
+        .out = out.slice(1, weight.layout.rows, rest.layout.rows), .x = norm.out, .weight = rest};
   }
 };
 
