@@ -22,6 +22,7 @@
 
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/attention_args.h"
+#include "kernels/cuda/bulk_plan.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/mla_decode_batch.h"
@@ -179,7 +180,9 @@ cudaError_t launch(const Args& args, cudaStream_t stream) {
 
 std::uint64_t mla_meeting_bytes(const AttentionWorkspace& workspace) {
 #if defined(GLM_HAVE_SM90A)
-  if (workspace.compute_major == 9 && workspace.shared_bytes_max >= kSharedBytes) {
+  // Blocks wait for each other: with other processes' kernels beside them some might never start.
+  if (workspace.compute_major == 9 && workspace.shared_bytes_max >= kSharedBytes &&
+      bulk_limits().alone) {
     return sizeof(Meeting);
   }
 #endif
@@ -201,12 +204,12 @@ bool supports_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& wor
   const device::Weight q_b = device_weight(l.q_b);
   const device::Weight kv_b = device_weight(a.kv_b);
   return workspace.meeting != nullptr && workspace.latent_clusters[2] >= a.heads() &&
-         a.heads() <= mla_batch::kHeadsMax && a.tokens() >= 1 && a.tokens() <= mla_batch::kTokens &&
-         l.query.dtype == Dtype::bf16 && l.rows.plain() && l.query.size(1) == kQRank &&
-         a.rank() == kRank && a.turned() == kTurned && a.nope() == kNope &&
-         a.out.size(2) == kValue && vector_rows(l.query) && vector_rows(l.row) &&
-         vector_rows(l.rows.pages) && vector_rows(l.q_norm) && vector_rows(l.kv_norm) &&
-         in_vectors(q_b) && in_vectors(kv_b) &&
+         a.heads() <= mla_batch::kHeadsMax && a.heads() * kBlocks >= a.tokens() &&
+         a.tokens() >= 1 && a.tokens() <= mla_batch::kTokens && l.query.dtype == Dtype::bf16 &&
+         l.rows.plain() && l.query.size(1) == kQRank && a.rank() == kRank &&
+         a.turned() == kTurned && a.nope() == kNope && a.out.size(2) == kValue &&
+         vector_rows(l.query) && vector_rows(l.row) && vector_rows(l.rows.pages) &&
+         vector_rows(l.q_norm) && vector_rows(l.kv_norm) && in_vectors(q_b) && in_vectors(kv_b) &&
          ((is_fast_int4(q_b) && is_fast_int4(kv_b)) || (is_fast_fp4(q_b) && is_fast_fp4(kv_b)) ||
           (is_bf16(q_b) && is_bf16(kv_b)));
 }

@@ -127,7 +127,11 @@ __device__ inline void empty_other_queries(const Args& a, unsigned turn, int hea
   if (octet >= kOctets + kTurnedOctets) return;
   const int at =
       octet < kOctets ? rank * kOctets + octet : kRank / 8 + rank * kTurnedOctets + octet - kOctets;
-  a.meeting->asked[turn ^ 1U][token][head][at] = device::kNothing16;
+  // Those of heads that are none this time as well: the launch before may have had them.
+#pragma unroll 1
+  for (int h = head; h < kHeadsMax; h += static_cast<int>(gridDim.y)) {
+    a.meeting->asked[turn ^ 1U][token][h][at] = device::kNothing16;
+  }
 }
 
 // All that this block found, to memory; results are in shared memory. By the first warpgroup the

@@ -201,7 +201,8 @@ bool supports_moe_front(const MoeLayer& a) {
   const Product product = product_of(projection);
   const WeightFormat format = a.router.layout.format;
   return product.rows >= 1 && product.rows <= kFrontRows && product.outputs % kFrontOutputs == 0 &&
-         fits_tensor_cores(product) && a.router.layout.rows <= kFrontExpertsMax &&
+         product.outputs / kFrontOutputs <= kFrontBlocksMax && fits_tensor_cores(product) &&
+         a.router.layout.rows <= kFrontExpertsMax &&
          (format == WeightFormat::bf16 || format == WeightFormat::f32) && aligned(a.router.data) &&
          a.router.layout.cols % device::kOctet == 0 &&
          (is_plain(product) || suits_slab(product, a.router.layout.rows));

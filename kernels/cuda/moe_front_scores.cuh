@@ -19,6 +19,7 @@ constexpr int kFrontOutputs = 16;  // of a block
 constexpr int kFrontRows = kMoeScoredTokens;
 constexpr int kFrontThreads = 256;
 constexpr int kFrontExpertsMax = 512;
+constexpr int kFrontBlocksMax = 511;  // no sum of so many overflows
 
 struct Front {
   const __nv_bfloat16* residual;

@@ -152,6 +152,20 @@ cudaError_t launch_parts(const MoeLayer& a, const SplitSums& split, cudaStream_t
   return launch_linear({.out = a.logits, .x = a.x, .weight = a.router}, "", stream, {});
 }
 
+cudaError_t launch_kernel(const MoeArgs& args, const MoePlan& plan, int blocks,
+                          cudaStream_t stream) {
+  if (is_fast_fp4(args.inner)) return launch<BulkFp4>(args, plan, blocks, stream);
+  return args.inner.weight.first.zeros != nullptr
+             ? launch<BulkInt4<true>>(args, plan, blocks, stream)
+             : launch<BulkInt4<false>>(args, plan, blocks, stream);
+}
+
+cudaError_t clear_scores(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream) {
+  const auto scores =
+      static_cast<std::size_t>(kMoeScoredTokens * (a.router.layout.rows + kMoeSquares));
+  return cudaMemsetAsync(space.scores, 0, scores * sizeof(MoeScore), stream);
+}
+
 }  // namespace
 
 cudaError_t launch_moe_layer(const MoeLayer& layer, const MoeWorkspace& space,
@@ -169,11 +183,10 @@ cudaError_t launch_moe_layer(const MoeLayer& layer, const MoeWorkspace& space,
       code != cudaSuccess) {
     return code;
   }
-  const int blocks = limits.multiprocessors;
-  if (is_fast_fp4(args->inner)) return launch<BulkFp4>(*args, *plan, blocks, stream);
-  return args->inner.weight.first.zeros != nullptr
-             ? launch<BulkInt4<true>>(*args, *plan, blocks, stream)
-             : launch<BulkInt4<false>>(*args, *plan, blocks, stream);
+  const cudaError_t code = launch_kernel(*args, *plan, limits.multiprocessors, stream);
+  // Nobody else clears what the front has added.
+  if (code != cudaSuccess && fronted) (void)clear_scores(a, space, stream);
+  return code;
 }
 
 }  // namespace glm::kernels::cuda

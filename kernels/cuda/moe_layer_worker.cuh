@@ -260,6 +260,7 @@ template <class Codec, bool kCoded>
 __device__ void Worker<Codec, kCoded>::store_wide() {
   const Share share = equal_share(plan_, plan_.wide_slabs);
   const float units[2] = {shared_unit(a_.shared_gate), shared_unit(a_.shared_up)};
+  const int adding = max(plan_.wide_slabs, static_cast<int>(gridDim.x));
 #pragma unroll 1
   for (int slab = warp_index(); slab < share.end - share.begin; slab += kMoeWarps) {
     const float4 sum = shared_sum(slab);
@@ -275,9 +276,12 @@ __device__ void Worker<Codec, kCoded>::store_wide() {
     if (token + 1 < a_.tokens) put(to + a_.wide_inputs, sum.y, sum.w, scales[1]);
     __syncwarp();  // all lanes have stored
     if (lane_index() == 0) {
-      add_to(&a_.progress->wide, share.begin + slab == 0, plan_.wide_slabs);
+      add_to(&a_.progress->wide, share.begin + slab == 0, adding);
     }
   }
+  // Of few slabs most blocks have none: they add as well, so that the phase cannot change before
+  // each has noted it.
+  if (share.begin == share.end && threadIdx.x == 0) add_to(&a_.progress->wide, false, adding);
 }
 
 template <class Codec, bool kCoded>

@@ -91,7 +91,8 @@ __device__ void find_order(const Sums& a, std::int64_t token, std::int32_t* orde
   const std::int32_t* ids = a.ids + token * a.chosen;
   for (int j = static_cast<int>(threadIdx.x); j < a.chosen; j += static_cast<int>(blockDim.x)) {
     int smaller = 0;
-    for (int other = 0; other < a.chosen; ++other) smaller += ids[other] < ids[j] ? 1 : 0;
+    const std::int32_t own = __ldcg(ids + j);
+    for (int other = 0; other < a.chosen; ++other) smaller += __ldcg(ids + other) < own ? 1 : 0;
     order[smaller] = j;
   }
   __syncthreads();  // the order is there

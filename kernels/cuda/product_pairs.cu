@@ -308,6 +308,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       }
     }
   }
+  __syncwarp();            // all lanes are through with their results
   device::cluster_wait();  // nobody still copies to a block that has ended
 #else
   __trap();  // built for another device
