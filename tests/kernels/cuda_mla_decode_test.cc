@@ -184,6 +184,7 @@ class CudaMlaDecode : public CudaTest {
 
 TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
   const bool reduced = std::getenv("GLM_TEST_REDUCED") != nullptr;
+  std::vector<double> of_small;
   for (const FormatCase& format : all_formats()) {
     for (const Dims& dims : {kFlash, kSmall}) {
       const bool in_one = format.name == "bf16" || format.name == "int4_g32" ||
@@ -219,8 +220,9 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
         gpu_->mla_decode(whole);
         const Floats got = said(whole);
         EXPECT_LE(error(got, wanted), 1.5 * near + 1e-4) << "parts: " << near;
-        // The small one says so few numbers that they may all be nearly zero.
+        // The small one says so few numbers that now and then they are all nearly zero.
         EXPECT_LE(near, dims.heads == kFlash.heads ? 0.02 : 0.1);
+        if (dims.heads != kFlash.heads) of_small.push_back(near);
         EXPECT_EQ(cache(whole), cache(parts));
         if (HasFailure()) return;
 
@@ -238,6 +240,10 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
       }
     }
   }
+  // Nineteen of twenty are as near as those of the large one.
+  std::sort(of_small.begin(), of_small.end());
+  ASSERT_FALSE(of_small.empty());
+  EXPECT_LE(of_small[of_small.size() * 19 / 20], 0.02);
 }
 
 // A token's bits are those it has beside any others.
