@@ -184,7 +184,6 @@ class CudaMlaDecode : public CudaTest {
 
 TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
   const bool reduced = std::getenv("GLM_TEST_REDUCED") != nullptr;
-  std::vector<double> of_small;
   for (const FormatCase& format : all_formats()) {
     for (const Dims& dims : {kFlash, kSmall}) {
       const bool in_one = format.name == "bf16" || format.name == "int4_g32" ||
@@ -204,6 +203,7 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
             Case{3, 700},  Case{4, 65},   Case{5, 513}, Case{6, 130},  Case{7, 640}, Case{8, 1000},
             Case{8, 2000}, Case{8, 3000}, Case{9, 70}}) {
         if (reduced && positions > 9) continue;
+        if (dims.heads != kFlash.heads && tokens > 2) continue;  // never one launch
         SCOPED_TRACE(testing::Message() << format.name << " " << tokens << " x " << dims.heads
                                         << " heads, " << positions << " positions");
         const Numbers n = numbers(dims, tokens, positions);
@@ -220,9 +220,7 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
         gpu_->mla_decode(whole);
         const Floats got = said(whole);
         EXPECT_LE(error(got, wanted), 1.5 * near + 1e-4) << "parts: " << near;
-        // The small one says so few numbers that now and then they are all nearly zero.
-        EXPECT_LE(near, dims.heads == kFlash.heads ? 0.02 : 0.1);
-        if (dims.heads != kFlash.heads) of_small.push_back(near);
+        EXPECT_LE(near, 0.02);
         EXPECT_EQ(cache(whole), cache(parts));
         if (HasFailure()) return;
 
@@ -240,10 +238,6 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
       }
     }
   }
-  // Nineteen of twenty are as near as those of the large one.
-  std::sort(of_small.begin(), of_small.end());
-  ASSERT_FALSE(of_small.empty());
-  EXPECT_LE(of_small[of_small.size() * 19 / 20], 0.02);
 }
 
 // A token's bits are those it has beside any others.
