@@ -2,6 +2,18 @@
 
 namespace glm::kernels {
 
+void in_parts(Ops& ops, const GqaRows& a) {
+  for (std::int64_t head = 0; a.q_norm && head < a.heads; ++head) {
+    ops.rms_norm(a.norm_of(a.queries(), head, a.q_norm));
+  }
+  for (std::int64_t head = 0; a.k_norm && head < a.kv_heads; ++head) {
+    ops.rms_norm(a.norm_of(a.keys(), head, a.k_norm));
+  }
+  ops.rope(a.rope_of(a.queries()));
+  ops.rope(a.rope_of(a.keys()));
+  ops.store_rows(a.store());
+}
+
 void in_parts(Ops& ops, const MlaDecode& a) {
   ops.mla_latents(a.latents);
   ops.mla_queries(a.queries());

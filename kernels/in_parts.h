@@ -6,6 +6,7 @@
 
 namespace glm::kernels {
 
+void in_parts(Ops& ops, const GqaRows& a);
 void in_parts(Ops& ops, const MlaDecode& a);
 void in_parts(Ops& ops, const MlaLatents& a);
 void in_parts(Ops& ops, const MlaQueries& a);

@@ -20,6 +20,7 @@
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/gated_linear.h"
 #include "kernels/ops/gqa_attention.h"
+#include "kernels/ops/gqa_rows.h"
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/mla_attention.h"
@@ -118,6 +119,7 @@ class Ops {
   virtual void gather_rows(const GatherRows& args) = 0;
   virtual void gated_linear(const GatedLinear& args) = 0;
   virtual void gqa_attention(const GqaAttention& args) = 0;
+  virtual void gqa_rows(const GqaRows& args) = 0;
   virtual void head_linear(const HeadLinear& args) = 0;
   virtual void linear(const Linear& args) = 0;
   virtual void mla_absorbed(const MlaAbsorbed& args) = 0;

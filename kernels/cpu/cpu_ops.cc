@@ -60,6 +60,10 @@ class CpuOps final : public Ops {
   void gather_rows(const GatherRows& args) override { cpu::gather_rows(pool_, args); }
   void gated_linear(const GatedLinear& args) override { cpu::gated_linear(pool_, args); }
   void gqa_attention(const GqaAttention& args) override { cpu::gqa_attention(pool_, args); }
+  void gqa_rows(const GqaRows& args) override {
+    check(args);
+    in_parts(*this, args);
+  }
   void head_linear(const HeadLinear& args) override { cpu::head_linear(pool_, args); }
   void linear(const Linear& args) override { cpu::linear(pool_, args); }
   void mla_absorbed(const MlaAbsorbed& args) override { cpu::mla_absorbed(pool_, args); }

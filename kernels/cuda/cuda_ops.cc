@@ -12,6 +12,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/fork.h"
+#include "kernels/cuda/gqa_rows.h"
 #include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mla_decode.h"
@@ -165,6 +166,11 @@ class Device final : public Ops {
   void gqa_attention(const GqaAttention& args) override {
     check(args);
     remember("gqa_attention", launch_gqa_attention(args, attention_, stream_.get()));
+  }
+  void gqa_rows(const GqaRows& args) override {
+    check(args);
+    if (!supports_gqa_rows(args)) return in_parts(*this, args);
+    remember("gqa_rows", launch_gqa_rows(args, stream_.get()));
   }
   void mla_absorbed(const MlaAbsorbed& args) override {
     check(args);

@@ -1,6 +1,7 @@
 #include "runner/models/gqa_block.h"
 
 #include <cmath>
+#include <utility>
 
 namespace glm::runner {
 namespace {
@@ -19,44 +20,40 @@ Status agree(const WeightLoader& loader, const std::string& tensor, const char* 
                     tensor, field);
 }
 
+// Of q, k and v, one after the other; nothing where the config has none.
+Result<DeviceArray> load_biases(WeightLoader& loader, Ops& ops, const std::string& prefix,
+                                const ModelConfig& config) {
+  const GqaDims& dims = config.gqa;
+  std::vector<float> all;
+  for (const auto& [name, heads] :
+       {std::pair(".q_proj.bias", config.heads), std::pair(".k_proj.bias", dims.kv_heads),
+        std::pair(".v_proj.bias", dims.kv_heads)}) {
+    GLM_TRY(agree(loader, prefix + name, "attention_bias", dims.bias));
+    if (!dims.bias) continue;
+    const std::vector<float> values =
+        GLM_TRY(loader.floats(prefix + name, {heads * dims.head_dim}));
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  if (all.empty()) return DeviceArray();
+  const auto count = static_cast<std::int64_t>(all.size());
+  DeviceArray biases = GLM_TRY(DeviceArray::allocate(ops, Dtype::f32, count));
+  ops.upload(biases.view({count}).data, std::as_bytes(std::span<const float>(all)));
+  GLM_TRY(ops.sync());
+  return biases;
+}
+
 }  // namespace
 
 Result<GqaScratch> GqaScratch::allocate(Ops& ops, const ModelConfig& config,
                                         std::int64_t tokens_max) {
-  const std::int64_t head = tokens_max * config.gqa.head_dim;
-  const auto room = [&](std::int64_t capacity) {
-    return DeviceArray::allocate(ops, ops.activation_dtype(), capacity);
+  const GqaDims& dims = config.gqa;
+  const auto room = [&](std::int64_t heads) {
+    return DeviceArray::allocate(ops, ops.activation_dtype(), tokens_max * heads * dims.head_dim);
   };
   GqaScratch scratch;
-  scratch.q_ = GLM_TRY(room(config.heads * head));
-  scratch.k_ = GLM_TRY(room(config.gqa.kv_heads * head));
-  scratch.rows_ = GLM_TRY(room(tokens_max * config.cache_dim()));
-  scratch.heads_out_ = GLM_TRY(room(config.heads * head));
+  scratch.qkv_ = GLM_TRY(room(config.heads + 2 * dims.kv_heads));
+  scratch.heads_out_ = GLM_TRY(room(config.heads));
   return scratch;
-}
-
-Result<GqaBlock::Projection> GqaBlock::load_projection(WeightLoader& loader, Ops& ops,
-                                                       const std::string& module, WeightShape shape,
-                                                       bool has_bias) {
-  const std::string bias = module + ".bias";
-  GLM_TRY(agree(loader, bias, "attention_bias", has_bias));
-  Projection projection;
-  projection.outputs = shape.rows;
-  projection.weight = GLM_TRY(loader.weight(module, shape));
-  if (!has_bias) return projection;
-  const std::vector<float> values = GLM_TRY(loader.floats(bias, {shape.rows}));
-  projection.bias = GLM_TRY(DeviceArray::allocate(ops, Dtype::f32, shape.rows));
-  ops.upload(projection.bias.view({shape.rows}).data, std::as_bytes(std::span(values)));
-  GLM_TRY(ops.sync());
-  return projection;
-}
-
-void GqaBlock::Projection::apply(Ops& ops, const ConstTensorView& x, const TensorView& out) const {
-  const bool has_bias = bias.capacity() > 0;
-  ops.linear({.out = out,
-              .x = x,
-              .weight = weight.view(),
-              .bias = has_bias ? ConstTensorView(bias.view({outputs})) : ConstTensorView()});
 }
 
 Result<GqaBlock> GqaBlock::load(WeightLoader& loader, Ops& ops, const std::string& prefix,
@@ -64,14 +61,12 @@ Result<GqaBlock> GqaBlock::load(WeightLoader& loader, Ops& ops, const std::strin
   const GqaDims& dims = config.gqa;
   const std::int64_t wide = config.heads * dims.head_dim;
   const std::int64_t narrow = dims.kv_heads * dims.head_dim;
-  const auto projection = [&](const char* name, std::int64_t outputs) {
-    return load_projection(loader, ops, prefix + name, {outputs, config.hidden_size}, dims.bias);
-  };
   GqaBlock block;
   block.config_ = &config;
-  block.q_ = GLM_TRY(projection(".q_proj", wide));
-  block.k_ = GLM_TRY(projection(".k_proj", narrow));
-  block.v_ = GLM_TRY(projection(".v_proj", narrow));
+  block.qkv_ = GLM_TRY(loader.stacked(
+      {{prefix + ".q_proj", wide}, {prefix + ".k_proj", narrow}, {prefix + ".v_proj", narrow}},
+      config.hidden_size));
+  block.bias_ = GLM_TRY(load_biases(loader, ops, prefix, config));
   block.o_ = GLM_TRY(loader.weight(prefix + ".o_proj", {config.hidden_size, wide}));
   const std::string q_norm = prefix + ".q_norm.weight";
   const std::string k_norm = prefix + ".k_norm.weight";
@@ -88,46 +83,44 @@ kernels::Linear GqaBlock::forward(Ops& ops, GqaScratch& scratch, const Attention
   const GqaDims& dims = config_->gqa;
   const std::int64_t heads = config_->heads;
   const std::int64_t tokens = step.norm.x.size(0);
-  const std::int64_t narrow = dims.kv_heads * dims.head_dim;
-  const TensorView q = scratch.q_.view({tokens, heads * dims.head_dim});
-  const TensorView k = scratch.k_.view({tokens, narrow});
-  const TensorView new_rows = scratch.rows_.view({tokens, 2 * narrow});
+  const std::int64_t width = (heads + 2 * dims.kv_heads) * dims.head_dim;
+  const TensorView qkv = scratch.qkv_.view({tokens, width});
   ops.rms_norm(step.norm);
-  q_.apply(ops, step.norm.out, q);
-  k_.apply(ops, step.norm.out, k);
-  v_.apply(ops, step.norm.out, new_rows.slice(1, narrow, narrow));
-
-  const auto norm = [&](const DeviceArray& array, std::int64_t count, const DeviceArray& weight) {
-    const TensorView rows = array.view({tokens * count, dims.head_dim});
-    ops.rms_norm({.out = rows,
-                  .x = rows,
-                  .weight = weight.view({dims.head_dim}),
-                  .eps = config_->rms_norm_eps});
-  };
-  if (dims.qk_norm) {
-    norm(scratch.q_, heads, q_norm_);
-    norm(scratch.k_, dims.kv_heads, k_norm_);
+  std::int64_t first_output = 0;
+  for (const DeviceWeight& weight : qkv_) {
+    const std::int64_t outputs = weight.layout().rows;
+    ops.linear({.out = qkv.slice(1, first_output, outputs),
+                .x = step.norm.out,
+                .weight = weight.view(),
+                .bias = bias_.capacity() > 0
+                            ? ConstTensorView(bias_.view({width}).slice(0, first_output, outputs))
+                            : ConstTensorView()});
+    first_output += outputs;
   }
-
-  kernels::Rope rope{.out = q.as_heads(heads),
-                     .x = q.as_heads(heads),
-                     .positions = step.tokens.position,
-                     .inv_freq = step.inv_freq,
-                     .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
-                                                        : kernels::RopePairs::half_split};
-  ops.rope(rope);
-  rope.out = new_rows.slice(1, 0, narrow).as_heads(dims.kv_heads);
-  rope.x = k.as_heads(dims.kv_heads);
-  ops.rope(rope);
-
-  ops.store_rows({.rows = step.rows, .tokens = step.tokens, .x = new_rows});
+  const bool normed = dims.qk_norm;
+  const auto norm = [&](const DeviceArray& weight) {
+    return normed ? ConstTensorView(weight.view({dims.head_dim})) : ConstTensorView();
+  };
+  const kernels::GqaRows rows{.qkv = qkv,
+                              .heads = heads,
+                              .kv_heads = dims.kv_heads,
+                              .q_norm = norm(q_norm_),
+                              .k_norm = norm(k_norm_),
+                              .eps = config_->rms_norm_eps,
+                              .inv_freq = step.inv_freq,
+                              .pairs = config_->rope_interleaved ? kernels::RopePairs::interleaved
+                                                                 : kernels::RopePairs::half_split,
+                              .rows = step.rows,
+                              .tokens = step.tokens};
+  ops.gqa_rows(rows);
+  const TensorView q = rows.queries();
 
   const TensorView out = scratch.heads_out_.view({tokens, heads * dims.head_dim});
   const auto attend = [&](std::int64_t first, std::int64_t count, std::int64_t sequences) {
     if (count == 0) return;
     ops.gqa_attention(
         {.out = out.as_heads(heads).slice(0, first, count),
-         .q = q.as_heads(heads).slice(0, first, count),
+         .q = q.slice(0, first, count),
          .rows = step.rows,
          .tokens = {.sequence = step.tokens.sequence.slice(0, first, count),
                     .position = step.tokens.position.slice(0, first, count),
@@ -154,8 +147,10 @@ kernels::Linear GqaBlock::forward(Ops& ops, GqaScratch& scratch, const Attention
 }
 
 std::uint64_t GqaBlock::size_bytes() const {
-  return q_.size_bytes() + k_.size_bytes() + v_.size_bytes() + o_.size_bytes() +
-         q_norm_.size_bytes() + k_norm_.size_bytes();
+  std::uint64_t sum =
+      bias_.size_bytes() + o_.size_bytes() + q_norm_.size_bytes() + k_norm_.size_bytes();
+  for (const DeviceWeight& weight : qkv_) sum += weight.size_bytes();
+  return sum;
 }
 
 Status GqaLayers::load_layer(WeightLoader& loader, Ops& ops, const std::string& prefix,

@@ -30,9 +30,7 @@ class GqaScratch {
 
  private:
   friend class GqaBlock;
-  DeviceArray q_;
-  DeviceArray k_;
-  DeviceArray rows_;  // for the cache
+  DeviceArray qkv_;
   DeviceArray heads_out_;
 };
 
@@ -46,24 +44,9 @@ class GqaBlock {
   std::uint64_t size_bytes() const;
 
  private:
-  // A projection with the bias that may belong to it.
-  struct Projection {
-    DeviceWeight weight;
-    DeviceArray bias;
-    std::int64_t outputs = 0;
-
-    void apply(kernels::Ops& ops, const kernels::ConstTensorView& x,
-               const kernels::TensorView& out) const;
-    std::uint64_t size_bytes() const { return weight.size_bytes() + bias.size_bytes(); }
-  };
-  static Result<Projection> load_projection(WeightLoader& loader, kernels::Ops& ops,
-                                            const std::string& module, WeightShape shape,
-                                            bool has_bias);
-
   const ModelConfig* config_ = nullptr;
-  Projection q_;
-  Projection k_;
-  Projection v_;
+  std::vector<DeviceWeight> qkv_;  // one, or, where they are not stored alike, of each its own
+  DeviceArray bias_;               // of all three; empty where there are none
   DeviceWeight o_;
   DeviceArray q_norm_;  // empty without qk_norm
   DeviceArray k_norm_;

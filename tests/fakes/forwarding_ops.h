@@ -51,6 +51,7 @@ class ForwardingOps : public kernels::Ops {
   void gated_linear(const kernels::GatedLinear& args) override { inner_->gated_linear(args); }
   void gqa_attention(const kernels::GqaAttention& args) override { inner_->gqa_attention(args); }
   void gather_rows(const kernels::GatherRows& args) override { inner_->gather_rows(args); }
+  void gqa_rows(const kernels::GqaRows& args) override { inner_->gqa_rows(args); }
   void head_linear(const kernels::HeadLinear& args) override { inner_->head_linear(args); }
   void linear(const kernels::Linear& args) override { inner_->linear(args); }
   void mla_absorbed(const kernels::MlaAbsorbed& args) override { inner_->mla_absorbed(args); }

@@ -49,6 +49,7 @@ class NotingOps : public kernels::Ops {
   void gather_rows(const kernels::GatherRows& /*args*/) override {}
   void gated_linear(const kernels::GatedLinear& /*args*/) override {}
   void gqa_attention(const kernels::GqaAttention& /*args*/) override {}
+  void gqa_rows(const kernels::GqaRows& /*args*/) override {}
   void head_linear(const kernels::HeadLinear& /*args*/) override {}
   void linear(const kernels::Linear& /*args*/) override {}
   void mla_absorbed(const kernels::MlaAbsorbed& /*args*/) override {}

@@ -130,6 +130,79 @@ TEST_F(CudaMlaParts, LatentsBecomeQueriesAndRows) {
   }
 }
 
+struct GroupedShape {
+  std::int64_t heads, kv_heads, dim, half;
+};
+
+TEST_F(CudaMlaParts, ProjectionsBecomeQueriesAndRowsOfGroupedHeads) {
+  constexpr std::int64_t kPages = 5;
+  for (const GroupedShape& s : {GroupedShape{96, 8, 128, 32},
+                                {3, 1, 128, 64},
+                                {5, 5, 128, 8},
+                                {17, 2, 128, 1},
+                                {4, 2, 40, 10},
+                                {6, 3, 7, 3}}) {
+    for (const std::int64_t tokens : {0, 1, 2, 70}) {
+      for (const bool normed : {true, false}) {
+        const RopePairs pairs = engine_() % 2 == 0 ? RopePairs::interleaved : RopePairs::half_split;
+        SCOPED_TRACE(testing::Message()
+                     << tokens << " x " << s.heads << " + 2 x " << s.kv_heads << " of " << s.dim
+                     << ", " << s.half << (pairs == RopePairs::interleaved ? " pairs" : " halves")
+                     << (normed ? ", normed" : ""));
+        const std::int64_t width = (s.heads + 2 * s.kv_heads) * s.dim;
+        const std::int64_t kept = 2 * s.kv_heads * s.dim;
+        std::vector<std::int32_t> positions;
+        for (std::int64_t t = 0; t < kPages * kPageTokens; ++t) {
+          positions.push_back(static_cast<std::int32_t>(t));
+        }
+        std::shuffle(positions.begin(), positions.end(), engine_);
+        positions.resize(static_cast<std::size_t>(std::max<std::int64_t>(tokens, 1)));
+        const std::vector<std::int32_t> sequences(positions.size(), 1);
+        const std::vector<std::int32_t> table = {-1, -1, -1, -1, -1, 3, 0, 4, 1, 2};
+        const Bits x = random(tokens * width, 3);
+        const Bits blank(static_cast<std::size_t>(kPages * kPageTokens * kept), 0xFFFF);
+        void* qkv = device(x);
+        void* pages = device(blank);
+        const auto norm = [&] {
+          return normed ? ConstTensorView(device(random(s.dim, 2)), Dtype::bf16, {s.dim})
+                        : ConstTensorView();
+        };
+        const GqaRows rows{.qkv = {qkv, Dtype::bf16, {tokens, width}},
+                           .heads = s.heads,
+                           .kv_heads = s.kv_heads,
+                           .q_norm = norm(),
+                           .k_norm = norm(),
+                           .eps = 1e-6F,
+                           .inv_freq = {random_frequencies(s.half), Dtype::f32, {s.half}},
+                           .pairs = pairs,
+                           .rows = {.pages = {pages, Dtype::bf16, {kPages, kPageTokens, kept}},
+                                    .table = {device(table), Dtype::i32, {2, kPages}}},
+                           .tokens = {.sequence = {device(sequences), Dtype::i32, {tokens}},
+                                      .position = {device(positions), Dtype::i32, {tokens}},
+                                      .positions_max = kPages * kPageTokens}};
+        expect_all_ways(
+            [&] {
+              gpu_->upload(qkv, std::as_bytes(std::span(x)));
+              gpu_->upload(pages, std::as_bytes(std::span(blank)));
+            },
+            [&] { in_parts(*gpu_, rows); }, [&] { gpu_->gqa_rows(rows); },
+            [&] {
+              Bits all = back<std::uint16_t>(pages, blank.size());
+              for (std::int64_t t = 0; t < tokens; ++t) {
+                const Bits queries =
+                    back<std::uint16_t>(static_cast<std::uint16_t*>(qkv) + t * width,
+                                        static_cast<std::size_t>(s.heads * s.dim));
+                all.insert(all.end(), queries.begin(), queries.end());
+              }
+              return all;
+            });
+        forget();
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
 struct NormedShape {
   std::int64_t inputs, outputs;
   std::int64_t rest = 0;  // of the outputs, by a weight of their own
