@@ -67,9 +67,12 @@ bool few_rows_of_experts(const Product& a) {
   return a.row_group != nullptr && a.rows <= most * a.groups;
 }
 
-// The head of a model, or any product of so many outputs; one row is read as fast by "stream".
-bool many_outputs(const Product& a) {
-  return a.rows > 1 && a.outputs >= kManyOutputs;
+// More weights than all multiprocessors can hold: the head of a model, or dense feed-forward
+// layers.
+bool much_weight(const Product& a) {
+  const BulkLimits limits = bulk_limits();
+  const std::int64_t bytes = a.outputs * a.weight.first.row_bytes * (a.gated ? 2 : 1);
+  return bytes >= std::int64_t{limits.multiprocessors} * limits.shared_bytes;
 }
 
 bool some_rows(const Product& a) {
@@ -109,7 +112,7 @@ bool many_rows(const Product& a) {
 
 constexpr std::array<ProductVariant, 12> kVariants = {{
     {"wgmma", &wgmma_tile_rows, &supports_wgmma, &many_rows, &launch_wgmma},
-    {"flow", &no_tiles, &supports_flow, &many_outputs, &launch_flow},
+    {"flow", &no_tiles, &supports_flow, &much_weight, &launch_flow},
     {"held_wide", &no_tiles, &supports_held_wide, &suits_held_wide, &launch_held_wide},
     {"held", &no_tiles, &supports_held, &suits_held, &launch_held},
     {"ring", &no_tiles, &supports_ring, &some_rows, &launch_ring},

@@ -29,14 +29,14 @@ struct RowTile {
   std::int32_t count = 0;
 };
 
-// Where blocks of the variant "split" leave sums for each other. Products that run at the same time
+// Where blocks that share out columns leave sums for each other. Products that run at the same time
 // need memory of their own.
 struct SplitSums {
   float* sums = nullptr;            // [blocks, kSplitBlockSums]
   std::uint32_t* counts = nullptr;  // [blocks], all zero between launches
   int blocks = 0;                   // none: columns are not shared out
 };
-constexpr int kSplitBlockSums = 64 * 64;
+constexpr int kSplitBlockSums = 128 * 64;
 constexpr int kSplitOutputs = 64;  // of a block
 
 struct Product {

@@ -1,141 +1,209 @@
-// For few rows and very many outputs in bf16, the head of a model (sm_90a): the time is that of the
-// weights, and they pass through shared memory, where the tensor cores read them, without a stop.
-// One thread of a block keeps a ring of stages full with copies of boxes, from tile to tile; four
-// warpgroups have 64 outputs of a tile each and all rows.
+// For few rows and weights in bf16 that are more than all multiprocessors can hold, as the head of
+// a model or a dense layer's feed-forward half (sm_90a): the time is that of the weights, and they
+// pass through shared memory, where the tensor cores read them, without a stop. One thread of a
+// block keeps a ring of stages full with copies of boxes, from tile to tile; four warpgroups have
+// 64 rows of a tile's weights each and all rows of activations. flow_plan.cc says who has which
+// tiles.
 //
-// A sum runs along the columns in their order, whatever the other rows are.
-#include <algorithm>
-
-#include "kernels/cuda/bulk_plan.h"
+// A sum runs along the columns in their order, or along parts of them that are added in their
+// order, whatever the other rows are.
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/flow_plan.h"
+#include "kernels/cuda/flow_ring.cuh"
 #include "kernels/cuda/product_rows.cuh"
-#include "kernels/cuda/tensor_map.h"
-#include "kernels/device/bulk_copy.cuh"
-#include "kernels/device/mma.cuh"
-#include "kernels/device/reduce.cuh"
+#include "kernels/device/counters.cuh"
+#include "kernels/device/sync_threads.cuh"
 #include "kernels/device/tensor_copy.cuh"
-#include "kernels/device/wgmma.cuh"
-#include "kernels/device/wgmma_shared.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
 
-constexpr int kGroups = 4;
-constexpr int kGroupOutputs = 64;
-constexpr int kOutputs = kGroups * kGroupOutputs;
-constexpr int kDepth = 64;  // columns of a stage
-constexpr int kGroupThreads = 128;
-constexpr int kThreads = kGroups * kGroupThreads + device::kWarpThreads;
-constexpr int kRowsMax = 64;
-constexpr unsigned kWeightBytes = kOutputs * kDepth * 2;
-constexpr unsigned kAlignment = 1024;  // of stages
-constexpr unsigned kBarrierBytes = 256;
-
-struct FlowPlan {
-  int tiles;
-  int steps;  // of a tile
-  int stages;
-  unsigned total;  // bytes of shared memory
-};
-
-// A matrix in memory, and how many of its rows are copied at a time.
-struct Box {
-  std::int64_t columns;
-  std::int64_t rows;
-  unsigned rows_at_once;
-};
-
-template <int kRows>
-constexpr unsigned kStageBytes = kWeightBytes + kRows* kDepth * 2U;
-
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-struct Ring {
-  std::uint32_t memory;
-  std::uint32_t full;
-  std::uint32_t empty;
-  int stages;
-  int stage = 0;
-  unsigned parity = 0;
+struct Tile {
+  int first_output;
+  int weight_rows;
+  int first_step;
+  int steps;
+};
+
+__device__ inline int tiles_of_block(const FlowPlan& plan) {
+  const int rest = static_cast<int>(blockIdx.x) < plan.rest_blocks ? 1 : 0;
+  return plan.whole_tiles + rest;
+}
+
+__device__ inline Tile tile_at(const FlowPlan& plan, int number) {
+  const auto block = static_cast<int>(blockIdx.x);
+  if (number < plan.whole_tiles) {
+    return {.first_output = (number * static_cast<int>(gridDim.x) + block) * plan.whole_outputs,
+            .weight_rows = kFlowTileRows,
+            .first_step = 0,
+            .steps = plan.steps};
+  }
+  const int part = block % plan.parts;
+  const int first_step = plan.steps * part / plan.parts;
+  return {.first_output = plan.rest_first + block / plan.parts * plan.rest_outputs,
+          .weight_rows = plan.rest_rows,
+          .first_step = first_step,
+          .steps = plan.steps * (part + 1) / plan.parts - first_step};
+}
+
+// Goes through the steps of this block's tiles.
+struct Cursor {
+  const FlowPlan& plan;
+  int number = 0;
+  int step = 0;
+  Tile tile;
+  __device__ explicit Cursor(const FlowPlan& p) : plan(p), tile(tile_at(p, 0)) {}
+  __device__ bool there() const { return number < tiles_of_block(plan); }
   __device__ void next() {
-    if (++stage == stages) {
-      stage = 0;
-      parity ^= 1U;
-    }
+    if (++step < tile.steps) return;
+    step = 0;
+    tile = tile_at(plan, ++number);
   }
 };
 
 template <int kRows>
-__device__ void fill(const CUtensorMap& weights, const CUtensorMap& rows, const FlowPlan& plan,
-                     Ring ring) {
-  const auto own_tiles =
-      (plan.tiles - static_cast<int>(blockIdx.x) + static_cast<int>(gridDim.x) - 1) /
-      static_cast<int>(gridDim.x);
-  const int all = own_tiles * plan.steps;
-  const auto copy_weights = [&](int at, int stage) {
-    const int tile = static_cast<int>(blockIdx.x) + at / plan.steps * static_cast<int>(gridDim.x);
-    device::barrier_arrive_expecting(ring.full + 8 * stage, kStageBytes<kRows>);
-    device::copy_box(ring.memory + static_cast<unsigned>(stage) * kStageBytes<kRows>, weights,
-                     {.column = at % plan.steps * kDepth, .middle = tile * kOutputs, .outer = 0},
-                     ring.full + 8 * stage);
-  };
-  const auto copy_rows = [&](int at, int stage) {
-    device::copy_box(ring.memory + static_cast<unsigned>(stage) * kStageBytes<kRows> + kWeightBytes,
-                     rows, {.column = at % plan.steps * kDepth, .middle = 0, .outer = 0},
-                     ring.full + 8 * stage);
-  };
-  const int early = min(all, plan.stages);
-  for (int at = 0; at < early; ++at) copy_weights(at, at);  // they depend on nothing
-  device::wait_for_earlier_kernels();
-  for (int at = 0; at < early; ++at) copy_rows(at, at);
-  int stage = 0;
-  unsigned parity = 0;
-  for (int at = early; at < all; ++at) {
-    device::barrier_wait(ring.empty + 8 * stage, parity);
-    copy_weights(at, stage);
-    copy_rows(at, stage);
-    if (++stage == plan.stages) {
-      stage = 0;
-      parity ^= 1U;
+class Filler {
+ public:
+  __device__ Filler(const FlowMaps& maps, const FlowPlan& plan, bool gated, const FlowRing& ring)
+      : maps_(maps), plan_(plan), gated_(gated), ring_(ring), policy_(device::read_once_policy()) {}
+
+  __device__ void run() {
+    Cursor weights(plan_);
+    int early = 0;
+    for (; early < plan_.stages && weights.there(); ++early, weights.next()) {
+      copy_weights(weights, early);  // they depend on nothing
+    }
+    device::wait_for_earlier_kernels();
+    Cursor rows(plan_);
+    for (int i = 0; i < early; ++i, rows.next()) copy_rows(rows, i);
+    for (; weights.there(); weights.next()) {
+      device::barrier_wait(ring_.empty + 8 * ring_.stage, ring_.parity);
+      copy_weights(weights, ring_.stage);
+      copy_rows(weights, ring_.stage);
+      ring_.next();
+    }
+  }
+
+ private:
+  __device__ void copy_weights(const Cursor& c, int stage) const {
+    const Tile& tile = c.tile;
+    device::barrier_arrive_expecting(
+        ring_.full + 8 * stage, static_cast<unsigned>(tile.weight_rows + kRows) * (kFlowDepth * 2));
+    const bool whole = tile.weight_rows == kFlowTileRows;
+    const int column = (tile.first_step + c.step) * kFlowDepth;
+    device::copy_box(ring_.at(stage), whole ? &maps_.whole : &maps_.rest,
+                     {.first = column,
+                      .second = gated_ ? 0 : tile.first_output,
+                      .third = 0,
+                      .outer = gated_ ? tile.first_output / (kFlowGatedRows / 2) : 0},
+                     ring_.full + 8 * stage, policy_);
+  }
+  __device__ void copy_rows(const Cursor& c, int stage) const {
+    device::copy_box(ring_.at(stage) + plan_.rows_at, maps_.rows,
+                     {.column = (c.tile.first_step + c.step) * kFlowDepth, .middle = 0, .outer = 0},
+                     ring_.full + 8 * stage);
+  }
+
+  const FlowMaps& maps_;
+  const FlowPlan& plan_;
+  bool gated_;
+  FlowRing ring_;
+  std::uint64_t policy_;
+};
+
+template <int kRows>
+__device__ void store(const Product& a, const FlowPlan& plan, const Tile& tile,
+                      const float (&sums)[kRows / 2]) {
+  const int weight_row = flow_weight_row();
+  if (a.gated) {
+    // Eight of gate, eight of up; in a tile their outputs follow each other by eights.
+    const int own = weight_row / kFlowGatedRows * (kFlowGatedRows / 2) + weight_row % 8;
+    const std::int64_t output = tile.first_output + own;
+    if (weight_row >= tile.weight_rows || output >= a.outputs) return;
+#pragma unroll
+    for (int i = 0; i < kRows / 2; ++i) {
+      if (i / 2 % 2 != 0 || flow_row_of(i) >= a.rows) continue;
+      const float first = sums[i];
+      const float second = sums[i + 2];
+      const float gate = plan.up_first ? second : first;
+      put(a, flow_row_of(i), 0, output, silu(gate) * (plan.up_first ? first : second));
+    }
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < kRows / 2; ++i) {
+    const int own = weight_row + i / 2 % 2 * 8;
+    const std::int64_t output = static_cast<std::int64_t>(tile.first_output) + own;
+    if (flow_row_of(i) < a.rows && own < tile.weight_rows && output < a.outputs) {
+      put(a, flow_row_of(i), 0, output, sums[i]);
     }
   }
 }
 
+// Blocks with parts of the same outputs' columns leave their sums for each other; each then adds
+// up and stores its share of the outputs. All workers.
 template <int kRows>
-__device__ void work(const Product& a, const FlowPlan& plan, Ring ring) {
-  const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
-  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-  const int own_output = group * kGroupOutputs +
-                         static_cast<int>(threadIdx.x) % kGroupThreads / device::kWarpThreads * 16 +
-                         lane / 4;
-  for (int tile = static_cast<int>(blockIdx.x); tile < plan.tiles;
-       tile += static_cast<int>(gridDim.x)) {
-    float sums[kRows / 2] = {};
-    for (int step = 0; step < plan.steps; ++step) {
-      device::barrier_wait(ring.full + 8 * ring.stage, ring.parity);
-      const std::uint32_t stage =
-          ring.memory + static_cast<unsigned>(ring.stage) * kStageBytes<kRows>;
-      const std::uint64_t left =
-          device::right_side(stage + static_cast<unsigned>(group) * (kGroupOutputs * kDepth * 2));
-      const std::uint64_t right = device::right_side(stage + kWeightBytes);
-      device::hold(sums);
-      device::warpgroup_begin();
+__device__ void add_parts(const Product& a, const FlowPlan& plan, const Tile& tile,
+                          const float (&sums)[kRows / 2]) {
+  const unsigned parts = static_cast<unsigned>(plan.parts);
+  const unsigned which = blockIdx.x / parts;
+  const unsigned part = blockIdx.x % parts;
+  const auto part_sums = [&](unsigned p) {
+    return a.split.sums + static_cast<std::size_t>(which * parts + p) * kSplitBlockSums;
+  };
+  const int weight_row = flow_weight_row();
+  float* own_sums = part_sums(part);
 #pragma unroll
-      for (int i = 0; i < kDepth / 16; ++i) {
-        device::multiply_shared<kRows>(sums, left + 2 * i, right + 2 * i);
-      }
-      device::warpgroup_commit();
-      device::warpgroup_wait<0>();
-      device::hold(sums);
-      if (lane == 0) device::barrier_arrive(ring.empty + 8 * ring.stage);
-      ring.next();
+  for (int i = 0; i < kRows / 2; ++i) {
+    const int own = weight_row + i / 2 % 2 * 8;
+    if (flow_row_of(i) < a.rows && own < tile.weight_rows) {
+      __stcg(own_sums + flow_row_of(i) * kFlowPartRows + own, sums[i]);
     }
-#pragma unroll
-    for (int i = 0; i < kRows / 2; ++i) {
-      const int row = i / 4 * 8 + 2 * (lane % 4) + i % 2;
-      const std::int64_t output =
-          static_cast<std::int64_t>(tile) * kOutputs + own_output + i / 2 % 2 * 8;
-      if (row < a.rows && output < a.outputs) put(a, row, 0, output, sums[i]);
+  }
+  device::sync_threads(1, kFlowWorkers);  // all sums of this block are written
+  if (threadIdx.x == 0) {
+    // Back to zero with the last: the counter is fit for its next use, which begins when this
+    // kernel has ended.
+    std::uint32_t before = 0;
+    asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;\n"
+                 : "=r"(before)
+                 : "l"(a.split.counts + which), "r"(parts - 1)
+                 : "memory");
+    for (unsigned looks = 0; before != parts - 1; ++looks) {
+      if (device::load_acquire(a.split.counts + which) == 0) break;
+      if (looks >= device::kLooksMax) __trap();
+    }
+  }
+  device::sync_threads(1, kFlowWorkers);  // all blocks' are
+  const int share = (tile.weight_rows + plan.parts - 1) / plan.parts;
+  const int rows = static_cast<int>(a.rows);
+  for (int at = static_cast<int>(threadIdx.x); at < rows * share; at += kFlowWorkers) {
+    const int row = at / share;
+    const int own = static_cast<int>(part) * share + at % share;
+    const std::int64_t output = static_cast<std::int64_t>(tile.first_output) + own;
+    if (own >= tile.weight_rows || output >= a.outputs) continue;
+    float sum = 0;
+#pragma unroll 8
+    for (unsigned p = 0; p < parts; ++p) {
+      sum += __ldcg(part_sums(p) + row * kFlowPartRows + own);
+    }
+    put(a, row, 0, output, sum);
+  }
+}
+
+template <int kRows>
+__device__ void work(const Product& a, const FlowPlan& plan, FlowRing ring) {
+  const int tiles = tiles_of_block(plan);
+  for (int number = 0; number < tiles; ++number) {
+    const Tile tile = tile_at(plan, number);
+    float sums[kRows / 2] = {};
+    flow_multiply<kRows>(ring, tile.weight_rows, tile.steps, sums);
+    if (plan.parts > 1) {
+      add_parts<kRows>(a, plan, tile, sums);
+    } else {
+      store<kRows>(a, plan, tile, sums);
     }
   }
 }
@@ -143,29 +211,27 @@ __device__ void work(const Product& a, const FlowPlan& plan, Ring ring) {
 #endif
 
 template <int kRows>
-__global__ void __launch_bounds__(kThreads, 1)
-    flow_kernel(const __grid_constant__ CUtensorMap weights,
-                const __grid_constant__ CUtensorMap rows, const __grid_constant__ Product a,
+__global__ void __launch_bounds__(kFlowThreads, 1)
+    flow_kernel(const __grid_constant__ FlowMaps maps, const __grid_constant__ Product a,
                 const __grid_constant__ FlowPlan plan) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ std::uint8_t unaligned[];
   const std::uint32_t address = device::shared_address(unaligned);
-  const std::uint32_t memory = (address + kAlignment - 1) / kAlignment * kAlignment;
-  const std::uint32_t barriers = memory + static_cast<unsigned>(plan.stages) * kStageBytes<kRows>;
-  const Ring ring{.memory = memory,
-                  .full = barriers,
-                  .empty = barriers + 8U * static_cast<unsigned>(plan.stages),
-                  .stages = plan.stages};
+  const std::uint32_t memory = (address + kFlowAlignment - 1) / kFlowAlignment * kFlowAlignment;
+  const std::uint32_t barriers = memory + plan.barriers_at;
+  const FlowRing ring{.memory = memory,
+                      .full = barriers,
+                      .empty = barriers + 8U * static_cast<unsigned>(plan.stages),
+                      .stages = plan.stages,
+                      .stage_bytes = plan.stage,
+                      .rows_at = plan.rows_at};
   if (threadIdx.x == 0) {
-    for (int i = 0; i < plan.stages; ++i) {
-      device::barrier_set_up(ring.full + 8 * i, 1);
-      device::barrier_set_up(ring.empty + 8 * i, kGroups * kGroupThreads / device::kWarpThreads);
-    }
+    set_up_ring(ring);
     device::barriers_are_set_up();
   }
   __syncthreads();  // the barriers are set up
-  if (threadIdx.x >= kGroups * kGroupThreads) {
-    if (threadIdx.x == kGroups * kGroupThreads) fill<kRows>(weights, rows, plan, ring);
+  if (threadIdx.x >= kFlowWorkers) {
+    if (threadIdx.x == kFlowWorkers) Filler<kRows>(maps, plan, a.gated, ring).run();
     return;
   }
   device::wait_for_earlier_kernels();
@@ -176,76 +242,33 @@ __global__ void __launch_bounds__(kThreads, 1)
 #endif
 }
 
-cudaError_t make_map(EncodeTensorMap encode, const void* data, std::int64_t stride, Box box,
-                     CUtensorMap& map) {
-  return make_tensor_map(encode,
-                         {.data = data,
-                          .columns = box.columns,
-                          .middle = box.rows,
-                          .outer = 1,
-                          .middle_stride = stride,
-                          .outer_stride = stride,
-                          .box_middle = box.rows_at_once},
-                         map);
-}
-
-FlowPlan flow_plan(const Product& a, unsigned stage_bytes, unsigned shared_bytes) {
-  const unsigned room = shared_bytes - kAlignment - kBarrierBytes;
-  FlowPlan plan = {};
-  plan.tiles = static_cast<int>((a.outputs + kOutputs - 1) / kOutputs);
-  plan.steps = static_cast<int>((a.inputs + kDepth - 1) / kDepth);
-  plan.stages = static_cast<int>(room / stage_bytes);
-  plan.total = kAlignment + static_cast<unsigned>(plan.stages) * stage_bytes + kBarrierBytes;
-  return plan;
-}
-
 template <int kRows>
-cudaError_t launch(const Product& a, EncodeTensorMap encode, cudaStream_t stream) {
+cudaError_t launch(const Product& a, cudaStream_t stream) {
   if constexpr (kRows > 8) {
-    if (a.rows <= kRows / 2) return launch<kRows / 2>(a, encode, stream);
+    if (a.rows <= kRows / 2) return launch<kRows / 2>(a, stream);
   }
-  const device::Weight& w = a.weight.first;
-  CUtensorMap weights;
-  CUtensorMap rows;
-  cudaError_t code =
-      make_map(encode, w.data, w.row_bytes / 2,
-               {.columns = a.inputs, .rows = a.outputs, .rows_at_once = kOutputs}, weights);
-  if (code != cudaSuccess) return code;
-  code = make_map(encode, a.x, a.x_stride,
-                  {.columns = a.inputs, .rows = a.rows, .rows_at_once = kRows}, rows);
-  if (code != cudaSuccess) return code;
   const BulkLimits limits = bulk_limits();
-  const FlowPlan plan = flow_plan(a, kStageBytes<kRows>, limits.shared_bytes);
+  const FlowPlan plan = flow_plan(a, kRows, limits);
+  FlowMaps maps;
+  if (const cudaError_t code = make_flow_maps(a, plan, kRows, maps); code != cudaSuccess) {
+    return code;
+  }
   const auto kernel = &flow_kernel<kRows>;
-  code = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              static_cast<int>(plan.total));
-  if (code != cudaSuccess) return code;
-  return launch_early({.grid = static_cast<unsigned>(std::min(plan.tiles, limits.multiprocessors)),
-                       .threads = kThreads,
+  if (const cudaError_t code = cudaFuncSetAttribute(
+          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.total));
+      code != cudaSuccess) {
+    return code;
+  }
+  return launch_early({.grid = static_cast<unsigned>(plan.blocks),
+                       .threads = kFlowThreads,
                        .shared_bytes = plan.total},
-                      kernel, stream, weights, rows, a, plan);
+                      kernel, stream, maps, a, plan);
 }
 
 }  // namespace
 
-bool supports_flow(const Product& a) {
-#if defined(GLM_HAVE_SM90A)
-  int device = 0;
-  int major = 0;
-  return a.row_group == nullptr && !a.gated && a.groups == 1 && a.x_divisor == 1 &&
-         a.rows <= kRowsMax && a.outputs <= INT32_MAX - kOutputs &&
-         a.weight.first.coding == device::Coding::bf16 && a.weight.first.row_bytes % 16 == 0 &&
-         fits_tensor_cores(a) && cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-         major == 9 && find_encode_tensor_map() != nullptr;
-#else
-  (void)a;
-  return false;
-#endif
-}
-
 cudaError_t launch_flow(const Product& a, cudaStream_t stream) {
-  return launch<kRowsMax>(a, find_encode_tensor_map(), stream);
+  return launch<kFlowRowsMax>(a, stream);
 }
 
 }  // namespace glm::kernels::cuda

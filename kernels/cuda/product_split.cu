@@ -29,7 +29,7 @@ constexpr int kThreads = kWarpsDown * kWarpsAcross * device::kWarpThreads;
 constexpr int kSumsPitch = kOutputs + 4;    // what a warp writes then lies in different banks
 constexpr unsigned kStepBytes = kStep / 2;  // of a row of weights
 constexpr unsigned kRowBytes = kStep * 2;   // of a row of activations in a stage
-static_assert(kOutputs * kRowsMax == kSplitBlockSums);
+static_assert(kOutputs * kRowsMax <= kSplitBlockSums);
 
 struct SplitPlan {
   int parts;

@@ -415,6 +415,23 @@ TEST_F(CudaProducts, WarpgroupsMatchTheFormulaInFourBitsOfAnyGroup) {
   }
 }
 
+// More outputs than all blocks have in one tile, and columns that blocks share out.
+TEST_F(CudaProducts, FlowMatchesTheFormulaForManyOutputsAndLongSums) {
+  only_ = "flow";
+  const FormatCase bf16 = all_formats()[2];
+  for (const Shape& shape :
+       {Shape{1, 64, 33900}, Shape{11, 72, 34100}, Shape{2, 8, 67601}, Shape{1, 10240, 300},
+        Shape{64, 5120, 128}, Shape{33, 10240, 130}, Shape{8, 1024, 2048}, Shape{50, 136, 9000}}) {
+    check_linear(bf16, shape);
+    if (HasFailure()) return;
+  }
+  for (const Shape& shape :
+       {Shape{1, 64, 17000}, Shape{64, 72, 17096}, Shape{5, 2048, 1064}, Shape{33, 136, 10240}}) {
+    check_gated_linear(bf16, bf16, shape);
+    if (HasFailure()) return;
+  }
+}
+
 TEST_F(CudaProducts, LinearDoesNothingForNoTokens) {
   const RandomWeight weight(all_formats()[2], 5, 8, engine_);
   gpu_->linear({.out = {poisoned(16), Dtype::bf16, {0, 5}},
