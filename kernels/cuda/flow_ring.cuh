@@ -1,4 +1,4 @@
-// The ring of stages of product_flow.cu, and the products that use it up: four
+// The ring of stages of product_flow.cu and expert_flow.cu, and the products that use it up: four
 // warpgroups have 64 rows of a stage's weights each and all its rows of activations (sm_90a).
 #pragma once
 

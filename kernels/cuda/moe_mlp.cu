@@ -4,6 +4,7 @@
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/expert_flow.h"
 #include "kernels/cuda/groups_plan.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/moe_gather.h"
@@ -304,6 +305,9 @@ cudaError_t run_in_order(const MoeMlp& a, const MoeWorkspace& space, std::string
   };
   if (in_groups(inner) && in_groups(outer) && supports_halves(inner, outer)) {
     return launch_halves(inner, outer, space.meeting, stream);
+  }
+  if ((variant.empty() || variant == "flow") && supports_expert_flow(inner, outer)) {
+    return launch_expert_flow(inner, outer, space, stream);
   }
   std::int64_t listed_rows = 0;
   const cudaError_t code = run(inner, a, space, variant, listed_rows, stream);

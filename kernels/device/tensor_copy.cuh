@@ -60,4 +60,23 @@ __device__ inline void copy_box(std::uint32_t shared, const CUtensorMap* map, co
       : "memory");
 }
 
+// And with five axes.
+struct BoxAt5 {
+  int column;
+  int second;
+  int third;
+  int fourth;
+  int outer;
+};
+__device__ inline void copy_box_of_five(std::uint32_t shared, const CUtensorMap* map,
+                                        const BoxAt5& at, std::uint32_t barrier,
+                                        std::uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%2, %3, %4, %5, %6}], [%7], %8;\n" ::"r"(shared),
+      "l"(map), "r"(at.column), "r"(at.second), "r"(at.third), "r"(at.fourth), "r"(at.outer),
+      "r"(barrier), "l"(policy)
+      : "memory");
+}
+
 }  // namespace glm::kernels::device

@@ -1,0 +1,144 @@
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "kernels/cuda/bulk_plan.h"
+#include "kernels/cuda/expert_flow.h"
+#include "kernels/cuda/flow_plan.h"
+#include "kernels/cuda/tensor_map.h"
+
+namespace glm::kernels::cuda {
+namespace {
+
+constexpr std::int64_t kExpertsMax = 256;
+constexpr std::int64_t kPairsMax = 1024;
+constexpr int kHighestBox = kExpertUnitRows / 8;
+
+// The same for all devices of a process.
+EncodeTensorMap encoder() {
+  static const EncodeTensorMap found = find_encode_tensor_map();
+  return found;
+}
+
+// Of a gated product gate and up are beside each other, eight rows of each.
+cudaError_t map_weights(const Product& a, int depth, CUtensorMap& map) {
+  const device::Weight& w = a.weight.first;
+  const auto row = static_cast<cuuint64_t>(w.row_bytes);
+  const auto expert = static_cast<cuuint64_t>(a.weight.data_bytes);
+  const std::uint8_t* first = w.data;
+  cuuint64_t between = expert;
+  if (a.gated) {
+    const std::uint8_t* up = a.up.first.data;
+    first = std::min(first, up);
+    between = static_cast<cuuint64_t>(std::max(w.data, up) - first);
+  }
+  const cuuint32_t beside = a.gated ? 2 : 1;
+  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(a.inputs), 8, beside,
+                              static_cast<cuuint64_t>(a.outputs / 8),
+                              static_cast<cuuint64_t>(a.groups)};
+  const cuuint64_t strides[] = {row, between, 8 * row, expert};
+  const cuuint32_t box[] = {static_cast<cuuint32_t>(depth), 8, beside, kHighestBox / beside, 1};
+  const cuuint32_t steps[] = {1, 1, 1, 1, 1};
+  const auto type = w.coding == device::Coding::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                                     : CU_TENSOR_MAP_DATA_TYPE_UINT8;
+  const CUresult code =
+      encoder()(&map, type, 5, const_cast<std::uint8_t*>(first), sizes, strides, box, steps,
+                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+ExpertScales scales_of(const device::Weights& w) {
+  const auto rows = static_cast<std::uint32_t>(w.first.row_block);
+  return {.first = w.first.scales,
+          .expert_bytes = w.scales_bytes,
+          .row_shift = std::countr_zero(rows),
+          .groups = static_cast<int>(w.first.groups),
+          .wide = w.first.scale_type == device::ScaleType::f32};
+}
+
+cudaError_t make_half(const Product& a, int depth, std::int64_t rows, ExpertHalf& half) {
+  half.scales[0] = scales_of(a.weight);
+  half.scales[1] = scales_of(a.gated ? a.up : a.weight);
+  if (a.gated && a.up.first.data < a.weight.first.data) std::swap(half.scales[0], half.scales[1]);
+  half.steps = static_cast<int>((a.inputs + depth - 1) / depth);
+  half.units = static_cast<int>(a.outputs * (a.gated ? 2 : 1) / kExpertUnitRows);
+  if (const cudaError_t code = map_weights(a, depth, half.weights); code != cudaSuccess)
+    return code;
+  return make_tensor_map(encoder(),
+                         {.data = a.x,
+                          .columns = a.inputs,
+                          .middle = rows,
+                          .outer = 1,
+                          .middle_stride = a.x_stride,
+                          .outer_stride = a.x_stride,
+                          .box_middle = kExpertBoxRows},
+                         half.rows);
+}
+
+bool fits_boxes(const device::Weights& w) {
+  const device::Weight& one = w.first;
+  if (one.row_bytes % 16 != 0 || w.data_bytes % 16 != 0) return false;
+  if (one.coding == device::Coding::bf16) return true;
+  return one.coding == device::Coding::e4m3 && one.cols % 128 == 0 && one.row_offset == 0 &&
+         (one.groups == 1 || one.group == 128) && std::has_single_bit(one.row_block) &&
+         (one.scale_type == device::ScaleType::f32 || one.scale_type == device::ScaleType::bf16);
+}
+
+bool suits(const Product& a) {
+  return a.row_group != nullptr && a.groups <= kExpertsMax && fits_tensor_cores(a) &&
+         fits_boxes(a.weight) && a.outputs * (a.gated ? 2 : 1) % kExpertUnitRows == 0 &&
+         (!a.gated || (fits_boxes(a.up) && a.up.first.coding == a.weight.first.coding &&
+                       a.up.first.row_bytes == a.weight.first.row_bytes &&
+                       a.up.data_bytes == a.weight.data_bytes));
+}
+
+}  // namespace
+
+bool supports_expert_flow(const Product& inner, const Product& outer) {
+  return suits(inner) && suits(outer) && inner.weight.first.coding == outer.weight.first.coding &&
+         inner.gated && !outer.gated && inner.rows / inner.x_divisor <= kFlowRowsMax &&
+         inner.rows <= kPairsMax && inner.inputs == outer.outputs && bulk_limits().alone &&
+         takes_warpgroups();
+}
+
+cudaError_t make_expert_flow(const Product& inner, const Product& outer, int depth, void* gathered,
+                             ExpertFlow& flow) {
+  flow.x = static_cast<const __nv_bfloat16*>(inner.x);
+  flow.x_stride = inner.x_stride;
+  flow.gathered = static_cast<__nv_bfloat16*>(gathered);
+  flow.ids = inner.row_group;
+  flow.factors = outer.factor;
+  flow.inner = static_cast<__nv_bfloat16*>(inner.out);
+  flow.out = static_cast<float*>(outer.out);
+  flow.tokens = static_cast<std::int32_t>(inner.rows / inner.x_divisor);
+  flow.chosen = static_cast<std::int32_t>(inner.x_divisor);
+  flow.experts = static_cast<std::int32_t>(inner.groups);
+  flow.wide = static_cast<std::int32_t>(inner.outputs);
+  flow.hidden = static_cast<std::int32_t>(outer.outputs);
+  flow.up_first = inner.up.first.data < inner.weight.first.data;
+
+  const auto experts = static_cast<unsigned>(flow.experts);
+  const auto pairs = static_cast<unsigned>(inner.rows);
+  const unsigned lists = experts * (8 + 4 + 4) + 8 + (pairs * 2 + 7) / 8 * 8;
+  constexpr unsigned kBarriers = (2 * kExpertStagesMax + 2) * sizeof(std::uint64_t);
+  const unsigned room = bulk_limits().shared_bytes - kFlowAlignment - lists - kBarriers;
+  flow.barriers_at = room / kFlowAlignment * kFlowAlignment;
+  flow.masks_at = flow.barriers_at + kBarriers;
+  flow.firsts_at = flow.masks_at + 8 * experts;
+  flow.entries_at = flow.firsts_at + 4 * experts;
+  flow.pairs_at = flow.entries_at + 4 * experts + 8;
+  flow.total = kFlowAlignment + flow.pairs_at + (pairs * 2 + 7) / 8 * 8;
+
+  Product first = inner;
+  std::int64_t rows = flow.tokens;
+  if (gathered != nullptr) {
+    first.x = gathered;
+    first.x_stride = inner.inputs;
+    rows = inner.rows;
+  }
+  const cudaError_t code = make_half(first, depth, rows, flow.half[0]);
+  return code == cudaSuccess ? make_half(outer, depth, inner.rows, flow.half[1]) : code;
+}
+
+}  // namespace glm::kernels::cuda
