@@ -1,4 +1,4 @@
-// Router, choice and shared expert of a layer for 9 to 64 tokens. Two neighbouring blocks, a pair,
+// Router, choice and shared expert of a layer for up to 64 tokens. Two neighbouring blocks, a pair,
 // have 64 rows of the first weights, 32 of gate and 32 of up, and 32 rows of the second; each takes
 // half of the columns, so that it reads half of the activations, and is sent half of the sums:
 //

@@ -1,4 +1,4 @@
-// What comes before the routed experts of a layer, for some tens of tokens, as one kernel (sm_90a):
+// What comes before the routed experts of a layer, for up to some tens of tokens, as one kernel (sm_90a):
 // router, choice, and the expert of all tokens from end to end. kernels/cuda/moe_opening.cu says
 // how.
 #pragma once
@@ -10,7 +10,7 @@
 
 namespace glm::kernels::cuda {
 
-// Formats, shapes and the device suit, and tokens are neither few nor many.
+// Formats, shapes and the device suit, and tokens are not many.
 bool supports_moe_opening(const MoeLayer& a);
 
 // Writes a.logits, a.ids, a.weights, a.shared.inner and a.shared.out, of an x that is there.

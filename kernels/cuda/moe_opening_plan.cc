@@ -21,7 +21,7 @@ bool is_plain(const WeightView& weight) {
 
 bool suits(const MoeLayer& a) {
   const std::int64_t tokens = a.x.size(0);
-  return tokens >= kOpeningTokensMin && tokens <= kOpeningTokensMax && a.x.dtype == Dtype::bf16 &&
+  return tokens > 0 && tokens <= kOpeningTokensMax && a.x.dtype == Dtype::bf16 &&
          a.shared && is_plain(a.router) && is_plain(a.shared.gate) && is_plain(a.shared.up) &&
          is_plain(a.shared.down) && a.gate.experts <= kOpeningFirstRows && a.groups == 1 &&
          a.ids.size(1) <= kChosenMax && aligned(a.x.data) && a.x.stride(0) % 8 == 0 &&

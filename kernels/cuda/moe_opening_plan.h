@@ -15,7 +15,6 @@
 
 namespace glm::kernels::cuda {
 
-constexpr int kOpeningTokensMin = 9;
 constexpr int kOpeningTokensMax = 64;
 constexpr int kOpeningDepth = 64;  // columns of a step
 constexpr int kOpeningFirstRows =
