@@ -229,19 +229,21 @@ __device__ void scan_piece(const Args& a, const SampleRow& row, unsigned index, 
     const int id = id_of(own);
     return id < end ? scores.score(adjusted(id, logits[id]), id) : SampleBest{.score = 0, .id = -1};
   };
+  SampleBest best{.score = 0, .id = -1};
+  unsigned scored = 0;
   if (warp == top_warp) {
     const unsigned marks = marked([&](float bound) { return bound == block_bound; });
     const unsigned lanes = __ballot_sync(kFullWarp, marks != 0);
     if (lane == __ffs(static_cast<int>(lanes)) - 1) {
-      const SampleBest top = score_of(__ffs(static_cast<int>(marks)) - 1);
-      if (top.id >= 0) shared.limit = scores.limit(top.score);
+      scored = marks & -marks;
+      best = score_of(__ffs(static_cast<int>(marks)) - 1);
+      if (best.id >= 0) shared.limit = scores.limit(best.score);
     }
   }
   __syncthreads();  // the limit is there
   const float limit = shared.limit;
-  SampleBest best{.score = 0, .id = -1};
   if (!(highest_bound < limit)) {
-    unsigned marks = marked([&](float bound) { return !(bound < limit); });
+    unsigned marks = marked([&](float bound) { return !(bound < limit); }) & ~scored;
     for (; marks != 0; marks &= marks - 1) {
       best = better(best, score_of(__ffs(static_cast<int>(marks)) - 1));
     }
