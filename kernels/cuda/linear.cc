@@ -37,9 +37,10 @@ cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_
 cudaError_t launch_linears(const NormedLinear& a, std::string_view variant, cudaStream_t stream,
                            const SplitSums& split) {
   if (a.norm.out.size(0) > 0 && a.rest) {
-    const Product first = product_of(a.linear(), {});
-    const Product rest = product_of(a.rest_linear(), {});
-    if (may_be_joined(first, rest, variant)) return launch_stream(joined(first, rest), stream);
+    const Product first = product_of(a.linear(), split);
+    const Product rest = product_of(a.rest_linear(), split);
+    const ProductLaunch launch = may_be_joined(first, rest, variant);
+    if (launch != nullptr) return launch(joined(first, rest), stream);
   }
   const cudaError_t code = launch_linear(a.linear(), variant, stream, split);
   if (code != cudaSuccess || !a.rest) return code;

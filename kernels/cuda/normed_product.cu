@@ -191,10 +191,11 @@ Product product_of(const NormedLinear& a) {
   const Product product = product_of(a, a.weight);
   return a.rest ? joined(product, product_of(a, a.rest)) : product;
 }
-bool suits_stream(const NormedLinear& a, std::string_view variant) {
+// The variant that computes all of the linear layer in one launch; null if there is none.
+ProductLaunch launch_of(const NormedLinear& a, std::string_view variant) {
   const Product product = product_of(a, a.weight);
   return a.rest ? may_be_joined(product, product_of(a, a.rest), variant)
-                : choose_variant(product, variant).launch == &launch_stream;
+                : choose_variant(product, variant).launch;
 }
 
 HeldNorm norm_of(const RmsNorm& a) {
@@ -274,13 +275,12 @@ bool fits_stream(const NormedLinear& a, std::string_view variant) {
   return a.out.dtype == Dtype::bf16 && product.rows >= 1 && product.rows <= kNormedRowsMax &&
          product.inputs <= std::int64_t{kHeldMax} * kThreads * device::kOctet &&
          product.outputs <= kOutputsMax && staged_bytes(product) <= kStagedBytesMax &&
-         in_octets(a.norm) && suits_stream(a, variant);
+         in_octets(a.norm) && launch_of(a, variant) == &launch_stream;
 }
 
 bool fits_held(const NormedLinear& a, std::string_view variant) {
-  const Product product = product_of(a);
-  return !a.rest && a.out.dtype == Dtype::bf16 && in_octets(a.norm) &&
-         choose_variant(product, variant).launch == &launch_held && supports_normed_held(product);
+  return a.out.dtype == Dtype::bf16 && in_octets(a.norm) && launch_of(a, variant) == &launch_held &&
+         supports_normed_held(product_of(a));
 }
 
 }  // namespace

@@ -9,12 +9,27 @@
 namespace glm::kernels::cuda {
 namespace {
 
-// Scales are copied sixteen bytes at a time: those of a unit in groups of 32.
+std::uint32_t scale_bytes(const device::Weight& w) {
+  return w.coding == device::Coding::int4 ? 2 : 1;
+}
+
+// Those of a unit are copied sixteen bytes at a time.
+bool suits_scales(const device::Weight& w) {
+  return scale_bytes(w) * kPairUnit == kPairScaleRowBytes * w.group;
+}
+
+bool suits(const device::Weight& w) {
+  return (is_fast_int4(w) || is_fast_fp4(w)) && w.zeros == nullptr && suits_scales(w) &&
+         aligned(w.scales);
+}
+
 bool suits(const Product& a) {
-  const device::Weight& w = a.weight.first;
+  const bool joined = a.joined_at > 0;
   return a.row_group == nullptr && !a.gated && a.x_divisor == 1 && a.rows <= kPairRowsMax &&
-         fits_tensor_cores(a) && is_fast_int4(a) && w.zeros == nullptr && w.group == 32 &&
-         aligned(w.scales) && a.inputs % kPairUnit == 0 && a.outputs <= INT32_MAX / 2;
+         fits_tensor_cores(a) && suits(a.weight.first) && a.inputs % kPairUnit == 0 &&
+         a.outputs <= INT32_MAX / 2 &&
+         (!joined ||
+          (a.groups == 1 && suits(a.up.first) && a.joined_at % (kPairBlocks * kPairOutputs) == 0));
 }
 
 cudaError_t map_bytes(const void* data, std::int64_t row_bytes, std::int64_t rows,
@@ -30,6 +45,13 @@ cudaError_t map_bytes(const void* data, std::int64_t row_bytes, std::int64_t row
                           .box_columns = box_bytes,
                           .box_middle = kPairOutputs},
                          map);
+}
+
+cudaError_t map_weight(const device::Weight& w, std::int64_t rows, PairWeightMaps& maps) {
+  const cudaError_t code = map_bytes(w.data, w.row_bytes, rows, kPairHalf / 2, maps.weights);
+  if (code != cudaSuccess) return code;
+  return map_bytes(w.scales, std::int64_t{w.groups} * scale_bytes(w), rows, kPairScaleRowBytes,
+                   maps.scales);
 }
 
 }  // namespace
@@ -67,11 +89,12 @@ std::optional<PairPlan> pair_plan(const Product& a) {
 }
 
 cudaError_t make_pair_maps(const Product& a, const PairPlan& plan, PairMaps& maps) {
-  const device::Weight& w = a.weight.first;
-  const std::int64_t rows = (a.groups - 1) * a.weight_rows_per_group + a.outputs;
-  cudaError_t code = map_bytes(w.data, w.row_bytes, rows, kPairHalf / 2, maps.weights);
-  if (code != cudaSuccess) return code;
-  code = map_bytes(w.scales, std::int64_t{w.groups} * 2, rows, kPairScaleRowBytes, maps.scales);
+  const std::int64_t first = a.joined_at > 0 ? a.joined_at : a.outputs;
+  const std::int64_t rows = (a.groups - 1) * a.weight_rows_per_group + first;
+  cudaError_t code = map_weight(a.weight.first, rows, maps.of[0]);
+  if (code == cudaSuccess && a.joined_at > 0) {
+    code = map_weight(a.up.first, a.outputs - a.joined_at, maps.of[1]);
+  }
   if (code != cudaSuccess) return code;
   return make_tensor_map(find_encode_tensor_map(),
                          {.data = a.x,

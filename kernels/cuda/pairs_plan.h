@@ -41,9 +41,12 @@ struct PairPlan {
   bool whole_fours;  // of results go out at once
 };
 
-struct PairMaps {
+struct PairWeightMaps {
   CUtensorMap weights;
   CUtensorMap scales;
+};
+struct PairMaps {
+  PairWeightMaps of[2];  // the other is that of `up` in a product that is joined
   CUtensorMap rows;
 };
 

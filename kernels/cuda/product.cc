@@ -152,10 +152,7 @@ bool is_fast_fp4(const device::Weight& w) {
   return w.coding == Coding::e2m1 && (nvfp4 || mxfp4) && w.cols % 32 == 0 && aligned(w.scales);
 }
 
-bool may_be_joined(const Product& a, const Product& rest, std::string_view forced) {
-  const auto streams = [&](const Product& one) {
-    return choose_variant(one, forced).launch == &launch_stream;
-  };
+ProductLaunch may_be_joined(const Product& a, const Product& rest, std::string_view forced) {
   const device::Weight& first = a.weight.first;
   const device::Weight& second = rest.weight.first;
   const bool alike = first.coding == second.coding && first.scale_type == second.scale_type &&
@@ -163,7 +160,10 @@ bool may_be_joined(const Product& a, const Product& rest, std::string_view force
                      (first.zeros == nullptr) == (second.zeros == nullptr) &&
                      is_fast_fp4(first) == is_fast_fp4(second) && first.row_block == 1 &&
                      second.row_block == 1;
-  return alike && a.outputs % kStreamBlockOutputs == 0 && streams(a) && streams(rest);
+  const ProductLaunch launch = choose_variant(a, forced).launch;
+  if (!alike || choose_variant(rest, forced).launch != launch) return nullptr;
+  if (launch == &launch_stream && a.outputs % kStreamBlockOutputs == 0) return launch;
+  return launch == &launch_pairs && supports_pairs(joined(a, rest)) ? launch : nullptr;
 }
 
 Product joined(const Product& a, const Product& rest) {

@@ -58,8 +58,8 @@ struct Product {
   std::int64_t x_divisor = 1;
   bool out_f32 = false;
   bool gated = false;
-  // Outputs from this one on are those of `up`; 0: none. For the variant "stream" alone, of which
-  // each block has outputs of one of the two.
+  // Outputs from this one on are those of `up`; 0: none. For the variants "stream" and "pairs"
+  // alone.
   std::int64_t joined_at = 0;
   SplitSums split = {};
 
@@ -76,13 +76,15 @@ struct Product {
   bool out_sorted = false;
 };
 
+using ProductLaunch = cudaError_t (*)(const Product& a, cudaStream_t stream);
+
 // Rows a tile may have in a variant; 0 where a variant wants no tiles.
 struct ProductVariant {
   std::string_view name;
   std::int64_t (*tile_rows)(const Product& a);
   bool (*supports)(const Product& a);
   bool (*prefers)(const Product& a);  // among those that support it; the first that does is taken
-  cudaError_t (*launch)(const Product& a, cudaStream_t stream);
+  ProductLaunch launch;
 };
 
 // `forced` names a variant; one that does not support the product gives way to the naive one.
@@ -115,8 +117,8 @@ cudaError_t launch_ring(const Product& a, cudaStream_t stream);
 bool supports_split(const Product& a);
 cudaError_t launch_split(const Product& a, cudaStream_t stream);
 cudaError_t launch_stream(const Product& a, cudaStream_t stream);
-// Whether "stream" is what suits both products of the same rows, and can compute them as one.
-bool may_be_joined(const Product& a, const Product& rest, std::string_view forced);
+// What computes both products of the same rows as one; null if they are not to be joined.
+ProductLaunch may_be_joined(const Product& a, const Product& rest, std::string_view forced);
 Product joined(const Product& a, const Product& rest);
 std::int64_t stream_tile_rows(const Product& a);
 cudaError_t launch_tiles(const Product& a, cudaStream_t stream);

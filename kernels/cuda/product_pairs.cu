@@ -1,8 +1,8 @@
-// For some tens of rows and weights in int4, on Hopper (sm_90a): a block has 64 outputs, and all of
-// its share of the columns lies in shared memory at once, weights asked for before the kernel in
-// front has ended. Neighbouring blocks, a pair, need the same activations: each copies half of them
-// to both. Two warpgroups take turns along the columns; weights are the left side of their
-// products, decoded in registers.
+// For some tens of rows and weights in four bits, on Hopper (sm_90a): a block has 64 outputs, and
+// all of its share of the columns lies in shared memory at once, weights asked for before the
+// kernel in front has ended. Neighbouring blocks, a pair, need the same activations: each copies
+// half of them to both. Two warpgroups take turns along the columns; weights are the left side of
+// their products, decoded in registers.
 //
 // Where there are few outputs, columns are shared out among up to four blocks. They leave their
 // sums in memory and, when those of all are there, each adds up its part of them in the order of
@@ -10,9 +10,9 @@
 #include <optional>
 
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/pairs_codecs.cuh"
 #include "kernels/cuda/pairs_plan.h"
 #include "kernels/cuda/product_rows.cuh"
-#include "kernels/cuda/wgmma_codecs.cuh"
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/cluster.cuh"
 #include "kernels/device/counters.cuh"
@@ -37,7 +37,8 @@ struct PairBlock {
   int tile;  // of outputs
   int part;  // of the columns
   int head;
-  int rank;  // in its pair
+  int rank;    // in its pair
+  float unit;  // of the weights
   std::uint32_t memory;
 
   __device__ std::uint32_t weights_full(const PairPlan& plan, int unit) const {
@@ -45,6 +46,10 @@ struct PairBlock {
   }
   __device__ std::uint32_t rows_full(const PairPlan& plan, int unit) const {
     return weights_full(plan, unit) + 8;
+  }
+  // Whether its outputs are those of `up`.
+  __device__ bool is_rest(const Product& a) const {
+    return a.joined_at > 0 && tile * kPairOutputs >= a.joined_at;
   }
   // Pairs begin with different columns, so that they do not all read the same at a time.
   __device__ int first_unit(int units) const { return tile / kPairBlocks % units; }
@@ -56,8 +61,11 @@ __device__ inline int unit_behind(int unit, int units) {
 __device__ void fetch_weights(const Product& a, const PairPlan& plan, const PairMaps& maps,
                               const PairBlock& block) {
   device::prefetch_map(maps.rows);
-  const int first_row =
-      block.head * static_cast<int>(a.weight_rows_per_group) + block.tile * kPairOutputs;
+  const auto joined_at = static_cast<int>(a.joined_at);
+  const bool rest = block.is_rest(a);
+  const PairWeightMaps& own = maps.of[rest ? 1 : 0];
+  const int first_row = block.head * static_cast<int>(a.weight_rows_per_group) +
+                        block.tile * kPairOutputs - (rest ? joined_at : 0);
   int unit = block.first_unit(plan.units);
   for (int turn = 0; turn < plan.units; ++turn, unit = unit_behind(unit, plan.units)) {
     const std::uint32_t full = block.weights_full(plan, unit);
@@ -68,10 +76,10 @@ __device__ void fetch_weights(const Product& a, const PairPlan& plan, const Pair
     for (int half = 0; half < kPairGroups; ++half) {
       device::copy_box(
           block.memory + static_cast<unsigned>(unit * kPairGroups + half) * kPairHalfBytes,
-          maps.weights, {(in_row * kPairGroups + half) * kPairHalf / 2, first_row, 0}, full);
+          own.weights, {(in_row * kPairGroups + half) * kPairHalf / 2, first_row, 0}, full);
     }
     device::copy_box(block.memory + plan.scales_at + static_cast<unsigned>(unit) * kPairScalesBytes,
-                     maps.scales, {in_row * static_cast<int>(kPairScaleRowBytes), first_row, 0},
+                     own.scales, {in_row * static_cast<int>(kPairScaleRowBytes), first_row, 0},
                      full);
   }
 }
@@ -102,8 +110,9 @@ __device__ inline uint2 shared_scales(std::uint32_t address) {
 constexpr int kChains = 2;
 
 // What a warpgroup has of a unit, as the left side of its products.
-using LeftUnit = LeftSide[kPairHalf / 32];
+using LeftUnit = LeftSide[kPairPieces];
 
+template <class Codec>
 __device__ __forceinline__ void decode(const PairPlan& plan, const PairBlock& block, int unit,
                                        LeftUnit& left) {
   constexpr unsigned kWeightRow = kPairHalf / 2;
@@ -116,27 +125,24 @@ __device__ __forceinline__ void decode(const PairPlan& plan, const PairBlock& bl
   const std::uint32_t scales = block.memory + plan.scales_at + number * kPairScalesBytes +
                                row * kPairScaleRowBytes +
                                group * (kPairScaleRowBytes / kPairGroups);
-  const __nv_bfloat16 zero = __float2bfloat16_rn(128.0F + 8.0F);
 #pragma unroll
   for (unsigned lower = 0; lower < 2; ++lower) {
-    const uint2 four = shared_scales(scales + lower * 8 * kPairScaleRowBytes);
+    const typename Codec::Scales own(shared_scales(scales + lower * 8 * kPairScaleRowBytes));
 #pragma unroll
-    for (unsigned piece = 0; piece < kPairHalf / 32; ++piece) {
-      const std::uint32_t two = piece < 2 ? four.x : four.y;
-      const __nv_bfloat16 scale = piece % 2 == 0 ? low_half(two) : high_half(two);
+    for (unsigned piece = 0; piece < kPairPieces; ++piece) {
       const uint4 words = shared_octets(weights + lower * 8 * kWeightRow + (piece ^ lane / 8) * 16);
-      const auto pair = [&](std::uint32_t word) {
-        return device::int4_pair(own_columns(word, static_cast<int>(lane)), 0, scale, zero);
+      const auto pair = [&](std::uint32_t word, unsigned second) {
+        return Codec::pair(word, static_cast<int>(lane), own, piece, second);
       };
-      left[piece][0][lower] = pair(words.x);
-      left[piece][0][2 + lower] = pair(words.y);
-      left[piece][1][lower] = pair(words.z);
-      left[piece][1][2 + lower] = pair(words.w);
+      left[piece][0][lower] = pair(words.x, 0);
+      left[piece][0][2 + lower] = pair(words.y, 0);
+      left[piece][1][lower] = pair(words.z, 1);
+      left[piece][1][2 + lower] = pair(words.w, 1);
     }
   }
 }
 
-template <int kColumns>
+template <class Codec, int kColumns>
 __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& block,
                                          float (&sums)[kChains][kColumns / 2]) {
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
@@ -146,7 +152,7 @@ __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& 
   int unit = block.first_unit(plan.units);
   const auto one = [&](LeftUnit& own) {
     device::barrier_wait(block.weights_full(plan, unit), 0);
-    decode(plan, block, unit, own);
+    decode<Codec>(plan, block, unit, own);
     device::barrier_wait(block.rows_full(plan, unit), 0);
     const std::uint32_t rows =
         block.memory + plan.rows_at +
@@ -154,7 +160,7 @@ __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& 
             plan.box_pitch;
     device::warpgroup_begin();
 #pragma unroll
-    for (unsigned piece = 0; piece < kPairHalf / 32; ++piece) {
+    for (unsigned piece = 0; piece < kPairPieces; ++piece) {
       const std::uint64_t right =
           device::right_side(rows + piece / 2 * plan.box_pitch) + 4 * (piece % 2);
       device::multiply_64<kColumns>(sums[0], own[piece][0], right);
@@ -209,13 +215,14 @@ __device__ void store(const Product& a, const PairPlan& plan, const PairBlock& b
   const int row = item / kFours;
   const std::int64_t output =
       static_cast<std::int64_t>(block.tile) * kPairOutputs + item % kFours * 4;
+  const float values[4] = {total.x * block.unit, total.y * block.unit, total.z * block.unit,
+                           total.w * block.unit};
   if (plan.whole_fours && output + 4 <= a.outputs) {
     const std::int64_t to = row * a.out_stride + block.head * a.out_group_stride + output;
     *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(a.out) + to) = {
-        device::bf16_pair(total.x, total.y), device::bf16_pair(total.z, total.w)};
+        device::bf16_pair(values[0], values[1]), device::bf16_pair(values[2], values[3])};
     return;
   }
-  const float values[4] = {total.x, total.y, total.z, total.w};
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     if (output + i < a.outputs) put(a, row, block.head, output + i, values[i]);
@@ -257,7 +264,7 @@ __device__ void add_parts(const Product& a, const PairPlan& plan, const PairBloc
 
 #endif
 
-template <int kColumns>
+template <class Codec, int kColumns>
 __global__ void __launch_bounds__(kThreads, 1)
     pairs_kernel(const __grid_constant__ Product a, const __grid_constant__ PairPlan plan,
                  const __grid_constant__ PairMaps maps) {
@@ -267,11 +274,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   const std::uint32_t base = (address + kPairAlignment - 1) / kPairAlignment * kPairAlignment;
   const int pair = static_cast<int>(blockIdx.x) / kPairBlocks;
   const int rank = static_cast<int>(blockIdx.x) % kPairBlocks;
-  const PairBlock block{.tile = pair / plan.parts * kPairBlocks + rank,
-                        .part = pair % plan.parts,
-                        .head = static_cast<int>(blockIdx.z),
-                        .rank = rank,
-                        .memory = base};
+  PairBlock block{.tile = pair / plan.parts * kPairBlocks + rank,
+                  .part = pair % plan.parts,
+                  .head = static_cast<int>(blockIdx.z),
+                  .rank = rank,
+                  .unit = 1,
+                  .memory = base};
+  block.unit = Codec::unit(block.is_rest(a) ? a.up.first : a.weight.first);
   if (threadIdx.x == 0) {
     for (int unit = 0; unit < plan.units; ++unit) {
       device::barrier_set_up(block.weights_full(plan, unit), 1);
@@ -292,7 +301,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     device::cluster_arrive();
   } else {
     float sums[kChains][kColumns / 2] = {};
-    multiply<kColumns>(plan, block, sums);
+    multiply<Codec, kColumns>(plan, block, sums);
     device::cluster_arrive();
     device::wait_for_earlier_kernels();  // before anything is written
     auto* partial = reinterpret_cast<float*>(unaligned + (base - address));
@@ -324,8 +333,13 @@ EarlyLaunch how_to_launch(const Product& a, const PairPlan& plan) {
 }
 
 using PairsKernel = void (*)(Product, PairPlan, PairMaps);
+template <class Codec>
+PairsKernel kernel_of(const Product& a) {
+  return a.rows <= kPairRowsMax / 2 ? &pairs_kernel<Codec, kPairRowsMax / 2>
+                                    : &pairs_kernel<Codec, kPairRowsMax>;
+}
 PairsKernel kernel_for(const Product& a) {
-  return a.rows <= kPairRowsMax / 2 ? &pairs_kernel<kPairRowsMax / 2> : &pairs_kernel<kPairRowsMax>;
+  return is_fast_fp4(a) ? kernel_of<PairsFp4>(a) : kernel_of<PairsInt4>(a);
 }
 
 cudaError_t allow_shared_memory(PairsKernel kernel, const PairPlan& plan) {

@@ -332,6 +332,22 @@ TEST_F(CudaProducts, LinearMatchesTheFormulaForEveryShape) {
   }
 }
 
+// In the variants that want nvfp4, not mxfp4.
+TEST_F(CudaProducts, LinearMatchesTheFormulaInNvfp4) {
+  for (const FormatCase& format : all_formats()) {
+    if (format.name != "nvfp4_multiplies" && format.name != "nvfp4_divides") continue;
+    for (const std::int64_t tokens : {9, 16, 31, 32, 33, 64}) {
+      only_ = "pairs";
+      check_linear(format, {tokens, 256, 64});
+      check_linear(format, {tokens, 768, 300});
+      check_linear(format, {tokens, 2048, 129});
+      if (HasFailure()) return;
+    }
+    check_linear(format, {40, 5120, 100});
+    check_head_linear(format, {40, 512, 256}, {.rows_before = 192});
+  }
+}
+
 TEST_F(CudaProducts, GatedLinearMatchesTheFormulaInEveryPairOfFormats) {
   const std::vector<FormatCase> formats = all_formats();
   for (std::size_t i = 0; i < formats.size(); ++i) {
@@ -524,9 +540,12 @@ TEST_F(CudaProducts, TransposedHeadLinearsGiveATokenTheSameBitsInAnyCompany) {
 }
 
 TEST_F(CudaProducts, GiveATokenTheSameBitsInAnyCompany) {
-  const std::int64_t inputs = 384;  // which a variant shares out
+  const std::int64_t inputs = 768;  // which variants share out
   const std::int64_t outputs = 37;
-  for (const FormatCase& format : {all_formats()[2], all_formats()[3]}) {
+  for (const FormatCase& format : all_formats()) {
+    if (format.name != "bf16" && format.name != "int4_g32" && format.name != "nvfp4_divides") {
+      continue;
+    }
     const RandomWeight weight(format, outputs, inputs, engine_);
     const Bits x = random(64 * inputs);
     const void* x_memory = device(x);

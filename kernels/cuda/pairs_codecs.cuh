@@ -1,0 +1,55 @@
+// How product_pairs.cu decodes thirty-two columns of a row, four words of eight, of which a lane
+// needs columns 2(l%4), + 1 of each. A half of a unit of a row has eight bytes of scales in either
+// coding.
+#pragma once
+
+#include "kernels/cuda/pairs_plan.h"
+#include "kernels/cuda/wgmma_codecs.cuh"
+#include "kernels/device/fp4.cuh"
+#include "kernels/device/int4.cuh"
+
+namespace glm::kernels::cuda {
+
+constexpr unsigned kPairPieces = kPairHalf / 32;  // of a row
+
+struct PairsInt4 {
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+
+  struct Scales {
+    uint2 four;
+    __device__ explicit Scales(const uint2& bytes) : four(bytes) {}
+  };
+  // What the lane has of a word: one of the first two of `piece`, or (`second` is 1) of the others.
+  __device__ static std::uint32_t pair(std::uint32_t word, int lane, const Scales& scales,
+                                       unsigned piece, unsigned /*second*/) {
+    const std::uint32_t two = piece < 2 ? scales.four.x : scales.four.y;
+    const __nv_bfloat16 scale = piece % 2 == 0 ? low_half(two) : high_half(two);
+    const __nv_bfloat16 zero = __float2bfloat16_rn(128.0F + 8.0F);
+    return device::int4_pair(own_columns(word, lane), 0, scale, zero);
+  }
+};
+
+// nvfp4. Products are to be multiplied by unit().
+struct PairsFp4 {
+  __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
+
+  struct Scales {
+    __nv_bfloat162 of[kPairPieces];  // of sixteen columns each
+    __device__ explicit Scales(const uint2& bytes) {
+#pragma unroll
+      for (unsigned piece = 0; piece < kPairPieces; ++piece) {
+        const std::uint32_t four = piece < 2 ? bytes.x : bytes.y;
+        of[piece] = device::fp4_scales(device::ScaleType::e4m3,
+                                       __byte_perm(four, 0, piece % 2 == 0 ? 0x1404 : 0x3424));
+      }
+    }
+  };
+  __device__ static std::uint32_t pair(std::uint32_t word, int lane, const Scales& scales,
+                                       unsigned piece, unsigned second) {
+    const __nv_bfloat162& two = scales.of[piece];
+    return device::fp4_pair(own_columns(word, lane), 0,
+                            second == 0 ? __low2bfloat16(two) : __high2bfloat16(two));
+  }
+};
+
+}  // namespace glm::kernels::cuda
