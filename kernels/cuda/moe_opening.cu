@@ -6,7 +6,8 @@
 //   the last     router   | choice
 //
 // All of a block's weights have room in shared memory: they are asked for before the kernel in
-// front has ended, and only activations, by tensor maps like them, go through a ring. Tokens are
+// front has ended (in nvfp4, read and decoded), and only activations, by tensor maps, go through a
+// ring. Tokens are
 // the 64 rows of the tensor cores' tile whatever their number; rows without a token are not looked
 // at.
 #include "kernels/cuda/moe_opening.h"
@@ -14,6 +15,7 @@
 #include <optional>
 
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/moe_opening_packed.cuh"
 #include "kernels/cuda/moe_opening_sums.cuh"
 #include "kernels/cuda/router_choice.cuh"
 #include "kernels/device/mma.cuh"
@@ -45,7 +47,8 @@ __device__ void store_pair(const OpeningArgs& a, __nv_bfloat16* rows, int row_el
 }
 
 // Sixteen units: of gate, then of up.
-__device__ void store_units(const OpeningBlock& block, const float (&sums)[kOpeningFirstRows / 4]) {
+__device__ void store_units(const OpeningBlock& block, const OpeningUnits& units,
+                            const float (&sums)[kOpeningFirstRows / 4]) {
 #pragma unroll
   for (int i = 0; i < kOpeningFirstRows / 16; ++i) {  // pairs of units
     const float* gate = sums + 2 * i;
@@ -53,7 +56,8 @@ __device__ void store_units(const OpeningBlock& block, const float (&sums)[kOpen
     store_pair(
         block.a, block.a.inner, block.a.wide, own_token() + i % 2 * 8,
         block.pair * kOpeningUnits + block.rank * (kOpeningUnits / 2) + i / 2 * 8 + own_column(),
-        device::bf16_pair(silu_approx(gate[0]) * up[0], silu_approx(gate[1]) * up[1]));
+        device::bf16_pair(silu_approx(gate[0] * units.gate) * (up[0] * units.up),
+                          silu_approx(gate[1] * units.gate) * (up[1] * units.up)));
   }
 }
 
@@ -102,7 +106,8 @@ __device__ void choose(const OpeningBlock& block, std::uint8_t* memory) {
   }
 }
 
-__device__ void first_half(const OpeningBlock& block, std::uint8_t* memory) {
+__device__ void first_half(const OpeningBlock& block, const OpeningUnits& units,
+                           std::uint8_t* memory) {
   const OpeningPlan& plan = block.plan;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   Sums<kOpeningFirstRows> all = {};
@@ -134,14 +139,14 @@ __device__ void first_half(const OpeningBlock& block, std::uint8_t* memory) {
   }
   float own[kOwn<OpeningSplit::columns, kOpeningFirstRows>];
   meet<OpeningSplit::columns, kOpeningFirstRows>(block, 0, sums, own);
-  store_units(block, own);
+  store_units(block, units, own);
   device::sync_threads(2, kOpeningGroupWarps * device::kWarpThreads);  // all are stored
   if (threadIdx.x == 0) {
     device::add_release(&block.a.progress->halves, 1);
   }
 }
 
-__device__ void second_half(const OpeningBlock& block) {
+__device__ void second_half(const OpeningBlock& block, const OpeningUnits& units) {
   const OpeningPlan& plan = block.plan;
   const OpeningArgs& a = block.a;
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
@@ -172,7 +177,7 @@ __device__ void second_half(const OpeningBlock& block) {
     store_pair(a, a.out, a.hidden, own_token() + i % 2 * 8,
                block.pair * kOpeningSecondRows + block.rank * (kOpeningSecondRows / 2) + i / 2 * 8 +
                    own_column(),
-               device::bf16_pair(own[2 * i], own[2 * i + 1]));
+               device::bf16_pair(own[2 * i] * units.down, own[2 * i + 1] * units.down));
   }
 }
 
@@ -212,7 +217,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   __syncthreads();  // the barriers of this block are set up
   device::cluster_arrive();
-  if (warp < kOpeningGroupWarps && lane == 0 && block.has_first()) {
+  const bool decodes = a.packed && !block.routes();
+  const OpeningUnits units = opening_units(a);
+  if (warp < kOpeningGroupWarps && lane == 0 && block.has_first() && !decodes) {
     for (int turn = warp; turn < plan.first_steps; turn += kOpeningGroupWarps) {
       ask_for_first(block, (block.pair + turn) % plan.first_steps);
     }
@@ -221,8 +228,15 @@ __global__ void __launch_bounds__(kThreads, 1)
     device::prefetch_map(maps.x);
     device::prefetch_map(maps.inner);
   }
-  if (warp == kOpeningGroupWarps && lane == 0 && block.has_second()) {
+  if (warp == kOpeningGroupWarps && lane == 0 && block.has_second() && !decodes) {
     for (int step = 0; step < plan.second_steps; ++step) ask_for_second(block, step);
+  }
+  if (decodes && warp < kChoosers) {
+    if (block.has_first()) decode_first(block, warp, kChoosers);
+    // Those that do not multiply have time for it.
+    if (warp >= kOpeningGroupWarps && block.has_second()) {
+      decode_second(block, warp - kOpeningGroupWarps, kHelperWarps);
+    }
   }
   __syncwarp();
   device::cluster_wait();  // those of the other are as well
@@ -234,8 +248,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   if (warp >= kOpeningGroupWarps) return choose(block, memory);
-  if (block.has_first()) first_half(block, memory);
-  if (block.has_second()) second_half(block);
+  if (block.has_first()) first_half(block, units, memory);
+  if (block.has_second()) second_half(block, units);
 #else
   __trap();  // built for another device
 #endif

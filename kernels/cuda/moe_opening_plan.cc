@@ -1,6 +1,8 @@
 #include "kernels/cuda/moe_opening_plan.h"
 
 #include <algorithm>
+#include <iterator>
+#include <span>
 
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
@@ -19,13 +21,27 @@ bool is_plain(const WeightView& weight) {
          weight.layout.cols % (2 * kOpeningDepth) == 0;
 }
 
+// nvfp4, likewise.
+bool is_packed(const WeightView& weight) {
+  const device::Weight w = device_weight(weight);
+  return is_fast_fp4(w) && w.scale_type == device::ScaleType::e4m3 && aligned(w.data) &&
+         w.row_block == 1 && w.cols % (2 * kOpeningDepth) == 0;
+}
+
+bool is_packed(const MoeLayer::SharedExpert& a) {
+  return is_packed(a.gate) && is_packed(a.up) && is_packed(a.down);
+}
+bool is_plain(const MoeLayer::SharedExpert& a) {
+  return is_plain(a.gate) && is_plain(a.up) && is_plain(a.down);
+}
+
 bool suits(const MoeLayer& a) {
   const std::int64_t tokens = a.x.size(0);
-  return tokens > 0 && tokens <= kOpeningTokensMax && a.x.dtype == Dtype::bf16 &&
-         a.shared && is_plain(a.router) && is_plain(a.shared.gate) && is_plain(a.shared.up) &&
-         is_plain(a.shared.down) && a.gate.experts <= kOpeningFirstRows && a.groups == 1 &&
-         a.ids.size(1) <= kChosenMax && aligned(a.x.data) && a.x.stride(0) % 8 == 0 &&
-         aligned(a.shared.inner.data) && aligned(a.shared.out.data);
+  return tokens > 0 && tokens <= kOpeningTokensMax && a.x.dtype == Dtype::bf16 && a.shared &&
+         is_plain(a.router) && (is_plain(a.shared) || is_packed(a.shared)) &&
+         a.gate.experts <= kOpeningFirstRows && a.groups == 1 && a.ids.size(1) <= kChosenMax &&
+         aligned(a.x.data) && a.x.stride(0) % 8 == 0 && aligned(a.shared.inner.data) &&
+         aligned(a.shared.out.data);
 }
 
 // Boxes of so many rows of a matrix, a step wide.
@@ -55,7 +71,11 @@ OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space) {
           .progress = space.opening,
           .tokens = static_cast<int>(a.x.size(0)),
           .hidden = static_cast<int>(a.x.size(1)),
-          .wide = static_cast<int>(a.shared.gate.layout.rows)};
+          .wide = static_cast<int>(a.shared.gate.layout.rows),
+          .packed = is_packed(a.shared),
+          .gate = device_weight(a.shared.gate),
+          .up = device_weight(a.shared.up),
+          .down = device_weight(a.shared.down)};
 }
 
 std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& limits) {
@@ -87,12 +107,14 @@ cudaError_t make_opening_maps(const MoeLayer& a, const OpeningPlan& plan, Openin
   const std::pair<CUtensorMap*, Boxes> all[] = {
       {&maps.x, boxes_of(a.x, rows)},
       {&maps.router, boxes_of(a.router, kOpeningFirstRows)},
+      {&maps.inner, boxes_of(a.shared.inner, rows)},
+      // Of bf16 alone.
       {&maps.gate, boxes_of(a.shared.gate, kOpeningUnits)},
       {&maps.up, boxes_of(a.shared.up, kOpeningUnits)},
-      {&maps.inner, boxes_of(a.shared.inner, rows)},
       {&maps.down, boxes_of(a.shared.down, kOpeningSecondRows)}};
   const EncodeTensorMap encode = find_encode_tensor_map();
-  for (const auto& [map, boxes] : all) {
+  const std::size_t count = is_packed(a.shared) ? 3 : std::size(all);
+  for (const auto& [map, boxes] : std::span(all).first(count)) {
     const cudaError_t code = make_tensor_map(encode,
                                              {.data = boxes.data,
                                               .columns = boxes.columns,

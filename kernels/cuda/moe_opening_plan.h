@@ -63,6 +63,10 @@ struct OpeningArgs {
   int tokens;
   int hidden;
   int wide;
+  bool packed;  // the shared expert is in nvfp4: these
+  device::Weight gate;
+  device::Weight up;
+  device::Weight down;
 };
 
 struct OpeningMaps {
