@@ -3,7 +3,6 @@
 
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/groups_plan.h"
-#include "kernels/device/fp4.cuh"
 #include "kernels/device/int4.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/sync_threads.cuh"
@@ -61,8 +60,9 @@ struct GroupsLane {
 // rows, so that its scale is left for their sum. Codes become 128 + code by one logical operation;
 // what that is too much, 136 times the group's activations, is where the sum begins.
 struct GroupsInt4 {
-  static constexpr bool kBegins = true;
+  static constexpr bool kPlainRows = true;  // of activations: in bf16, with what sums begin with
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+  __device__ static float row_unit(const float* /*begins*/, int /*place*/) { return 1; }
 
   // 128 + code of columns i and i + 4 of the eight in a word.
   __device__ static std::uint32_t pair(std::uint32_t word, int i) {
@@ -132,60 +132,6 @@ struct GroupsInt4 {
             }
           }
         }
-      }
-    }
-  }
-};
-
-// nvfp4: a scale every sixteen columns, which two lanes of four have of every word; so it is
-// multiplied into the weights.
-struct GroupsFp4 {
-  static constexpr bool kBegins = false;
-  __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
-
-  // Of one row, those of this lane's words, of the eight of a chunk.
-  __device__ static void load_scales(std::uint32_t from, __nv_bfloat16 (&scales)[kChunkGroups]) {
-    const uint2 bytes = load_eight_bytes(from);
-    const bool second = lane_index() % 4 >= 2;
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const std::uint32_t upper =
-          __byte_perm(i == 0 ? bytes.x : bytes.y, 0, second ? 0x3414 : 0x2404);
-      const __nv_bfloat162 two = device::fp4_scales(device::ScaleType::e4m3, upper);
-      scales[2 * i] = __low2bfloat16(two);
-      scales[2 * i + 1] = __high2bfloat16(two);
-    }
-  }
-
-  __device__ static void multiply(std::uint32_t stage, const GroupsLane& at, const uint4* x,
-                                  const float4* /*begin*/, float (&sums)[2][4]) {
-    __nv_bfloat16 scales[2][2][kChunkGroups];
-#pragma unroll
-    for (unsigned half = 0; half < 2; ++half) {
-      const std::uint32_t from = stage + at.scales + half * kGroupsHalfScales;
-      load_scales(from, scales[half][0]);
-      load_scales(from + kGroupsHalfScales / 2, scales[half][1]);
-    }
-#pragma unroll
-    for (int g = 0; g < kChunkGroups; ++g) {
-      std::uint32_t words[4];
-      load_matrices(words, stage + at.data[g]);
-      const uint4 four = x[g * 32];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        std::uint32_t pairs[2][4];  // of rows l / 4 and l / 4 + 8
-#pragma unroll
-        for (int row = 0; row < 2; ++row) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            pairs[row][i] = device::fp4_pair(words[2 * half + row], i, scales[half][row][g]);
-          }
-        }
-        const std::uint32_t front[4] = {pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]};
-        const std::uint32_t back[4] = {pairs[0][2], pairs[1][2], pairs[0][3], pairs[1][3]};
-        float(&sum)[4] = sums[half];
-        mma_from(sum, front, four.x, four.y, sum[0], sum[1], sum[2], sum[3]);
-        mma_from(sum, back, four.z, four.w, sum[0], sum[1], sum[2], sum[3]);
       }
     }
   }

@@ -4,6 +4,7 @@
 #include "kernels/cuda/bulk_codecs.cuh"
 #include "kernels/cuda/bulk_math.cuh"
 #include "kernels/cuda/bulk_out.cuh"
+#include "kernels/cuda/groups_fp4.cuh"
 #include "kernels/cuda/groups_math.cuh"
 #include "kernels/cuda/groups_units.cuh"
 #include "kernels/device/tensor_copy.cuh"
@@ -91,6 +92,9 @@ __device__ void GroupsLoader<Codec>::load_row(const Product& a, const RowBuffer&
   const auto* x =
       reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a.x) + row * a.x_stride);
   uint4* activations = to.activations + 4 * place;
+  if constexpr (!Codec::kPlainRows) {
+    return Codec::load_row(a, x, activations, to.begins + place);
+  }
   float* begin = to.begins + place / 2 * 4 + place % 2;
   constexpr int kAtOnce = 8;
 #pragma unroll 1
@@ -106,7 +110,6 @@ __device__ void GroupsLoader<Codec>::load_row(const Product& a, const RowBuffer&
       const int octet = first + i * device::kWarpThreads;
       if (octet >= octets) break;  // for all lanes: octets are a multiple of a warp's
       activations[octet / 4 * 32 + octet % 4] = device::int4_order(eight[i]);
-      if (!Codec::kBegins) continue;
       float sum = device::bf16_low(eight[i].x) + device::bf16_high(eight[i].x) +
                   device::bf16_low(eight[i].y) + device::bf16_high(eight[i].y) +
                   device::bf16_low(eight[i].z) + device::bf16_high(eight[i].z) +
@@ -167,9 +170,9 @@ class GroupsWorker {
 
  private:
   __device__ void work_on_slab(const GroupsProduct& p, int slab, const RowBuffer& rows,
-                               const TileOut& out, const float (&units)[2]);
+                               const TileOut& out, const float (&units)[2][2]);
   __device__ static void store_slab(const Product& a, int slab, const TileOut& out,
-                                    const float (&units)[2], const float (&total)[2][4]);
+                                    const float (&units)[2][2], const float (&total)[2][4]);
 
   const GroupsPlan& plan_;
   std::uint8_t* memory_;
@@ -182,7 +185,7 @@ class GroupsWorker {
 
 template <class Codec>
 __device__ void GroupsWorker<Codec>::store_slab(const Product& a, int slab, const TileOut& out,
-                                                const float (&units)[2],
+                                                const float (&units)[2][2],
                                                 const float (&total)[2][4]) {
   const int row = lane_index() / 4;
 #pragma unroll
@@ -190,12 +193,12 @@ __device__ void GroupsWorker<Codec>::store_slab(const Product& a, int slab, cons
     if (out.to[e] == nullptr) continue;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const float upper = total[0][2 * i + e] * units[0];
+      const float upper = total[0][2 * i + e] * units[e][0];
       if (a.gated) {
         out.put(a, e, slab * kGroupsHalfRows + row + 8 * i,
-                out.factor[e] * gated(upper, total[1][2 * i + e] * units[1]));
+                out.factor[e] * gated(upper, total[1][2 * i + e] * units[e][1]));
       } else {
-        const float lower = total[1][2 * i + e] * units[0];
+        const float lower = total[1][2 * i + e] * units[e][0];
         const int output = slab * kGroupsSlabRows + row + 8 * i;
         out.put(a, e, output, out.factor[e] * upper);
         out.put(a, e, output + kGroupsHalfRows, out.factor[e] * lower);
@@ -207,7 +210,7 @@ __device__ void GroupsWorker<Codec>::store_slab(const Product& a, int slab, cons
 template <class Codec>
 __device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, int slab,
                                                   const RowBuffer& rows, const TileOut& out,
-                                                  const float (&units)[2]) {
+                                                  const float (&units)[2][2]) {
   const uint4* x = rows.activations + team_.warp * kChunkGroups * 32 + lane_index();
   const auto* begin = reinterpret_cast<const float4*>(rows.begins) + team_.warp * kChunkGroups * 4 +
                       lane_index() % 4;
@@ -237,11 +240,18 @@ __device__ void GroupsWorker<Codec>::work(const GroupsProduct& p, const Share& s
     const int entry = first / p.slabs;
     const int end = min(share.end, (entry + 1) * p.slabs);
     const int expert = expert_of(entry, ends_, static_cast<int>(a.groups));
-    const float units[2] = {Codec::unit(device::weight_at(a.weight, expert)),
-                            a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
+    const float of_weights[2] = {Codec::unit(device::weight_at(a.weight, expert)),
+                                 a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
     const RowBuffer rows(plan_, memory_, turn_.buffer);
     device::barrier_wait(rows.full, turn_.parity);
     const TileOut out(a, rows.rows, *rows.count);
+    float units[2][2];  // of this lane's rows
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const float of_row = Codec::row_unit(rows.begins, 2 * (lane_index() % 4) + e);
+      units[e][0] = of_weights[0] * of_row;
+      units[e][1] = of_weights[1] * of_row;
+    }
 #pragma unroll 1
     for (; at < end; at += kGroupsTeams) {
       work_on_slab(p, at - entry * p.slabs, rows, out, units);

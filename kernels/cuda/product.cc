@@ -26,7 +26,6 @@ constexpr std::int64_t kSharedOutRowsMoreThan = 8;
 constexpr std::int64_t kStreamRowsPerGroup = 10;
 constexpr std::int64_t kStreamBlockOutputs = 16;
 constexpr std::int64_t kGroupsRowsPerGroup = 6;
-constexpr std::int64_t kGroupsRowsPerGroupFp4 = 3;
 constexpr std::int64_t kBulkRowsPerGroup = 64;
 constexpr std::int64_t kBulkRows = 512;  // of linear layers
 constexpr std::int64_t kBulkSlabs = 640;
@@ -60,11 +59,9 @@ bool suits_bulk(const Product& a) {
   return a.rows <= kBulkRows && slabs >= kBulkSlabs;
 }
 
-// An expert's rows mostly are no more than a tile. In fp4 arithmetic takes longer, and "bulk" is as
-// fast sooner.
+// An expert's rows mostly are no more than a tile.
 bool few_rows_of_experts(const Product& a) {
-  const std::int64_t most = is_fast_fp4(a) ? kGroupsRowsPerGroupFp4 : kGroupsRowsPerGroup;
-  return a.row_group != nullptr && a.rows <= most * a.groups;
+  return a.row_group != nullptr && a.rows <= kGroupsRowsPerGroup * a.groups;
 }
 
 // More weights than all multiprocessors can hold: the head of a model, or dense feed-forward

@@ -36,6 +36,7 @@ struct MoeCase {
   std::int64_t chosen;
   Routing routing = Routing::spread;
   bool shared = false;
+  float size = 1;  // of activations
 };
 
 // What tells the variants apart: tails of all three, and sizes no vector divides.
@@ -575,11 +576,11 @@ TEST_F(CudaProducts, GiveATokenTheSameBitsInAnyCompany) {
 }
 
 void CudaProducts::check_moe(const FormatCase& format, const MoeCase& c) {
-  const auto [tokens, hidden, inner, experts, chosen, routing, with_shared] = c;
+  const auto [tokens, hidden, inner, experts, chosen, routing, with_shared, size] = c;
   const RandomWeight gate(format, inner, hidden, engine_, experts);
   const RandomWeight up(format, inner, hidden, engine_, experts);
   const RandomWeight down(format, hidden, inner, engine_, experts);
-  const Bits x = random(tokens * hidden);
+  const Bits x = random(tokens * hidden, size);
   const Bits shared = random(tokens * hidden, 4.0F);
   std::vector<std::int32_t> ids;
   Floats weights;
@@ -666,7 +667,8 @@ void CudaProducts::check_moe(const FormatCase& format, const MoeCase& c) {
       // A single column has no others to make up for its rounding.
       const bool rounded = v > 0 && !gate.layout().exact_in_bf16();
       const double tolerance = rounded || hidden < 8 ? 3e-2 : 8e-3;
-      ASSERT_LE(std::sqrt(error), tolerance * std::sqrt(norm) + 1e-6) << "token " << t;
+      const double least = 1e-6 * std::min(1.0, static_cast<double>(size * size));
+      ASSERT_LE(std::sqrt(error), tolerance * std::sqrt(norm) + least) << "token " << t;
     }
     for (const std::int64_t t : {std::int64_t{0}, tokens / 2, tokens - 1}) {
       EXPECT_EQ(run(out, t, 1), bits) << "token " << t << " alone";
@@ -761,6 +763,21 @@ TEST_F(CudaProducts, MoeMlpOfFourBitsMatchesTheFormulaHoweverTokensSpread) {
       check_moe(format, {9, 128, odd, 4, 2});
       if (HasFailure()) return;
     }
+  }
+}
+
+// Where rows are brought to another range, and longer than a warp holds.
+TEST_F(CudaProducts, MoeMlpInGroupsTakesRowsOfAnySize) {
+  only_ = "groups";
+  for (const FormatCase& format : all_formats()) {
+    if (format.name != "nvfp4_multiplies" && format.name != "int4_g32") continue;
+    for (const float size : {1e-6F, 1e-2F, 1.0F, 1e3F, 1e7F}) {
+      check_moe(
+          format,
+          {.tokens = 12, .hidden = 512, .inner = 256, .experts = 3, .chosen = 2, .size = size});
+      if (HasFailure()) return;
+    }
+    check_moe(format, {9, 2560, 256, 3, 2});
   }
 }
 
