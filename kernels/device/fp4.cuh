@@ -37,15 +37,19 @@ __device__ inline __nv_bfloat16 fp4_scale(ScaleType type, std::uint32_t bits) {
   return __low2bfloat16(fp4_row_scales(type, bits));
 }
 
-// Columns i and i + 4 of the eight in a word, for i = 0 .. 3.
-__device__ inline std::uint32_t fp4_pair(std::uint32_t word, int i, __nv_bfloat16 scale) {
+// Fields i of both halves of a word, i = 0 .. 3, which are four bits each.
+__device__ inline std::uint32_t fp4_pair(std::uint32_t word, int i, __nv_bfloat162 scales) {
   // Each code twice, by one product: once its sign comes to bit 15, once the rest to bits 6 to 8.
   const std::uint32_t codes =
       (i < 2 ? word : word >> 8U) & (i % 2 == 0 ? 0x000F000FU : 0x00F000F0U);
   const std::uint32_t fields = codes * (i % 2 == 0 ? 0x1040U : 0x104U) & 0x81C081C0U;
   const __nv_bfloat162 code = *reinterpret_cast<const __nv_bfloat162*>(&fields);
-  const __nv_bfloat162 value = __hmul2(code, __bfloat162bfloat162(scale));
+  const __nv_bfloat162 value = __hmul2(code, scales);
   return *reinterpret_cast<const std::uint32_t*>(&value);
+}
+// Columns i and i + 4 of the eight in a word.
+__device__ inline std::uint32_t fp4_pair(std::uint32_t word, int i, __nv_bfloat16 scale) {
+  return fp4_pair(word, i, __bfloat162bfloat162(scale));
 }
 
 // All eight in their order.

@@ -65,6 +65,15 @@ __device__ inline void row_pairs(const Int4Octet& first, const Int4Octet& second
     pairs[i] = int4_pair(halves, i % 4, scales, zeros);
   }
 }
+__device__ inline void row_pairs(const Fp4Octet& first, const Fp4Octet& second, const Weight& w,
+                                 std::uint32_t (&pairs)[8]) {
+  const __nv_bfloat162 scales = fp4_scales(w.scale_type, first.scale, second.scale);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const std::uint32_t halves = __byte_perm(first.word, second.word, i < 4 ? 0x5410 : 0x7632);
+    pairs[i] = fp4_pair(halves, i % 4, scales);
+  }
+}
 
 // Any format.
 struct AnyOctet {
