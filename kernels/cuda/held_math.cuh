@@ -1,12 +1,13 @@
 // What the products of variants "held" (product_held.cu) and the one with a norm in front
 // (normed_held.cu) have in common: sixteen warps, each with its share of the columns, tiles of
-// sixteen outputs, int4 with bf16 scales.
+// sixteen outputs, four bits a weight.
 //
 // A step is 64 columns of a tile; a lane has sixteen of two rows of weights. Activations lie in
 // shared memory in the order of int4_order(), eight rows at most.
 #pragma once
 
 #include "kernels/cuda/product_rows.cuh"
+#include "kernels/device/fp4.cuh"
 #include "kernels/device/int4.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/octet.cuh"
@@ -47,17 +48,37 @@ __device__ inline uint4 held_octet(const __nv_bfloat16* from, bool wanted) {
   return octet;
 }
 
-// Number i of a step's four: what a lane has of a tensor-core tile, of its sixteen columns of two
-// rows.
-__device__ inline uint4 held_fragment(const uint2 (&raw)[2], const __nv_bfloat16 (&scales)[2],
-                                      int i) {
-  const device::Int4Group low{.scale = scales[0], .zero = 8};
-  const device::Int4Group high{.scale = scales[1], .zero = 8};
-  const std::uint32_t words[2] = {i < 2 ? raw[0].x : raw[0].y, i < 2 ? raw[1].x : raw[1].y};
-  const int pair = i % 2 * 2;
-  return {device::int4_pair(words[0], pair, low), device::int4_pair(words[1], pair, high),
-          device::int4_pair(words[0], pair + 1, low), device::int4_pair(words[1], pair + 1, high)};
-}
+// How weights are coded. fragment(raw, scales, i) is number i of a step's four: what a lane has of
+// a tensor-core tile, of its sixteen columns of two rows. Sums are to be multiplied with unit().
+struct HeldInt4 {
+  using Scale = __nv_bfloat16;
+  __device__ static uint4 fragment(const uint2 (&raw)[2], const Scale (&scales)[2],
+                                   device::ScaleType /*type*/, int i) {
+    const device::Int4Group low{.scale = scales[0], .zero = 8};
+    const device::Int4Group high{.scale = scales[1], .zero = 8};
+    const std::uint32_t words[2] = {i < 2 ? raw[0].x : raw[0].y, i < 2 ? raw[1].x : raw[1].y};
+    const int pair = i % 2 * 2;
+    return {device::int4_pair(words[0], pair, low), device::int4_pair(words[1], pair, high),
+            device::int4_pair(words[0], pair + 1, low),
+            device::int4_pair(words[1], pair + 1, high)};
+  }
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+};
+
+struct HeldFp4 {
+  using Scale = std::uint8_t;
+  __device__ static uint4 fragment(const uint2 (&raw)[2], const Scale (&scales)[2],
+                                   device::ScaleType type, int i) {
+    const __nv_bfloat162 both = device::fp4_scales(type, scales[0], scales[1]);
+    const __nv_bfloat16 low = __low2bfloat16(both);
+    const __nv_bfloat16 high = __high2bfloat16(both);
+    const std::uint32_t words[2] = {i < 2 ? raw[0].x : raw[0].y, i < 2 ? raw[1].x : raw[1].y};
+    const int pair = i % 2 * 2;
+    return {device::fp4_pair(words[0], pair, low), device::fp4_pair(words[1], pair, high),
+            device::fp4_pair(words[0], pair + 1, low), device::fp4_pair(words[1], pair + 1, high)};
+  }
+  __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
+};
 
 // sums += fragment * its half of eight activations.
 __device__ inline void held_multiply(float (&sums)[4], const uint4& fragment, const uint4& eight,

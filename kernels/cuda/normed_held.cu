@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
     const float sum = device::warp_sum(device::octet_squares(x[i]));
     if (held_lane() == 0) squares[row][held_warp() % kHalfWarps] = sum;
   }
-  tiles.decode();
+  tiles.decode(a);
   __syncthreads();  // the sums of all warps are there
   const unsigned pitch = held_pitch(static_cast<unsigned>(a.inputs));
 #pragma unroll
@@ -97,8 +97,13 @@ cudaError_t launch(const Product& a, const HeldNorm& norm, cudaStream_t stream) 
 }
 
 // Of few rows fewer blocks, beside which the kernel behind finds room.
-using OneTile = HeldTiles<kHeldShortSteps, 1, false>;
-using TwoTiles = HeldTiles<kHeldShortSteps, 2, false>;
+template <class Codec>
+cudaError_t launch_coded(const Product& a, const HeldNorm& norm, cudaStream_t stream) {
+  using OneTile = HeldTiles<Codec, kHeldShortSteps, 1, false>;
+  using TwoTiles = HeldTiles<Codec, kHeldShortSteps, 2, false>;
+  if (a.rows <= 2) return launch<TwoTiles, 1>(a, norm, stream);
+  return launch<OneTile, kHeldRowsMax / 2>(a, norm, stream);
+}
 
 }  // namespace
 
@@ -107,8 +112,8 @@ bool supports_normed_held(const Product& a) {
 }
 
 cudaError_t launch_normed_held(const Product& a, const HeldNorm& norm, cudaStream_t stream) {
-  if (a.rows <= 2) return launch<TwoTiles, 1>(a, norm, stream);
-  return launch<OneTile, kHeldRowsMax / 2>(a, norm, stream);
+  return is_fast_fp4(a) ? launch_coded<HeldFp4>(a, norm, stream)
+                        : launch_coded<HeldInt4>(a, norm, stream);
 }
 
 }  // namespace glm::kernels::cuda

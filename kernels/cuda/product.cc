@@ -160,7 +160,9 @@ ProductLaunch may_be_joined(const Product& a, const Product& rest, std::string_v
   const ProductLaunch launch = choose_variant(a, forced).launch;
   if (!alike || choose_variant(rest, forced).launch != launch) return nullptr;
   if (launch == &launch_stream && a.outputs % kStreamBlockOutputs == 0) return launch;
-  return launch == &launch_pairs && supports_pairs(joined(a, rest)) ? launch : nullptr;
+  const bool supported = (launch == &launch_pairs && supports_pairs(joined(a, rest))) ||
+                         (launch == &launch_held && supports_held(joined(a, rest)));
+  return supported ? launch : nullptr;
 }
 
 Product joined(const Product& a, const Product& rest) {

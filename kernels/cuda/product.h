@@ -58,8 +58,8 @@ struct Product {
   std::int64_t x_divisor = 1;
   bool out_f32 = false;
   bool gated = false;
-  // Outputs from this one on are those of `up`; 0: none. For the variants "stream" and "pairs"
-  // alone.
+  // Outputs from this one on are those of `up`; 0: none. For the variants "stream", "pairs"
+  // and "held" alone.
   std::int64_t joined_at = 0;
   SplitSums split = {};
 

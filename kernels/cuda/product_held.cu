@@ -1,5 +1,5 @@
-// For up to eight rows and few outputs of long sums in int4: the time is that from the end of the
-// kernel in front to the last sum, so all weights are read and most are decoded before that.
+// For up to eight rows and few outputs of long sums in four bits: the time is that from the end of
+// the kernel in front to the last sum, so all weights are read and most are decoded before that.
 //
 // "held" has sixteen outputs a block, for about as many blocks as there are multiprocessors.
 // "held_wide" has forty: a block for each of the multiprocessors that the kernel in front leaves
@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(kHeldThreads, 1) held_kernel(const __grid_cons
   extern __shared__ __align__(16) unsigned char memory[];
   Tiles tiles(a, blockIdx.x, memory);
   const HeldMemory<Tiles> shared(a, memory);
-  tiles.decode();
+  tiles.decode(a);
   // Always so; but across a branch the assembler does not move decoding to where it is used.
   if (a.rows > 0) {
     device::wait_for_earlier_kernels();
@@ -45,30 +45,42 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
                       kernel, stream, a);
 }
 
-using Short = HeldTiles<kHeldShortSteps, 1, false>;
-using Long = HeldTiles<kHeldLongSteps, 1, false>;
-using Wide = HeldTiles<kHeldLongSteps, 1, true>;
+template <class Codec>
+using Short = HeldTiles<Codec, kHeldShortSteps, 1, false>;
+template <class Codec>
+using Long = HeldTiles<Codec, kHeldLongSteps, 1, false>;
+using Wide = HeldTiles<HeldInt4, kHeldLongSteps, 1, true>;
+
+bool suits_int4(const Product& a) {
+  return is_fast_int4(a) && a.weight.first.zeros == nullptr &&
+         (a.joined_at == 0 || a.up.first.zeros == nullptr);
+}
 
 template <class Tiles>
 bool supports(const Product& a) {
   return a.row_group == nullptr && !a.gated && a.groups == 1 && a.x_divisor == 1 &&
          a.rows <= Tiles::kRowsMax && a.inputs <= held_inputs_max(kHeldLongSteps) &&
-         fits_tensor_cores(a) && is_fast_int4(a) && a.weight.first.zeros == nullptr &&
-         HeldMemory<Tiles>::bytes(a) <= bulk_limits().shared_bytes;
+         fits_tensor_cores(a) && HeldMemory<Tiles>::bytes(a) <= bulk_limits().shared_bytes;
+}
+
+template <class Codec>
+cudaError_t launch_coded(const Product& a, cudaStream_t stream) {
+  if (a.inputs <= held_inputs_max(kHeldShortSteps)) return launch<Short<Codec>>(a, stream);
+  return launch<Long<Codec>>(a, stream);
 }
 
 }  // namespace
 
 bool supports_held(const Product& a) {
-  return supports<Long>(a);
+  if (is_fast_fp4(a)) return supports<Long<HeldFp4>>(a);
+  return suits_int4(a) && supports<Long<HeldInt4>>(a);
 }
 bool supports_held_wide(const Product& a) {
-  return supports<Wide>(a);
+  return suits_int4(a) && a.joined_at == 0 && supports<Wide>(a);
 }
 
 cudaError_t launch_held(const Product& a, cudaStream_t stream) {
-  if (a.inputs <= held_inputs_max(kHeldShortSteps)) return launch<Short>(a, stream);
-  return launch<Long>(a, stream);
+  return is_fast_fp4(a) ? launch_coded<HeldFp4>(a, stream) : launch_coded<HeldInt4>(a, stream);
 }
 cudaError_t launch_held_wide(const Product& a, cudaStream_t stream) {
   return launch<Wide>(a, stream);

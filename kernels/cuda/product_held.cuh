@@ -12,7 +12,7 @@
 namespace glm::kernels::cuda {
 
 // kInRegisters: tiles.
-template <int kSteps, int kInRegisters, bool kWide>
+template <class Codec, int kSteps, int kInRegisters, bool kWide>
 class HeldTiles {
  public:
   static constexpr int kTiles = kInRegisters + (kWide ? 1 : 0);
@@ -26,7 +26,11 @@ class HeldTiles {
 
   // `block` counts outputs. Asks for the weights.
   __device__ HeldTiles(const Product& a, unsigned block, unsigned char* memory)
-      : memory_(memory), first_output_(block * kOutputs), inputs_(static_cast<unsigned>(a.inputs)) {
+      : memory_(memory),
+        first_output_(block * kOutputs),
+        inputs_(static_cast<unsigned>(a.inputs)),
+        unit_(Codec::unit(a.weight.first)),
+        rest_unit_(a.joined_at > 0 ? Codec::unit(a.up.first) : 1) {
     const device::Weight& w = a.weight.first;
     if constexpr (kWide) {
       const Row row(a, first_output_ + kTiles * kHeldTile);
@@ -58,18 +62,20 @@ class HeldTiles {
   }
 
   // As soon as the weights are there.
-  __device__ void decode() {
+  __device__ void decode(const Product& a) {
+    const device::ScaleType type = a.weight.first.scale_type;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         if constexpr (kWide) {
-          in_shared(s, i) = held_fragment(raw_[kInRegisters][s], scales_[kInRegisters][s], i);
+          in_shared(s, i) =
+              Codec::fragment(raw_[kInRegisters][s], scales_[kInRegisters][s], type, i);
         }
 #pragma unroll
         for (int tile = 0; tile < kInRegisters; ++tile) {
           uint4& four = in_registers_[tile][s][i];
-          four = held_fragment(raw_[tile][s], scales_[tile][s], i);
+          four = Codec::fragment(raw_[tile][s], scales_[tile][s], type, i);
           // Here, and not where it is used.
           asm volatile("" : "+r"(four.x), "+r"(four.y), "+r"(four.z), "+r"(four.w));
         }
@@ -133,10 +139,11 @@ class HeldTiles {
       if constexpr (kWide) {
         const uint4 eight = held_octet(of_halves + s * kHeldStep, n % 4 < rows);
         const uint2 raw[2] = {{stored(s).x, 0}, {stored(s).y, 0}};
-        const __nv_bfloat16 scales[2] = {stored_scales_[s], stored_scales_[s]};
+        const typename Codec::Scale scales[2] = {stored_scales_[s], stored_scales_[s]};
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          held_multiply(sums_[kTiles], held_fragment(raw, scales, i), eight, i);
+          held_multiply(sums_[kTiles], Codec::fragment(raw, scales, a.weight.first.scale_type, i),
+                        eight, i);
         }
       }
     }
@@ -163,24 +170,34 @@ class HeldTiles {
       }
     }
     __syncthreads();  // the sums of all warps are there
-    held_hand_out<kOutputs>(a, partial, first_output_, take);
+    held_hand_out<kOutputs>(a, partial, first_output_,
+                            [&](unsigned row, unsigned output, float sum) {
+                              take(row, output, sum * (is_rest(a, output) ? rest_unit_ : unit_));
+                            });
   }
 
  private:
+  // Whether it is an output of `up`.
+  __device__ static bool is_rest(const Product& a, unsigned output) {
+    return a.joined_at > 0 && output >= a.joined_at;
+  }
   // Of weights, this lane's from `output` on; those beyond the last compute that one again, and
   // nobody takes it.
   struct Row {
     const std::uint8_t* data;
-    const __nv_bfloat16* scales;
+    const typename Codec::Scale* scales;
 
     __device__ Row(const Product& a, unsigned output) {
-      const device::Weight& w = a.weight.first;
-      const std::int64_t own = min(output + held_lane() / 4, static_cast<unsigned>(a.outputs) - 1);
+      const unsigned of_both = min(output + held_lane() / 4, static_cast<unsigned>(a.outputs) - 1);
+      const bool rest = is_rest(a, of_both);
+      const device::Weight& w = rest ? a.up.first : a.weight.first;
+      const std::int64_t own = std::int64_t{of_both} - (rest ? a.joined_at : 0);
       data = w.data + own * w.row_bytes;
-      scales = static_cast<const __nv_bfloat16*>(w.scales) + own * w.groups;
+      scales = static_cast<const typename Codec::Scale*>(w.scales) + own * w.groups;
     }
-    __device__ __nv_bfloat16 scale(const device::Weight& w, unsigned c, unsigned inputs) const {
-      return c < inputs ? scales[c >> w.group_shift] : __float2bfloat16(0.0F);
+    __device__ typename Codec::Scale scale(const device::Weight& w, unsigned c,
+                                           unsigned inputs) const {
+      return c < inputs ? scales[c >> w.group_shift] : typename Codec::Scale{};
     }
   };
 
@@ -201,9 +218,11 @@ class HeldTiles {
   unsigned char* memory_;
   unsigned first_output_;
   unsigned inputs_;
+  float unit_;
+  float rest_unit_;  // of `up`
   uint2 raw_[kTiles][kSteps][2];
-  __nv_bfloat16 scales_[kTiles][kSteps][2];
-  __nv_bfloat16 stored_scales_[kSteps];
+  typename Codec::Scale scales_[kTiles][kSteps][2];
+  typename Codec::Scale stored_scales_[kSteps];
   uint4 in_registers_[kInRegisters][kSteps][4];
   uint4 eight_;  // activations
   float sums_[kTiles + 1][4] = {};
