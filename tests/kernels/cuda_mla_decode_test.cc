@@ -124,6 +124,17 @@ class CudaMlaDecode : public CudaTest {
     return n;
   }
 
+  // With every last bit of what is multiplied with weights, or cached, changed up or down.
+  Numbers nudged(Numbers n) {
+    for (Bits* bits : {&n.rows, &n.cached}) {
+      for (std::uint16_t& b : *bits) {
+        const bool is_number = b != 0xFFFF && (b & 0x7FFFU) != 0;
+        if (is_number) b = static_cast<std::uint16_t>(engine_() % 2 == 0 ? b + 1 : b - 1);
+      }
+    }
+    return n;
+  }
+
   static MlaDecode place(Memory& memory, const Numbers& n, const RandomWeight& q_b,
                          const RandomWeight& kv_b) {
     const Dims& d = n.dims;
@@ -179,6 +190,31 @@ class CudaMlaDecode : public CudaTest {
     return std::sqrt(difference / size);  // NaN stays NaN
   }
 
+  // In f32 on the CPU.
+  Floats reference(const Numbers& n, const RandomWeight& q_b, const RandomWeight& kv_b) {
+    HostMemory host;
+    const MlaDecode a = place(host, n, q_b, kv_b);
+    in_parts(*cpu_, a);
+    const auto* at = static_cast<const float*>(a.out.data);
+    return {at, at + count(a)};
+  }
+
+  // How far parts may be from `wanted`. They round to bf16 at a dozen places, half a last bit at
+  // most; what that does to a case depends on its scores: of a few heads with large ones, last bits
+  // of inputs move results by percents. So the small dimensions' bound is in terms of that. Rounded
+  // on the CPU at the same places, 55,000 cases had 0.53 times that in the middle, 1.3 in one of a
+  // thousand and 2.07 at most.
+  double bound(const Numbers& n, const Floats& wanted, const RandomWeight& q_b,
+               const RandomWeight& kv_b) {
+    if (n.dims.heads == kFlash.heads) return 0.02;
+    constexpr int kNudges = 16;
+    double squares = 0;
+    for (int i = 0; i < kNudges; ++i) {
+      squares += std::pow(error(reference(nudged(n), q_b, kv_b), wanted), 2);
+    }
+    return 3 * std::sqrt(squares / kNudges);
+  }
+
   std::unique_ptr<Ops> cpu_ = make_cpu_ops(0);
 };
 
@@ -207,11 +243,7 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
         SCOPED_TRACE(testing::Message() << format.name << " " << tokens << " x " << dims.heads
                                         << " heads, " << positions << " positions");
         const Numbers n = numbers(dims, tokens, positions);
-        HostMemory host;
-        const MlaDecode reference = place(host, n, q_b, kv_b);
-        in_parts(*cpu_, reference);
-        const auto* wanted_at = static_cast<const float*>(reference.out.data);
-        const Floats wanted(wanted_at, wanted_at + count(reference));
+        const Floats wanted = reference(n, q_b, kv_b);
         DeviceMemory memory(*gpu_);
         const MlaDecode parts = place(memory, n, q_b, kv_b);
         in_parts(*gpu_, parts);
@@ -220,7 +252,7 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
         gpu_->mla_decode(whole);
         const Floats got = said(whole);
         EXPECT_LE(error(got, wanted), 1.5 * near + 1e-4) << "parts: " << near;
-        EXPECT_LE(near, 0.02);
+        EXPECT_LE(near, bound(n, wanted, q_b, kv_b));
         EXPECT_EQ(cache(whole), cache(parts));
         if (HasFailure()) return;
 
