@@ -67,25 +67,7 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     moe_layer_kernel(const __grid_constant__ MoeArgs a, const __grid_constant__ MoePlan plan) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) std::uint8_t memory[];
-  // Each by a thread of its own: one after the other they would take long.
-  if (threadIdx.x < device::kWarpThreads) {
-    const int i = lane_index();
-    const std::uint32_t full = device::shared_address(memory + plan.barriers_at);
-    if (i < plan.stages) {
-      device::barrier_set_up(full + 8 * i, 1);
-      device::barrier_set_up(full + 8 * (plan.stages + i), kTeamWarps);
-    }
-    if (i < kMoeTeams * kBuffers) {
-      device::barrier_set_up(device::shared_address(memory + plan.team_barriers_at) + 8 * i,
-                             kTeamWarps - 1);
-    }
-    if (i < kMoeKnown) {
-      // Of the choice it is two that say so: who lists it, and the watcher.
-      device::barrier_set_up(known_barrier(plan, memory, static_cast<MoeKnown>(i)),
-                             i == kChoiceKnown ? 2 : 1);
-    }
-    device::barriers_are_set_up();
-  }
+  set_up_barriers(plan, memory);
   const MoeRouting routing(memory, plan, a.rule.experts);
 #pragma unroll 1
   for (int e = static_cast<int>(threadIdx.x); e < a.rule.experts; e += kWorkers + kServants) {

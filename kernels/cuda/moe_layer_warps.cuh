@@ -36,6 +36,31 @@ __device__ inline std::uint32_t known_barrier(const MoePlan& plan, const std::ui
                                               MoeKnown what) {
   return device::shared_address(memory + plan.known_at) + 8 * what;
 }
+// All barriers in shared memory. Some by each warp, and there by one lane: what lanes of a warp set
+// up follows each other, and each takes long.
+__device__ inline void set_up_barriers(const MoePlan& plan, std::uint8_t* memory) {
+  if (lane_index() > 0) return;
+  constexpr int kOfTeams = kMoeTeams * kBuffers;
+  const int of_stages = 2 * plan.stages;
+#pragma unroll 1
+  for (int i = warp_index(); i < of_stages + kOfTeams + kMoeKnown; i += kMoeWarps + kMoeServants) {
+    std::uint32_t barrier = device::shared_address(memory + plan.barriers_at) + 8 * i;
+    int arrivals = i < plan.stages ? 1 : kTeamWarps;
+    if (i >= of_stages) {
+      barrier = device::shared_address(memory + plan.team_barriers_at) + 8 * (i - of_stages);
+      arrivals = kTeamWarps - 1;
+    }
+    if (i >= of_stages + kOfTeams) {
+      const auto what = static_cast<MoeKnown>(i - of_stages - kOfTeams);
+      barrier = known_barrier(plan, memory, what);
+      // Of the choice it is two that say so: who lists it, and the watcher.
+      arrivals = what == kChoiceKnown ? 2 : 1;
+    }
+    device::barrier_set_up(barrier, static_cast<unsigned>(arrivals));
+  }
+  device::barriers_are_set_up();
+}
+
 // For whoever has met the others that found out.
 __device__ inline void make_known(const MoePlan& plan, const std::uint8_t* memory, MoeKnown what) {
   __syncwarp();  // all lanes are through
