@@ -87,24 +87,30 @@ __device__ inline void held_multiply(float (&sums)[4], const uint4& fragment, co
   device::mma_16x8x16(sums, four, i % 2 == 0 ? eight.x : eight.z, i % 2 == 0 ? eight.y : eight.w);
 }
 
-// Sums of a row of activations, on their way from warp to warp.
-template <int kOutputs>
-using HeldSums = float[kHeldWarps][kOutputs + 1];
+// Sums on their way from warp to warp, in shared memory.
+struct HeldSums {
+  float* first;
+  unsigned of_row;  // from one to the next
+  unsigned of_warp;
+
+  __device__ float* at(unsigned row, unsigned warp) const {
+    return first + row * of_row + warp * of_warp;
+  }
+};
 
 // Leaves a warp's sums of a tile whose outputs begin at `first`.
-template <int kOutputs>
-__device__ void held_leave(const float (&sums)[4], HeldSums<kOutputs>* to, int rows, int first) {
+__device__ inline void held_leave(const float (&sums)[4], const HeldSums& to, int rows, int first) {
   const int lane = static_cast<int>(held_lane());
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int row = 2 * (lane % 4) + i % 2;
-    if (row < rows) to[row][held_warp()][first + lane / 4 + i / 2 * 8] = sums[i];
+    if (row < rows) to.at(row, held_warp())[first + lane / 4 + i / 2 * 8] = sums[i];
   }
 }
 
 // Adds the warps' sums in their order: take(row, output, sum), where `first` is the first output.
 template <int kOutputs, class Take>
-__device__ void held_hand_out(const Product& a, const HeldSums<kOutputs>* sums, unsigned first,
+__device__ void held_hand_out(const Product& a, const HeldSums& sums, unsigned first,
                               const Take& take) {
   const unsigned count = static_cast<unsigned>(a.rows) * kOutputs;
 #pragma unroll 1
@@ -114,7 +120,7 @@ __device__ void held_hand_out(const Product& a, const HeldSums<kOutputs>* sums, 
     if (first + o >= a.outputs) continue;
     float sum = 0;
 #pragma unroll
-    for (unsigned w = 0; w < kHeldWarps; ++w) sum += sums[row][w][o];
+    for (unsigned w = 0; w < kHeldWarps; ++w) sum += sums.at(row, w)[o];
     take(row, first + o, sum);
   }
 }

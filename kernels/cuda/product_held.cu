@@ -60,7 +60,8 @@ template <class Tiles>
 bool supports(const Product& a) {
   return a.row_group == nullptr && !a.gated && a.groups == 1 && a.x_divisor == 1 &&
          a.rows <= Tiles::kRowsMax && a.inputs <= held_inputs_max(kHeldLongSteps) &&
-         fits_tensor_cores(a) && HeldMemory<Tiles>::bytes(a) <= bulk_limits().shared_bytes;
+         fits_tensor_cores(a) && (!Tiles::kStaged || Tiles::can_be_staged(a)) &&
+         HeldMemory<Tiles>::bytes(a) <= bulk_limits().shared_bytes;
 }
 
 template <class Codec>

@@ -4,9 +4,13 @@
 // memory, and eight outputs more that are decoded when they are used: their rows of the tensor-core
 // tile are two sets of columns, which meet four rows of activations at most.
 //
-// What a thread leaves in shared memory only it reads, but for activations.
+// Weights of one or two tiles are read as a tile wants them, a little of each of eight rows. Of
+// more that keeps the first-level cache busy for as long as all the rest takes: they come to shared
+// memory as they are stored, each row as a whole by one warp. Decoded weights only the thread reads
+// that has left them.
 #pragma once
 
+#include "kernels/cuda/aligned.h"
 #include "kernels/cuda/held_math.cuh"
 
 namespace glm::kernels::cuda {
@@ -20,9 +24,33 @@ class HeldTiles {
   static constexpr int kRowsMax = kWide ? kHeldRowsMax / 2 : kHeldRowsMax;
   static constexpr unsigned kColumns = kSteps * kHeldStep;  // of a warp
 
-  // Shared memory for weights, at a multiple of sixteen.
-  static constexpr std::size_t kBytes =
-      kWide ? kSteps * kHeldThreads * (4 * sizeof(uint4) + sizeof(uint2)) : 0;
+  static constexpr bool kStaged = kWide || kTiles > 2;
+
+  // Bytes from row to row of weights and of their scales, as they are stored: neighbours lie in
+  // different banks.
+  static constexpr unsigned kPitch = kHeldWarps * kColumns / 2 + 32;
+  static constexpr unsigned kScalesPitch = kHeldWarps * kColumns / 32 * 2 + 16;
+  static constexpr unsigned kStoredBytes = kTiles * kHeldTile * (kPitch + kScalesPitch);
+
+  // Shared memory for weights, at a multiple of sixteen. Of a wide block the tile that is decoded
+  // there takes the place of those as they are stored.
+  static constexpr unsigned kDecodedBytes = kSteps * 4 * kHeldThreads * sizeof(uint4);
+  static constexpr unsigned kWideBytes = kDecodedBytes + kSteps * kHeldThreads * sizeof(uint2);
+  static constexpr std::size_t kBytes = kWide ? kWideBytes : kStaged ? kStoredBytes : 0;
+  static_assert(!kWide || kStoredBytes <= kDecodedBytes);
+
+  // A warp has so many bytes there that the sums of a row fit in, and so many times as rows.
+  static constexpr bool kSumsInPlace = kWide;
+  static_assert(kOutputs * sizeof(float) <= device::kWarpThreads * sizeof(uint4) &&
+                kRowsMax <= 4 * kSteps);
+
+  // What copies of whole rows want of weights, beside what all want.
+  static bool can_be_staged(const Product& a) {
+    const auto suits = [](const device::Weight& w) {
+      return w.groups * sizeof(typename Codec::Scale) % sizeof(uint4) == 0 && aligned(w.scales);
+    };
+    return suits(a.weight.first) && (a.joined_at == 0 || suits(a.up.first));
+  }
 
   // `block` counts outputs. Asks for the weights.
   __device__ HeldTiles(const Product& a, unsigned block, unsigned char* memory)
@@ -33,7 +61,7 @@ class HeldTiles {
         rest_unit_(a.joined_at > 0 ? Codec::unit(a.up.first) : 1) {
     const device::Weight& w = a.weight.first;
     if constexpr (kWide) {
-      const Row row(a, first_output_ + kTiles * kHeldTile);
+      const Row row(a, first_output_ + kTiles * kHeldTile + held_lane() / 4);
 #pragma unroll
       for (int s = 0; s < kSteps; ++s) {
         const unsigned c = column(s);
@@ -43,26 +71,16 @@ class HeldTiles {
       }
       device::copy_async_commit();
     }
-#pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const Row row(a, first_output_ + tile * kHeldTile + 8 * half);
-#pragma unroll
-        for (int s = 0; s < kSteps; ++s) {
-          const unsigned c = column(s);
-          raw_[tile][s][half] = {};
-          if (c < inputs_) {
-            raw_[tile][s][half] = __ldg(reinterpret_cast<const uint2*>(row.data + c / 2));
-          }
-          scales_[tile][s][half] = row.scale(w, c, inputs_);
-        }
-      }
+    if constexpr (kStaged) {
+      ask(a);
+    } else {
+      read(a);
     }
   }
 
-  // As soon as the weights are there.
+  // As soon as the weights are there. Where they are staged, all threads meet.
   __device__ void decode(const Product& a) {
+    if constexpr (kStaged) take(a);
     const device::ScaleType type = a.weight.first.scale_type;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
@@ -115,7 +133,6 @@ class HeldTiles {
 
   // `x`: where rows of activations begin in shared memory.
   __device__ void multiply(const Product& a, const __nv_bfloat16* x) {
-    device::copy_async_wait<0>();  // what is as stored
     const unsigned pitch = held_pitch(inputs_);
     const auto rows = static_cast<unsigned>(a.rows);
     const unsigned n = held_lane() / 4;
@@ -152,11 +169,12 @@ class HeldTiles {
   // Adds the warps' sums in their order: take(row, output, sum). All threads; `partial` are as many
   // as rows.
   template <class Take>
-  __device__ void hand_out(const Product& a, HeldSums<kOutputs>* partial, const Take& take) {
+  __device__ void hand_out(const Product& a, const HeldSums& partial, const Take& take) {
+    if constexpr (kWide) __syncwarp();  // sums go where weights were that all lanes have read
     const int rows = static_cast<int>(a.rows);
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
-      held_leave<kOutputs>(sums_[tile], partial, rows, tile * kHeldTile);
+      held_leave(sums_[tile], partial, rows, tile * kHeldTile);
     }
     if constexpr (kWide) {
       const int lane = static_cast<int>(held_lane());
@@ -165,7 +183,7 @@ class HeldTiles {
         const float other = __shfl_down_sync(0xFFFFFFFFU, sums_[kTiles][2 + i], 2);
         const int row = 2 * (lane % 4) + i;
         if (row < kRowsMax && row < rows) {
-          partial[row][held_warp()][kTiles * kHeldTile + lane / 4] = sums_[kTiles][i] + other;
+          partial.at(row, held_warp())[kTiles * kHeldTile + lane / 4] = sums_[kTiles][i] + other;
         }
       }
     }
@@ -177,18 +195,84 @@ class HeldTiles {
   }
 
  private:
+  static_assert(kHeldTile == kHeldWarps);  // a row of each tile for each warp
+  static constexpr unsigned kScalesAt = kTiles * kHeldTile * kPitch;
+
+  __device__ void read(const Product& a) {
+    const device::Weight& w = a.weight.first;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const Row row(a, first_output_ + tile * kHeldTile + 8 * half + held_lane() / 4);
+#pragma unroll
+        for (int s = 0; s < kSteps; ++s) {
+          const unsigned c = column(s);
+          raw_[tile][s][half] = {};
+          if (c < inputs_) {
+            raw_[tile][s][half] = __ldg(reinterpret_cast<const uint2*>(row.data + c / 2));
+          }
+          scales_[tile][s][half] = row.scale(w, c, inputs_);
+        }
+      }
+    }
+  }
+  __device__ void ask(const Product& a) {
+    const device::Weight& w = a.weight.first;
+    const std::uint32_t to = device::shared_address(memory_);
+    const auto copy = [](std::uint32_t to, const void* from, unsigned bytes) {
+#pragma unroll 1
+      for (unsigned at = held_lane() * 16; at < bytes; at += device::kWarpThreads * 16) {
+        device::copy_async_16(to + at, static_cast<const std::uint8_t*>(from) + at, true);
+      }
+    };
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      const unsigned row = held_warp() + i * kHeldWarps;
+      const Row from(a, first_output_ + row);
+      copy(to + row * kPitch, from.data, static_cast<unsigned>(w.row_bytes));
+      copy(to + kScalesAt + row * kScalesPitch, from.scales, w.groups * sizeof(*from.scales));
+    }
+    device::copy_async_commit();
+  }
+
+  __device__ void take(const Product& a) {
+    const device::Weight& w = a.weight.first;
+    device::copy_async_wait<0>();
+    __syncthreads();  // what all have copied is there
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const unsigned row = tile * kHeldTile + 8 * half + held_lane() / 4;
+        const unsigned char* data = memory_ + row * kPitch;
+        const unsigned char* scales = memory_ + kScalesAt + row * kScalesPitch;
+#pragma unroll
+        for (int s = 0; s < kSteps; ++s) {
+          const unsigned c = column(s);
+          raw_[tile][s][half] = {};
+          scales_[tile][s][half] = typename Codec::Scale{};
+          if (c >= inputs_) continue;
+          raw_[tile][s][half] = *reinterpret_cast<const uint2*>(data + c / 2);
+          scales_[tile][s][half] =
+              reinterpret_cast<const typename Codec::Scale*>(scales)[c >> w.group_shift];
+        }
+      }
+    }
+    if constexpr (kWide) __syncthreads();  // all have read: decoded weights may come there
+  }
+
   // Whether it is an output of `up`.
   __device__ static bool is_rest(const Product& a, unsigned output) {
     return a.joined_at > 0 && output >= a.joined_at;
   }
-  // Of weights, this lane's from `output` on; those beyond the last compute that one again, and
-  // nobody takes it.
+  // Of weights; beyond the last it is that one again, and nobody takes what comes of it.
   struct Row {
     const std::uint8_t* data;
     const typename Codec::Scale* scales;
 
     __device__ Row(const Product& a, unsigned output) {
-      const unsigned of_both = min(output + held_lane() / 4, static_cast<unsigned>(a.outputs) - 1);
+      const unsigned of_both = min(output, static_cast<unsigned>(a.outputs) - 1);
       const bool rest = is_rest(a, of_both);
       const device::Weight& w = rest ? a.up.first : a.weight.first;
       const std::int64_t own = std::int64_t{of_both} - (rest ? a.joined_at : 0);
@@ -211,8 +295,7 @@ class HeldTiles {
     return reinterpret_cast<uint4*>(memory_)[(step * 4 + i) * kHeldThreads + threadIdx.x];
   }
   __device__ uint2& stored(int step) const {
-    return reinterpret_cast<uint2*>(memory_ + kSteps * 4 * kHeldThreads *
-                                                  sizeof(uint4))[step * kHeldThreads + threadIdx.x];
+    return reinterpret_cast<uint2*>(memory_ + kDecodedBytes)[step * kHeldThreads + threadIdx.x];
   }
 
   unsigned char* memory_;
@@ -228,21 +311,29 @@ class HeldTiles {
   float sums_[kTiles + 1][4] = {};
 };
 
-// A block's shared memory: after weights come activations, then sums.
+// A block's shared memory: after weights come activations, then sums, which go to the place of
+// their warp's decoded weights if there are any.
 template <class Tiles>
 struct HeldMemory {
-  using Sums = HeldSums<Tiles::kOutputs>;
   __nv_bfloat16* x;
-  Sums* partial;
+  HeldSums partial;
 
   __device__ HeldMemory(const Product& a, unsigned char* memory)
       : x(reinterpret_cast<__nv_bfloat16*>(memory + Tiles::kBytes)),
-        partial(reinterpret_cast<Sums*>(x + a.rows * held_pitch(static_cast<unsigned>(a.inputs)))) {
-  }
+        partial(Tiles::kSumsInPlace
+                    ? HeldSums{reinterpret_cast<float*>(memory), kHeldThreads * sizeof(uint4) / 4,
+                               device::kWarpThreads * sizeof(uint4) / 4}
+                    : HeldSums{reinterpret_cast<float*>(
+                                   x + a.rows * held_pitch(static_cast<unsigned>(a.inputs))),
+                               kHeldWarps * kSumsPitch, kSumsPitch}) {}
   static std::size_t bytes(const Product& a) {
     const std::size_t row = held_pitch(static_cast<unsigned>(a.inputs)) * sizeof(__nv_bfloat16);
-    return Tiles::kBytes + static_cast<std::size_t>(a.rows) * (row + sizeof(Sums));
+    const std::size_t sums = Tiles::kSumsInPlace ? 0 : kHeldWarps * kSumsPitch * sizeof(float);
+    return Tiles::kBytes + static_cast<std::size_t>(a.rows) * (row + sums);
   }
+
+ private:
+  static constexpr unsigned kSumsPitch = Tiles::kOutputs + 1;
 };
 
 }  // namespace glm::kernels::cuda
