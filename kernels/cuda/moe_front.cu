@@ -1,6 +1,8 @@
-// The projection in one of two ways. In four bits a block's sixteen rows of weights come to shared
-// memory before the kernel in front has ended, and its activations afterwards: little code, as it
-// is fetched anew for each launch (moe_layer.cu). In other formats it is the variant "stream".
+// The projection in one of three ways. Of few tokens and in int4 a block's weights are decoded
+// before the kernel in front has ended, as in the variant "held_wide" (product_held.cuh). Otherwise
+// in four bits sixteen rows of weights come to shared memory until then, and activations
+// afterwards: little code, as it is fetched anew for each launch (moe_layer.cu). In other formats
+// it is the variant "stream".
 #include "kernels/cuda/moe_front.h"
 
 #include <algorithm>
@@ -12,6 +14,7 @@
 #include "kernels/cuda/moe_front_scores.cuh"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/moe_layer_math.cuh"
+#include "kernels/cuda/product_held.cuh"
 #include "kernels/cuda/product_stream.cuh"
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/octet.cuh"
@@ -19,19 +22,23 @@
 namespace glm::kernels::cuda {
 namespace {
 
+constexpr int kFrontOutputs = 16;  // of a block
+constexpr int kFrontThreads = 256;
 constexpr int kWarps = kFrontThreads / device::kWarpThreads;
 static_assert(kWarps == kStreamWarpsMax && kFrontOutputs == kStreamOutputs<false> &&
               kFrontOutputs == kSlabRows);
 
+using NarrowFront = FrontBlock<kFrontOutputs, kFrontThreads>;
+
 template <class Fetch>
 __global__ void __launch_bounds__(kFrontThreads, 4) stream_front_kernel(Product a, Front f) {
-  extern __shared__ __align__(16) float router[];
+  extern __shared__ __align__(16) std::uint8_t router[];
   __shared__ StreamSums<1> partial;
-  __shared__ FrontBlock::Sums front_sums;
+  __shared__ NarrowFront::Sums<kFrontRows> front_sums;
   const RowTile rows{.group = 0, .first = 0, .count = static_cast<std::int32_t>(a.rows)};
   StreamBlock<Fetch, 1, false> block(a, rows, blockIdx.x);
   block.begin();
-  FrontBlock front(f, rows.count, router);
+  NarrowFront front(f, rows.count, router);
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   front.read_residual();
@@ -58,44 +65,47 @@ __global__ void __launch_bounds__(kFrontThreads, 3)
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) std::uint8_t memory[];
   __shared__ float partial[kWarps][kFrontRows][kFrontOutputs + 1];
-  __shared__ FrontBlock::Sums front_sums;
+  __shared__ NarrowFront::Sums<kFrontRows> front_sums;
   __shared__ std::uint64_t barriers[2];
   const int thread = static_cast<int>(threadIdx.x);
   const int warp = thread / device::kWarpThreads;
   const int lane = lane_index();
   const std::uint32_t full = device::shared_address(barriers);
   const std::uint32_t x_full = full + 8;
-  if (warp == 0) {
-    if (lane == 0) {
-      device::barrier_set_up(full, 1);
-      device::barrier_set_up(x_full, 1);
-      device::barriers_are_set_up();
-      device::barrier_arrive_expecting(full, plan.slab.stage_copied);
-    }
-    __syncwarp();  // bytes are announced
+  const auto row_bytes = static_cast<unsigned>(a.inputs) * 2;
+  if (thread == 0) {
+    device::barrier_set_up(full, 1);
+    device::barrier_set_up(x_full, 1);
+    device::barriers_are_set_up();
+    device::barrier_arrive_expecting(full, plan.slab.stage_copied);
+    device::barrier_arrive_expecting(x_full, static_cast<unsigned>(a.rows) * row_bytes);
+  }
+  __syncthreads();  // barriers are set up
+  // Some by each warp: copies of one warp follow each other, and each takes long to begin.
+  if (lane == 0) {
     constexpr int kCopies = kQuads * Codec::kParts;
-    if (lane < kCopies) {
-      const QuadCopy copy = quad_copy<false>(a, plan.slab, lane);
+#pragma unroll 1
+    for (int i = warp; i < kCopies; i += kWarps) {
+      const QuadCopy copy = quad_copy<false>(a, plan.slab, i);
       device::bulk_copy(device::shared_address(memory) + copy.to,
                         copy.from + blockIdx.x * copy.slab_bytes, copy.bytes, full,
                         device::read_once_policy());
     }
   }
-  FrontBlock front(f, static_cast<int>(a.rows), reinterpret_cast<float*>(memory + plan.router_at));
+  __syncwarp();  // and go on together
+  NarrowFront front(f, static_cast<int>(a.rows), memory + plan.router_at);
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   front.read_residual();
-  if (thread == 0) {
-    const auto bytes = static_cast<unsigned>(a.inputs) * 2;
-    device::barrier_arrive_expecting(x_full, static_cast<unsigned>(a.rows) * bytes);
+  if (lane == 0) {
 #pragma unroll 1
-    for (int row = 0; row < a.rows; ++row) {
+    for (int row = warp; row < a.rows; row += kWarps) {
       device::bulk_copy(
           device::shared_address(memory + plan.x_at) + static_cast<unsigned>(row) * plan.x_pitch,
-          x_row(a, row, 0), bytes, x_full);
+          x_row(a, row, 0), row_bytes, x_full);
     }
   }
-  __syncthreads();  // barriers are set up, and the router's columns are there
+  __syncwarp();
   const int row = min(lane / 4, static_cast<int>(a.rows) - 1);  // beyond the last: nobody takes it
   const auto* x = reinterpret_cast<const uint4*>(memory + plan.x_at +
                                                  static_cast<unsigned>(row) * plan.x_pitch) +
@@ -126,6 +136,48 @@ __global__ void __launch_bounds__(kFrontThreads, 3)
 #endif
 }
 
+// Forty outputs a block: one for each of the multiprocessors that mla_decode leaves free.
+using WideTiles = HeldTiles<HeldInt4, kHeldLongSteps, 1, true>;
+using WideFront = FrontBlock<WideTiles::kOutputs, kHeldThreads>;
+constexpr int kWideRows = WideTiles::kRowsMax;
+
+__global__ void __launch_bounds__(kHeldThreads, 1)
+    wide_front_kernel(const __grid_constant__ Product a, const __grid_constant__ Front f,
+                      unsigned router_at) {
+  extern __shared__ __align__(128) unsigned char memory[];
+  __shared__ WideFront::Sums<kWideRows> front_sums;
+  WideTiles tiles(a, blockIdx.x, memory);
+  const HeldMemory<WideTiles> shared(a, memory);
+  WideFront front(f, static_cast<int>(a.rows), memory + router_at);
+  tiles.decode(a);
+  // As in product_held.cu.
+  if (a.rows > 0) {
+    device::wait_for_earlier_kernels();
+    device::let_later_kernels_start();
+  }
+  front.read_residual();
+  tiles.stage(a, shared.x);
+  tiles.multiply(a, shared.x);
+  tiles.hand_out(a, shared.partial, [&](unsigned /*row*/, unsigned /*output*/, float sum) {
+    front.take(sum, front_sums);
+  });
+  __syncthreads();  // the outputs of all rows are there
+  front.add_scores(front_sums);
+}
+
+unsigned wide_router_at(const Product& a) {
+  return static_cast<unsigned>((HeldMemory<WideTiles>::bytes(a) + 15) / 16 * 16);
+}
+std::size_t wide_bytes(const Product& a, const Front& front) {
+  return wide_router_at(a) + WideFront::shared_bytes(front);
+}
+bool suits_wide(const Product& a, const Front& front) {
+  constexpr std::size_t kStatic = sizeof(WideFront::Sums<kWideRows>) + 64;
+  return a.rows <= kWideRows && a.inputs > held_inputs_max(kHeldShortSteps) &&
+         a.outputs <= kFrontOutputs * bulk_limits().multiprocessors && supports_held_wide(a) &&
+         wide_bytes(a, front) + kStatic <= bulk_limits().shared_bytes;
+}
+
 Product product_of(const Linear& a) {
   return {.out = a.out.data,
           .x = a.x.data,
@@ -151,12 +203,13 @@ cudaError_t prepare(const Kernel& kernel, std::size_t shared_bytes) {
 template <class Fetch>
 cudaError_t launch_stream_front(const Product& a, const Front& front, cudaStream_t stream) {
   const auto kernel = &stream_front_kernel<Fetch>;
-  if (const cudaError_t code = prepare(kernel, front.shared_bytes()); code != cudaSuccess) {
+  if (const cudaError_t code = prepare(kernel, NarrowFront::shared_bytes(front));
+      code != cudaSuccess) {
     return code;
   }
   return launch_early({.grid = static_cast<unsigned>(a.outputs / kFrontOutputs),
                        .threads = kFrontThreads,
-                       .shared_bytes = front.shared_bytes()},
+                       .shared_bytes = NarrowFront::shared_bytes(front)},
                       kernel, stream, a, front);
 }
 
@@ -164,10 +217,19 @@ SlabPlan slab_plan(const Product& a, const Front& front) {
   SlabPlan plan = {};
   plan.slab = bulk_plan(a, {.tiles = 1, .teams = 1}, bulk_limits());
   plan.router_at = plan.slab.stage;
-  plan.x_at = plan.router_at + static_cast<unsigned>(front.shared_bytes());
+  plan.x_at = plan.router_at + static_cast<unsigned>(NarrowFront::shared_bytes(front));
   plan.x_pitch = static_cast<unsigned>(a.inputs) * 2 + kRowShift;
   plan.total = plan.x_at + static_cast<unsigned>(a.rows) * plan.x_pitch;
   return plan;
+}
+
+cudaError_t launch_wide_front(const Product& a, const Front& front, cudaStream_t stream) {
+  const std::size_t bytes = wide_bytes(a, front);
+  if (const cudaError_t code = prepare(&wide_front_kernel, bytes); code != cudaSuccess) return code;
+  return launch_early({.grid = product_grid(a, WideTiles::kOutputs, kHeldRowsMax),
+                       .threads = kHeldThreads,
+                       .shared_bytes = bytes},
+                      &wide_front_kernel, stream, a, front, wide_router_at(a));
 }
 
 template <class Codec>
@@ -218,8 +280,10 @@ cudaError_t launch_moe_front(const MoeLayer& a, const MoeWorkspace& space, cudaS
                     .router = device_weight(a.router),
                     .residual_stride = norm.residual.stride(0),
                     .sum_stride = norm.sum.stride(0),
-                    .experts = static_cast<int>(a.router.layout.rows)};
+                    .experts = static_cast<int>(a.router.layout.rows),
+                    .outputs = static_cast<int>(product.outputs)};
   if (is_plain(product)) return launch_stream_front<device::FetchBf16>(product, front, stream);
+  if (suits_wide(product, front)) return launch_wide_front(product, front, stream);
   const SlabPlan plan = slab_plan(product, front);
   if (is_fast_fp4(product)) return launch_slab_front<BulkFp4>(product, plan, front, stream);
   return product.weight.first.zeros != nullptr

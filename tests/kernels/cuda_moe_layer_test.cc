@@ -27,6 +27,7 @@ struct LayerCase {
   const char* shared = "bf16";  // null: no expert of all tokens
   bool crowded = false;         // all tokens choose much the same
   bool front = false;           // from what attention says
+  std::int64_t heads = 256;     // so many numbers
 };
 
 FormatCase format_of(std::string_view name) {
@@ -154,16 +155,15 @@ void CudaMoeLayer::check_case(const FormatCase& format, const LayerCase& c) {
                              .hidden = c.hidden,
                              .inner = c.inner})
                   .ok());
-  constexpr std::int64_t kHeads = 256;
   constexpr float kEps = 1e-5F;
-  const RandomWeight projection(format, c.hidden, kHeads, engine_);
-  const Bits said = random(c.tokens * kHeads, 0.25F);
+  const RandomWeight projection(format, c.hidden, c.heads, engine_);
+  const Bits said = random(c.tokens * c.heads, 0.25F);
   const Bits residual = random(c.tokens * c.hidden);
   const Bits norm = random(c.hidden, 0.25F);
   void* front_memory = device(said);
   if (c.front) {
     layer.front = {.projection = {.out = layer.out,
-                                  .x = {front_memory, Dtype::bf16, {c.tokens, kHeads}},
+                                  .x = {front_memory, Dtype::bf16, {c.tokens, c.heads}},
                                   .weight = on_device(projection).expert(0)},
                    .norm = {.out = {x_memory, Dtype::bf16, {c.tokens, c.hidden}},
                             .x = layer.out,
@@ -188,7 +188,7 @@ void CudaMoeLayer::check_case(const FormatCase& format, const LayerCase& c) {
     const Floats residual_floats = floats(residual);
     const Floats weight = projection.decoded(0);
     for (std::int64_t t = 0; t < c.tokens; ++t) {
-      const Doubles y = times(weight, said_doubles.data() + t * kHeads, c.hidden, kHeads);
+      const Doubles y = times(weight, said_doubles.data() + t * c.heads, c.hidden, c.heads);
       for (std::int64_t o = 0; o < c.hidden; ++o) {
         const auto at = static_cast<std::size_t>(t * c.hidden + o);
         const double want = y[static_cast<std::size_t>(o)] + residual_floats[at];
@@ -326,7 +326,7 @@ void CudaMoeLayer::check_case(const FormatCase& format, const LayerCase& c) {
     EXPECT_EQ(row(back<std::uint16_t>(layer.out.data, count)), row(bits)) << t << " alone";
   }
   if (c.tokens > 1) {
-    const Bits none(static_cast<std::size_t>(c.front ? kHeads : c.hidden), 0x7FC0);
+    const Bits none(static_cast<std::size_t>(c.front ? c.heads : c.hidden), 0x7FC0);
     gpu_->upload(c.front ? front_memory : x_memory, std::as_bytes(std::span(none)));
     gpu_->moe_layer(layer);
     const Bits beside = back<std::uint16_t>(layer.out.data, count);
@@ -402,6 +402,17 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaInTheDimensionsOfAModel) {
   check_layer(format_of("int4_g32"), {.tokens = 1, .hidden = 2048, .inner = 1536, .wide = 1536});
   check_layer(format_of("int4_g32"),
               {.tokens = 6, .hidden = 2048, .inner = 1536, .wide = 1536, .experts = 16});
+  // Weights of the linear layer in front are decoded before it begins.
+  for (const std::int64_t tokens : {1, 2}) {
+    for (const char* router : {"bf16", "f32"}) {
+      check_layer(
+          format_of("int4_g32"),
+          {.tokens = tokens, .hidden = 2048, .experts = 64, .router = router, .heads = 5120});
+    }
+    check_layer(format_of("int4_g128"),
+                {.tokens = tokens, .hidden = 512, .experts = 160, .chosen = 8, .heads = 4352});
+    check_layer(format_of("int4_g32_zeros"), {.tokens = tokens, .hidden = 512, .heads = 5120});
+  }
   // Room for four stages, which the shared expert's first half fills more than once.
   check_layer(format_of("int4_g32"), {.tokens = 8, .hidden = 2048, .wide = 2816});
 }
