@@ -65,14 +65,21 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
     if (held_lane() == 0) squares[row][held_warp() % kHalfWarps] = sum;
   }
   tiles.decode(a);
-  __syncthreads();  // the sums of all warps are there
+  if constexpr (!Tiles::kStaged) __syncthreads();  // else they have met there
+  // The sums of all warps are there.
   const unsigned pitch = held_pitch(static_cast<unsigned>(a.inputs));
+  // Of each row by one lane of every warp: root and quotient take some eighty instructions.
+  float scale = 0;
+  if (held_lane() < rows) {
+    const float mean = sum_of_eight(squares[held_lane()]) / static_cast<float>(a.inputs);
+    scale = 1.0F / sqrtf(mean + norm.eps);
+  }
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
     const unsigned row = 2 * i + half;
-    if (row >= rows || c >= pitch - device::kOctet) break;  // zeros up to a whole step
-    const float mean = sum_of_eight(squares[row]) / static_cast<float>(a.inputs);
-    const uint4 normed = device::octet_normed(x[i], weight, 1.0F / sqrtf(mean + norm.eps));
+    const float own_scale = __shfl_sync(0xFFFFFFFFU, scale, static_cast<int>(row));
+    if (row >= rows || c >= pitch - device::kOctet) continue;  // zeros up to a whole step
+    const uint4 normed = device::octet_normed(x[i], weight, own_scale);
     device::write_octet(shared.x + row * pitch + c, device::int4_order(normed));
   }
   __syncthreads();  // normed rows are there
@@ -81,7 +88,7 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
                  [&](unsigned row, unsigned output, float sum) { put(a, row, 0, output, sum); });
 }
 
-template <class Tiles, int kRows>
+template <class Tiles, int kRows, unsigned kCluster = 1>
 cudaError_t launch(const Product& a, const HeldNorm& norm, cudaStream_t stream) {
   const auto kernel = &normed_held_kernel<Tiles, kRows>;
   const std::size_t bytes = HeldMemory<Tiles>::bytes(a);
@@ -90,17 +97,26 @@ cudaError_t launch(const Product& a, const HeldNorm& norm, cudaStream_t stream) 
       code != cudaSuccess) {
     return code;
   }
-  return launch_early({.grid = product_grid(a, Tiles::kOutputs, kHeldRowsMax),
-                       .threads = kHeldThreads,
-                       .shared_bytes = bytes},
-                      kernel, stream, a, norm);
+  dim3 grid = product_grid(a, Tiles::kOutputs, kHeldRowsMax);
+  grid.x = (grid.x + kCluster - 1) / kCluster * kCluster;
+  return launch_early(
+      {.grid = grid, .threads = kHeldThreads, .shared_bytes = bytes, .cluster = kCluster}, kernel,
+      stream, a, norm);
 }
 
-// Of few rows fewer blocks, beside which the kernel behind finds room.
+// Of few rows fewer blocks, beside which the kernel behind finds room. For a single row that is
+// mla_decode, which has long to do before it needs that row: its clusters of four are wanted at
+// once, and if blocks here were not in such clusters, too, they would leave no room for the last of
+// them.
 template <class Codec>
 cudaError_t launch_coded(const Product& a, const HeldNorm& norm, cudaStream_t stream) {
   using OneTile = HeldTiles<Codec, kHeldShortSteps, 1, false>;
   using TwoTiles = HeldTiles<Codec, kHeldShortSteps, 2, false>;
+  using ThreeTiles = HeldTiles<Codec, kHeldShortSteps, 3, false>;
+  constexpr unsigned kCluster = 4;
+  if (a.rows == 1 && ThreeTiles::can_be_staged(a)) {
+    return launch<ThreeTiles, 1, kCluster>(a, norm, stream);
+  }
   if (a.rows <= 2) return launch<TwoTiles, 1>(a, norm, stream);
   return launch<OneTile, kHeldRowsMax / 2>(a, norm, stream);
 }
