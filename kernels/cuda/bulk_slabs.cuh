@@ -22,11 +22,13 @@ __device__ inline int lane_index() {
 }
 
 // ends[e]: how many entries experts up to e have. All threads of the block. Without experts, one
-// that has all rows.
-__device__ inline void list_entries(const Product& a, int entry_rows, int* ends,
-                                    std::uint16_t* ids) {
+// that has all rows. Calls `wait` where the experts of rows have to be there.
+template <class Wait>
+__device__ void list_entries(const Product& a, int entry_rows, int* ends, std::uint16_t* ids,
+                             const Wait& wait) {
   const int experts = static_cast<int>(a.groups);
   if (a.row_group == nullptr) {
+    wait();
     if (threadIdx.x == 0) ends[0] = (static_cast<int>(a.rows) + entry_rows - 1) / entry_rows;
     __syncthreads();  // the list is there
     return;
@@ -35,6 +37,7 @@ __device__ inline void list_entries(const Product& a, int entry_rows, int* ends,
     ends[e] = 0;
   }
   __syncthreads();  // counts are zero
+  wait();
   for (int i = static_cast<int>(threadIdx.x); i < a.rows; i += static_cast<int>(blockDim.x)) {
     const std::int32_t expert = __ldcg(a.row_group + i);
     ids[i] = static_cast<std::uint16_t>(expert);
@@ -57,6 +60,12 @@ __device__ inline void list_entries(const Product& a, int entry_rows, int* ends,
     }
   }
   __syncthreads();  // the list is there
+}
+
+// The same where they are.
+__device__ inline void list_entries(const Product& a, int entry_rows, int* ends,
+                                    std::uint16_t* ids) {
+  list_entries(a, entry_rows, ends, ids, [] {});
 }
 
 // By a whole warp.

@@ -266,7 +266,7 @@ cudaError_t launch(const Product& inner, const Product& outer, const MoeWorkspac
       code != cudaSuccess) {
     return code;
   }
-  flow.meeting = space.meeting;
+  flow.meeting = space.meetings;
   const auto kernel = &expert_flow_kernel<Codec, kRows>;
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(flow.total));

@@ -9,8 +9,9 @@
 namespace glm::kernels::cuda {
 namespace {
 
-constexpr int kDepthMax = 8;
-constexpr int kDepthOfTwoBuffers = 2;  // rather than fewer, there is one
+// Two stages of every team are enough for memory; more in flight only let rows wait longer.
+constexpr int kDepthMax = 2;
+constexpr int kDepthOfTwoBuffers = 2;  // rather than fewer, there is one buffer
 constexpr std::int64_t kRowsMax = 8192;
 constexpr std::int64_t kColumnsOfBox = 256;  // 128 bytes
 
@@ -25,8 +26,8 @@ cudaError_t encode(const void* data, const cuuint64_t (&sizes)[4], const cuuint6
   const cuuint32_t steps[] = {1, 1, 1, 1};
   const CUresult code =
       encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 4, const_cast<void*>(data), sizes, strides,
-                box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
-                CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+                box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
@@ -71,7 +72,7 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
       std::size_t{kGroupsTeams} * 2 * kGroupsBufferSums * 4 * sizeof(float);
   constexpr std::size_t kBarriers =
       std::size_t{2} * kDepthMax * kGroupsTeams * sizeof(std::uint64_t);
-  constexpr std::size_t kOnce = 2 * sizeof(std::uint64_t);
+  constexpr std::size_t kOnce = 3 * sizeof(std::uint64_t);
   constexpr std::size_t kRows = std::size_t{kRowBuffersMax} * kRowBufferBytes;
   const std::size_t ends = static_cast<std::size_t>(a.groups) * sizeof(int);
   const std::size_t ids =

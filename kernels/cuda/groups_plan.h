@@ -49,7 +49,7 @@ struct GroupsPlan {
   unsigned rows_bytes;  // from one buffer of both to the next
   unsigned partial_at;
   unsigned barriers_at;
-  unsigned once_at;  // barriers that are passed once
+  unsigned once_at;  // what is used once
   unsigned rows_at;
   unsigned ends_at;
   unsigned ids_at;
@@ -64,9 +64,10 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
 
 cudaError_t make_groups_product(const Product& a, GroupsProduct& p);
 
-// Both halves of a mixture of experts in one launch; `meeting` as device/blocks_meet.cuh wants it.
+// Both halves of a mixture of experts in one launch; `meetings` are two as device/blocks_meet.cuh
+// wants them.
 bool supports_halves(const Product& inner, const Product& outer);
-cudaError_t launch_halves(const Product& inner, const Product& outer, std::uint32_t* meeting,
+cudaError_t launch_halves(const Product& inner, const Product& outer, std::uint32_t* meetings,
                           cudaStream_t stream);
 
 }  // namespace glm::kernels::cuda

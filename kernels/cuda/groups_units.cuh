@@ -1,6 +1,6 @@
 // What the warps of a block of product_groups.cu tell each other.
 //
-// A block has an equal part of the slabs of all entries (bulk_slabs.cuh), entry by entry: loaders
+// A block has an equal share of the slabs of many entries (bulk_slabs.cuh), entry by entry: loaders
 // bring the rows of the next entry to one of two buffers, fetchers weights to the stages of their
 // teams, and workers multiply. All go on by themselves: nobody waits but for what it needs.
 #pragma once
@@ -79,44 +79,92 @@ struct RowTurn {
   }
 };
 
-// Barriers that are passed once: the first rows are there; and the workers have stored what is
-// between the halves.
-struct OnceBarriers {
-  std::uint32_t first_rows;
-  std::uint32_t inner_done;
+// Entries come in two lots: the first halves of both, then the second ones. So a block can go on
+// with one lot while others end what it needs of the other.
+constexpr int kLots = 2;
 
-  __device__ OnceBarriers(const GroupsPlan& plan, std::uint8_t* memory)
-      : first_rows(device::shared_address(memory + plan.once_at)), inner_done(first_rows + 8) {}
+// What is used once: the barrier that is passed when the first rows are there; and of either lot,
+// how many workers have stored what is between the halves, and what the counter of its meeting was
+// before this block came.
+struct Once {
+  std::uint32_t first_rows;
+  std::uint32_t* stored;
+  std::uint32_t* before;
+
+  __device__ Once(const GroupsPlan& plan, std::uint8_t* memory)
+      : first_rows(device::shared_address(memory + plan.once_at)),
+        stored(reinterpret_cast<std::uint32_t*>(memory + plan.once_at + sizeof(std::uint64_t))),
+        before(stored + kLots) {}
+
+  // By one thread of each worker: true for the last one, which may tell other blocks.
+  __device__ bool all_have_stored(int lot) const {
+    std::uint32_t others = 0;
+    asm volatile("atom.acq_rel.cta.shared::cta.add.u32 %0, [%1], 1;\n"
+                 : "=r"(others)
+                 : "r"(device::shared_address(stored + lot))
+                 : "memory");
+    return others == kGroupsWorkers - 1;
+  }
 };
 
-// By one thread, before a __syncthreads().
+// By a whole warp, before a __syncthreads().
 __device__ inline void set_up_barriers(const GroupsPlan& plan, std::uint8_t* memory) {
-  const std::uint32_t barriers = device::shared_address(memory + plan.barriers_at);
-#pragma unroll 1
-  for (int i = 0; i < 2 * plan.depth * kGroupsTeams; ++i) {
-    device::barrier_set_up(barriers + 8 * i, i / plan.depth % 2 == 0 ? 1 : kTeamWarps);
+  const int lane = lane_index();
+  for (int i = lane; i < kGroupsTeams * plan.depth; i += device::kWarpThreads) {
+    const GroupsRing ring(plan, memory, i / plan.depth);
+    const auto stage = static_cast<unsigned>(i % plan.depth);
+    device::barrier_set_up(ring.full + 8 * stage, 1);
+    device::barrier_set_up(ring.empty + 8 * stage, kTeamWarps);
   }
-#pragma unroll 1
-  for (int i = 0; i < plan.buffers; ++i) {
-    const RowBuffer buffer(plan, memory, i);
+  if (lane < plan.buffers) {
+    const RowBuffer buffer(plan, memory, lane);
     device::barrier_set_up(buffer.full, kGroupsLoaders);
     device::barrier_set_up(buffer.empty, kGroupsWorkers);
   }
-  const OnceBarriers once(plan, memory);
-  device::barrier_set_up(once.first_rows, kGroupsLoaders);
-  device::barrier_set_up(once.inner_done, kGroupsWorkers);
+  const Once once(plan, memory);
+  if (lane < kLots) once.stored[lane] = 0;
+  if (lane == 0) device::barrier_set_up(once.first_rows, kGroupsLoaders);
   device::barriers_are_set_up();
 }
 
-// An equal part of so many slabs for this block.
-__device__ inline Share equal_part(int slabs) {
-  const auto all = static_cast<unsigned>(slabs);
-  const unsigned each = all / gridDim.x;
-  const unsigned more = all % gridDim.x;
-  const auto edge = [&](unsigned block) {
-    return static_cast<int>(block * each + min(block, more));
-  };
-  return {edge(blockIdx.x), edge(blockIdx.x + 1)};
-}
+// What a block does in a turn: slabs of consecutive entries, which its teams take one after the
+// other, as they went on in the turn before.
+struct GroupsShare {
+  int begin;
+  int end;
+  int before;  // slabs of all turns before
+
+  __device__ int first(int team) const {
+    return begin + (team - before % kGroupsTeams + kGroupsTeams) % kGroupsTeams;
+  }
+};
+
+// The turns of a block.
+class GroupsTurns {
+ public:
+  __device__ explicit GroupsTurns(int entries) : entries_(entries) {}
+
+  // An equal share of a lot. What does not divide goes to blocks in turn.
+  __device__ GroupsShare next(const GroupsProduct& p, int lot) {
+    const int first = lot == 0 ? 0 : entries_ / kLots;
+    const int end = lot == 0 ? entries_ / kLots : entries_;
+    const auto slabs = static_cast<unsigned>((end - first) * p.slabs);
+    const unsigned each = slabs / gridDim.x;
+    const unsigned more = slabs % gridDim.x;
+    const unsigned place = (blockIdx.x + gridDim.x - given_) % gridDim.x;
+    given_ = (given_ + more) % gridDim.x;
+    const auto edge = [&](unsigned at) {
+      return first * p.slabs + static_cast<int>(at * each + min(at, more));
+    };
+    const GroupsShare share{.begin = edge(place), .end = edge(place + 1), .before = before_};
+    before_ += share.end - share.begin;
+    return share;
+  }
+
+ private:
+  int entries_;
+  int before_ = 0;
+  unsigned given_ = 0;  // blocks that have had one slab more than others
+};
 
 }  // namespace glm::kernels::cuda

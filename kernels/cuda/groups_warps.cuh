@@ -12,9 +12,11 @@
 namespace glm::kernels::cuda {
 
 // The warp that fills the stages of a team, by four lanes, one for each map. In front of the first
-// rows there shall be few weights: `first_rows` is the barrier to wait at, 0 if none.
-__device__ inline void fill_stages(const GroupsProduct& p, const Share& share, const int* ends,
-                                   int team, std::uint32_t first_rows, GroupsRing& ring) {
+// rows there shall be few weights: behind the first part it waits at the barrier `first_rows`,
+// unless that is 0, as it is from then on.
+__device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& share,
+                                   const int* ends, int team, std::uint32_t& first_rows,
+                                   GroupsRing& ring) {
   const int lane = lane_index();
   const int half = lane % 2;
   const bool data = lane % 4 < 2;
@@ -27,7 +29,7 @@ __device__ inline void fill_stages(const GroupsProduct& p, const Share& share, c
   int entry = -1;
   int expert = 0;
 #pragma unroll 1
-  for (int at = share.begin + team; at < share.end; at += kGroupsTeams) {
+  for (int at = share.first(team); at < share.end; at += kGroupsTeams) {
     if (at / p.slabs != entry) {
       entry = at / p.slabs;
       expert = expert_of(entry, ends, static_cast<int>(p.a.groups));
@@ -35,8 +37,9 @@ __device__ inline void fill_stages(const GroupsProduct& p, const Share& share, c
     const int row = (at - entry * p.slabs) * step + more;
 #pragma unroll 1
     for (int part = 0; part < p.parts; ++part) {
-      if (first_rows != 0 && part == 1 && at == share.begin + team) {
+      if (first_rows != 0 && part == 1) {
         device::barrier_wait(first_rows, 0);
+        first_rows = 0;
       }
       // Of the round before: nothing to wait for in the first.
       device::barrier_wait(ring.empty + 8 * ring.stage, ring.parity ^ 1U);
@@ -70,7 +73,7 @@ class GroupsLoader {
         warp_(warp),
         turn_{.buffers = plan.buffers} {}
 
-  __device__ void load(const GroupsProduct& p, const Share& share);
+  __device__ void load(const GroupsProduct& p, const GroupsShare& share);
 
  private:
   __device__ static void load_row(const Product& a, const RowBuffer& to, int place);
@@ -125,7 +128,7 @@ __device__ void GroupsLoader<Codec>::load_row(const Product& a, const RowBuffer&
 }
 
 template <class Codec>
-__device__ void GroupsLoader<Codec>::load(const GroupsProduct& p, const Share& share) {
+__device__ void GroupsLoader<Codec>::load(const GroupsProduct& p, const GroupsShare& share) {
 #pragma unroll 1
   for (int first = share.begin; first < share.end;) {
     const int entry = first / p.slabs;
@@ -142,7 +145,7 @@ __device__ void GroupsLoader<Codec>::load(const GroupsProduct& p, const Share& s
     __syncwarp();  // and there
     if (lane_index() == 0) {
       device::barrier_arrive(to.full);
-      if (!loaded_) device::barrier_arrive(OnceBarriers(plan_, memory_).first_rows);
+      if (!loaded_) device::barrier_arrive(Once(plan_, memory_).first_rows);
     }
     loaded_ = true;
     turn_.advance();
@@ -166,7 +169,7 @@ class GroupsWorker {
         ring_(plan, memory, team_.index),
         lane_(team_.warp) {}
 
-  __device__ void work(const GroupsProduct& p, const Share& share);
+  __device__ void work(const GroupsProduct& p, const GroupsShare& share);
 
  private:
   __device__ void work_on_slab(const GroupsProduct& p, int slab, const RowBuffer& rows,
@@ -232,9 +235,9 @@ __device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, int sl
 }
 
 template <class Codec>
-__device__ void GroupsWorker<Codec>::work(const GroupsProduct& p, const Share& share) {
+__device__ void GroupsWorker<Codec>::work(const GroupsProduct& p, const GroupsShare& share) {
   const Product& a = p.a;
-  int at = share.begin + team_.index;
+  int at = share.first(team_.index);
 #pragma unroll 1
   for (int first = share.begin; first < share.end;) {
     const int entry = first / p.slabs;

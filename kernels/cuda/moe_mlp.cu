@@ -304,7 +304,7 @@ cudaError_t run_in_order(const MoeMlp& a, const MoeWorkspace& space, std::string
     return choose_variant(half, variant).launch == &launch_groups;
   };
   if (in_groups(inner) && in_groups(outer) && supports_halves(inner, outer)) {
-    return launch_halves(inner, outer, space.meeting, stream);
+    return launch_halves(inner, outer, space.meetings, stream);
   }
   if ((variant.empty() || variant == "flow") && supports_expert_flow(inner, outer)) {
     return launch_expert_flow(inner, outer, space, stream);

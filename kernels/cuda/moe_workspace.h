@@ -30,6 +30,8 @@ constexpr float kMoeSquaresUnit = 1.0F / (1U << 20U);
 constexpr int kMoeScoredTokens = 8;
 constexpr int kMoeSquares = 1;  // sums of a token besides those of experts
 
+constexpr int kMoeMeetings = 2;
+
 struct MoeWorkspace {
   void* inner = nullptr;            // bf16 [pairs, inner]
   float* outer = nullptr;           // [pairs, hidden]
@@ -40,7 +42,8 @@ struct MoeWorkspace {
   std::int32_t* tile_count = nullptr;
   MoeProgress* progress = nullptr;
   MoeOpeningProgress* opening = nullptr;
-  std::uint32_t* meeting = nullptr;  // of product_groups.cu, zero before its first use
+  // Of product_groups.cu and expert_flow.cu, as device/blocks_meet.cuh wants them.
+  std::uint32_t* meetings = nullptr;  // [kMoeMeetings]
   MoeScore* scores =
       nullptr;  // [kMoeScoredTokens, experts + kMoeSquares] all zero between moe_layers
 };

@@ -24,12 +24,24 @@ struct Entries {
         ids(reinterpret_cast<std::uint16_t*>(memory + plan.ids_at)) {}
 };
 
-// By a whole block.
+constexpr int kSetUpWarp = kGroupsThreads / device::kWarpThreads - 1;
+
+// By a whole block; meetings are null where there is but one half.
 __device__ void begin_block(const Product& a, const GroupsPlan& plan, std::uint8_t* memory,
-                            const Entries& entries) {
-  if (threadIdx.x == 0) set_up_barriers(plan, memory);
-  if (a.row_group != nullptr && !a.row_group_early) device::wait_for_earlier_kernels();
-  list_entries(a, kTileRows, entries.ends, entries.ids);
+                            const Entries& entries, const std::uint32_t* meetings) {
+  const bool sets_up = threadIdx.x / device::kWarpThreads == kSetUpWarp;
+  list_entries(a, kTileRows, entries.ends, entries.ids, [&] {
+    if (sets_up) set_up_barriers(plan, memory);
+    if (a.row_group != nullptr && !a.row_group_early) device::wait_for_earlier_kernels();
+    if (sets_up && meetings != nullptr && lane_index() < kLots) {
+      Once(plan, memory).before[lane_index()] = __ldcg(meetings + lane_index());
+    }
+  });
+}
+
+// Otherwise the first copy would have to wait for them.
+__device__ void prefetch_maps(const GroupsMaps& maps) {
+  if (lane_index() < 4) device::prefetch_map(maps.of[lane_index()]);
 }
 
 #endif
@@ -42,51 +54,16 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
   extern __shared__ __align__(1024) std::uint8_t memory[];
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
   const Entries entries(plan, memory);
-  begin_block(p.a, plan, memory, entries);
-  const Share share = equal_part(entries.ends[p.a.groups - 1] * p.slabs);
+  begin_block(p.a, plan, memory, entries, nullptr);
+  GroupsTurns turns(entries.ends[p.a.groups - 1]);
   const int team = warp - kGroupsWorkers;
   if (team >= 0 && team < kGroupsFetchers) {
     // Weights depend on nothing.
     GroupsRing ring(plan, memory, team);
-    fill_stages(p, share, entries.ends, team, 0, ring);
-    return;
-  }
-  device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
-  if (warp < kGroupsWorkers) {
-    GroupsWorker<Codec>(plan, memory, entries.ends, warp).work(p, share);
-  } else {
-    GroupsLoader<Codec>(plan, memory, entries.ends, entries.ids, team - kGroupsFetchers)
-        .load(p, share);
-  }
-#else
-  __trap();  // built for another device
-#endif
-}
-
-// Both halves of experts, with all blocks waiting for each other in between while weights of the
-// second half flow in.
-template <class Codec>
-__global__ void __launch_bounds__(kGroupsThreads, 1)
-    halves_kernel(const __grid_constant__ GroupsProduct inner,
-                  const __grid_constant__ GroupsProduct outer,
-                  const __grid_constant__ GroupsPlan plan, std::uint32_t* meeting) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  extern __shared__ __align__(1024) std::uint8_t memory[];
-  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
-  const Entries entries(plan, memory);
-  begin_block(inner.a, plan, memory, entries);
-  const OnceBarriers once(plan, memory);
-  const int count = entries.ends[inner.a.groups - 1];
-  const Share first = equal_part(count * inner.slabs);
-  const Share second = equal_part(count * outer.slabs);
-  const int team = warp - kGroupsWorkers;
-  if (team >= 0 && team < kGroupsFetchers) {
-    GroupsRing ring(plan, memory, team);
+    std::uint32_t first_rows = 0;
 #pragma unroll 1
-    for (int half = 0; half < 2; ++half) {
-      fill_stages(half == 0 ? inner : outer, half == 0 ? first : second, entries.ends, team,
-                  half == 0 ? once.first_rows : 0, ring);
+    for (int lot = 0; lot < kLots; ++lot) {
+      fill_stages(p, turns.next(p, lot), entries.ends, team, first_rows, ring);
     }
     return;
   }
@@ -95,24 +72,68 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
   if (warp < kGroupsWorkers) {
     GroupsWorker<Codec> worker(plan, memory, entries.ends, warp);
 #pragma unroll 1
-    for (int half = 0; half < 2; ++half) {
-      worker.work(half == 0 ? inner : outer, half == 0 ? first : second);
+    for (int lot = 0; lot < kLots; ++lot) worker.work(p, turns.next(p, lot));
+  } else {
+    GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, team - kGroupsFetchers);
+#pragma unroll 1
+    for (int lot = 0; lot < kLots; ++lot) loader.load(p, turns.next(p, lot));
+  }
+#else
+  __trap();  // built for another device
+#endif
+}
+
+// Both halves of experts. Before the second half of a lot a block waits until all have stored the
+// first, which they mostly have.
+template <class Codec>
+__global__ void __launch_bounds__(kGroupsThreads, 1)
+    halves_kernel(const __grid_constant__ GroupsProduct inner,
+                  const __grid_constant__ GroupsProduct outer,
+                  const __grid_constant__ GroupsPlan plan, std::uint32_t* meetings) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  extern __shared__ __align__(1024) std::uint8_t memory[];
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+  const int team = warp - kGroupsWorkers;
+  if (team == 0) prefetch_maps(inner.maps);
+  if (team == 1) prefetch_maps(outer.maps);
+  const Entries entries(plan, memory);
+  begin_block(inner.a, plan, memory, entries, meetings);
+  const Once once(plan, memory);
+  GroupsTurns turns(entries.ends[inner.a.groups - 1]);
+  if (team >= 0 && team < kGroupsFetchers) {
+    GroupsRing ring(plan, memory, team);
+    std::uint32_t first_rows = once.first_rows;
+#pragma unroll 1
+    for (int turn = 0; turn < 2 * kLots; ++turn) {
+      const GroupsProduct& p = turn < kLots ? inner : outer;
+      fill_stages(p, turns.next(p, turn % kLots), entries.ends, team, first_rows, ring);
+    }
+    return;
+  }
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+  if (warp < kGroupsWorkers) {
+    GroupsWorker<Codec> worker(plan, memory, entries.ends, warp);
+#pragma unroll 1
+    for (int turn = 0; turn < 2 * kLots; ++turn) {
+      const GroupsProduct& p = turn < kLots ? inner : outer;
+      worker.work(p, turns.next(p, turn % kLots));
+      if (turn >= kLots) continue;
       __syncwarp();  // all lanes have stored
-      if (half == 0 && lane_index() == 0) device::barrier_arrive(once.inner_done);
+      if (lane_index() == 0 && once.all_have_stored(turn)) device::come_to_meeting(meetings + turn);
     }
     return;
   }
   GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, team - kGroupsFetchers);
 #pragma unroll 1
-  for (int half = 0; half < 2; ++half) {
-    loader.load(half == 0 ? inner : outer, half == 0 ? first : second);
-    if (half == 1) return;
-    device::barrier_wait(once.inner_done, 0);
-    if (team == kGroupsFetchers) {
-      if (lane_index() == 0) device::blocks_meet(meeting);
-      __syncwarp();
+  for (int turn = 0; turn < 2 * kLots; ++turn) {
+    const GroupsProduct& p = turn < kLots ? inner : outer;
+    if (turn >= kLots) {
+      const int lot = turn - kLots;
+      if (lane_index() == 0) device::wait_for_meeting(meetings + lot, once.before[lot]);
+      __syncwarp();  // what is between can be read
     }
-    device::sync_threads(1, kGroupsLoaders * device::kWarpThreads);  // what is between can be read
+    loader.load(p, turns.next(p, turn % kLots));
   }
 #else
   __trap();  // built for another device
@@ -142,7 +163,7 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
 }
 
 template <class Codec>
-cudaError_t launch_both(const Product& inner, const Product& outer, std::uint32_t* meeting,
+cudaError_t launch_both(const Product& inner, const Product& outer, std::uint32_t* meetings,
                         cudaStream_t stream) {
   const BulkLimits limits = bulk_limits();
   const GroupsPlan plan = groups_plan(inner, std::max(inner.inputs, outer.inputs), limits);
@@ -153,7 +174,7 @@ cudaError_t launch_both(const Product& inner, const Product& outer, std::uint32_
   const auto kernel = &halves_kernel<Codec>;
   if (code == cudaSuccess) code = allow(reinterpret_cast<const void*>(kernel), plan.total);
   return code == cudaSuccess
-             ? launch_early(shape_of(plan, limits), kernel, stream, first, second, plan, meeting)
+             ? launch_early(shape_of(plan, limits), kernel, stream, first, second, plan, meetings)
              : code;
 }
 
@@ -163,10 +184,10 @@ cudaError_t launch_groups(const Product& a, cudaStream_t stream) {
   return is_fast_fp4(a) ? launch<GroupsFp4>(a, stream) : launch<GroupsInt4>(a, stream);
 }
 
-cudaError_t launch_halves(const Product& inner, const Product& outer, std::uint32_t* meeting,
+cudaError_t launch_halves(const Product& inner, const Product& outer, std::uint32_t* meetings,
                           cudaStream_t stream) {
-  return is_fast_fp4(inner) ? launch_both<GroupsFp4>(inner, outer, meeting, stream)
-                            : launch_both<GroupsInt4>(inner, outer, meeting, stream);
+  return is_fast_fp4(inner) ? launch_both<GroupsFp4>(inner, outer, meetings, stream)
+                            : launch_both<GroupsInt4>(inner, outer, meetings, stream);
 }
 
 }  // namespace glm::kernels::cuda

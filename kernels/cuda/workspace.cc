@@ -35,7 +35,7 @@ MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
   moe.tile_count = pieces.take<std::int32_t>(1);
   moe.progress = pieces.take<MoeProgress>(1);
   moe.opening = pieces.take<MoeOpeningProgress>(1);
-  moe.meeting = pieces.take<std::uint32_t>(1);
+  moe.meetings = pieces.take<std::uint32_t>(kMoeMeetings);
   moe.scores = pieces.take<MoeScore>(kMoeScoredTokens * (bounds.experts + kMoeSquares));
   return moe;
 }
@@ -77,7 +77,8 @@ cudaError_t Workspace::clear(cudaStream_t stream) const {
       code != cudaSuccess) {
     return code;
   }
-  if (const cudaError_t code = cudaMemsetAsync(moe_.meeting, 0, sizeof(std::uint32_t), stream);
+  if (const cudaError_t code =
+          cudaMemsetAsync(moe_.meetings, 0, kMoeMeetings * sizeof(std::uint32_t), stream);
       code != cudaSuccess) {
     return code;
   }
