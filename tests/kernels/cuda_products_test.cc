@@ -757,6 +757,7 @@ TEST_F(CudaProducts, MoeMlpOfFourBitsMatchesTheFormulaHoweverTokensSpread) {
     }
     check_moe(format, {40, 256, 256, 1, 1, Routing::crowded});
     check_moe(format, {5, 512, 256, 1, 1});
+    check_moe(format, {24, 1024, 256, 5, 2, Routing::spread, true});
     check_moe(format, {170, 256, 512, 3, 2, Routing::crowded});
     check_moe(format, {90, 512, 1024, 7, 3, Routing::spread, true});
     check_moe(format, {24, 128, 128, 130, 8});
