@@ -7,6 +7,7 @@
 // The result of a token depends on the variant, never on the other tokens: even and odd depths are
 // added up each by themselves, whichever warps have them.
 #include <algorithm>
+#include <bit>
 
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/attention_args.h"
@@ -319,6 +320,13 @@ bool is_fast_int4(const device::Weight& w) {
          w.group_shift != 0;
 }
 // Of the scales it must only be known which is whose.
+bool is_fast_fp8(const device::Weight& w) {
+  using device::ScaleType;
+  return w.coding == device::Coding::e4m3 && w.cols % 8 == 0 &&
+         (w.groups == 1 || (w.group_shift != 0 && w.group % 8 == 0)) &&
+         std::has_single_bit(w.row_block) &&
+         (w.scale_type == ScaleType::f32 || w.scale_type == ScaleType::bf16);
+}
 bool is_fast_fp4(const device::Weight& w) {
   return w.coding == device::Coding::e2m1 && w.group_shift != 0;
 }
@@ -380,6 +388,7 @@ cudaError_t launch_transposed(const Args& a, std::string_view variant, cudaStrea
   if (a.weight.coding == device::Coding::bf16) {
     return launch_tensor<device::Bf16Octet, kTokensMax>(a, stream);
   }
+  if (is_fast_fp8(a.weight)) return launch_tensor<device::Fp8Octet, kTokensMax>(a, stream);
   return launch_tensor<device::AnyOctet, kTokensMax>(a, stream);
 }
 

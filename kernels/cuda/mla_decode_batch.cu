@@ -211,7 +211,7 @@ bool supports_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& wor
          vector_rows(l.query) && vector_rows(l.row) && vector_rows(l.rows.pages) &&
          vector_rows(l.q_norm) && vector_rows(l.kv_norm) && in_vectors(q_b) && in_vectors(kv_b) &&
          ((is_fast_int4(q_b) && is_fast_int4(kv_b)) || (is_fast_fp4(q_b) && is_fast_fp4(kv_b)) ||
-          (is_bf16(q_b) && is_bf16(kv_b)));
+          (is_fast_fp8(q_b) && is_fast_fp8(kv_b)) || (is_bf16(q_b) && is_bf16(kv_b)));
 }
 
 cudaError_t launch_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& workspace,
@@ -242,6 +242,9 @@ cudaError_t launch_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace
   }
   if (args.one.q_b.coding == device::Coding::e2m1) {
     return launch<device::FetchFp4, device::Fp4Octet>(args, stream);
+  }
+  if (args.one.q_b.coding == device::Coding::e4m3) {
+    return launch<device::FetchFp8, device::Fp8Octet>(args, stream);
   }
   return launch<device::FetchInt4, device::Int4Octet>(args, stream);
 }

@@ -264,6 +264,9 @@ cudaError_t launch(const NormedLinear& a, const Latents& latents, unsigned token
   if (product.weight.first.coding == device::Coding::bf16) {
     return launch<device::FetchBf16>(product, norm, latents, tokens, stream);
   }
+  if (is_fast_fp8(product)) {
+    return launch<device::FetchFp8>(product, norm, latents, tokens, stream);
+  }
   return launch<device::FetchAny>(product, norm, latents, tokens, stream);
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/cuda/product.h"
 
 #include <array>
+#include <bit>
 
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/bulk_plan.h"
@@ -149,14 +150,25 @@ bool is_fast_fp4(const device::Weight& w) {
   return w.coding == Coding::e2m1 && (nvfp4 || mxfp4) && w.cols % 32 == 0 && aligned(w.scales);
 }
 
+bool is_fast_fp8(const Product& a) {
+  return is_fast_fp8(a.weight.first) && (!a.gated || is_fast_fp8(a.up.first));
+}
+bool is_fast_fp8(const device::Weight& w) {
+  const bool groups = w.groups == 1 || (w.group_shift != 0 && w.group % 16 == 0);
+  return w.coding == Coding::e4m3 && w.cols % 16 == 0 && groups &&
+         std::has_single_bit(w.row_block) &&
+         (w.scale_type == device::ScaleType::f32 || w.scale_type == device::ScaleType::bf16);
+}
+
 ProductLaunch may_be_joined(const Product& a, const Product& rest, std::string_view forced) {
   const device::Weight& first = a.weight.first;
   const device::Weight& second = rest.weight.first;
   const bool alike = first.coding == second.coding && first.scale_type == second.scale_type &&
                      first.group == second.group && first.global_scale == second.global_scale &&
                      (first.zeros == nullptr) == (second.zeros == nullptr) &&
-                     is_fast_fp4(first) == is_fast_fp4(second) && first.row_block == 1 &&
-                     second.row_block == 1;
+                     is_fast_fp4(first) == is_fast_fp4(second) &&
+                     first.row_block == second.row_block && first.row_offset == 0 &&
+                     second.row_offset == 0;
   const ProductLaunch launch = choose_variant(a, forced).launch;
   if (!alike || choose_variant(rest, forced).launch != launch) return nullptr;
   if (launch == &launch_stream && a.outputs % kStreamBlockOutputs == 0) return launch;

@@ -99,6 +99,10 @@ bool is_fast_int4(const device::Weight& w);
 bool is_fast_fp4(const Product& a);
 bool is_fast_fp4(const device::Weight& w);
 
+// e4m3 with scales in f32 or bf16 for whole sixteens of one row or of a power of two of them.
+bool is_fast_fp8(const Product& a);
+bool is_fast_fp8(const device::Weight& w);
+
 bool supports_bulk(const Product& a);
 cudaError_t launch_bulk(const Product& a, cudaStream_t stream);
 bool supports_pairs(const Product& a);

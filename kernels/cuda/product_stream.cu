@@ -90,6 +90,7 @@ cudaError_t launch_stream(const Product& a, cudaStream_t stream) {
   if (is_fast_int4(a)) return launch<device::FetchInt4, kTilesOfFourBits>(a, tiles, stream);
   if (is_fast_fp4(a)) return launch<device::FetchFp4, kTilesOfFourBits>(a, tiles, stream);
   if (is_plain(a)) return launch<device::FetchBf16, kTilesOfBf16>(a, tiles, stream);
+  if (is_fast_fp8(a)) return launch<device::FetchFp8, kTilesOfOthers>(a, tiles, stream);
   return launch<device::FetchAny, kTilesOfOthers>(a, tiles, stream);
 }
 

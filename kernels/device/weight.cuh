@@ -106,6 +106,25 @@ __device__ inline Group group_of(const Weight& w, std::int64_t row, std::uint32_
   return decoded(w, stored_group(w, row, c));
 }
 
+// A scale of weights in e4m3 as it is in memory: f32, or bf16 that is shifted to where a float has
+// its bits when it is needed.
+struct Fp8Scale {
+  std::uint32_t bits = 0;
+  std::uint32_t shift = 0;
+  __device__ float value() const { return __uint_as_float(bits << shift); }
+};
+// Of weights as is_fast_fp8() of cuda/product.h has them.
+__device__ inline Fp8Scale fp8_scale(const Weight& w, std::int64_t row, std::uint32_t c) {
+  const std::int64_t scale_row =
+      w.row_block == 1 ? row
+                       : static_cast<std::uint32_t>(w.row_offset + row) >> (__ffs(w.row_block) - 1);
+  const std::int64_t at = scale_row * w.groups + (w.groups == 1 ? 0 : c >> w.group_shift);
+  if (w.scale_type == ScaleType::f32) {
+    return {.bits = __ldg(static_cast<const std::uint32_t*>(w.scales) + at), .shift = 0};
+  }
+  return {.bits = __ldg(static_cast<const std::uint16_t*>(w.scales) + at), .shift = 16};
+}
+
 // (code - zero) * scale in the dtype of the scales.
 __device__ inline float integer_value(const Weight& w, const Group& group, std::uint32_t code) {
   const float product = __fmul_rn(static_cast<float>(code) - group.zero, group.scale);

@@ -43,6 +43,35 @@ struct FetchAny : FetchBf16 {
   }
 };
 
+// e4m3 with scales as Fp8Scale reads them, for whole sixteens. What is multiplied is the scale
+// rounded to bf16.
+struct FetchFp8 {
+  static constexpr int kColumns = 16;
+  static constexpr int kInFlight = 2;
+  struct Raw {
+    uint4 bytes;
+    Fp8Scale scale;
+  };
+  struct Ready {
+    uint4 octets[2];
+  };
+  __device__ static Ready ready(const Raw& raw) {
+    const float scale = raw.scale.value();
+    return {{scaled_e4m3x8({raw.bytes.x, raw.bytes.y}, scale),
+             scaled_e4m3x8({raw.bytes.z, raw.bytes.w}, scale)}};
+  }
+  __device__ static Raw read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    return {__ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + c)),
+            fp8_scale(w, row, c)};
+  }
+  __device__ static std::uint32_t pair(const Ready& from, int step, int i) {
+    return word_of(from.octets[step / 2], 2 * (step % 2) + i);
+  }
+  __device__ static uint4 octet(const Ready& from, int j) { return from.octets[j]; }
+  __device__ static uint4 arrange(const uint4& x) { return x; }
+  __device__ static float unit(const Weight& /*w*/) { return 1; }
+};
+
 // int4 with bf16 scales and groups of whole thirty-twos.
 struct FetchInt4 {
   static constexpr int kColumns = 32;

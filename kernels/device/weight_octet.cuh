@@ -40,6 +40,19 @@ struct Fp4Octet {
   }
   __device__ static float unit(const Weight& w) { return fp4_unit(w); }
 };
+// e4m3 with scales as Fp8Scale reads them.
+struct Fp8Octet {
+  uint2 bytes = {};
+  Fp8Scale scale = {};
+  __device__ void read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    bytes = __ldg(reinterpret_cast<const uint2*>(w.data + row * w.row_bytes + c));
+    scale = fp8_scale(w, row, c);
+  }
+  __device__ uint4 decoded(const Weight& /*w*/) const {
+    return scaled_e4m3x8(bytes, scale.value());
+  }
+  __device__ static float unit(const Weight& /*w*/) { return 1; }
+};
 // Column by column pairs of two rows, the first in the low half.
 template <class Octet>
 __device__ void row_pairs(const Octet& first, const Octet& second, const Weight& w,

@@ -206,7 +206,8 @@ class CudaMlaDecode : public CudaTest {
   // thousand and 2.07 at most.
   double bound(const Numbers& n, const Floats& wanted, const RandomWeight& q_b,
                const RandomWeight& kv_b) {
-    if (n.dims.heads == kFlash.heads) return 0.02;
+    // Weights are rounded as well where they are no bf16 numbers.
+    if (n.dims.heads == kFlash.heads) return kv_b.layout().exact_in_bf16() ? 0.02 : 0.03;
     constexpr int kNudges = 16;
     double squares = 0;
     for (int i = 0; i < kNudges; ++i) {
@@ -225,7 +226,8 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
       const bool in_one = format.name == "bf16" || format.name == "int4_g32" ||
                           format.name == "int4_g128" || format.name == "int4_g32_zeros" ||
                           format.name == "nvfp4_multiplies" || format.name == "nvfp4_divides" ||
-                          format.name == "mxfp4";
+                          format.name == "mxfp4" || format.name == "fp8_channel" ||
+                          format.name == "fp8_block";
       if (dims.heads == kFlash.heads && !in_one) continue;
       const RandomWeight q_b(format, dims.heads * (dims.nope + dims.turned), dims.q_rank, engine_);
       const RandomWeight kv_b(format, dims.heads * (dims.nope + dims.value), dims.rank, engine_);
