@@ -261,7 +261,7 @@ __global__ void __launch_bounds__(kThreads<kGroups>, 1)
       constexpr int kScaleThreads = kWorkThreads + device::kWarpThreads;
       const int thread = static_cast<int>(threadIdx.x) - kScaleThreads;
       if (thread >= 0) {
-        lay_scales<Codec::kInt4, kGroups * kWgmmaGroupRows>(a, plan, shared, thread);
+        lay_scales<Codec::kScaled, kGroups * kWgmmaGroupRows>(a, plan, shared, thread);
       }
     }
   } else {
@@ -335,6 +335,7 @@ std::int64_t wgmma_tile_rows(const Product& a) {
 
 cudaError_t launch_wgmma(const Product& a, cudaStream_t stream) {
   if (is_fast_int4(a)) return launch<WgmmaInt4>(a, stream);
+  if (is_fast_fp8(a)) return launch<WgmmaFp8>(a, stream);
   return is_fast_fp4(a) ? launch<WgmmaFp4>(a, stream) : launch<WgmmaBf16>(a, stream);
 }
 

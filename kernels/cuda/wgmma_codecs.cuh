@@ -69,7 +69,7 @@ __device__ inline std::uint32_t own_columns(std::uint32_t word, int lane) {
 // A word of scales has the scale and, as a bf16 number, 128 and the zero.
 struct WgmmaInt4 {
   static constexpr bool kScales = true;
-  static constexpr bool kInt4 = true;
+  static constexpr WgmmaScaled kScaled = WgmmaScaled::int4;
   static constexpr int kDepth = kWgmmaScaledColumns;
   static constexpr unsigned kRowBytes = 64;     // of kDepth columns
   static constexpr unsigned kElementBytes = 1;  // of the map
@@ -100,7 +100,7 @@ struct WgmmaInt4 {
 // A word of scales has that of the first sixteen columns and that of the others, as bf16.
 struct WgmmaFp4 {
   static constexpr bool kScales = true;
-  static constexpr bool kInt4 = false;
+  static constexpr WgmmaScaled kScaled = WgmmaScaled::fp4;
   static constexpr int kDepth = kWgmmaScaledColumns;
   static constexpr unsigned kRowBytes = 64;
   static constexpr unsigned kElementBytes = 1;
@@ -124,6 +124,52 @@ struct WgmmaFp4 {
       a[0][2 + lower] = pair(words.y, first);
       a[1][lower] = pair(words.z, second);
       a[1][2 + lower] = pair(words.w, second);
+    }
+  }
+};
+
+// Rows of 64 bytes and columns, their chunks exchanged by the copy. A word of scales has what a
+// column's bits as a bf16 are multiplied with, twice.
+struct WgmmaFp8 {
+  static constexpr bool kScales = true;
+  static constexpr WgmmaScaled kScaled = WgmmaScaled::fp8;
+  static constexpr int kDepth = kWgmmaFp8Columns;
+  static constexpr unsigned kRowBytes = 64;
+  static constexpr unsigned kElementBytes = 1;
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+
+  // Of every eight columns of both rows the four among which this lane's two are.
+  struct Stored {
+    std::uint32_t words[2][4];
+    std::uint32_t scales[2];
+  };
+  __device__ static Stored read(const StagedWeights& from, int lane) {
+    const auto own_chunks = static_cast<unsigned>(lane) / 8;
+    const unsigned own_word = static_cast<unsigned>(lane) % 4 / 2 * 4;
+    Stored own;
+#pragma unroll
+    for (unsigned lower = 0; lower < 2; ++lower) {
+      const std::uint32_t row = from.data + lower * from.data_apart;
+#pragma unroll
+      for (unsigned eight = 0; eight < 4; ++eight) {
+        const unsigned chunk = (2 * from.at + eight / 2) ^ own_chunks;
+        own.words[lower][eight] = shared_word(row + chunk * 16 + eight % 2 * 8 + own_word);
+      }
+      own.scales[lower] = shared_word(from.scales + lower * from.scales_apart + 4 * from.at);
+    }
+    return own;
+  }
+  __device__ static void decode(const Stored& own, int lane, LeftSide& a) {
+#pragma unroll
+    for (unsigned lower = 0; lower < 2; ++lower) {
+      const auto factors = *reinterpret_cast<const __nv_bfloat162*>(&own.scales[lower]);
+      const auto pair = [&](std::uint32_t word) {
+        return device::e4m3_pair(__byte_perm(word, 0, lane % 2 == 0 ? 0x1404 : 0x3424), factors);
+      };
+      a[0][lower] = pair(own.words[lower][0]);
+      a[0][2 + lower] = pair(own.words[lower][1]);
+      a[1][lower] = pair(own.words[lower][2]);
+      a[1][2 + lower] = pair(own.words[lower][3]);
     }
   }
 };

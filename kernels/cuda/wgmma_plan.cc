@@ -54,6 +54,7 @@ double cycles(const Product& a, const WgmmaTile& tile, int multiprocessors) {
 bool weights_fit(const device::Weight& w) {
   if (!aligned(w.data) || w.row_bytes % 16 != 0) return false;
   if (w.coding == device::Coding::bf16) return true;
+  if (w.coding == device::Coding::e4m3) return w.groups == 1 || w.group % kWgmmaFp8Columns == 0;
   const unsigned groups = std::max(kWgmmaScaledColumns >> w.group_shift, 1U);
   const bool int4 = w.coding == device::Coding::int4;
   return aligned(w.scales, int4 ? 2 * groups : groups) &&
@@ -79,9 +80,10 @@ bool supports_wgmma(const Product& a) {
   const device::Weight& w = a.weight.first;
   const device::Weight& up = a.up.first;
   const bool alike = !a.gated || (w.coding == up.coding && w.group_shift == up.group_shift &&
-                                  w.scale_type == up.scale_type && weights_fit(up) &&
-                                  (w.zeros == nullptr) == (up.zeros == nullptr));
-  const bool decoded = is_fast_int4(a) || is_fast_fp4(a) || w.coding == device::Coding::bf16;
+                                  w.groups == up.groups && w.scale_type == up.scale_type &&
+                                  weights_fit(up) && (w.zeros == nullptr) == (up.zeros == nullptr));
+  const bool decoded =
+      is_fast_int4(a) || is_fast_fp4(a) || is_fast_fp8(a) || w.coding == device::Coding::bf16;
   const bool rows = a.row_group == nullptr ? a.x_divisor == 1 : a.x_sorted;
   return alike && decoded && rows && weights_fit(w) && fits_tensor_cores(a) &&
          a.inputs % 128 == 0 && device_fits() && has_tensor_maps();

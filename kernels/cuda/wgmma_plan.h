@@ -19,6 +19,7 @@ constexpr int kWgmmaBlockRows = 32;            // that results leave together
 constexpr unsigned kWgmmaScaleBytes = 16;      // of a row of weights in a stage
 constexpr int kWgmmaScaleWarps = 3;            // that lay them
 constexpr unsigned kWgmmaScaledColumns = 128;  // of a stage that has some
+constexpr unsigned kWgmmaFp8Columns = 64;      // of one of fp8, which has the more bytes
 // Results leave through shared memory: as bf16 in turn through two buffers, or as f32 in rows of
 // kWgmmaPitch through the memory of both.
 constexpr int kWgmmaBuffers = 2;

@@ -18,6 +18,7 @@ struct ScaleRow {
 // Of a row in a stage there are so many groups, or a part of one.
 template <unsigned kGroups, bool kZeros>
 struct Int4Scales {
+  static constexpr unsigned kColumns = kWgmmaScaledColumns;
   static constexpr unsigned kBytes = 2;  // of a scale
   struct Stored {
     uint2 scales = {};
@@ -64,6 +65,7 @@ __device__ __forceinline__ std::uint32_t fp4_word(std::uint32_t bits) {
 
 // Of sixteen columns each.
 struct NvFp4Scales {
+  static constexpr unsigned kColumns = kWgmmaScaledColumns;
   static constexpr unsigned kBytes = 1;
   using Stored = uint2;
   __device__ static Stored read(const ScaleRow& row, std::uint32_t group) {
@@ -78,6 +80,7 @@ struct NvFp4Scales {
 
 // Of thirty-two.
 struct MxFp4Scales {
+  static constexpr unsigned kColumns = kWgmmaScaledColumns;
   static constexpr unsigned kBytes = 1;
   using Stored = std::uint32_t;
   __device__ static Stored read(const ScaleRow& row, std::uint32_t group) {
@@ -90,6 +93,25 @@ struct MxFp4Scales {
   }
 };
 
+// One of whole stages, in f32 or bf16.
+template <bool kWide>
+struct Fp8Scales {
+  static constexpr unsigned kColumns = kWgmmaFp8Columns;
+  static constexpr unsigned kBytes = kWide ? 4 : 2;
+  using Stored = std::uint32_t;
+  __device__ static Stored read(const ScaleRow& row, std::uint32_t group) {
+    const std::uint8_t* at = row.scales + kBytes * group;
+    if constexpr (kWide) return __ldg(reinterpret_cast<const std::uint32_t*>(at));
+    return __ldg(reinterpret_cast<const std::uint16_t*>(at));
+  }
+  __device__ static uint4 words(Stored own) {
+    const float scale = __uint_as_float(kWide ? own : own << 16U);
+    const __nv_bfloat162 factors = __float2bfloat162_rn(scale * 0x1p120F);
+    const auto word = *reinterpret_cast<const std::uint32_t*>(&factors);
+    return {word, word, word, word};
+  }
+};
+
 __device__ inline void store_words(std::uint32_t shared, const uint4& words) {
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};\n" ::"r"(shared), "r"(words.x),
                "r"(words.y), "r"(words.z), "r"(words.w)
@@ -98,7 +120,11 @@ __device__ inline void store_words(std::uint32_t shared, const uint4& words) {
 
 template <class Scales>
 __device__ __forceinline__ ScaleRow scale_row(const device::Weights& w, int expert, int row) {
-  const std::int64_t groups = std::int64_t{row} * w.first.groups;
+  const std::int64_t rows =
+      w.first.row_block == 1
+          ? row
+          : static_cast<std::uint32_t>(w.first.row_offset + row) >> (__ffs(w.first.row_block) - 1);
+  const std::int64_t groups = rows * w.first.groups;
   return {.scales = static_cast<const std::uint8_t*>(w.first.scales) + expert * w.scales_bytes +
                     groups * Scales::kBytes,
           .zeros =
@@ -131,10 +157,12 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
     }
     typename Scales::Stored next[kOwn];
     const auto read = [&](int step) {
-      const auto column = static_cast<std::uint32_t>(step) * kWgmmaScaledColumns;
+      const auto column = static_cast<std::uint32_t>(step) * Scales::kColumns;
+      const device::Weight& w = a.weight.first;
+      const std::uint32_t group = w.groups == 1 ? 0 : column >> w.group_shift;
 #pragma unroll
       for (int i = 0; i < kOwn; ++i) {
-        next[i] = Scales::read(from[i], column >> a.weight.first.group_shift);
+        next[i] = Scales::read(from[i], group);
       }
     };
     read(0);
@@ -161,11 +189,13 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
   }
 }
 
-template <bool kInt4, int kRows>
+enum class WgmmaScaled { int4, fp4, fp8 };
+
+template <WgmmaScaled kScaled, int kRows>
 __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& plan,
                                            const Shared& shared, int thread) {
   const device::Weight& w = a.weight.first;
-  if constexpr (kInt4) {
+  if constexpr (kScaled == WgmmaScaled::int4) {
     const bool zeros = w.zeros != nullptr;
     if (w.group_shift == 5) {
       if (zeros) return lay_scales<Int4Scales<4, true>, kRows>(a, plan, shared, thread);
@@ -177,6 +207,11 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
     }
     if (zeros) return lay_scales<Int4Scales<1, true>, kRows>(a, plan, shared, thread);
     return lay_scales<Int4Scales<1, false>, kRows>(a, plan, shared, thread);
+  } else if constexpr (kScaled == WgmmaScaled::fp8) {
+    if (w.scale_type == device::ScaleType::f32) {
+      return lay_scales<Fp8Scales<true>, kRows>(a, plan, shared, thread);
+    }
+    return lay_scales<Fp8Scales<false>, kRows>(a, plan, shared, thread);
   } else {
     if (w.scale_type == device::ScaleType::e4m3) {
       return lay_scales<NvFp4Scales, kRows>(a, plan, shared, thread);

@@ -22,18 +22,22 @@ __device__ inline std::uint8_t to_e4m3(float value) {
   return __nv_cvt_float_to_fp8(value, __NV_SATFINITE, __NV_E4M3);
 }
 
-// Eight e4m3 values times a bf16 scale of at most 2^7, rounded to bf16. None of them is NaN, unless
-// the scale is.
+// Two e4m3 values, the upper bytes of halves, as bf16 numbers times factors of 2^120 and what they
+// are to be multiplied with: the same bits as a bf16 have an exponent too small by 120. None of
+// them is NaN, unless a factor is.
+__device__ inline std::uint32_t e4m3_pair(std::uint32_t high_bytes, __nv_bfloat162 factors) {
+  const std::uint32_t bits = (high_bytes & 0x80008000U) | (high_bytes >> 4U & 0x07F007F0U);
+  const __nv_bfloat162 product = __hmul2(*reinterpret_cast<const __nv_bfloat162*>(&bits), factors);
+  return *reinterpret_cast<const std::uint32_t*>(&product);
+}
+
+// Eight e4m3 values times a bf16 scale of at most 2^7, rounded to bf16.
 __device__ inline uint4 scaled_e4m3x8(uint2 bytes, float scale) {
-  // The same bits as a bf16 have an exponent too small by 120.
-  const __nv_bfloat162 factor = __float2bfloat162_rn(scale * 0x1p120F);
-  const auto pair = [&](std::uint32_t high_bytes) {
-    const std::uint32_t bits = (high_bytes & 0x80008000U) | (high_bytes >> 4U & 0x07F007F0U);
-    const __nv_bfloat162 product = __hmul2(*reinterpret_cast<const __nv_bfloat162*>(&bits), factor);
-    return *reinterpret_cast<const std::uint32_t*>(&product);
-  };
-  return {pair(__byte_perm(bytes.x, 0, 0x1404)), pair(__byte_perm(bytes.x, 0, 0x3424)),
-          pair(__byte_perm(bytes.y, 0, 0x1404)), pair(__byte_perm(bytes.y, 0, 0x3424))};
+  const __nv_bfloat162 factors = __float2bfloat162_rn(scale * 0x1p120F);
+  return {e4m3_pair(__byte_perm(bytes.x, 0, 0x1404), factors),
+          e4m3_pair(__byte_perm(bytes.x, 0, 0x3424), factors),
+          e4m3_pair(__byte_perm(bytes.y, 0, 0x1404), factors),
+          e4m3_pair(__byte_perm(bytes.y, 0, 0x3424), factors)};
 }
 
 }  // namespace glm::kernels::device

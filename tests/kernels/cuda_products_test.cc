@@ -372,7 +372,7 @@ TEST_F(CudaProducts, GatedLinearMatchesTheFormulaInEveryPairOfFormats) {
   }
 }
 
-// Four bits in all groupings that warpgroups multiply.
+// What warpgroups multiply but for bf16.
 std::vector<FormatCase> warpgroup_formats() {
   const auto int4 = [](const char* name, std::int64_t group, bool zeros) {
     return FormatCase{name, {.format = WeightFormat::int4_group, .group = group, .zeros = zeros}};
@@ -385,14 +385,15 @@ std::vector<FormatCase> warpgroup_formats() {
   for (const FormatCase& format : all_formats()) {
     const bool other = format.name == "int4_g32" || format.name == "int4_g32_zeros" ||
                        format.name == "int4_g128" || format.name == "nvfp4_divides" ||
-                       format.name == "mxfp4";
+                       format.name == "mxfp4" || format.name == "fp8_channel" ||
+                       format.name == "fp8_block";
     if (other) formats.push_back(format);
   }
   return formats;
 }
 
 // Where warpgroups take products at all, prompts in these go there: nothing is read here.
-TEST_F(CudaProducts, WarpgroupsTakeFourBitsOfAnyGroup) {
+TEST_F(CudaProducts, WarpgroupsTakeFourBitsOfAnyGroupAndFp8) {
   alignas(16) static constexpr std::byte kMemory[16] = {};
   const auto taken_by = [](WeightLayout layout) {
     layout.rows = 2048;
@@ -419,13 +420,14 @@ TEST_F(CudaProducts, WarpgroupsTakeFourBitsOfAnyGroup) {
     for (const std::int64_t cols : {128, 1408, 1536, 2048}) {
       WeightLayout layout = format.layout;
       layout.cols = cols;
+      if (layout.group == 0) layout.group = cols;
       EXPECT_EQ(taken_by(layout), "wgmma") << format.name << ", " << cols << " columns";
     }
   }
 }
 
 // Rows of scales that are and are no multiples of sixteen bytes; tiles of all sizes.
-TEST_F(CudaProducts, WarpgroupsMatchTheFormulaInFourBitsOfAnyGroup) {
+TEST_F(CudaProducts, WarpgroupsMatchTheFormulaInFourBitsOfAnyGroupAndFp8) {
   only_ = "wgmma";
   for (const FormatCase& format : warpgroup_formats()) {
     for (const Shape& shape : {Shape{9, 128, 130}, Shape{70, 384, 200}, Shape{193, 512, 136},
@@ -791,7 +793,7 @@ TEST_F(CudaProducts, MoeMlpInGroupsTakesRowsOfAnySize) {
 }
 
 // Widths of published experts among them.
-TEST_F(CudaProducts, MoeMlpOfWarpgroupsMatchesTheFormulaInFourBitsOfAnyGroup) {
+TEST_F(CudaProducts, MoeMlpOfWarpgroupsMatchesTheFormulaInFourBitsOfAnyGroupAndFp8) {
   only_ = "wgmma";
   for (const FormatCase& format : warpgroup_formats()) {
     check_moe(format, {9, 128, 384, 3, 2, Routing::spread, true});
