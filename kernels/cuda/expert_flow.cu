@@ -1,16 +1,15 @@
 // Routed experts in bf16 and e4m3: the time is that of the weights, and they flow as in
 // product_flow.cu. All units of all experts that somebody chose are one line, of which every block
-// has an equal piece. Rows are in the order of experts, so that a box has those of one. Of some
-// tens of tokens in bf16 the first half takes all as they come, and leaves out who has not chosen
-// an expert when it stores; else blocks gather them first. Then, and between the halves, blocks
-// wait for each other while weights flow in.
+// has an equal piece. Rows are in the order of experts, so that a box has those of one. Of up to 32
+// tokens the first half takes all as they come, and leaves out who has not chosen an expert when it
+// stores; of more, blocks gather them first. Then, and between the halves, blocks wait for each
+// other while weights flow in.
 //
 // A sum runs along the columns in their order, whatever the other tokens are.
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/expert_choice.cuh"
-#include "kernels/cuda/expert_codecs.cuh"
 #include "kernels/cuda/expert_flow.h"
-#include "kernels/cuda/flow_ring.cuh"
+#include "kernels/cuda/flow_codecs.cuh"
 #include "kernels/cuda/product_rows.cuh"
 #include "kernels/device/blocks_meet.cuh"
 #include "kernels/device/octet.cuh"
@@ -20,17 +19,14 @@
 namespace glm::kernels::cuda {
 namespace {
 
-constexpr unsigned kRowBoxBytes = kExpertBoxRows * kFlowDepth * 2;
-
-// Whether activations are gathered in the order of experts: because columns are in another order,
-// or because all tokens beside every unit are much to read.
-template <class Codec, int kRows>
-constexpr bool kGathers = Codec::kOrders || kRows > 32;
+// Whether activations are gathered in the order of experts: all tokens beside every unit would be
+// much to read.
+template <int kRows>
+constexpr bool kGathers = kRows > 32;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 // This block's rows of activations, in the order of experts. All workers.
-template <class Codec>
 __device__ void gather(const ExpertFlow& a, const Choice& choice) {
   const int octets = a.hidden / device::kOctet;
   const int rows = a.tokens * a.chosen;
@@ -38,7 +34,7 @@ __device__ void gather(const ExpertFlow& a, const Choice& choice) {
     const __nv_bfloat16* from = a.x + choice.pairs[row] / a.chosen * a.x_stride;
     __nv_bfloat16* to = a.gathered + static_cast<std::int64_t>(row) * a.hidden;
     for (int at = static_cast<int>(threadIdx.x); at < octets; at += kFlowWorkers) {
-      Codec::put_octet(to, at * device::kOctet, device::read_octet(from + at * device::kOctet));
+      device::write_octet(to + at * device::kOctet, device::read_octet(from + at * device::kOctet));
     }
   }
 }
@@ -51,7 +47,7 @@ class Filler {
 
   // `rows_done`: barriers that are passed when this block has stored its rows of each half.
   __device__ void run(int most_units, std::uint32_t rows_done) {
-    fill<0>(most_units, rows_done, kGathers<Codec, kRows>);
+    fill<0>(most_units, rows_done, kGathers<kRows>);
     fill<1>(most_units, rows_done + 8, true);
   }
 
@@ -95,9 +91,9 @@ class Filler {
     }
     const Tile& tile = piece.tile();
     const std::uint32_t full = ring_.full + 8 * ring_.stage;
-    device::barrier_arrive_expecting(full,
-                                     static_cast<unsigned>(tile.units) * kExpertUnitBytes +
-                                         row_boxes<kHalf>(tile) * kRowBoxBytes * Codec::kBoxes);
+    device::barrier_arrive_expecting(
+        full, static_cast<unsigned>(tile.units) * kExpertUnitBytes +
+                  row_boxes<kHalf>(tile) * kExpertRowBoxBytes * Codec::kBoxes);
 #pragma unroll 1
     for (int i = 0; i < tile.units; ++i) {
       constexpr int kEights = kHalf == 0 ? kExpertUnitRows / 16 : kExpertUnitRows / 8;
@@ -126,7 +122,7 @@ class Filler {
       const unsigned box = i / Codec::kBoxes;
       const unsigned part = i % Codec::kBoxes;  // of the columns
       device::copy_box(
-          ring_.at(stage) + ring_.rows_at + part * kPartBytes + box * kRowBoxBytes,
+          ring_.at(stage) + ring_.rows_at + part * kPartBytes + box * kExpertRowBoxBytes,
           a_.half[kHalf].rows,
           {.column = piece.step() * Codec::kDepth + static_cast<int>(part) * kFlowDepth,
            .middle = first + static_cast<int>(box) * kExpertBoxRows,
@@ -136,8 +132,8 @@ class Filler {
   }
 
   template <int kHalf>
-  static constexpr bool kAsTheyCome = kHalf == 0 && !kGathers<Codec, kRows>;
-  static constexpr unsigned kPartBytes = kRows * kFlowDepth * 2;
+  static constexpr bool kAsTheyCome = kHalf == 0 && !kGathers<kRows>;
+  static constexpr unsigned kPartBytes = kRows * kFlowRowBytes;
   const ExpertFlow& a_;
   const Choice& choice_;
   FlowRing ring_;
@@ -145,24 +141,24 @@ class Filler {
   int filled_ = 0;
 };
 
-template <class Codec, int kRows>
+template <int kRows>
 __device__ void store_inner(const ExpertFlow& a, const Choice& choice, const Tile& tile,
                             const float (&sums)[kRows / 2]) {
   const int weight_row = flow_weight_row();
   if (weight_row >= tile.units * kExpertUnitRows) return;
-  const int output = tile.first_unit * (kExpertUnitRows / 2) + weight_row / 16 * 8 + weight_row % 8;
+  const int output = tile.first_unit * (kExpertUnitRows / 2) + flow_gated_output(weight_row);
   const unsigned long long mask = choice.masks[tile.expert];
   const int rows = __popcll(mask);
 #pragma unroll
   for (int i = 0; i < kRows / 2; ++i) {
     if (i / 2 % 2 != 0) continue;  // of the other half
     int row = flow_row_of(i);
-    if (kGathers<Codec, kRows> ? row >= rows : (mask >> row & 1U) == 0) continue;
-    if (!kGathers<Codec, kRows>) row = tokens_before(mask, row);
+    if (kGathers<kRows> ? row >= rows : (mask >> row & 1U) == 0) continue;
+    if (!kGathers<kRows>) row = tokens_before(mask, row);
     const float gate = a.up_first ? sums[i + 2] : sums[i];
     const float up = a.up_first ? sums[i] : sums[i + 2];
     const std::int64_t at = static_cast<std::int64_t>(choice.firsts[tile.expert] + row) * a.wide;
-    device::store(a.inner + at + Codec::place(output), silu(gate) * up);
+    device::store(a.inner + at + output, silu(gate) * up);
   }
 }
 
@@ -184,12 +180,33 @@ __device__ void store_outer(const ExpertFlow& a, const Choice& choice, const Til
 }
 
 template <class Codec, int kRows, int kHalf>
+__device__ void multiply(const ExpertHalf& half, const Tile& tile, FlowRing& ring,
+                         float (&sums)[kRows / 2]) {
+  const int weight_rows = tile.units * kExpertUnitRows;
+  if constexpr (Codec::kScaled) {
+    constexpr bool kGated = kHalf == 0;
+    // Rows beyond the last have scales that nobody looks at.
+    const int weight_row = min(flow_weight_row(), weight_rows - 9);
+    const int row = kGated ? tile.first_unit * (kExpertUnitRows / 2) + flow_gated_output(weight_row)
+                           : tile.first_unit * kExpertUnitRows + weight_row;
+    const FlowScales first(half.stored[0], tile.expert, row);
+    const FlowScales second(half.stored[1], tile.expert, kGated ? row : row + 8);
+    const auto scale = [&](int step) {
+      return float2{first.at(step * Codec::kDepth), second.at(step * Codec::kDepth)};
+    };
+    Codec::template multiply<kRows>(ring, weight_rows, half.steps, scale, sums);
+  } else {
+    Codec::template multiply<kRows>(ring, weight_rows, half.steps, sums);
+  }
+}
+
+template <class Codec, int kRows, int kHalf>
 __device__ void work(const ExpertFlow& a, const Choice& choice, int most_units, FlowRing& ring) {
   for (Piece piece(a.half[kHalf], choice, most_units); piece.there(); piece.next_tile()) {
     float sums[kRows / 2] = {};
-    Codec::template multiply<kRows>(a.half[kHalf], piece.tile(), kHalf == 0, ring, sums);
+    multiply<Codec, kRows, kHalf>(a.half[kHalf], piece.tile(), ring, sums);
     if (kHalf == 0) {
-      store_inner<Codec, kRows>(a, choice, piece.tile(), sums);
+      store_inner<kRows>(a, choice, piece.tile(), sums);
     } else {
       store_outer<kRows>(a, choice, piece.tile(), sums);
     }
@@ -238,8 +255,8 @@ __global__ void __launch_bounds__(kFlowThreads, 1)
       Filler<Codec, kRows>(a, choice, ring).run(most_units, rows_done);
     return;
   }
-  if (kGathers<Codec, kRows>) {
-    gather<Codec>(a, choice);
+  if (kGathers<kRows>) {
+    gather(a, choice);
     device::sync_threads(1, kFlowWorkers);  // all rows of this block are there
     if (threadIdx.x == 0) device::barrier_arrive(rows_done);
   }
@@ -261,8 +278,8 @@ cudaError_t launch(const Product& inner, const Product& outer, const MoeWorkspac
     }
   }
   ExpertFlow flow = {};
-  if (const cudaError_t code = make_expert_flow(
-          inner, outer, Codec::kDepth, kGathers<Codec, kRows> ? space.gathered : nullptr, flow);
+  if (const cudaError_t code =
+          make_expert_flow(inner, outer, kGathers<kRows> ? space.gathered : nullptr, flow);
       code != cudaSuccess) {
     return code;
   }
@@ -284,8 +301,8 @@ cudaError_t launch(const Product& inner, const Product& outer, const MoeWorkspac
 cudaError_t launch_expert_flow(const Product& inner, const Product& outer,
                                const MoeWorkspace& space, cudaStream_t stream) {
   return inner.weight.first.coding == device::Coding::bf16
-             ? launch<ExpertBf16, kFlowRowsMax>(inner, outer, space, stream)
-             : launch<ExpertFp8, kFlowRowsMax>(inner, outer, space, stream);
+             ? launch<FlowBf16, kFlowRowsMax>(inner, outer, space, stream)
+             : launch<FlowFp8, kFlowRowsMax>(inner, outer, space, stream);
 }
 
 }  // namespace glm::kernels::cuda

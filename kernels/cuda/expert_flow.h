@@ -15,19 +15,11 @@ constexpr int kExpertUnitsMax = 8;   // of a tile
 constexpr unsigned kExpertUnitBytes = kExpertUnitRows * 128;  // in a stage
 constexpr int kExpertStagesMax = 16;
 constexpr int kExpertBoxRows = 8;  // of activations
-
-// Of weights in e4m3.
-struct ExpertScales {
-  const void* first;
-  std::int64_t expert_bytes;
-  int row_shift;  // so many rows, a power of two, have one
-  int groups;     // of columns: one, or each 128
-  bool wide;      // f32, else bf16
-};
+constexpr unsigned kExpertRowBoxBytes = kExpertBoxRows * 128;
 
 struct ExpertHalf {
-  // Of gate and up, the one with the lower address first; or twice those of down.
-  ExpertScales scales[2];
+  // Gate and up, the one with the lower address first; or down, twice.
+  device::Weights stored[2];
   CUtensorMap weights;  // {columns, 8, gate and up, eights of rows, experts}
   CUtensorMap rows;
   int steps;  // of a tile
@@ -63,8 +55,8 @@ bool supports_expert_flow(const Product& inner, const Product& outer);
 cudaError_t launch_expert_flow(const Product& inner, const Product& outer,
                                const MoeWorkspace& space, cudaStream_t stream);
 
-// With so many columns in a stage. Without memory for them, rows are not gathered.
-cudaError_t make_expert_flow(const Product& inner, const Product& outer, int depth, void* gathered,
+// Without memory for them, rows are not gathered.
+cudaError_t make_expert_flow(const Product& inner, const Product& outer, void* gathered,
                              ExpertFlow& flow);
 
 }  // namespace glm::kernels::cuda

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "kernels/cuda/bulk_plan.h"
@@ -48,19 +47,13 @@ cudaError_t map_weights(const Product& a, int depth, CUtensorMap& map) {
   return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-ExpertScales scales_of(const device::Weights& w) {
-  const auto rows = static_cast<std::uint32_t>(w.first.row_block);
-  return {.first = w.first.scales,
-          .expert_bytes = w.scales_bytes,
-          .row_shift = std::countr_zero(rows),
-          .groups = static_cast<int>(w.first.groups),
-          .wide = w.first.scale_type == device::ScaleType::f32};
-}
-
-cudaError_t make_half(const Product& a, int depth, std::int64_t rows, ExpertHalf& half) {
-  half.scales[0] = scales_of(a.weight);
-  half.scales[1] = scales_of(a.gated ? a.up : a.weight);
-  if (a.gated && a.up.first.data < a.weight.first.data) std::swap(half.scales[0], half.scales[1]);
+cudaError_t make_half(const Product& a, std::int64_t rows, ExpertHalf& half) {
+  const int depth = flow_depth(a.weight.first);
+  half.stored[0] = a.weight;
+  half.stored[1] = a.gated ? a.up : a.weight;
+  if (half.stored[1].first.data < half.stored[0].first.data) {
+    std::swap(half.stored[0], half.stored[1]);
+  }
   half.steps = static_cast<int>((a.inputs + depth - 1) / depth);
   half.units = static_cast<int>(a.outputs * (a.gated ? 2 : 1) / kExpertUnitRows);
   if (const cudaError_t code = map_weights(a, depth, half.weights); code != cudaSuccess)
@@ -77,12 +70,7 @@ cudaError_t make_half(const Product& a, int depth, std::int64_t rows, ExpertHalf
 }
 
 bool fits_boxes(const device::Weights& w) {
-  const device::Weight& one = w.first;
-  if (one.row_bytes % 16 != 0 || w.data_bytes % 16 != 0) return false;
-  if (one.coding == device::Coding::bf16) return true;
-  return one.coding == device::Coding::e4m3 && one.cols % 128 == 0 && one.row_offset == 0 &&
-         (one.groups == 1 || one.group == 128) && std::has_single_bit(one.row_block) &&
-         (one.scale_type == device::ScaleType::f32 || one.scale_type == device::ScaleType::bf16);
+  return flows(w.first) && w.data_bytes % 16 == 0;
 }
 
 bool suits(const Product& a) {
@@ -102,7 +90,7 @@ bool supports_expert_flow(const Product& inner, const Product& outer) {
          takes_warpgroups();
 }
 
-cudaError_t make_expert_flow(const Product& inner, const Product& outer, int depth, void* gathered,
+cudaError_t make_expert_flow(const Product& inner, const Product& outer, void* gathered,
                              ExpertFlow& flow) {
   flow.x = static_cast<const __nv_bfloat16*>(inner.x);
   flow.x_stride = inner.x_stride;
@@ -137,8 +125,8 @@ cudaError_t make_expert_flow(const Product& inner, const Product& outer, int dep
     first.x_stride = inner.inputs;
     rows = inner.rows;
   }
-  const cudaError_t code = make_half(first, depth, rows, flow.half[0]);
-  return code == cudaSuccess ? make_half(outer, depth, inner.rows, flow.half[1]) : code;
+  const cudaError_t code = make_half(first, rows, flow.half[0]);
+  return code == cudaSuccess ? make_half(outer, inner.rows, flow.half[1]) : code;
 }
 
 }  // namespace glm::kernels::cuda

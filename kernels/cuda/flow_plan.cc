@@ -9,8 +9,8 @@ namespace {
 
 constexpr unsigned kBarrierBytes = 256;
 constexpr int kStagesMax = kBarrierBytes / (2 * sizeof(std::uint64_t));
-constexpr int kLeastRest = 64;  // rows of weights; below that, columns are cut instead
-constexpr int kLeastSteps = 8;  // of a part
+constexpr int kLeastRest = 64;      // rows of weights; below that, columns are cut instead
+constexpr int kLeastColumns = 512;  // of a part
 
 int up_to(int number, int multiple) {
   return (number + multiple - 1) / multiple * multiple;
@@ -29,8 +29,9 @@ int rows_per_output(const Product& a) {
   return a.gated ? 2 : 1;
 }
 
-// Four axes, the first of them kFlowDepth columns in a box.
+// Four axes, the first of them a stage's columns in a box.
 struct Axes {
+  bool bytes;
   cuuint64_t sizes[4];
   cuuint64_t strides[3];  // bytes
   cuuint32_t box[4];
@@ -38,10 +39,12 @@ struct Axes {
 
 cudaError_t encode(const void* data, const Axes& axes, CUtensorMap& map) {
   const cuuint32_t steps[] = {1, 1, 1, 1};
-  const CUresult code = encoder()(
-      &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 4, const_cast<void*>(data), axes.sizes, axes.strides,
-      axes.box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-      CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUtensorMapDataType type =
+      axes.bytes ? CU_TENSOR_MAP_DATA_TYPE_UINT8 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  const CUresult code =
+      encoder()(&map, type, 4, const_cast<void*>(data), axes.sizes, axes.strides, axes.box, steps,
+                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
@@ -51,20 +54,24 @@ cudaError_t map_weights(const Product& a, const FlowPlan& plan, int weight_rows,
   const auto outputs = static_cast<cuuint64_t>(a.outputs);
   const auto row = static_cast<cuuint64_t>(w.row_bytes);
   const auto box_rows = static_cast<cuuint32_t>(weight_rows);
+  const auto depth = static_cast<cuuint32_t>(flow_depth(w));
+  const bool bytes = w.coding != device::Coding::bf16;
   if (!a.gated) {
     return encode(w.data,
-                  {.sizes = {columns, outputs, 1, 1},
+                  {.bytes = bytes,
+                   .sizes = {columns, outputs, 1, 1},
                    .strides = {row, outputs * row, outputs * row},
-                   .box = {kFlowDepth, box_rows, 1, 1}},
+                   .box = {depth, box_rows, 1, 1}},
                   map);
   }
   const std::uint8_t* gate = w.data;
   const std::uint8_t* up = a.up.first.data;
   const auto between = static_cast<cuuint64_t>(plan.up_first ? gate - up : up - gate);
   return encode(plan.up_first ? up : gate,
-                {.sizes = {columns, 8, 2, outputs / 8},
+                {.bytes = bytes,
+                 .sizes = {columns, 8, 2, outputs / 8},
                  .strides = {row, between, 8 * row},
-                 .box = {kFlowDepth, 8, 2, box_rows / kFlowGatedRows}},
+                 .box = {depth, 8, 2, box_rows / kFlowGatedRows}},
                 map);
 }
 
@@ -75,7 +82,8 @@ FlowPlan flow_plan(const Product& a, int rows, const BulkLimits& limits) {
   const int multiple = a.gated ? kFlowGatedRows : 8;
   const int most = limits.multiprocessors;
   FlowPlan plan = {};
-  plan.steps = divided_up(a.inputs, kFlowDepth);
+  const int depth = flow_depth(a.weight.first);
+  plan.steps = divided_up(a.inputs, depth);
   plan.parts = 1;
   plan.whole_outputs = kFlowTileRows / per_output;
   plan.whole_tiles = static_cast<int>(a.outputs / (std::int64_t{most} * plan.whole_outputs));
@@ -86,7 +94,7 @@ FlowPlan flow_plan(const Product& a, int rows, const BulkLimits& limits) {
   if (plan.whole_tiles == 0 && plan.rest_rows < kLeastRest && a.split.blocks > 0 && !a.gated) {
     const int tiles = divided_up(a.outputs, kFlowPartRows);
     plan.parts = std::clamp(std::min(a.split.blocks, most) / tiles, 1,
-                            std::max(plan.steps / kLeastSteps, 1));
+                            std::max(static_cast<int>(a.inputs) / kLeastColumns, 1));
     if (plan.parts > 1) plan.rest_rows = kFlowPartRows;
   }
   plan.rest_outputs = plan.rest_rows / per_output;
@@ -95,11 +103,12 @@ FlowPlan flow_plan(const Product& a, int rows, const BulkLimits& limits) {
   plan.up_first = a.gated && a.up.first.data < a.weight.first.data;
 
   const int highest = plan.whole_tiles > 0 ? kFlowTileRows : plan.rest_rows;
-  const auto bytes = [](int all) { return static_cast<unsigned>(all) * kFlowDepth * 2U; };
-  plan.rows_at = bytes(highest);
-  plan.stage = bytes(highest + rows);
+  const unsigned rows_bytes = static_cast<unsigned>(rows * depth) * 2;
+  plan.rows_at = static_cast<unsigned>(highest) * kFlowRowBytes;
+  plan.stage = plan.rows_at + rows_bytes;
   // What the last warpgroup reads beyond a tile, and nobody stores.
-  const unsigned beyond = bytes(std::max(up_to(highest, kFlowGroupRows) - highest - rows, 0));
+  const unsigned read = static_cast<unsigned>(up_to(highest, kFlowGroupRows)) * kFlowRowBytes;
+  const unsigned beyond = read > plan.stage ? read - plan.stage : 0;
   const unsigned behind = std::max(beyond, kBarrierBytes);
   const unsigned room = limits.shared_bytes - kFlowAlignment - behind;
   plan.stages = std::min(static_cast<int>(room / plan.stage), kStagesMax);
@@ -123,14 +132,24 @@ cudaError_t make_flow_maps(const Product& a, const FlowPlan& plan, int rows, Flo
                          maps.rows);
 }
 
+bool flows(const device::Weight& w) {
+  if (w.row_bytes % 16 != 0) return false;
+  if (w.coding == device::Coding::bf16) return true;
+  const int depth = flow_depth(w);
+  return is_fast_fp8(w) && w.cols % depth == 0 && (w.groups == 1 || w.group % depth == 0);
+}
+
+int flow_depth(const device::Weight& w) {
+  return w.coding == device::Coding::bf16 ? kFlowDepth : 2 * kFlowDepth;
+}
+
 bool supports_flow(const Product& a) {
-  const auto plain = [&](const device::Weight& w) {
-    return w.coding == device::Coding::bf16 && w.row_bytes % 16 == 0 &&
-           w.row_bytes == a.weight.first.row_bytes;
-  };
+  const device::Weight& w = a.weight.first;
+  const device::Weight& up = a.up.first;
   return a.row_group == nullptr && a.groups == 1 && a.x_divisor == 1 && a.rows <= kFlowRowsMax &&
-         a.outputs <= INT32_MAX / 4 && fits_tensor_cores(a) && plain(a.weight.first) &&
-         (!a.gated || (plain(a.up.first) && a.outputs % (kFlowGatedRows / 2) == 0)) &&
+         a.outputs <= INT32_MAX / 4 && fits_tensor_cores(a) && flows(w) &&
+         (!a.gated || (flows(up) && up.coding == w.coding && up.row_bytes == w.row_bytes &&
+                       a.outputs % (kFlowGatedRows / 2) == 0)) &&
          // Blocks with parts of the same sums wait for each other.
          (a.split.blocks == 0 || bulk_limits().alone) && takes_warpgroups();
 }

@@ -17,7 +17,8 @@ constexpr int kFlowGroupRows = 64;  // of weights, for one warpgroup
 constexpr int kFlowTileRows = 256;
 constexpr int kFlowPartRows = 128;         // of a tile whose columns are in parts
 constexpr int kFlowGatedRows = 16;         // half of them of gate
-constexpr int kFlowDepth = 64;             // columns of a stage
+constexpr int kFlowDepth = 64;             // columns of a box of activations
+constexpr unsigned kFlowRowBytes = 128;    // of a row in a stage: of weights, or in a box
 constexpr int kFlowRowsMax = 64;           // of activations
 constexpr unsigned kFlowAlignment = 1024;  // of stages
 static_assert(kFlowPartRows * kFlowRowsMax <= kSplitBlockSums);
@@ -31,7 +32,7 @@ struct FlowPlan {
   int rest_outputs;   // of a tile of the rest
   int rest_rows;      // of weights; a multiple of 8
   int parts;          // of the columns; with whole tiles there is one
-  int steps;          // of kFlowDepth columns
+  int steps;          // stages that the columns take
   int stages;
   bool up_first;     // its address is below the gate's
   unsigned stage;    // bytes
@@ -46,6 +47,11 @@ struct FlowMaps {
   CUtensorMap rest;
   CUtensorMap rows;
 };
+
+// bf16, or e4m3 with scales as is_fast_fp8() has them, of whole stages; boxes can be copied of it.
+bool flows(const device::Weight& w);
+// Columns of a stage.
+int flow_depth(const device::Weight& w);
 
 // For so many rows of activations in a stage.
 FlowPlan flow_plan(const Product& a, int rows, const BulkLimits& limits);

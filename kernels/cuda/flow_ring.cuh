@@ -1,13 +1,10 @@
-// The ring of stages of product_flow.cu and expert_flow.cu, and the products that use it up: four
-// warpgroups have 64 rows of a stage's weights each and all its rows of activations (sm_90a).
+// The ring of stages of product_flow.cu and expert_flow.cu, and who has what of a stage (sm_90a).
 #pragma once
 
 #include "kernels/cuda/flow_plan.h"
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
-#include "kernels/device/wgmma.cuh"
-#include "kernels/device/wgmma_shared.cuh"
 
 namespace glm::kernels::cuda {
 
@@ -48,34 +45,10 @@ __device__ inline void set_up_ring(const FlowRing& ring) {
   }
 }
 
-// sums += weights * activations of the next `steps` stages. By all workers.
-template <int kRows>
-__device__ inline void flow_multiply(FlowRing& ring, int weight_rows, int steps,
-                                     float (&sums)[kRows / 2]) {
-  const int group_row = static_cast<int>(threadIdx.x) / kFlowGroupThreads * kFlowGroupRows;
-  const bool works = group_row < weight_rows;
-  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-#pragma unroll 1
-  for (int step = 0; step < steps; ++step) {
-    device::barrier_wait(ring.full + 8 * ring.stage, ring.parity);
-    if (works) {
-      const std::uint32_t stage = ring.at(ring.stage);
-      const std::uint64_t left =
-          device::right_side(stage + static_cast<unsigned>(group_row) * (kFlowDepth * 2));
-      const std::uint64_t right = device::right_side(stage + ring.rows_at);
-      device::hold(sums);
-      device::warpgroup_begin();
-#pragma unroll
-      for (int i = 0; i < kFlowDepth / 16; ++i) {
-        device::multiply_shared<kRows>(sums, left + 2 * i, right + 2 * i);
-      }
-      device::warpgroup_commit();
-      device::warpgroup_wait<0>();
-      device::hold(sums);
-    }
-    if (lane == 0) device::barrier_arrive(ring.empty + 8 * ring.stage);
-    ring.next();
-  }
+// By each worker, once it has used up the stage.
+__device__ inline void leave_stage(FlowRing& ring) {
+  if (threadIdx.x % device::kWarpThreads == 0) device::barrier_arrive(ring.empty + 8 * ring.stage);
+  ring.next();
 }
 
 // Of which row of activations sums[i] of this thread is.
@@ -87,6 +60,11 @@ __device__ inline int flow_row_of(int i) {
 __device__ inline int flow_weight_row() {
   return static_cast<int>(threadIdx.x) / device::kWarpThreads * 16 +
          static_cast<int>(threadIdx.x) % device::kWarpThreads / 4;
+}
+
+// Of a gated tile, which of its outputs that row is of.
+__device__ inline int flow_gated_output(int weight_row) {
+  return weight_row / kFlowGatedRows * (kFlowGatedRows / 2) + weight_row % 8;
 }
 
 #endif

@@ -65,12 +65,13 @@ bool few_rows_of_experts(const Product& a) {
   return a.row_group != nullptr && a.rows <= kGroupsRowsPerGroup * a.groups;
 }
 
-// More weights than all multiprocessors can hold: the head of a model, or dense feed-forward
-// layers.
+// So many weights that multiprocessors hold no more than twice as many: the head of a model, dense
+// feed-forward layers, what attention says at last; of fp8, which others decode, half of that.
 bool much_weight(const Product& a) {
   const BulkLimits limits = bulk_limits();
   const std::int64_t bytes = a.outputs * a.weight.first.row_bytes * (a.gated ? 2 : 1);
-  return bytes >= std::int64_t{limits.multiprocessors} * limits.shared_bytes;
+  const bool plain = a.weight.first.coding == Coding::bf16;
+  return bytes * (plain ? 2 : 4) >= std::int64_t{limits.multiprocessors} * limits.shared_bytes;
 }
 
 bool some_rows(const Product& a) {

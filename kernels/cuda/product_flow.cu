@@ -1,15 +1,15 @@
-// For few rows and weights in bf16 that are more than all multiprocessors can hold, as the head of
-// a model or a dense layer's feed-forward half (sm_90a): the time is that of the weights, and they
-// pass through shared memory, where the tensor cores read them, without a stop. One thread of a
-// block keeps a ring of stages full with copies of boxes, from tile to tile; four warpgroups have
-// 64 rows of a tile's weights each and all rows of activations. flow_plan.cc says who has which
-// tiles.
+// For few rows and weights in bf16 or e4m3 that are more than all multiprocessors can hold, as the
+// head of a model or a dense layer's feed-forward half (sm_90a): the time is that of the weights,
+// and they pass through shared memory, where the tensor cores read them, without a stop. One thread
+// of a block keeps a ring of stages full with copies of boxes, from tile to tile; four warpgroups
+// have 64 rows of a tile's weights each and all rows of activations. flow_plan.cc says who has
+// which tiles.
 //
 // A sum runs along the columns in their order, or along parts of them that are added in their
 // order, whatever the other rows are.
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/flow_codecs.cuh"
 #include "kernels/cuda/flow_plan.h"
-#include "kernels/cuda/flow_ring.cuh"
 #include "kernels/cuda/product_rows.cuh"
 #include "kernels/device/counters.cuh"
 #include "kernels/device/sync_threads.cuh"
@@ -63,7 +63,7 @@ struct Cursor {
   }
 };
 
-template <int kRows>
+template <class Codec, int kRows>
 class Filler {
  public:
   __device__ Filler(const FlowMaps& maps, const FlowPlan& plan, bool gated, const FlowRing& ring)
@@ -87,12 +87,16 @@ class Filler {
   }
 
  private:
+  __device__ int column_of(const Cursor& c) const {
+    return (c.tile.first_step + c.step) * Codec::kDepth;
+  }
   __device__ void copy_weights(const Cursor& c, int stage) const {
     const Tile& tile = c.tile;
     device::barrier_arrive_expecting(
-        ring_.full + 8 * stage, static_cast<unsigned>(tile.weight_rows + kRows) * (kFlowDepth * 2));
+        ring_.full + 8 * stage,
+        static_cast<unsigned>(tile.weight_rows + kRows * Codec::kBoxes) * kFlowRowBytes);
     const bool whole = tile.weight_rows == kFlowTileRows;
-    const int column = (tile.first_step + c.step) * kFlowDepth;
+    const int column = column_of(c);
     device::copy_box(ring_.at(stage), whole ? &maps_.whole : &maps_.rest,
                      {.first = column,
                       .second = gated_ ? 0 : tile.first_output,
@@ -101,9 +105,12 @@ class Filler {
                      ring_.full + 8 * stage, policy_);
   }
   __device__ void copy_rows(const Cursor& c, int stage) const {
-    device::copy_box(ring_.at(stage) + plan_.rows_at, maps_.rows,
-                     {.column = (c.tile.first_step + c.step) * kFlowDepth, .middle = 0, .outer = 0},
-                     ring_.full + 8 * stage);
+#pragma unroll
+    for (int box = 0; box < Codec::kBoxes; ++box) {
+      device::copy_box(ring_.at(stage) + plan_.rows_at + box * (kRows * kFlowRowBytes), maps_.rows,
+                       {.column = column_of(c) + box * kFlowDepth, .middle = 0, .outer = 0},
+                       ring_.full + 8 * stage);
+    }
   }
 
   const FlowMaps& maps_;
@@ -119,8 +126,7 @@ __device__ void store(const Product& a, const FlowPlan& plan, const Tile& tile,
   const int weight_row = flow_weight_row();
   if (a.gated) {
     // Eight of gate, eight of up; in a tile their outputs follow each other by eights.
-    const int own = weight_row / kFlowGatedRows * (kFlowGatedRows / 2) + weight_row % 8;
-    const std::int64_t output = tile.first_output + own;
+    const std::int64_t output = tile.first_output + flow_gated_output(weight_row);
     if (weight_row >= tile.weight_rows || output >= a.outputs) return;
 #pragma unroll
     for (int i = 0; i < kRows / 2; ++i) {
@@ -193,13 +199,35 @@ __device__ void add_parts(const Product& a, const FlowPlan& plan, const Tile& ti
   }
 }
 
-template <int kRows>
+template <class Codec, int kRows>
+__device__ void multiply(const Product& a, const FlowPlan& plan, const Tile& tile, FlowRing& ring,
+                         float (&sums)[kRows / 2]) {
+  if constexpr (Codec::kScaled) {
+    const int weight_row = flow_weight_row();
+    const int own = a.gated ? flow_gated_output(weight_row) : weight_row;
+    // Outputs beyond the last have scales that nobody looks at.
+    const auto row = [&](int apart) {
+      return min(tile.first_output + own + apart, static_cast<int>(a.outputs) - 1);
+    };
+    const FlowScales first(plan.up_first ? a.up : a.weight, 0, row(0));
+    const FlowScales second(a.gated && !plan.up_first ? a.up : a.weight, 0, row(a.gated ? 0 : 8));
+    const auto scale = [&](int step) {
+      const int column = (tile.first_step + step) * Codec::kDepth;
+      return float2{first.at(column), second.at(column)};
+    };
+    Codec::template multiply<kRows>(ring, tile.weight_rows, tile.steps, scale, sums);
+  } else {
+    Codec::template multiply<kRows>(ring, tile.weight_rows, tile.steps, sums);
+  }
+}
+
+template <class Codec, int kRows>
 __device__ void work(const Product& a, const FlowPlan& plan, FlowRing ring) {
   const int tiles = tiles_of_block(plan);
   for (int number = 0; number < tiles; ++number) {
     const Tile tile = tile_at(plan, number);
     float sums[kRows / 2] = {};
-    flow_multiply<kRows>(ring, tile.weight_rows, tile.steps, sums);
+    multiply<Codec, kRows>(a, plan, tile, ring, sums);
     if (plan.parts > 1) {
       add_parts<kRows>(a, plan, tile, sums);
     } else {
@@ -210,7 +238,7 @@ __device__ void work(const Product& a, const FlowPlan& plan, FlowRing ring) {
 
 #endif
 
-template <int kRows>
+template <class Codec, int kRows>
 __global__ void __launch_bounds__(kFlowThreads, 1)
     flow_kernel(const __grid_constant__ FlowMaps maps, const __grid_constant__ Product a,
                 const __grid_constant__ FlowPlan plan) {
@@ -231,21 +259,21 @@ __global__ void __launch_bounds__(kFlowThreads, 1)
   }
   __syncthreads();  // the barriers are set up
   if (threadIdx.x >= kFlowWorkers) {
-    if (threadIdx.x == kFlowWorkers) Filler<kRows>(maps, plan, a.gated, ring).run();
+    if (threadIdx.x == kFlowWorkers) Filler<Codec, kRows>(maps, plan, a.gated, ring).run();
     return;
   }
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
-  work<kRows>(a, plan, ring);
+  work<Codec, kRows>(a, plan, ring);
 #else
   __trap();  // built for another device
 #endif
 }
 
-template <int kRows>
+template <class Codec, int kRows>
 cudaError_t launch(const Product& a, cudaStream_t stream) {
-  if constexpr (kRows > 8) {
-    if (a.rows <= kRows / 2) return launch<kRows / 2>(a, stream);
+  if constexpr (kRows > Codec::kFewestRows) {
+    if (a.rows <= kRows / 2) return launch<Codec, kRows / 2>(a, stream);
   }
   const BulkLimits limits = bulk_limits();
   const FlowPlan plan = flow_plan(a, kRows, limits);
@@ -253,7 +281,7 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
   if (const cudaError_t code = make_flow_maps(a, plan, kRows, maps); code != cudaSuccess) {
     return code;
   }
-  const auto kernel = &flow_kernel<kRows>;
+  const auto kernel = &flow_kernel<Codec, kRows>;
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.total));
       code != cudaSuccess) {
@@ -268,7 +296,8 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t launch_flow(const Product& a, cudaStream_t stream) {
-  return launch<kFlowRowsMax>(a, stream);
+  return a.weight.first.coding == device::Coding::bf16 ? launch<FlowBf16, kFlowRowsMax>(a, stream)
+                                                       : launch<FlowFp8, kFlowRowsMax>(a, stream);
 }
 
 }  // namespace glm::kernels::cuda
