@@ -1,4 +1,4 @@
-// The projection in one of three ways. Of few tokens and in int4 a block's weights are decoded
+// The projection in one of three ways. Of few tokens and in four bits a block's weights are decoded
 // before the kernel in front has ended, as in the variant "held_wide" (product_held.cuh). Otherwise
 // in four bits sixteen rows of weights come to shared memory until then, and activations
 // afterwards: little code, as it is fetched anew for each launch (moe_layer.cu). In other formats
@@ -137,17 +137,20 @@ __global__ void __launch_bounds__(kFrontThreads, 3)
 }
 
 // Forty outputs a block: one for each of the multiprocessors that mla_decode leaves free.
-using WideTiles = HeldTiles<HeldInt4, kHeldLongSteps, 1, true>;
-using WideFront = FrontBlock<WideTiles::kOutputs, kHeldThreads>;
-constexpr int kWideRows = WideTiles::kRowsMax;
+template <class Codec>
+using WideTiles = HeldTiles<Codec, kHeldLongSteps, 1, true>;
+constexpr int kWideOutputs = WideTiles<HeldInt4>::kOutputs;
+constexpr int kWideRows = WideTiles<HeldInt4>::kRowsMax;
+using WideFront = FrontBlock<kWideOutputs, kHeldThreads>;
 
+template <class Codec>
 __global__ void __launch_bounds__(kHeldThreads, 1)
     wide_front_kernel(const __grid_constant__ Product a, const __grid_constant__ Front f,
                       unsigned router_at) {
   extern __shared__ __align__(128) unsigned char memory[];
   __shared__ WideFront::Sums<kWideRows> front_sums;
-  WideTiles tiles(a, blockIdx.x, memory);
-  const HeldMemory<WideTiles> shared(a, memory);
+  WideTiles<Codec> tiles(a, blockIdx.x, memory);
+  const HeldMemory<WideTiles<Codec>> shared(a, memory);
   WideFront front(f, static_cast<int>(a.rows), memory + router_at);
   tiles.decode(a);
   // As in product_held.cu.
@@ -166,15 +169,17 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
 }
 
 unsigned wide_router_at(const Product& a) {
-  return static_cast<unsigned>((HeldMemory<WideTiles>::bytes(a) + 15) / 16 * 16);
+  return static_cast<unsigned>((HeldMemory<WideTiles<HeldInt4>>::bytes(a) + 15) / 16 * 16);
 }
 std::size_t wide_bytes(const Product& a, const Front& front) {
   return wide_router_at(a) + WideFront::shared_bytes(front);
 }
 bool suits_wide(const Product& a, const Front& front) {
   constexpr std::size_t kStatic = sizeof(WideFront::Sums<kWideRows>) + 64;
-  return a.rows <= kWideRows && a.inputs > held_inputs_max(kHeldShortSteps) &&
-         a.outputs <= kFrontOutputs * bulk_limits().multiprocessors && supports_held_wide(a) &&
+  const bool coded = is_fast_fp4(a) ? WideTiles<HeldFp4>::can_be_staged(a) : supports_held_wide(a);
+  return coded && a.rows <= kWideRows && a.inputs > held_inputs_max(kHeldShortSteps) &&
+         a.inputs <= held_inputs_max(kHeldLongSteps) &&
+         a.outputs <= kFrontOutputs * bulk_limits().multiprocessors &&
          wide_bytes(a, front) + kStatic <= bulk_limits().shared_bytes;
 }
 
@@ -223,13 +228,15 @@ SlabPlan slab_plan(const Product& a, const Front& front) {
   return plan;
 }
 
+template <class Codec>
 cudaError_t launch_wide_front(const Product& a, const Front& front, cudaStream_t stream) {
+  const auto kernel = &wide_front_kernel<Codec>;
   const std::size_t bytes = wide_bytes(a, front);
-  if (const cudaError_t code = prepare(&wide_front_kernel, bytes); code != cudaSuccess) return code;
-  return launch_early({.grid = product_grid(a, WideTiles::kOutputs, kHeldRowsMax),
+  if (const cudaError_t code = prepare(kernel, bytes); code != cudaSuccess) return code;
+  return launch_early({.grid = product_grid(a, kWideOutputs, kHeldRowsMax),
                        .threads = kHeldThreads,
                        .shared_bytes = bytes},
-                      &wide_front_kernel, stream, a, front, wide_router_at(a));
+                      kernel, stream, a, front, wide_router_at(a));
 }
 
 template <class Codec>
@@ -283,7 +290,10 @@ cudaError_t launch_moe_front(const MoeLayer& a, const MoeWorkspace& space, cudaS
                     .experts = static_cast<int>(a.router.layout.rows),
                     .outputs = static_cast<int>(product.outputs)};
   if (is_plain(product)) return launch_stream_front<device::FetchBf16>(product, front, stream);
-  if (suits_wide(product, front)) return launch_wide_front(product, front, stream);
+  if (suits_wide(product, front)) {
+    return is_fast_fp4(product) ? launch_wide_front<HeldFp4>(product, front, stream)
+                                : launch_wide_front<HeldInt4>(product, front, stream);
+  }
   const SlabPlan plan = slab_plan(product, front);
   if (is_fast_fp4(product)) return launch_slab_front<BulkFp4>(product, plan, front, stream);
   return product.weight.first.zeros != nullptr

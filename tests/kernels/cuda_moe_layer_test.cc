@@ -402,19 +402,26 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaInTheDimensionsOfAModel) {
   check_layer(format_of("int4_g32"), {.tokens = 1, .hidden = 2048, .inner = 1536, .wide = 1536});
   check_layer(format_of("int4_g32"),
               {.tokens = 6, .hidden = 2048, .inner = 1536, .wide = 1536, .experts = 16});
-  // Weights of the linear layer in front are decoded before it begins.
-  for (const std::int64_t tokens : {1, 2}) {
-    for (const char* router : {"bf16", "f32"}) {
-      check_layer(
-          format_of("int4_g32"),
-          {.tokens = tokens, .hidden = 2048, .experts = 64, .router = router, .heads = 5120});
-    }
-    check_layer(format_of("int4_g128"),
-                {.tokens = tokens, .hidden = 512, .experts = 160, .chosen = 8, .heads = 4352});
-    check_layer(format_of("int4_g32_zeros"), {.tokens = tokens, .hidden = 512, .heads = 5120});
-  }
   // Room for four stages, which the shared expert's first half fills more than once.
   check_layer(format_of("int4_g32"), {.tokens = 8, .hidden = 2048, .wide = 2816});
+}
+
+TEST_F(CudaMoeLayer, MatchesTheFormulaWhereTheFrontDecodesItsWeightsEarly) {
+  const auto check = [&](const char* name, LayerCase c) {
+    c.front = true;
+    c.inner = 128;
+    c.wide = 128;
+    check_case(format_of(name), c);
+  };
+  for (const std::int64_t tokens : {1, 4}) {
+    check("int4_g32", {.tokens = tokens, .hidden = 2048, .experts = 64, .heads = 5120});
+    check("int4_g128", {.tokens = tokens, .experts = 128, .chosen = 8, .heads = 4352});
+    check("nvfp4_multiplies", {.tokens = tokens, .heads = 5120});
+  }
+  check("int4_g32_zeros", {.tokens = 2, .heads = 5120});
+  check("int4_g32", {.tokens = 2, .router = "f32", .heads = 5120});
+  check("nvfp4_divides", {.tokens = 3, .heads = 2560});
+  check("mxfp4", {.tokens = 2, .heads = 5120});
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokens) {
