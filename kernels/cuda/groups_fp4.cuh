@@ -15,7 +15,6 @@
 namespace glm::kernels::cuda {
 
 struct GroupsFp4 {
-  static constexpr bool kWide = false;
   static constexpr bool kPlainRows = false;
   __device__ static float unit(const device::Weight& w) {
     return device::fp4_unit(w) * (kLeftOut / kLeftOutInBf16);

@@ -60,7 +60,6 @@ struct GroupsLane {
 // rows, so that its scale is left for their sum. Codes become 128 + code by one logical operation;
 // what that is too much, 136 times the group's activations, is where the sum begins.
 struct GroupsInt4 {
-  static constexpr bool kWide = true;
   static constexpr bool kPlainRows = true;  // of activations: in bf16, with what sums begin with
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
   __device__ static float row_unit(const float* /*begins*/, int /*place*/) { return 1; }
@@ -70,57 +69,6 @@ struct GroupsInt4 {
     std::uint32_t fields = 0;
     asm("lop3.b32 %0, %1, 0x000F000F, 0x43004300, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
     return fields;
-  }
-
-  // sums += sixteen rows times activations, over a chunk and that of the part behind it.
-  __device__ static void multiply_wide(std::uint32_t stage, const GroupsLane& at, const uint4* x,
-                                       const float4* begin, float (&sums)[4]) {
-    uint2 scales[2][2];  // of rows l / 4 and l / 4 + 8 in both chunks
-#pragma unroll
-    for (unsigned half = 0; half < 2; ++half) {
-      const std::uint32_t from = stage + at.scales + half * kGroupsHalfScales;
-      scales[half][0] = load_eight_bytes(from);
-      scales[half][1] = load_eight_bytes(from + kGroupsHalfScales / 2);
-    }
-#pragma unroll
-    for (int g = 0; g < kChunkGroups; ++g) {
-      std::uint32_t words[4];
-      load_matrices(words, stage + at.data[g]);
-      float parts[2][4];
-      uint4 four[2];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        four[half] = x[(g + half * kPartGroups) * 32];
-        const float4 from = begin[(g + half * kPartGroups) * 4];
-        const std::uint32_t upper = words[2 * half];
-        const std::uint32_t lower = words[2 * half + 1];
-        const std::uint32_t front[4] = {pair(upper, 0), pair(lower, 0), pair(upper, 1),
-                                        pair(lower, 1)};
-        mma_from(parts[half], front, four[half].x, four[half].y, from.x, from.y, from.z, from.w);
-      }
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::uint32_t upper = words[2 * half];
-        const std::uint32_t lower = words[2 * half + 1];
-        const std::uint32_t back[4] = {pair(upper, 2), pair(lower, 2), pair(upper, 3),
-                                       pair(lower, 3)};
-        float(&part)[4] = parts[half];
-        mma_from(part, back, four[half].z, four[half].w, part[0], part[1], part[2], part[3]);
-      }
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-#pragma unroll
-        for (int row = 0; row < 2; ++row) {
-          const uint2& of_row = scales[half][row];
-          const std::uint32_t two = g < 2 ? of_row.x : of_row.y;
-          const float scale = g % 2 == 0 ? device::bf16_low(two) : device::bf16_high(two);
-#pragma unroll
-          for (int e = 2 * row; e < 2 * row + 2; ++e) {
-            sums[e] = fmaf(parts[half][e], scale, sums[e]);
-          }
-        }
-      }
-    }
   }
 
   // sums[half] += the rows of a half of a slab times activations, over a chunk. x and begin point

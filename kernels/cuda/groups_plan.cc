@@ -113,7 +113,6 @@ cudaError_t make_groups_product(const Product& a, GroupsProduct& p) {
   p.a = a;
   p.chunks = static_cast<int>(a.inputs / kChunk);
   p.parts = (p.chunks + kTeamWarps - 1) / kTeamWarps;
-  p.wide = a.gated && is_fast_int4(a) && a.inputs % (2 * kGroupsPart) == 0;
   p.slabs = static_cast<int>(a.outputs / (a.gated ? kGroupsHalfRows : kGroupsSlabRows));
   const device::Weights& second = a.gated ? a.up : a.weight;
   cudaError_t code = map_data(a, a.weight, p.maps.of[0]);

@@ -4,9 +4,6 @@
 // comes in parts of 512 columns, each to a stage of shared memory: for each half of the rows first
 // the columns, 128 bytes of sixteen rows after the other, then, behind those of both, the scales. A
 // team of four warps has a ring of stages, and each warp a chunk of 128 columns of every part.
-//
-// Memory gives more where it is read in longer pieces. So where they divide, parts of gate and then
-// of up have 1024 columns, each of sixteen rows: the halves of a stage are halves of the columns.
 #pragma once
 
 #include <cuda.h>
@@ -43,7 +40,6 @@ struct GroupsProduct {
   int chunks;  // of a row
   int parts;   // of a slab
   int slabs;   // of an expert
-  bool wide;   // gate and up in parts of twice as many columns
 };
 
 // In bytes, but for the depth and the buffers.

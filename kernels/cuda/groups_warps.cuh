@@ -20,6 +20,7 @@ __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& sh
   const int lane = lane_index();
   const int half = lane % 2;
   const bool data = lane % 4 < 2;
+  const CUtensorMap* map = &p.maps.of[lane % 4];
   const std::uint64_t policy = device::read_once_policy();
   const unsigned to = static_cast<unsigned>(half) * (data ? kGroupsHalfData : kGroupsHalfScales) +
                       (data ? 0 : kGroupsScalesAt);
@@ -46,13 +47,10 @@ __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& sh
       if (lane == 0) device::barrier_arrive_expecting(full, kGroupsStage);
       __syncwarp();  // bytes are announced
       if (lane < 4) {
-        // Of wide parts, a half has half of the columns; else half of the rows.
-        const int which = p.wide ? part / (p.parts / 2) : half;
-        const int column = kGroupsPart * (p.wide ? 2 * (part % (p.parts / 2)) + half : part);
-        device::copy_box(ring.place() + to, &p.maps.of[which + (data ? 0 : 2)],
-                         {.first = data ? 0 : column / 16,
+        device::copy_box(ring.place() + to, map,
+                         {.first = data ? 0 : kGroupsPart / 16 * part,
                           .second = row,
-                          .third = data ? column / 256 : 0,
+                          .third = data ? kGroupsPart / 256 * part : 0,
                           .outer = expert},
                          full, policy);
       }
@@ -174,9 +172,6 @@ class GroupsWorker {
   __device__ void work(const GroupsProduct& p, const GroupsShare& share);
 
  private:
-  // Calls multiply(stage) when it is full; then it is empty.
-  template <class Multiply>
-  __device__ void with_stage(const Multiply& multiply);
   __device__ void work_on_slab(const GroupsProduct& p, int slab, const RowBuffer& rows,
                                const TileOut& out, const float (&units)[2][2]);
   __device__ static void store_slab(const Product& a, int slab, const TileOut& out,
@@ -216,16 +211,6 @@ __device__ void GroupsWorker<Codec>::store_slab(const Product& a, int slab, cons
 }
 
 template <class Codec>
-template <class Multiply>
-__device__ void GroupsWorker<Codec>::with_stage(const Multiply& multiply) {
-  device::barrier_wait(ring_.full + 8 * ring_.stage, ring_.parity);
-  multiply(ring_.place());
-  __syncwarp();  // all lanes have read the stage
-  if (lane_index() == 0) device::barrier_arrive(ring_.empty + 8 * ring_.stage);
-  ring_.advance();
-}
-
-template <class Codec>
 __device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, int slab,
                                                   const RowBuffer& rows, const TileOut& out,
                                                   const float (&units)[2][2]) {
@@ -233,28 +218,17 @@ __device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, int sl
   const auto* begin = reinterpret_cast<const float4*>(rows.begins) + team_.warp * kChunkGroups * 4 +
                       lane_index() % 4;
   float sums[2][4] = {};
-  if (p.wide) {
-    if constexpr (Codec::kWide) {
-#pragma unroll
-      for (int which = 0; which < 2; ++which) {  // gate, up
 #pragma unroll 1
-        for (int part = 0; part < p.parts; part += 2) {
-          with_stage([&](std::uint32_t stage) {
-            Codec::multiply_wide(stage, lane_, x + part * kPartGroups * 32,
-                                 begin + part * kPartGroups * 4, sums[which]);
-          });
-        }
-      }
+  for (int chunk = team_.warp; chunk < p.parts * kTeamWarps; chunk += kTeamWarps) {
+    device::barrier_wait(ring_.full + 8 * ring_.stage, ring_.parity);
+    if (chunk < p.chunks) {
+      Codec::multiply(ring_.place(), lane_, x, begin, sums);
     }
-  } else {
-#pragma unroll 1
-    for (int chunk = team_.warp; chunk < p.parts * kTeamWarps; chunk += kTeamWarps) {
-      with_stage([&](std::uint32_t stage) {
-        if (chunk < p.chunks) Codec::multiply(stage, lane_, x, begin, sums);
-      });
-      x += kPartGroups * 32;
-      begin += kPartGroups * 4;
-    }
+    x += kPartGroups * 32;
+    begin += kPartGroups * 4;
+    __syncwarp();  // all lanes have read the stage
+    if (lane_index() == 0) device::barrier_arrive(ring_.empty + 8 * ring_.stage);
+    ring_.advance();
   }
   float total[2][4];
   if (team_.add(sums, total)) store_slab(p.a, slab, out, units, total);
