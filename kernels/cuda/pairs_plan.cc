@@ -54,37 +54,56 @@ cudaError_t map_weight(const device::Weight& w, std::int64_t rows, PairWeightMap
                    maps.scales);
 }
 
-}  // namespace
-
-std::optional<PairPlan> pair_plan(const Product& a) {
-  if (!suits(a) || !takes_warpgroups()) return std::nullopt;
-  const BulkLimits limits = bulk_limits();
+PairPlan plan_with(const Product& a, int parts, const BulkLimits& limits) {
+  constexpr unsigned kReserved = 1024;  // of a block, beside what it asks for
   PairPlan plan = {};
   const std::int64_t tiles = (a.outputs + kPairOutputs - 1) / kPairOutputs;
   plan.tiles = static_cast<int>((tiles + kPairBlocks - 1) / kPairBlocks * kPairBlocks);
-  const std::int64_t units = a.inputs / kPairUnit;
-  plan.parts = 1;
-  const int blocks = limits.alone && a.groups == 1
-                         ? std::min(a.split.blocks, limits.multiprocessors)
-                         : 0;  // parts wait for each other
-  while (2 * plan.parts <= kPairPartsMax && units % (2 * plan.parts) == 0 &&
-         2 * plan.parts * plan.tiles <= blocks) {
-    plan.parts *= 2;
-  }
-  const std::int64_t columns = a.rows <= kPairRowsMax / 2 ? kPairRowsMax / 2 : kPairRowsMax;
-  plan.units = static_cast<int>(units / plan.parts);
+  plan.parts = parts;
+  plan.units = static_cast<int>(a.inputs / kPairUnit / parts);
+  const std::int64_t columns = pair_columns(a.rows);
   plan.box = static_cast<unsigned>((a.rows + 7) / 8 * 8 * kPairBox * 2);
   plan.box_pitch = static_cast<unsigned>(columns * kPairBox * 2);
   const auto own = static_cast<unsigned>(plan.units);
   plan.rows_at = own * kPairGroups * kPairHalfBytes;
   plan.scales_at = plan.rows_at + own * kPairUnitBoxes * plan.box_pitch;
-  plan.barriers_at =
+  plan.received_at =
       std::max(plan.scales_at + own * kPairScalesBytes,
                static_cast<unsigned>(kPairGroups * columns * kPairSumsPitch * sizeof(float)));
-  plan.total =
-      kPairAlignment + plan.barriers_at + own * 2 * static_cast<unsigned>(sizeof(std::uint64_t));
+  const auto received = static_cast<unsigned>(columns * kPairOutputs * sizeof(float));
+  const unsigned barriers = (own * 2 + 1) * static_cast<unsigned>(sizeof(std::uint64_t));
+  // Of blocks that take a multiprocessor each, not all clusters of so many would run at once.
+  plan.together = 2 * (kPairAlignment + plan.received_at + received + barriers) + kReserved <=
+                  limits.shared_bytes;
+  plan.barriers_at = plan.received_at + (parts > 1 && plan.together ? received : 0);
+  plan.total = kPairAlignment + plan.barriers_at + barriers;
   plan.whole_fours = !a.out_f32 && a.bias == nullptr && a.factor == nullptr && aligned(a.out, 8) &&
                      a.out_stride % 4 == 0 && a.out_group_stride % 4 == 0;
+  return plan;
+}
+
+int most_parts(const Product& a, const PairPlan& whole, int multiprocessors) {
+  // Blocks with room for many rows are large: where half of the multiprocessors are enough, those
+  // of the kernel behind find the others free.
+  const int fewest_units = a.rows > kPairRowsMax / 2 ? kPairManyUnits : 1;
+  int parts = 1;
+  while (a.groups == 1 && 2 * parts <= kPairPartsMax && whole.units % (2 * parts) == 0 &&
+         2 * parts * whole.tiles <= multiprocessors && whole.units / parts > fewest_units) {
+    parts *= 2;
+  }
+  return parts;
+}
+
+}  // namespace
+
+std::optional<PairPlan> pair_plan(const Product& a) {
+  if (!suits(a) || !takes_warpgroups()) return std::nullopt;
+  const BulkLimits limits = bulk_limits();
+  const PairPlan whole = plan_with(a, 1, limits);
+  PairPlan plan = plan_with(a, most_parts(a, whole, limits.multiprocessors), limits);
+  // Parts that are not together wait for each other all the same.
+  const bool may_wait = limits.alone && plan.parts * plan.tiles <= a.split.blocks;
+  if (plan.parts > 1 && !plan.together && !may_wait) plan = whole;
   return plan.total <= limits.shared_bytes ? std::optional(plan) : std::nullopt;
 }
 

@@ -20,6 +20,7 @@ constexpr int kPairHalf = kPairUnit / kPairGroups;  // columns of a box of weigh
 constexpr int kPairBox = 64;                        // columns of a box of activations
 constexpr int kPairUnitBoxes = kPairUnit / kPairBox;
 constexpr int kPairPartsMax = 4;
+constexpr int kPairManyUnits = 4;                 // of a block with many rows
 constexpr int kPairSumsPitch = kPairOutputs + 4;  // what a warp writes then lies in different banks
 constexpr unsigned kPairScaleRowBytes = 16;
 constexpr unsigned kPairHalfBytes = kPairOutputs * kPairHalf / 2;
@@ -36,9 +37,11 @@ struct PairPlan {
   unsigned box_pitch;
   unsigned rows_at;  // in shared memory, where weights come first
   unsigned scales_at;
+  unsigned received_at;
   unsigned barriers_at;
   unsigned total;
   bool whole_fours;  // of results go out at once
+  bool together;     // all parts of a tile are a cluster
 };
 
 struct PairWeightMaps {
@@ -49,6 +52,11 @@ struct PairMaps {
   PairWeightMaps of[2];  // the other is that of `up` in a product that is joined
   CUtensorMap rows;
 };
+
+// Rows that the kernel for these has room for.
+constexpr std::int64_t pair_columns(std::int64_t rows) {
+  return rows <= 16 ? 16 : rows <= 32 ? 32 : kPairRowsMax;
+}
 
 // None if format, shape or device do not suit.
 std::optional<PairPlan> pair_plan(const Product& a);

@@ -4,101 +4,22 @@
 // half of them to both. Two warpgroups take turns along the columns; weights are the left side of
 // their products, decoded in registers.
 //
-// Where there are few outputs, columns are shared out among up to four blocks. They leave their
-// sums in memory and, when those of all are there, each adds up its part of them in the order of
-// columns: neither other rows nor who comes last change the bits. So all blocks run at once.
+// Where there are few outputs, columns are shared out among up to four pairs. Each block adds up a
+// part of the sums of all of them, in the order of columns: neither other rows nor who comes last
+// change the bits. Pairs that are a cluster send each other sums; others, so large that not all
+// clusters would run at once, leave them in memory and wait for each other there, so that all
+// blocks run at once.
 #include <optional>
 
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/pairs_codecs.cuh"
-#include "kernels/cuda/pairs_plan.h"
-#include "kernels/cuda/product_rows.cuh"
-#include "kernels/device/bulk_copy.cuh"
-#include "kernels/device/cluster.cuh"
-#include "kernels/device/counters.cuh"
-#include "kernels/device/mma.cuh"
-#include "kernels/device/reduce.cuh"
-#include "kernels/device/sync_threads.cuh"
-#include "kernels/device/tensor_copy.cuh"
+#include "kernels/cuda/pairs_sums.cuh"
 #include "kernels/device/wgmma.cuh"
 
 namespace glm::kernels::cuda {
-namespace {
-
-constexpr int kGroupThreads = 128;
-constexpr int kWorkThreads = kPairGroups * kGroupThreads;
-constexpr int kThreads = kWorkThreads + device::kWarpThreads;
+namespace pairs {
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-constexpr int kFours = kPairOutputs / 4;  // of a row of results
-
-struct PairBlock {
-  int tile;  // of outputs
-  int part;  // of the columns
-  int head;
-  int rank;    // in its pair
-  float unit;  // of the weights
-  std::uint32_t memory;
-
-  __device__ std::uint32_t weights_full(const PairPlan& plan, int unit) const {
-    return memory + plan.barriers_at + 16U * static_cast<unsigned>(unit);
-  }
-  __device__ std::uint32_t rows_full(const PairPlan& plan, int unit) const {
-    return weights_full(plan, unit) + 8;
-  }
-  // Whether its outputs are those of `up`.
-  __device__ bool is_rest(const Product& a) const {
-    return a.joined_at > 0 && tile * kPairOutputs >= a.joined_at;
-  }
-  // Pairs begin with different columns, so that they do not all read the same at a time.
-  __device__ int first_unit(int units) const { return tile / kPairBlocks % units; }
-};
-__device__ inline int unit_behind(int unit, int units) {
-  return unit + 1 < units ? unit + 1 : 0;
-}
-
-__device__ void fetch_weights(const Product& a, const PairPlan& plan, const PairMaps& maps,
-                              const PairBlock& block) {
-  device::prefetch_map(maps.rows);
-  const auto joined_at = static_cast<int>(a.joined_at);
-  const bool rest = block.is_rest(a);
-  const PairWeightMaps& own = maps.of[rest ? 1 : 0];
-  const int first_row = block.head * static_cast<int>(a.weight_rows_per_group) +
-                        block.tile * kPairOutputs - (rest ? joined_at : 0);
-  int unit = block.first_unit(plan.units);
-  for (int turn = 0; turn < plan.units; ++turn, unit = unit_behind(unit, plan.units)) {
-    const std::uint32_t full = block.weights_full(plan, unit);
-    const int in_row = block.part * plan.units + unit;
-    device::barrier_arrive_expecting(full, kPairGroups * kPairHalfBytes + kPairScalesBytes);
-    device::barrier_arrive_expecting(block.rows_full(plan, unit), kPairUnitBoxes * plan.box);
-#pragma unroll
-    for (int half = 0; half < kPairGroups; ++half) {
-      device::copy_box(
-          block.memory + static_cast<unsigned>(unit * kPairGroups + half) * kPairHalfBytes,
-          own.weights, {(in_row * kPairGroups + half) * kPairHalf / 2, first_row, 0}, full);
-    }
-    device::copy_box(block.memory + plan.scales_at + static_cast<unsigned>(unit) * kPairScalesBytes,
-                     own.scales, {in_row * static_cast<int>(kPairScaleRowBytes), first_row, 0},
-                     full);
-  }
-}
-
-// To both blocks of the pair, which have barriers set up.
-__device__ void fetch_rows(const PairPlan& plan, const PairMaps& maps, const PairBlock& block) {
-  int unit = block.first_unit(plan.units);
-  for (int turn = 0; turn < plan.units; ++turn, unit = unit_behind(unit, plan.units)) {
-    const std::uint32_t full = block.rows_full(plan, unit);
-#pragma unroll
-    for (int i = 0; i < kPairUnitBoxes / kPairBlocks; ++i) {
-      const int box = unit * kPairUnitBoxes + kPairBlocks * i + block.rank;
-      device::copy_box_to_blocks(
-          block.memory + plan.rows_at + static_cast<unsigned>(box) * plan.box_pitch, maps.rows,
-          {(block.part * plan.units * kPairUnitBoxes + box) * kPairBox, 0, block.head}, full,
-          (1U << kPairBlocks) - 1);
-    }
-  }
-}
 
 __device__ inline uint2 shared_scales(std::uint32_t address) {
   uint2 four;
@@ -106,8 +27,10 @@ __device__ inline uint2 shared_scales(std::uint32_t address) {
   return four;
 }
 
-// A product waits for the one before it that has the same sums: so there are two.
-constexpr int kChains = 2;
+// A product waits for the one before it that has the same sums: so there are two, but of large
+// ones, which take longer than that.
+template <int kColumns>
+constexpr int kChains = kColumns < kPairRowsMax ? 2 : 1;
 
 // What a warpgroup has of a unit, as the left side of its products.
 using LeftUnit = LeftSide[kPairPieces];
@@ -144,11 +67,10 @@ __device__ __forceinline__ void decode(const PairPlan& plan, const PairBlock& bl
 
 template <class Codec, int kColumns>
 __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& block,
-                                         float (&sums)[kChains][kColumns / 2]) {
+                                         float (&sums)[kChains<kColumns>][kColumns / 2]) {
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
   LeftUnit left[2];
-  device::hold(sums[0]);
-  device::hold(sums[1]);
+  for (auto& chain : sums) device::hold(chain);
   int unit = block.first_unit(plan.units);
   const auto one = [&](LeftUnit& own) {
     device::barrier_wait(block.weights_full(plan, unit), 0);
@@ -164,7 +86,7 @@ __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& 
       const std::uint64_t right =
           device::right_side(rows + piece / 2 * plan.box_pitch) + 4 * (piece % 2);
       device::multiply_64<kColumns>(sums[0], own[piece][0], right);
-      device::multiply_64<kColumns>(sums[1], own[piece][1], right + 2);
+      device::multiply_64<kColumns>(sums[kChains<kColumns> - 1], own[piece][1], right + 2);
     }
     device::warpgroup_commit();
     device::warpgroup_wait<1>();  // those before have ended
@@ -178,94 +100,18 @@ __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& 
   }
   if (turn < plan.units) one(left[0]);
   device::warpgroup_wait<0>();
-  device::hold(sums[0]);
-  device::hold(sums[1]);
+  for (auto& chain : sums) device::hold(chain);
+  if constexpr (kChains < kColumns >> 1) {
 #pragma unroll
-  for (int i = 0; i < kColumns / 2; ++i) sums[0][i] += sums[1][i];
-}
-
-// To where all threads can add them.
-template <int kColumns>
-__device__ void leave(const float (&sums)[kColumns / 2], float* partial) {
-  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-  const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
-  const int output =
-      static_cast<int>(threadIdx.x) % kGroupThreads / device::kWarpThreads * 16 + lane / 4;
-#pragma unroll
-  for (int i = 0; i < kColumns / 2; ++i) {
-    const int row = i / 4 * 8 + 2 * (lane % 4) + i % 2;
-    partial[(group * kColumns + row) * kPairSumsPitch + output + i / 2 % 2 * 8] = sums[i];
+    for (int i = 0; i < kColumns / 2; ++i) sums[0][i] += sums[1][i];
   }
-}
-
-__device__ inline float4 sum(const float4& a, const float4& b) {
-  return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
-}
-
-// Four outputs of a row, of both warpgroups.
-template <int kColumns>
-__device__ float4 block_sum_of(const float* partial, int item) {
-  const float* own = partial + item / kFours * kPairSumsPitch + item % kFours * 4;
-  return sum(*reinterpret_cast<const float4*>(own),
-             *reinterpret_cast<const float4*>(own + kColumns * kPairSumsPitch));
-}
-
-__device__ void store(const Product& a, const PairPlan& plan, const PairBlock& block, int item,
-                      const float4& total) {
-  const int row = item / kFours;
-  const std::int64_t output =
-      static_cast<std::int64_t>(block.tile) * kPairOutputs + item % kFours * 4;
-  const float values[4] = {total.x * block.unit, total.y * block.unit, total.z * block.unit,
-                           total.w * block.unit};
-  if (plan.whole_fours && output + 4 <= a.outputs) {
-    const std::int64_t to = row * a.out_stride + block.head * a.out_group_stride + output;
-    *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(a.out) + to) = {
-        device::bf16_pair(values[0], values[1]), device::bf16_pair(values[2], values[3])};
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    if (output + i < a.outputs) put(a, row, block.head, output + i, values[i]);
-  }
-}
-
-template <int kColumns>
-__device__ void add_parts(const Product& a, const PairPlan& plan, const PairBlock& block,
-                          const float* partial) {
-  const auto thread = static_cast<int>(threadIdx.x);
-  const int items = static_cast<int>(a.rows) * kFours;
-  auto* sums = reinterpret_cast<float4*>(a.split.sums) +
-               static_cast<std::int64_t>(block.tile) * plan.parts * (kSplitBlockSums / 4);
-  std::uint32_t* count = a.split.counts + block.tile;
-  const auto parts = static_cast<unsigned>(plan.parts);
-  for (int item = thread; item < items; item += kWorkThreads) {
-    __stcg(sums + block.part * (kSplitBlockSums / 4) + item, block_sum_of<kColumns>(partial, item));
-  }
-  device::sync_threads(1, kWorkThreads);  // the sums of this block are written
-  if (thread == 0) {
-    device::add_release(count, 1);
-    if (!device::wait_at_least(count, parts)) __trap();
-  }
-  device::sync_threads(1, kWorkThreads);  // those of all parts are there
-  for (int item = block.part * kWorkThreads + thread; item < items;
-       item += plan.parts * kWorkThreads) {
-    float4 total = {};
-#pragma unroll
-    for (int part = 0; part < kPairPartsMax; ++part) {
-      if (part >= plan.parts) break;
-      const float4 others = __ldcg(sums + part * (kSplitBlockSums / 4) + item);
-      total = part == 0 ? others : sum(total, others);
-    }
-    store(a, plan, block, item, total);
-  }
-  // All have been seen to be there by all: the last to say so leaves the counter as it was.
-  if (thread == 0 && atomicAdd(count, 1U) + 1 == 2 * parts) *count = 0;
 }
 
 #endif
 
+// Two blocks have room on a multiprocessor: those of the kernel behind ask for their weights.
 template <class Codec, int kColumns>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kThreads, 2)
     pairs_kernel(const __grid_constant__ Product a, const __grid_constant__ PairPlan plan,
                  const __grid_constant__ PairMaps maps) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -286,36 +132,35 @@ __global__ void __launch_bounds__(kThreads, 1)
       device::barrier_set_up(block.weights_full(plan, unit), 1);
       device::barrier_set_up(block.rows_full(plan, unit), 1);
     }
+    device::barrier_set_up(block.received(plan), 1);
     device::barriers_are_set_up();
+    device::barrier_arrive_expecting(
+        block.received(plan),
+        plan.together ? static_cast<unsigned>((plan.parts - 1) * share_of(a, plan)) * 16 : 0);
   }
   __syncthreads();  // the barriers of this block are set up
-  device::cluster_arrive();
-  if (threadIdx.x == kWorkThreads) fetch_weights(a, plan, maps, block);
+  device::cluster_arrive_relaxed();
+  if (threadIdx.x == kFetchThread) fetch_weights(a, plan, maps, block);
   __syncwarp();
-  device::cluster_wait();  // those of the other are as well
-  if (threadIdx.x >= kWorkThreads) {
+  device::cluster_wait();  // those of the others are as well
+  if (threadIdx.x >= kFetchThread) {
     device::wait_for_earlier_kernels();
     device::let_later_kernels_start();
-    if (threadIdx.x == kWorkThreads) fetch_rows(plan, maps, block);
+    if (threadIdx.x == kFetchThread) fetch_rows(plan, maps, block);
     __syncwarp();
-    device::cluster_arrive();
+  }
+  float sums[kChains<kColumns>][kColumns / 2] = {};
+  multiply<Codec, kColumns>(plan, block, sums);
+  device::cluster_arrive_relaxed();    // what was copied to this block has come
+  device::wait_for_earlier_kernels();  // before anything is written
+  auto* partial = reinterpret_cast<float*>(unaligned + (base - address));
+  __syncthreads();  // nobody still reads weights and activations
+  leave<kColumns>(sums[0], partial);
+  __syncthreads();  // the sums of all warps are there
+  if (plan.parts > 1 && !plan.together) {
+    add_parts_apart<kColumns>(a, plan, block, partial);
   } else {
-    float sums[kChains][kColumns / 2] = {};
-    multiply<Codec, kColumns>(plan, block, sums);
-    device::cluster_arrive();
-    device::wait_for_earlier_kernels();  // before anything is written
-    auto* partial = reinterpret_cast<float*>(unaligned + (base - address));
-    device::sync_threads(1, kWorkThreads);  // nobody still reads weights and activations
-    leave<kColumns>(sums[0], partial);
-    device::sync_threads(1, kWorkThreads);  // the sums of all warps are there
-    if (plan.parts > 1) {
-      add_parts<kColumns>(a, plan, block, partial);
-    } else {
-      for (int item = static_cast<int>(threadIdx.x); item < static_cast<int>(a.rows) * kFours;
-           item += kWorkThreads) {
-        store(a, plan, block, item, block_sum_of<kColumns>(partial, item));
-      }
-    }
+    add_parts<kColumns>(a, plan, block, partial);
   }
   __syncwarp();            // all lanes are through with their results
   device::cluster_wait();  // nobody still copies to a block that has ended
@@ -324,19 +169,24 @@ __global__ void __launch_bounds__(kThreads, 1)
 #endif
 }
 
+}  // namespace pairs
+namespace {
+
 EarlyLaunch how_to_launch(const Product& a, const PairPlan& plan) {
   return {
       .grid = {static_cast<unsigned>(plan.tiles * plan.parts), 1, static_cast<unsigned>(a.groups)},
-      .threads = kThreads,
+      .threads = pairs::kThreads,
       .shared_bytes = plan.total,
-      .cluster = kPairBlocks};
+      .cluster = static_cast<unsigned>(plan.together ? kPairBlocks * plan.parts : kPairBlocks)};
 }
 
 using PairsKernel = void (*)(Product, PairPlan, PairMaps);
 template <class Codec>
 PairsKernel kernel_of(const Product& a) {
-  return a.rows <= kPairRowsMax / 2 ? &pairs_kernel<Codec, kPairRowsMax / 2>
-                                    : &pairs_kernel<Codec, kPairRowsMax>;
+  const std::int64_t columns = pair_columns(a.rows);
+  return columns == 16   ? &pairs::pairs_kernel<Codec, 16>
+         : columns == 32 ? &pairs::pairs_kernel<Codec, 32>
+                         : &pairs::pairs_kernel<Codec, 64>;
 }
 PairsKernel kernel_for(const Product& a) {
   return is_fast_fp4(a) ? kernel_of<PairsFp4>(a) : kernel_of<PairsInt4>(a);
@@ -354,8 +204,9 @@ bool supports_pairs(const Product& a) {
   if (!plan) return false;
   if (plan->parts == 1) return true;
   const PairsKernel kernel = kernel_for(a);
-  return allow_shared_memory(kernel, *plan) == cudaSuccess &&
-         fits_at_once(how_to_launch(a, *plan), kernel);
+  EarlyLaunch how = how_to_launch(a, *plan);
+  if (plan->together) how.grid = how.cluster;  // clusters do not wait for each other
+  return allow_shared_memory(kernel, *plan) == cudaSuccess && fits_at_once(how, kernel);
 }
 
 cudaError_t launch_pairs(const Product& a, cudaStream_t stream) {

@@ -98,7 +98,11 @@ __device__ inline void store_matrices_transposed(std::uint32_t column,
 template <int kColumns>
 __device__ __forceinline__ void multiply_64(float (&d)[kColumns / 2], const std::uint32_t (&a)[4],
                                             std::uint64_t b) {
-  if constexpr (kColumns == 32) {
+  if constexpr (kColumns == 16) {
+    asm volatile(GLM_WGMMA("16", "%0, %1, %2, %3, %4, %5, %6, %7", "{%8, %9, %10, %11}, %12")
+                 : GLM_SUMS_4(d, 0), GLM_SUMS_4(d, 4)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else if constexpr (kColumns == 32) {
     asm volatile(GLM_WGMMA("32", GLM_OPERANDS_0, "{%16, %17, %18, %19}, %20")
                  : GLM_SUMS_16(d, 0)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
