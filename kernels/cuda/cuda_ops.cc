@@ -17,6 +17,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mla_decode.h"
 #include "kernels/cuda/mla_decode_batch.h"
+#include "kernels/cuda/mla_front.h"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/moe_opening.h"
 #include "kernels/cuda/normed_product.h"
@@ -184,8 +185,13 @@ class Device final : public Ops {
     if ((args.tokens() == 1 || !batch) && supports_mla_decode(args, attention_)) {
       return remember("mla_decode", launch_mla_decode(args, stream_.get()));
     }
-    if (!batch) return in_parts(*this, args);
-    remember("mla_decode", launch_mla_decode_batch(args, attention_, stream_.get()));
+    if (batch) {
+      return remember("mla_decode", launch_mla_decode_batch(args, attention_, stream_.get()));
+    }
+    if (!supports_mla_front(args)) return in_parts(*this, args);
+    remember("mla_decode", launch_mla_front(args, stream_.get()));
+    mla_absorbed(args.attention());
+    head_linear(args.values());
   }
   void mla_expanded(const MlaExpanded& args) override {
     check(args);

@@ -216,6 +216,32 @@ class CudaMlaDecode : public CudaTest {
     return 3 * std::sqrt(squares / kNudges);
   }
 
+  void expect_parts(const Numbers& n, const RandomWeight& q_b, const RandomWeight& kv_b) {
+    const Floats wanted = reference(n, q_b, kv_b);
+    DeviceMemory memory(*gpu_);
+    const MlaDecode parts = place(memory, n, q_b, kv_b);
+    in_parts(*gpu_, parts);
+    const double near = error(said(parts), wanted);
+    const MlaDecode whole = place(memory, n, q_b, kv_b);
+    gpu_->mla_decode(whole);
+    const Floats got = said(whole);
+    EXPECT_LE(error(got, wanted), 1.5 * near + 1e-4) << "parts: " << near;
+    EXPECT_LE(near, bound(n, wanted, q_b, kv_b));
+    EXPECT_EQ(cache(whole), cache(parts));
+    if (HasFailure()) return;
+
+    const std::unique_ptr<Recording> recording = gpu_->record([&] { gpu_->mla_decode(whole); });
+    ASSERT_NE(recording, nullptr);
+    const Bits again = random(static_cast<std::int64_t>(n.rows.size()), 3);
+    for (const Bits& rows : {again, n.rows}) {
+      gpu_->upload(whole.latents.query.data, std::as_bytes(std::span(rows)));
+      gpu_->upload(whole.latents.rows.pages.data, std::as_bytes(std::span(n.cached)));
+      gpu_->replay(*recording);
+    }
+    EXPECT_EQ(said(whole), got);
+    EXPECT_EQ(cache(whole), cache(parts));
+  }
+
   std::unique_ptr<Ops> cpu_ = make_cpu_ops(0);
 };
 
@@ -244,33 +270,29 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
         if (dims.heads != kFlash.heads && tokens > 2) continue;  // never one launch
         SCOPED_TRACE(testing::Message() << format.name << " " << tokens << " x " << dims.heads
                                         << " heads, " << positions << " positions");
-        const Numbers n = numbers(dims, tokens, positions);
-        const Floats wanted = reference(n, q_b, kv_b);
-        DeviceMemory memory(*gpu_);
-        const MlaDecode parts = place(memory, n, q_b, kv_b);
-        in_parts(*gpu_, parts);
-        const double near = error(said(parts), wanted);
-        const MlaDecode whole = place(memory, n, q_b, kv_b);
-        gpu_->mla_decode(whole);
-        const Floats got = said(whole);
-        EXPECT_LE(error(got, wanted), 1.5 * near + 1e-4) << "parts: " << near;
-        EXPECT_LE(near, bound(n, wanted, q_b, kv_b));
-        EXPECT_EQ(cache(whole), cache(parts));
-        if (HasFailure()) return;
-
-        const std::unique_ptr<Recording> recording = gpu_->record([&] { gpu_->mla_decode(whole); });
-        ASSERT_NE(recording, nullptr);
-        const Bits again = random(static_cast<std::int64_t>(n.rows.size()), 3);
-        for (const Bits& rows : {again, n.rows}) {
-          gpu_->upload(whole.latents.query.data, std::as_bytes(std::span(rows)));
-          gpu_->upload(whole.latents.rows.pages.data, std::as_bytes(std::span(n.cached)));
-          gpu_->replay(*recording);
-        }
-        EXPECT_EQ(said(whole), got);
-        EXPECT_EQ(cache(whole), cache(parts));
+        expect_parts(numbers(dims, tokens, positions), q_b, kv_b);
         if (HasFailure()) return;
       }
     }
+  }
+}
+
+// What comes before the scores is then one launch.
+TEST_F(CudaMlaDecode, TensOfTokensAreTheirParts) {
+  const FormatCase format = all_formats()[3];
+  ASSERT_EQ(format.name, "int4_g32");
+  const RandomWeight q_b(format, kFlash.heads * (kFlash.nope + kFlash.turned), kFlash.q_rank,
+                         engine_);
+  const RandomWeight kv_b(format, kFlash.heads * (kFlash.nope + kFlash.value), kFlash.rank,
+                          engine_);
+  struct Case {
+    std::int64_t tokens, positions;
+  };
+  for (const auto& [tokens, positions] :
+       {Case{9, 1}, Case{16, 513}, Case{17, 130}, Case{32, 70}, Case{33, 600}, Case{64, 300}}) {
+    SCOPED_TRACE(testing::Message() << tokens << ", " << positions << " positions");
+    expect_parts(numbers(kFlash, tokens, positions), q_b, kv_b);
+    if (HasFailure()) return;
   }
 }
 
@@ -282,7 +304,7 @@ TEST_F(CudaMlaDecode, TokensDoNotDependOnEachOther) {
                          engine_);
   const RandomWeight kv_b(format, kFlash.heads * (kFlash.nope + kFlash.value), kFlash.rank,
                           engine_);
-  for (const std::int64_t tokens : {2, 3, 8}) {
+  for (const std::int64_t tokens : {2, 3, 8, 9, 16, 40, 64}) {
     SCOPED_TRACE(tokens);
     const Numbers first = numbers(kFlash, tokens, 500);
     Numbers second = numbers(kFlash, tokens, 500);
