@@ -36,7 +36,15 @@ bool many_tokens_a_sequence(const GqaAttention& a) {
   return a.q.size(0) >= kTokens * sequences;
 }
 
+// Of fewer tokens long contexts want more blocks than a cluster has.
+bool tens_of_tokens(const MlaAbsorbed& a) {
+  constexpr std::int64_t kTokensMoreThan = 8;
+  return a.q.size(0) > kTokensMoreThan;
+}
+
 constexpr Variant<MlaAbsorbed> kMlaAbsorbed[] = {
+    {"groups_decode", &mla_absorbed_groups_decode_supports, &tens_of_tokens,
+     &mla_absorbed_groups_decode},
     {"cluster_decode", &mla_absorbed_cluster_decode_supports, &always<MlaAbsorbed>,
      &mla_absorbed_cluster_decode},
     {"mma_decode", &mla_absorbed_mma_decode_supports, &always<MlaAbsorbed>,

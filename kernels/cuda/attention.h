@@ -10,8 +10,9 @@
 // the arguments.
 //
 // A token's result does not depend on the other tokens, bit for bit, as long as the variant and the
-// splits (choose_splits of attention_splits.h, choose_clusters of cluster_plan.h: shapes and
-// positions_max) stay the same. Naive and prefill variants do not split.
+// splits (choose_splits of attention_splits.h, choose_clusters of cluster_plan.h, blocks_of_token
+// of mla_absorbed_groups.cu: shapes and positions_max) stay the same. Naive and prefill variants do
+// not split.
 //
 // Kernels may start early (early_launch.h). Before they wait for the kernel in front they read
 // positions, sequences and page tables, and rows of positions before the first token of a sequence
@@ -57,7 +58,7 @@ cudaError_t launch_rope(const Rope& a, cudaStream_t stream);
 cudaError_t launch_store_rows(const StoreRows& a, cudaStream_t stream);
 cudaError_t launch_gather_rows(const GatherRows& a, cudaStream_t stream);
 
-// "cluster_decode" (sm_90 and later), "mma_decode", "naive"
+// "groups_decode" (sm_90a), "cluster_decode" (sm_90 and later), "mma_decode", "naive"
 cudaError_t launch_mla_absorbed(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
                                 cudaStream_t stream, std::string_view variant = {});
 // "wgmma_prefill" (sm_90a), "mma_prefill", "naive"

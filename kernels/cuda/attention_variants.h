@@ -11,6 +11,9 @@ bool mla_absorbed_cluster_decode_supports(const MlaAbsorbed& a,
                                           const AttentionWorkspace& workspace);
 cudaError_t mla_absorbed_cluster_decode(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
                                         cudaStream_t stream);
+bool mla_absorbed_groups_decode_supports(const MlaAbsorbed& a, const AttentionWorkspace& workspace);
+cudaError_t mla_absorbed_groups_decode(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
+                                       cudaStream_t stream);
 bool mla_absorbed_mma_decode_supports(const MlaAbsorbed& a, const AttentionWorkspace& workspace);
 cudaError_t mla_absorbed_mma_decode(const MlaAbsorbed& a, const AttentionWorkspace& workspace,
                                     cudaStream_t stream);

@@ -90,7 +90,7 @@ struct Paged {
 bool has(const cuda::AttentionWorkspace& device, std::string_view variant) {
   const bool large = device.shared_bytes_max > 200 * 1024;
   if (variant == "cluster_decode") return large && device.latent_clusters[0] > 0;
-  if (variant == "wgmma_prefill")
+  if (variant == "wgmma_prefill" || variant == "groups_decode")
     return large && device.compute_major == 9 && device.encode_tensor_map != nullptr;
   return true;
 }
@@ -191,6 +191,9 @@ const Paged kPaged[] = {
     {"cluster_decode", 1, 0, 576, 512, 0.0625F, 1, KvFormat::fp8_latent},
     {"cluster_decode", 20, 0, 576, 512, 0.0625F, 4, KvFormat::fp8_latent},
     {"cluster_decode", 33, 0, 576, 512, 0.0625F, 1, KvFormat::fp8_latent},
+    {"groups_decode", 1, 0, 576, 512, 0.0625F},
+    {"groups_decode", 20, 0, 576, 512, 0.0625F, 4},
+    {"groups_decode", 33, 0, 576, 512, 0.0625F},
     {"", 20, 0, 576, 512, 0.0625F},
     {"naive", 3, 0, 7, 5, 0.4F, 1, KvFormat::fp8_latent},
     {"naive", 5, 0, 150, 131, 0.2F, 1, KvFormat::fp8_latent},
@@ -256,7 +259,8 @@ TEST_F(CudaAttentionTest, ATokenDoesNotNoticeTheOthers) {
 TEST_F(CudaAttentionTest, APromptInPiecesGivesTheSameBits) {
   for (const Paged& p : kPaged) {
     const std::string_view variant = p.variant;
-    const bool splits = variant == "mma_decode" || variant == "cluster_decode";
+    const bool splits =
+        variant == "mma_decode" || variant == "cluster_decode" || variant == "groups_decode";
     if (p.kv_heads == 0 || splits || variant.empty() || !has(workspace(), variant)) continue;
     Cache whole(engine_, {{0, 150}}, p.width(), p.latent());
     const Bits q = random_bits(engine_, 150 * p.heads * p.dim);
