@@ -216,7 +216,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                                      kHalfTokens * kOpeningSecondRows * sizeof(float));
   }
   __syncthreads();  // the barriers of this block are set up
-  device::cluster_arrive();
+  device::cluster_arrive_relaxed();
   const bool decodes = a.packed && !block.routes();
   const OpeningUnits units = opening_units(a);
   if (warp < kOpeningGroupWarps && lane == 0 && block.has_first() && !decodes) {
