@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "runner/checkpoint/formats.h"
+#include "runner/checkpoint/narrowed.h"
 
 namespace glm::runner {
 namespace {
@@ -183,6 +184,10 @@ Result<std::vector<float>> WeightLoader::floats(const std::string& tensor,
   return values;
 }
 
+WeightLayout WeightLoader::in_memory(const WeightLayout& stored) const {
+  return narrowed(stored, ops_.activation_dtype());
+}
+
 void WeightLoader::fetch(Reading& reading, const DeviceWeight& weight, std::int64_t expert) {
   if (reading.stored.plain != nullptr) {
     completed_bytes_ += reading.file_bytes - reading.stored.plain->size_bytes;
@@ -204,8 +209,13 @@ void WeightLoader::copy(const Copy& copy) {
     queue_.add({.file_bytes = count, .run = [this, copy, at, count](LoadLane& lane) {
                   const WeightMemory all = copy.weight.parts(copy.expert);
                   const WeightMemory target = {all[0].subspan(at, count)};
-                  return lane.fill(target, [&](const WeightMemory& memory) {
-                    return checkpoint_.read(*copy.tensor, copy.first_byte + at, memory[0]);
+                  return lane.fill(target, [&](const WeightMemory& memory) -> Status {
+                    GLM_TRY(checkpoint_.read(*copy.tensor, copy.first_byte + at, memory[0]));
+                    const bool wide = copy.tensor->dtype == Dtype::f16;
+                    if (wide && copy.weight.layout().format == WeightFormat::bf16) {
+                      narrow(memory[0]);
+                    }
+                    return Ok{};
                   });
                 }});
   }
@@ -213,7 +223,7 @@ void WeightLoader::copy(const Copy& copy) {
 
 Result<DeviceWeight> WeightLoader::weight(const std::string& module, WeightShape shape) {
   Reading* reading = GLM_TRY(claim_module(module, shape));
-  DeviceWeight weight = GLM_TRY(DeviceWeight::allocate(ops_, reading->stored.layout));
+  DeviceWeight weight = GLM_TRY(DeviceWeight::allocate(ops_, in_memory(reading->stored.layout)));
   fetch(*reading, weight, 0);
   return weight;
 }
@@ -235,11 +245,11 @@ Result<std::vector<DeviceWeight>> WeightLoader::stacked(std::initializer_list<St
   }
   all.rows = rows;
   std::vector<DeviceWeight> weights;
-  if (alike) weights.push_back(GLM_TRY(DeviceWeight::allocate(ops_, all)));
+  if (alike) weights.push_back(GLM_TRY(DeviceWeight::allocate(ops_, in_memory(all))));
   rows = 0;
   for (Reading* reading : readings) {
     const WeightLayout& own = reading->stored.layout;
-    if (!alike) weights.push_back(GLM_TRY(DeviceWeight::allocate(ops_, own)));
+    if (!alike) weights.push_back(GLM_TRY(DeviceWeight::allocate(ops_, in_memory(own))));
     fetch(*reading, alike ? weights.front().rows(rows, own.rows) : weights.back(), 0);
     rows += own.rows;
   }
@@ -260,7 +270,7 @@ Result<DeviceWeight> WeightLoader::experts(const std::string& prefix, const std:
   WeightLayout layout{.format = bf16 ? WeightFormat::bf16 : WeightFormat::f32,
                       .rows = shape.rows,
                       .cols = shape.cols};
-  if (same) layout = readings.front()->stored.layout;
+  if (same) layout = in_memory(readings.front()->stored.layout);
   DeviceWeight all = GLM_TRY(DeviceWeight::allocate(ops_, layout, experts));
   for (std::int64_t e = 0; e < experts; ++e) {
     Reading& reading = *readings[static_cast<std::size_t>(e)];
@@ -281,8 +291,8 @@ Result<DeviceWeight> WeightLoader::fused_experts(const Fused& fused) {
   const TensorInfo* tensor =
       GLM_TRY(claim(fused.tensor, {fused.experts, fused.fused_rows, fused.shape.cols}));
   GLM_CHECK(fused.first_row >= 0 && fused.first_row + fused.shape.rows <= fused.fused_rows);
-  const WeightLayout layout{
-      .format = plain_format(tensor->dtype), .rows = fused.shape.rows, .cols = fused.shape.cols};
+  const WeightLayout layout = in_memory(
+      {.format = plain_format(tensor->dtype), .rows = fused.shape.rows, .cols = fused.shape.cols});
   DeviceWeight all = GLM_TRY(DeviceWeight::allocate(ops_, layout, fused.experts));
   for (std::int64_t e = 0; e < fused.experts; ++e) {
     const std::int64_t first = (e * fused.fused_rows + fused.first_row) * layout.data_row_bytes();

@@ -111,6 +111,7 @@ class WeightLoader {
   Result<const TensorInfo*> claim(const std::string& tensor,
                                   std::initializer_list<std::int64_t> shape);
   Result<Reading*> claim_module(const std::string& module, WeightShape shape);
+  kernels::WeightLayout in_memory(const kernels::WeightLayout& stored) const;
   void fetch(Reading& reading, const DeviceWeight& weight, std::int64_t expert);
   void copy(const Copy& copy);
   Status read(Reading& reading, const WeightMemory& memory) const;

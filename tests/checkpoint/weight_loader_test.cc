@@ -216,6 +216,40 @@ TEST_F(Loading, CutsALargePlainWeightIntoPieces) {
   }
 }
 
+// As a GPU is, as far as loading goes.
+class Bf16Ops final : public fakes::ForwardingOps {
+ public:
+  Bf16Ops() : ForwardingOps(kernels::make_cpu_ops(1)) {}
+  kernels::Dtype activation_dtype() const override { return kernels::Dtype::bf16; }
+};
+
+TEST_F(Loading, BringsPlainWeightsToTheDtypeOfActivations) {
+  const std::vector<float> values = {1.0F,        -0.333251953125F, 0x1p-24F, 65504.0F,
+                                     1.00390625F, 1.01171875F,      0.0F,     -2.0F};
+  write({{"m.weight", fakes::f16_tensor({2, 4}, values)},
+         {"fused", fakes::f16_tensor({1, 2, 4}, values)}});
+  Bf16Ops bf16;
+  const std::unique_ptr<Ops> f32 = kernels::make_cpu_ops(1);
+  for (Ops* ops : {static_cast<Ops*>(&bf16), f32.get()}) {
+    WeightLoader loader(*checkpoint_, quantization_, *ops, {}, {});
+    const auto weight = loader.weight("m", {2, 4});
+    const auto fused = loader.fused_experts(
+        {.tensor = "fused", .experts = 1, .fused_rows = 2, .first_row = 0, .shape = {2, 4}});
+    ASSERT_TRUE(weight.ok() && fused.ok());
+    ASSERT_TRUE(loader.finish().ok());
+    std::vector<float> wanted = values;
+    if (ops == &bf16) {
+      for (float& value : wanted) value = kernels::bf16_to_f32(kernels::f32_to_bf16(value));
+    }
+    for (const kernels::WeightView& view : {weight->view(), fused->view()}) {
+      EXPECT_EQ(view.layout.format == kernels::WeightFormat::bf16, ops == &bf16);
+      std::vector<float> rows(8);
+      kernels::decode_rows(view, 0, 2, rows);
+      EXPECT_EQ(rows, wanted);
+    }
+  }
+}
+
 TEST_F(Loading, ReportsTheEarliestClaimWhoseDataIsWrong) {
   FakeTensors tensors;
   add_nvfp4(tensors, "m", 60);
