@@ -14,18 +14,33 @@ struct StagedGroup {
   const std::uint8_t* zeros;
 };
 
-template <bool kWithZeros>
+// Without zeros, and scales in bf16.
 struct BulkInt4 {
-  static constexpr int kParts = kWithZeros ? 3 : 2;  // of the memory format
+  static constexpr int kParts = 2;  // of the memory format
   static constexpr unsigned kScaleBytes = 2;
   using Group = device::Int4Group;
   __device__ static Group group(const device::Weight& /*w*/, const StagedGroup& at) {
-    return {.scale = *reinterpret_cast<const __nv_bfloat16*>(at.scales),
-            .zero = kWithZeros ? *at.zeros : std::uint8_t{8}};
+    return {.scale = *reinterpret_cast<const __nv_bfloat16*>(at.scales), .zero = 8};
   }
   __device__ static std::uint32_t pair(std::uint32_t bits, int /*word*/, int i,
                                        const Group& group) {
     return device::int4_pair(bits, i, group);
+  }
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+};
+
+// Scales in bf16 or f16.
+struct BulkInt4Zeros {
+  static constexpr int kParts = 3;
+  static constexpr unsigned kScaleBytes = 2;
+  using Group = device::Int4SplitGroup;
+  __device__ static Group group(const device::Weight& w, const StagedGroup& at) {
+    return device::int4_split_group(w.scale_type,
+                                    *reinterpret_cast<const std::uint16_t*>(at.scales), *at.zeros);
+  }
+  __device__ static std::uint32_t pair(std::uint32_t bits, int /*word*/, int i,
+                                       const Group& group) {
+    return device::int4_split_pair(bits, i, group);
   }
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 };

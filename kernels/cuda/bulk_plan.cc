@@ -32,8 +32,18 @@ bool copyable(const Product& a, const device::Weight& w) {
   const std::uint32_t scales_bytes = scale_bytes(w) * w.groups * kQuadRows;
   return scales_bytes % 16 == 0 && aligned(w.data) && aligned(w.scales) && zeros &&
          (w.zeros == nullptr) == (a.weight.first.zeros == nullptr) && w.order == nullptr &&
-         w.group_shift == a.weight.first.group_shift &&
+         w.group_shift == a.weight.first.group_shift && w.scale_type == a.weight.first.scale_type &&
          kTeamWarps * kChunk % (1U << w.group_shift) == 0;
+}
+
+// int4 with zeros, likewise but for scales in f16.
+bool has_half_scales(const device::Weight& w) {
+  device::Weight in_bf16 = w;
+  in_bf16.scale_type = device::ScaleType::bf16;
+  return w.scale_type == device::ScaleType::f16 && w.zeros != nullptr && is_fast_int4(in_bf16);
+}
+bool has_half_scales(const Product& a) {
+  return has_half_scales(a.weight.first) && (!a.gated || has_half_scales(a.up.first));
 }
 
 }  // namespace
@@ -109,7 +119,7 @@ bool supports_bulk(const Product& a) {
       a.outputs % kSlabRows != 0 || a.groups > UINT16_MAX) {
     return false;
   }
-  if (!is_fast_int4(a) && !is_fast_fp4(a)) return false;
+  if (!is_fast_int4(a) && !is_fast_fp4(a) && !has_half_scales(a)) return false;
   return copyable(a, a.weight.first) && (!a.gated || copyable(a, a.up.first)) &&
          has_bulk_copies() && bulk_sizes(a, bulk_limits());
 }

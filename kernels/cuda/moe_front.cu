@@ -297,8 +297,8 @@ cudaError_t launch_moe_front(const MoeLayer& a, const MoeWorkspace& space, cudaS
   const SlabPlan plan = slab_plan(product, front);
   if (is_fast_fp4(product)) return launch_slab_front<BulkFp4>(product, plan, front, stream);
   return product.weight.first.zeros != nullptr
-             ? launch_slab_front<BulkInt4<true>>(product, plan, front, stream)
-             : launch_slab_front<BulkInt4<false>>(product, plan, front, stream);
+             ? launch_slab_front<BulkInt4Zeros>(product, plan, front, stream)
+             : launch_slab_front<BulkInt4>(product, plan, front, stream);
 }
 
 }  // namespace glm::kernels::cuda

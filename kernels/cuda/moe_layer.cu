@@ -138,8 +138,8 @@ cudaError_t launch_kernel(const MoeArgs& args, const MoePlan& plan, int blocks,
                           cudaStream_t stream) {
   if (is_fast_fp4(args.inner)) return launch<BulkFp4>(args, plan, blocks, stream);
   return args.inner.weight.first.zeros != nullptr
-             ? launch<BulkInt4<true>>(args, plan, blocks, stream)
-             : launch<BulkInt4<false>>(args, plan, blocks, stream);
+             ? launch<BulkInt4Zeros>(args, plan, blocks, stream)
+             : launch<BulkInt4>(args, plan, blocks, stream);
 }
 
 cudaError_t clear_scores(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream) {

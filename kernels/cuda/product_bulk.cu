@@ -191,8 +191,8 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
 
 cudaError_t launch_bulk(const Product& a, cudaStream_t stream) {
   if (is_fast_fp4(a)) return launch<BulkFp4>(a, stream);
-  return a.weight.first.zeros != nullptr ? launch<BulkInt4<true>>(a, stream)
-                                         : launch<BulkInt4<false>>(a, stream);
+  return a.weight.first.zeros != nullptr ? launch<BulkInt4Zeros>(a, stream)
+                                         : launch<BulkInt4>(a, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include "kernels/device/weight.cuh"
 
@@ -38,6 +39,33 @@ __device__ inline std::uint32_t int4_pair(std::uint32_t word, int i, __nv_bfloat
 __device__ inline std::uint32_t int4_pair(std::uint32_t word, int i, const Int4Group& group) {
   return int4_pair(word, i, group.scale,
                    __float2bfloat16_rn(128.0F + static_cast<float>(group.zero)));
+}
+
+// Scales that are no bf16 numbers, as f16 ones are: two, whose sum a scale is. Products with both
+// are rounded once, as one.
+struct Int4SplitGroup {
+  __nv_bfloat16 scale;
+  __nv_bfloat16 rest;
+  std::uint8_t zero;
+};
+__device__ inline Int4SplitGroup int4_split_group(ScaleType type, std::uint16_t scale,
+                                                  std::uint8_t zero) {
+  if (type != ScaleType::f16) {
+    return {__ushort_as_bfloat16(scale), __float2bfloat16_rn(0), zero};
+  }
+  const float whole = __half2float(__ushort_as_half(scale));
+  const __nv_bfloat16 first = __float2bfloat16_rn(whole);
+  return {first, __float2bfloat16_rn(whole - __bfloat162float(first)), zero};
+}
+__device__ inline std::uint32_t int4_split_pair(std::uint32_t word, int i,
+                                                const Int4SplitGroup& group) {
+  std::uint32_t fields = 0;
+  asm("lop3.b32 %0, %1, 0x000F000F, 0x43004300, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
+  const __nv_bfloat162 zero = __float2bfloat162_rn(128.0F + static_cast<float>(group.zero));
+  const __nv_bfloat162 code = __hsub2(*reinterpret_cast<const __nv_bfloat162*>(&fields), zero);
+  const __nv_bfloat162 value = __hfma2(code, __bfloat162bfloat162(group.scale),
+                                       __hmul2(code, __bfloat162bfloat162(group.rest)));
+  return *reinterpret_cast<const std::uint32_t*>(&value);
 }
 
 // All eight in their order.
