@@ -36,16 +36,6 @@ bool copyable(const Product& a, const device::Weight& w) {
          kTeamWarps * kChunk % (1U << w.group_shift) == 0;
 }
 
-// int4 with zeros, likewise but for scales in f16.
-bool has_half_scales(const device::Weight& w) {
-  device::Weight in_bf16 = w;
-  in_bf16.scale_type = device::ScaleType::bf16;
-  return w.scale_type == device::ScaleType::f16 && w.zeros != nullptr && is_fast_int4(in_bf16);
-}
-bool has_half_scales(const Product& a) {
-  return has_half_scales(a.weight.first) && (!a.gated || has_half_scales(a.up.first));
-}
-
 }  // namespace
 
 BulkLimits bulk_limits() {
@@ -119,7 +109,8 @@ bool supports_bulk(const Product& a) {
       a.outputs % kSlabRows != 0 || a.groups > UINT16_MAX) {
     return false;
   }
-  if (!is_fast_int4(a) && !is_fast_fp4(a) && !has_half_scales(a)) return false;
+  const bool half = is_half_int4(a) && a.weight.first.zeros != nullptr;
+  if (!is_fast_int4(a) && !is_fast_fp4(a) && !half) return false;
   return copyable(a, a.weight.first) && (!a.gated || copyable(a, a.up.first)) &&
          has_bulk_copies() && bulk_sizes(a, bulk_limits());
 }

@@ -39,6 +39,11 @@ bool fits(const device::Weight& w) {
   return w.cols % 8 == 0 && w.group % 8 == 0 && w.order == nullptr && aligned(w.data);
 }
 
+// Its groups are found by shifting.
+bool suits_int4(const device::Weight& w) {
+  return w.coding == Coding::int4 && w.group % 32 == 0 && w.group_shift != 0 && w.cols % 32 == 0;
+}
+
 bool few_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows <= kStreamRowsPerGroup * a.groups;
   const std::int64_t tiles = (a.rows + 63) / 64 * ((a.outputs + 127) / 128) * (a.gated ? 2 : 1);
@@ -137,9 +142,14 @@ bool is_fast_int4(const Product& a) {
   return is_fast_int4(a.weight.first) && (!a.gated || is_fast_int4(a.up.first));
 }
 bool is_fast_int4(const device::Weight& w) {
-  // Its groups are found by shifting.
-  return w.coding == Coding::int4 && w.scale_type == device::ScaleType::bf16 && w.group % 32 == 0 &&
-         w.group_shift != 0 && w.cols % 32 == 0;
+  return w.scale_type == device::ScaleType::bf16 && suits_int4(w);
+}
+
+bool is_half_int4(const Product& a) {
+  return is_half_int4(a.weight.first) && (!a.gated || is_half_int4(a.up.first));
+}
+bool is_half_int4(const device::Weight& w) {
+  return w.scale_type == device::ScaleType::f16 && suits_int4(w);
 }
 
 bool is_fast_fp4(const Product& a) {

@@ -95,6 +95,9 @@ bool fits_tensor_cores(const Product& a);
 // int4 with bf16 scales and groups of 32, 64, 128, …, dequantized in registers.
 bool is_fast_int4(const Product& a);
 bool is_fast_int4(const device::Weight& w);
+// The same with scales in f16.
+bool is_half_int4(const Product& a);
+bool is_half_int4(const device::Weight& w);
 // nvfp4 or mxfp4, likewise.
 bool is_fast_fp4(const Product& a);
 bool is_fast_fp4(const device::Weight& w);

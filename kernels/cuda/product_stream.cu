@@ -67,6 +67,9 @@ cudaError_t launch(const Product& a, std::int64_t tiles, cudaStream_t stream) {
                  : launch_tiles_of<Fetch, kTilesMax, false>(a, stream);
 }
 
+bool is_coded(const Product& a) {
+  return is_fast_int4(a) || is_half_int4(a) || is_fast_fp4(a);
+}
 bool is_plain(const Product& a) {
   return a.weight.first.coding == device::Coding::bf16 &&
          (!a.gated || a.up.first.coding == device::Coding::bf16);
@@ -77,9 +80,9 @@ bool is_plain(const Product& a) {
 // Most experts of a few tokens have but a few of them.
 std::int64_t stream_tile_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows <= 6 * a.groups ? kStreamTileRows : 2 * kStreamTileRows;
-  const int tiles_max = is_fast_int4(a) || is_fast_fp4(a) ? kTilesOfFourBits
-                        : is_plain(a)                     ? kTilesOfBf16
-                                                          : kTilesOfOthers;
+  const int tiles_max = is_coded(a)   ? kTilesOfFourBits
+                        : is_plain(a) ? kTilesOfBf16
+                                      : kTilesOfOthers;
   std::int64_t rows = kStreamTileRows;
   while (rows < a.rows && rows < tiles_max * kStreamTileRows) rows *= 2;
   return rows;
@@ -88,6 +91,7 @@ std::int64_t stream_tile_rows(const Product& a) {
 cudaError_t launch_stream(const Product& a, cudaStream_t stream) {
   const std::int64_t tiles = stream_tile_rows(a) / kStreamTileRows;
   if (is_fast_int4(a)) return launch<device::FetchInt4, kTilesOfFourBits>(a, tiles, stream);
+  if (is_half_int4(a)) return launch<device::FetchInt4Half, kTilesOfFourBits>(a, tiles, stream);
   if (is_fast_fp4(a)) return launch<device::FetchFp4, kTilesOfFourBits>(a, tiles, stream);
   if (is_plain(a)) return launch<device::FetchBf16, kTilesOfBf16>(a, tiles, stream);
   if (is_fast_fp8(a)) return launch<device::FetchFp8, kTilesOfOthers>(a, tiles, stream);

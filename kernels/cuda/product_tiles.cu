@@ -69,6 +69,25 @@ struct Piece<device::FetchInt4> {
 };
 
 template <>
+struct Piece<device::FetchInt4Half> {
+  uint2 words = {};
+  std::uint16_t scale = 0;
+  std::uint8_t zero = 0;
+  __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
+    if (c >= w.cols) {  // zero times anything but a NaN
+      scale = 0;
+      return;
+    }
+    words = __ldg(reinterpret_cast<const uint2*>(w.data + row * w.row_bytes + c / 2));
+    scale = device::FetchInt4Half::scale_of(w, row, c);
+    zero = device::FetchInt4Half::zero_of(w, row, c);
+  }
+  __device__ uint4 octet(int j) const {
+    return device::int4_split_word(j == 0 ? words.x : words.y,
+                                   device::int4_split_group(device::ScaleType::f16, scale, zero));
+  }
+};
+template <>
 struct Piece<device::FetchFp4> {
   uint2 words = {};
   std::uint32_t scales = 0;
@@ -230,6 +249,7 @@ std::int64_t tiles_tile_rows(const Product& /*a*/) {
 
 cudaError_t launch_tiles(const Product& a, cudaStream_t stream) {
   if (is_fast_int4(a)) return launch<device::FetchInt4>(a, stream);
+  if (is_half_int4(a)) return launch<device::FetchInt4Half>(a, stream);
   if (is_fast_fp4(a)) return launch<device::FetchFp4>(a, stream);
   const bool plain = a.weight.first.coding == device::Coding::bf16 &&
                      (!a.gated || a.up.first.coding == device::Coding::bf16);

@@ -68,14 +68,18 @@ __device__ inline std::uint32_t int4_split_pair(std::uint32_t word, int i,
   return *reinterpret_cast<const std::uint32_t*>(&value);
 }
 
-// All eight in their order.
+// All eight in their order, from pairs.
+__device__ inline uint4 int4_in_order(const std::uint32_t (&p)[4]) {
+  return {__byte_perm(p[0], p[1], 0x5410), __byte_perm(p[2], p[3], 0x5410),
+          __byte_perm(p[0], p[1], 0x7632), __byte_perm(p[2], p[3], 0x7632)};
+}
 __device__ inline uint4 int4_word(std::uint32_t word, const Int4Group& group) {
-  const std::uint32_t p0 = int4_pair(word, 0, group);
-  const std::uint32_t p1 = int4_pair(word, 1, group);
-  const std::uint32_t p2 = int4_pair(word, 2, group);
-  const std::uint32_t p3 = int4_pair(word, 3, group);
-  return {__byte_perm(p0, p1, 0x5410), __byte_perm(p2, p3, 0x5410), __byte_perm(p0, p1, 0x7632),
-          __byte_perm(p2, p3, 0x7632)};
+  return int4_in_order({int4_pair(word, 0, group), int4_pair(word, 1, group),
+                        int4_pair(word, 2, group), int4_pair(word, 3, group)});
+}
+__device__ inline uint4 int4_split_word(std::uint32_t word, const Int4SplitGroup& group) {
+  return int4_in_order({int4_split_pair(word, 0, group), int4_split_pair(word, 1, group),
+                        int4_split_pair(word, 2, group), int4_split_pair(word, 3, group)});
 }
 
 // Eight activations in the order in which int4_pair gives weights.

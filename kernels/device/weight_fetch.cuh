@@ -96,6 +96,42 @@ struct FetchInt4 {
   __device__ static float unit(const Weight& /*w*/) { return 1; }
 };
 
+// The same with f16 scales.
+struct FetchInt4Half {
+  static constexpr int kColumns = 32;
+  static constexpr int kInFlight = 2;
+  struct Raw {
+    uint4 words;
+    std::uint16_t scale;
+    std::uint8_t zero;
+  };
+  struct Ready {
+    uint4 words;
+    Int4SplitGroup group;
+  };
+  __device__ static Ready ready(const Raw& raw) {
+    return {raw.words, int4_split_group(ScaleType::f16, raw.scale, raw.zero)};
+  }
+  __device__ static std::uint16_t scale_of(const Weight& w, std::int64_t row, std::uint32_t c) {
+    return static_cast<const std::uint16_t*>(w.scales)[row * w.groups + (c >> w.group_shift)];
+  }
+  __device__ static std::uint8_t zero_of(const Weight& w, std::int64_t row, std::uint32_t c) {
+    return w.zeros == nullptr ? std::uint8_t{8} : w.zeros[row * w.groups + (c >> w.group_shift)];
+  }
+  __device__ static Raw read(const Weight& w, std::int64_t row, std::uint32_t c) {
+    return {__ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + c / 2)),
+            scale_of(w, row, c), zero_of(w, row, c)};
+  }
+  __device__ static std::uint32_t pair(const Ready& from, int step, int i) {
+    return int4_split_pair(word_of(from.words, step / 2), 2 * (step % 2) + i, from.group);
+  }
+  __device__ static uint4 octet(const Ready& from, int j) {
+    return int4_split_word(word_of(from.words, j), from.group);
+  }
+  __device__ static uint4 arrange(const uint4& x) { return int4_order(x); }
+  __device__ static float unit(const Weight& /*w*/) { return 1; }
+};
+
 // e2m1 with e4m3 scales for sixteen columns, or e8m0 scales for thirty-two.
 struct FetchFp4 {
   static constexpr int kColumns = 32;

@@ -187,12 +187,14 @@ void CudaMoeLayer::check_case(const FormatCase& format, const LayerCase& c) {
     const Doubles said_doubles(said_floats.begin(), said_floats.end());
     const Floats residual_floats = floats(residual);
     const Floats weight = projection.decoded(0);
+    // Weights that are no bf16 numbers are rounded.
+    const double allowed = projection.layout().exact_in_bf16() ? 1e-2 : 3e-2;
     for (std::int64_t t = 0; t < c.tokens; ++t) {
       const Doubles y = times(weight, said_doubles.data() + t * c.heads, c.hidden, c.heads);
       for (std::int64_t o = 0; o < c.hidden; ++o) {
         const auto at = static_cast<std::size_t>(t * c.hidden + o);
         const double want = y[static_cast<std::size_t>(o)] + residual_floats[at];
-        ASSERT_NEAR(sum[at], want, 1e-2 * (1 + std::abs(y[static_cast<std::size_t>(o)])))
+        ASSERT_NEAR(sum[at], want, allowed * (1 + std::abs(y[static_cast<std::size_t>(o)])))
             << "token " << t << " column " << o;
       }
     }
@@ -346,9 +348,8 @@ TEST_F(CudaMoeLayer, SmallLayersMatchTheFormula) {
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaInEveryFormatOfFourBits) {
-  for (const char* name :
-       {"int4_g32", "int4_g32_zeros", "int4_g128", "int4_g64_f16_zeros", "nvfp4_multiplies",
-        "nvfp4_divides", "mxfp4"}) {
+  for (const char* name : {"int4_g32", "int4_g32_zeros", "int4_g128", "int4_g64_f16_zeros",
+                           "nvfp4_multiplies", "nvfp4_divides", "mxfp4"}) {
     for (const std::int64_t tokens : {1, 2, 5, 8}) {
       check_layer(format_of(name), {.tokens = tokens});
       if (HasFailure()) return;
@@ -360,9 +361,8 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaInEveryFormatOfFourBits) {
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaWhereTheSharedExpertIsLikeTheOthers) {
-  for (const char* name :
-       {"int4_g32", "int4_g32_zeros", "int4_g64_f16_zeros", "nvfp4_multiplies", "nvfp4_divides",
-        "mxfp4"}) {
+  for (const char* name : {"int4_g32", "int4_g32_zeros", "int4_g64_f16_zeros", "nvfp4_multiplies",
+                           "nvfp4_divides", "mxfp4"}) {
     const FormatCase format = format_of(name);
     for (const std::int64_t tokens : {1, 2, 4, 5, 8}) {
       check_layer(format, {.tokens = tokens, .wide = 256, .shared = name});
