@@ -335,6 +335,7 @@ std::int64_t wgmma_tile_rows(const Product& a) {
 
 cudaError_t launch_wgmma(const Product& a, cudaStream_t stream) {
   if (is_fast_int4(a)) return launch<WgmmaInt4>(a, stream);
+  if (is_half_int4(a)) return launch<WgmmaInt4Half>(a, stream);
   if (is_fast_fp8(a)) return launch<WgmmaFp8>(a, stream);
   return is_fast_fp4(a) ? launch<WgmmaFp4>(a, stream) : launch<WgmmaBf16>(a, stream);
 }

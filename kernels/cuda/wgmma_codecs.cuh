@@ -97,6 +97,44 @@ struct WgmmaInt4 {
   }
 };
 
+// Scales in f16: a word has the scale and, as an f16 number, 1024 and the zero. Weights are f16
+// numbers first, as the reference has them.
+struct WgmmaInt4Half {
+  static constexpr bool kScales = true;
+  static constexpr WgmmaScaled kScaled = WgmmaScaled::int4_half;
+  static constexpr int kDepth = kWgmmaScaledColumns;
+  static constexpr unsigned kRowBytes = 64;
+  static constexpr unsigned kElementBytes = 1;
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+
+  using Stored = FourBitWords;
+  __device__ static Stored read(const StagedWeights& from, int lane) {
+    return read_four_bits(from, lane);
+  }
+  __device__ static void decode(const Stored& own, int lane, LeftSide& a) {
+#pragma unroll
+    for (unsigned lower = 0; lower < 2; ++lower) {
+      const uint4& words = own.words[lower];
+      const auto both = *reinterpret_cast<const __half2*>(&own.scales[lower]);
+      const __half2 scale = __low2half2(both);
+      const __half2 zero = __high2half2(both);
+      const auto pair = [&](std::uint32_t word) {
+        std::uint32_t fields = 0;
+        asm("lop3.b32 %0, %1, 0x000F000F, 0x64006400, 0xEA;"
+            : "=r"(fields)
+            : "r"(own_columns(word, lane)));
+        const __half2 code = __hsub2(*reinterpret_cast<const __half2*>(&fields), zero);
+        const float2 value = __half22float2(__hmul2(code, scale));
+        return device::bf16_pair(value.x, value.y);
+      };
+      a[0][lower] = pair(words.x);
+      a[0][2 + lower] = pair(words.y);
+      a[1][lower] = pair(words.z);
+      a[1][2 + lower] = pair(words.w);
+    }
+  }
+};
+
 // A word of scales has that of the first sixteen columns and that of the others, as bf16.
 struct WgmmaFp4 {
   static constexpr bool kScales = true;

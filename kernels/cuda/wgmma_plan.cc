@@ -82,8 +82,8 @@ bool supports_wgmma(const Product& a) {
   const bool alike = !a.gated || (w.coding == up.coding && w.group_shift == up.group_shift &&
                                   w.groups == up.groups && w.scale_type == up.scale_type &&
                                   weights_fit(up) && (w.zeros == nullptr) == (up.zeros == nullptr));
-  const bool decoded =
-      is_fast_int4(a) || is_fast_fp4(a) || is_fast_fp8(a) || w.coding == device::Coding::bf16;
+  const bool decoded = is_fast_int4(a) || is_half_int4(a) || is_fast_fp4(a) || is_fast_fp8(a) ||
+                       w.coding == device::Coding::bf16;
   const bool rows = a.row_group == nullptr ? a.x_divisor == 1 : a.x_sorted;
   return alike && decoded && rows && weights_fit(w) && fits_tensor_cores(a) &&
          a.inputs % 128 == 0 && device_fits() && has_tensor_maps();

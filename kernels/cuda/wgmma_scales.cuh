@@ -15,8 +15,9 @@ struct ScaleRow {
   const std::uint8_t* zeros;
 };
 
-// Of a row in a stage there are so many groups, or a part of one.
-template <unsigned kGroups, bool kZeros>
+// Of a row in a stage there are so many groups, or a part of one. kAbove: the upper byte of the
+// number whose lower one is a zero.
+template <unsigned kAbove, unsigned kGroups, bool kZeros>
 struct Int4Scales {
   static constexpr unsigned kColumns = kWgmmaScaledColumns;
   static constexpr unsigned kBytes = 2;  // of a scale
@@ -45,9 +46,9 @@ struct Int4Scales {
 
   __device__ static uint4 words(const Stored& own) {
     const std::uint32_t zeros = own.zeros;
-    // 128 and a zero, twice.
-    const std::uint32_t front = kZeros ? __byte_perm(zeros, 0x43, 0x4140) : 0x43084308U;
-    const std::uint32_t back = kZeros ? __byte_perm(zeros, 0x43, 0x4342) : 0x43084308U;
+    constexpr std::uint32_t kMiddle = (kAbove << 8U | 8U) * 0x10001U;
+    const std::uint32_t front = kZeros ? __byte_perm(zeros, kAbove, 0x4140) : kMiddle;
+    const std::uint32_t back = kZeros ? __byte_perm(zeros, kAbove, 0x4342) : kMiddle;
     const std::uint32_t first = __byte_perm(own.scales.x, front, 0x5410);
     if constexpr (kGroups == 1) return {first, first, first, first};
     const std::uint32_t second = __byte_perm(own.scales.x, front, 0x7632);
@@ -189,24 +190,25 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
   }
 }
 
-enum class WgmmaScaled { int4, fp4, fp8 };
+enum class WgmmaScaled { int4, int4_half, fp4, fp8 };
 
 template <WgmmaScaled kScaled, int kRows>
 __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& plan,
                                            const Shared& shared, int thread) {
   const device::Weight& w = a.weight.first;
-  if constexpr (kScaled == WgmmaScaled::int4) {
+  if constexpr (kScaled == WgmmaScaled::int4 || kScaled == WgmmaScaled::int4_half) {
+    constexpr unsigned kAbove = kScaled == WgmmaScaled::int4 ? 0x43 : 0x64;
     const bool zeros = w.zeros != nullptr;
     if (w.group_shift == 5) {
-      if (zeros) return lay_scales<Int4Scales<4, true>, kRows>(a, plan, shared, thread);
-      return lay_scales<Int4Scales<4, false>, kRows>(a, plan, shared, thread);
+      if (zeros) return lay_scales<Int4Scales<kAbove, 4, true>, kRows>(a, plan, shared, thread);
+      return lay_scales<Int4Scales<kAbove, 4, false>, kRows>(a, plan, shared, thread);
     }
     if (w.group_shift == 6) {
-      if (zeros) return lay_scales<Int4Scales<2, true>, kRows>(a, plan, shared, thread);
-      return lay_scales<Int4Scales<2, false>, kRows>(a, plan, shared, thread);
+      if (zeros) return lay_scales<Int4Scales<kAbove, 2, true>, kRows>(a, plan, shared, thread);
+      return lay_scales<Int4Scales<kAbove, 2, false>, kRows>(a, plan, shared, thread);
     }
-    if (zeros) return lay_scales<Int4Scales<1, true>, kRows>(a, plan, shared, thread);
-    return lay_scales<Int4Scales<1, false>, kRows>(a, plan, shared, thread);
+    if (zeros) return lay_scales<Int4Scales<kAbove, 1, true>, kRows>(a, plan, shared, thread);
+    return lay_scales<Int4Scales<kAbove, 1, false>, kRows>(a, plan, shared, thread);
   } else if constexpr (kScaled == WgmmaScaled::fp8) {
     if (w.scale_type == device::ScaleType::f32) {
       return lay_scales<Fp8Scales<true>, kRows>(a, plan, shared, thread);

@@ -407,6 +407,13 @@ std::vector<FormatCase> warpgroup_formats() {
       int4("int4_g128_zeros", 128, true),   int4("int4_g256", 256, false),
       int4("int4_g1024_zeros", 1024, true),
   };
+  for (const std::int64_t group : {32, 64, 128}) {
+    for (const bool zeros : {false, true}) {
+      FormatCase half = int4(zeros ? "int4_f16_zeros" : "int4_f16", group, zeros);
+      half.layout.scale_dtype = Dtype::f16;
+      formats.push_back(half);
+    }
+  }
   for (const FormatCase& format : all_formats()) {
     const bool other = format.name == "int4_g32" || format.name == "int4_g32_zeros" ||
                        format.name == "int4_g128" || format.name == "nvfp4_divides" ||
