@@ -258,6 +258,9 @@ cudaError_t launch(const NormedLinear& a, const Latents& latents, unsigned token
   if (is_fast_int4(product)) {
     return launch<device::FetchInt4>(product, norm, latents, tokens, stream);
   }
+  if (is_half_int4(product)) {
+    return launch<device::FetchInt4Half>(product, norm, latents, tokens, stream);
+  }
   if (is_fast_fp4(product)) {
     return launch<device::FetchFp4>(product, norm, latents, tokens, stream);
   }

@@ -348,8 +348,8 @@ TEST_F(CudaMoeLayer, SmallLayersMatchTheFormula) {
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaInEveryFormatOfFourBits) {
-  for (const char* name : {"int4_g32", "int4_g32_zeros", "int4_g128", "int4_g64_f16_zeros",
-                           "nvfp4_multiplies", "nvfp4_divides", "mxfp4"}) {
+  for (const char* name :
+       {"int4_g32", "int4_g32_zeros", "int4_g128", "nvfp4_multiplies", "nvfp4_divides", "mxfp4"}) {
     for (const std::int64_t tokens : {1, 2, 5, 8}) {
       check_layer(format_of(name), {.tokens = tokens});
       if (HasFailure()) return;
@@ -361,8 +361,8 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaInEveryFormatOfFourBits) {
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaWhereTheSharedExpertIsLikeTheOthers) {
-  for (const char* name : {"int4_g32", "int4_g32_zeros", "int4_g64_f16_zeros", "nvfp4_multiplies",
-                           "nvfp4_divides", "mxfp4"}) {
+  for (const char* name :
+       {"int4_g32", "int4_g32_zeros", "nvfp4_multiplies", "nvfp4_divides", "mxfp4"}) {
     const FormatCase format = format_of(name);
     for (const std::int64_t tokens : {1, 2, 4, 5, 8}) {
       check_layer(format, {.tokens = tokens, .wide = 256, .shared = name});
@@ -374,6 +374,17 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaWhereTheSharedExpertIsLikeTheOthers) {
     check_layer(format, {.tokens = 1, .hidden = 2048, .inner = 1536, .wide = 1536, .shared = name});
     if (HasFailure()) return;
   }
+}
+
+TEST_F(CudaMoeLayer, MatchesTheFormulaWhereScalesAreF16) {
+  const char* name = "int4_g64_f16_zeros";
+  for (const std::int64_t tokens : {1, 2, 5, 8}) {
+    check_layer(format_of(name), {.tokens = tokens});
+    check_layer(format_of(name), {.tokens = tokens, .wide = 256, .shared = name});
+    if (HasFailure()) return;
+  }
+  check_layer(format_of(name),
+              {.tokens = 8, .inner = 768, .wide = 768, .shared = name, .crowded = true});
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaHoweverExpertsAreChosen) {
