@@ -1,10 +1,11 @@
-// A cluster of four blocks takes one head of one token, and passes through its shared memory what
-// otherwise goes through memory from launch to launch:
+// A cluster of eight blocks takes two heads of one token, and passes through its shared memory what
+// otherwise goes through memory from launch to launch. Four of them have each head for what is
+// multiplied with weights; all of them share the positions, for both heads:
 //
-//   each block: a quarter of q_b's outputs, and W_UK's rows for those
+//   each block: a quarter of q_b's outputs of its head, and W_UK's rows for those
 //                 -> all: a part of the absorbed query, and what of the query is turned
-//               a quarter of the positions
-//                 -> all: their values, and the sums they belong to
+//               an eighth of the positions
+//                 -> the blocks of each head: their values, and the sums they belong to
 //               a quarter of W_UV's outputs -> memory
 //
 // Some warps have q_b, the others W_UK. Weights are read and decoded, and cached rows are on their
@@ -34,18 +35,20 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
   const int thread = static_cast<int>(threadIdx.x);
   const int warp = warp_of();
   const int lane = lane_of();
-  const int rank = device::cluster_rank();
-  const int head = static_cast<int>(blockIdx.y);
+  const int place = device::cluster_rank();
+  const int rank = place % kBlocks;
+  const int own_head = place / kBlocks;  // of the heads of the cluster
+  const int head = static_cast<int>(blockIdx.y) * kHeads + own_head;
   const int token = static_cast<int>(blockIdx.z);
 
   // What depends on no kernel in front.
-  const Range range = Range::of(a, token, rank);
+  const Range range = Range::of(a, token, place);
   if (thread == 0) {
 #pragma unroll
     for (unsigned i = 0; i < kBarriers; ++i) device::barrier_set_up(shared.barrier(i), 1);
     device::barriers_are_set_up();
     device::barrier_arrive_expecting(shared.barrier(kAbsorbedCame),
-                                     sizeof(shared.parts) + kTurned * 2);
+                                     sizeof(shared.parts) + kHeads * kTurned * 2);
     device::barrier_arrive_expecting(shared.barrier(kValuesCame),
                                      sizeof(shared.values) + sizeof(shared.said));
   }
@@ -54,20 +57,22 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
   const float query_unit = Fetch::unit(a.q_b);
   const float unit = Fetch::unit(a.kv_b);
   const uint4 norm = norms ? device::read_octet(a.q_norm + thread * 8) : uint4{};
+  // What is wanted first is asked for before weights: numbers come back in their order.
+  const float angle = warp == kTurnWarp ? a.turns.angle(token, lane) : 0;
+  const RowCopy<kStages> first_rows(a, range, 0);
   const auto start_first = [&] {
     __syncthreads();  // barriers are set up
     device::cluster_arrive_relaxed();
-    start_rows<kStages>(a, shared, range, 0, tiles_at);
-    if (range.chunks() > 0 && range.chunks() <= kStages) {
-      const int last = range.chunks() - 1;
-      zero_rows(tiles + last * kChunkBytes, range.rows(last));
-    }
+    first_rows.start(a, shared, range, tiles_at);
+    if (range.chunks() == 0 || range.chunks() > kStages) return;
+    const int last = range.chunks() - 1;
+    zero_rows(tiles + last * kChunkBytes, range.rows(last));
   };
   if (warp < kQueryWarps) {
     QueryWarp<Fetch> part;
     part.read(a, head, rank);
     start_first();
-    if (warp == kTurnWarp) shared.turns[lane] = a.turns.turn(token, lane);
+    if (warp == kTurnWarp) shared.turns[lane] = device::Turns::by(angle);
     part.decode();
     __syncthreads();         // turns
     device::cluster_wait();  // barriers of all blocks
@@ -85,7 +90,7 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
     device::sync_threads(kQueryBarrier, kQueryWarps * kWarpThreads);  // the normed activation
     part.multiply(shared);
     device::sync_threads(kQueryBarrier, kQueryWarps * kWarpThreads);  // sums of all warps
-    if (thread < kOwnQuery) finish_query(a, shared, rank, query_unit);
+    if (thread < kOwnQuery) finish_query(a, shared, own_head, rank, query_unit);
     __syncthreads();  // the query, and the token's own row
   } else {
     UnfoldWarp<Octet> part;
@@ -98,7 +103,7 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
     device::let_later_kernels_start();
     if (warp == kRowWarp && range.has_own()) make_row(a, token, shared.turns, shared.fresh);
     __syncthreads();  // the query, and the token's own row
-    part.multiply_and_send(shared, rank, unit);
+    part.multiply_and_send(shared, own_head, rank, unit);
   }
   StoredPart<Fetch> values_part;
   {
@@ -111,13 +116,19 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
     const uint4 octet = reinterpret_cast<const uint4*>(shared.fresh)[thread];
     unsigned char* row = tiles + chunk % kStages * kChunkBytes + (range.rows(chunk) - 1) * kPitch;
     reinterpret_cast<uint4*>(row)[thread] = octet;
-    if (head == 0) reinterpret_cast<uint4*>(a.rows.row(range.sequence, range.own))[thread] = octet;
+    if (blockIdx.y > 0) return;
+    reinterpret_cast<uint4*>(a.rows.row(range.sequence, range.own))[thread] = octet;
   };
   device::barrier_wait(shared.barrier(kAbsorbedCame), 0);
-  device::store(shared.absorbed + thread, (shared.parts[0][thread] + shared.parts[1][thread]) +
-                                              (shared.parts[2][thread] + shared.parts[3][thread]));
+#pragma unroll
+  for (int h = 0; h < kHeads; ++h) {
+    const float(&parts)[kBlocks][kRank] = shared.parts[h];
+    device::store(shared.absorbed[h] + thread,
+                  (parts[0][thread] + parts[1][thread]) + (parts[2][thread] + parts[3][thread]));
+  }
 
   // Positions.
+  Softmax softmax;  // of the first warps, which have a head each
   Found found;
 #pragma unroll 1
   for (int chunk = 0; chunk < range.chunks(); ++chunk) {
@@ -126,15 +137,19 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
     put_fresh(chunk);
     device::barrier_wait(shared.barrier(kRowsCame + chunk % kStages), chunk / kStages % 2);
     __syncthreads();  // the absorbed query; the token's own row; weights of the chunk before
-    Found::score(shared, tile, (rows + 15) / 16);
+    score(shared, tile, rows);
     __syncthreads();  // scores
-    found.add(shared, a.scale_log2, tile, rows);
+    if (warp < kHeads) softmax.weigh(shared, warp, a.scale_log2, rows);
+    __syncthreads();  // weights
+    found.add(shared, tile, rows);
     if (chunk + kStages < range.chunks()) {
       __syncthreads();  // the chunk has been used
-      start_rows<1>(a, shared, range, chunk + kStages, tiles_at);
+      RowCopy<1>(a, range, chunk + kStages).start(a, shared, range, tiles_at);
     }
   }
-  found.send(shared, rank);
+  if (range.chunks() == 0) __syncthreads();  // parts of the queries have been added up
+  if (warp < kHeads) softmax.send(shared, warp, place);
+  found.send(shared, place);
   values_part.decode();
   device::barrier_wait(shared.barrier(kValuesCame), 0);
   combine(shared);
@@ -163,7 +178,8 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
 namespace {
 
 using mla_decode::Args;
-using mla_decode::kBlocks;
+using mla_decode::kClusterBlocks;
+using mla_decode::kHeads;
 using mla_decode::kNope;
 using mla_decode::kQRank;
 using mla_decode::kRank;
@@ -186,12 +202,12 @@ cudaError_t launch(const Args& args, const MlaDecode& a, cudaStream_t stream) {
   const cudaError_t code =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
   if (code != cudaSuccess) return code;
-  return launch_early(
-      {.grid = dim3(kBlocks, static_cast<unsigned>(a.heads()), static_cast<unsigned>(a.tokens())),
-       .threads = kThreads,
-       .shared_bytes = kSharedBytes,
-       .cluster = kBlocks},
-      kernel, stream, args);
+  return launch_early({.grid = dim3(kClusterBlocks, static_cast<unsigned>(a.heads() / kHeads),
+                                    static_cast<unsigned>(a.tokens())),
+                       .threads = kThreads,
+                       .shared_bytes = kSharedBytes,
+                       .cluster = kClusterBlocks},
+                      kernel, stream, args);
 }
 
 }  // namespace
@@ -202,13 +218,14 @@ bool supports_mla_decode(const MlaDecode& a, const AttentionWorkspace& workspace
   const MlaLatents& l = a.latents;
   const device::Weight q_b = device_weight(l.q_b);
   const device::Weight kv_b = device_weight(a.kv_b);
-  return workspace.latent_clusters[2] > 0 && workspace.shared_bytes_max >= kSharedBytes &&
-         a.tokens() >= 1 && a.tokens() <= kTokensMax &&
-         a.tokens() * l.tokens.positions_max <= kPositionsMax && l.query.dtype == Dtype::bf16 &&
-         l.rows.plain() && l.query.size(1) == kQRank && a.rank() == kRank &&
-         a.turned() == kTurned && a.nope() == kNope && a.out.size(2) == kValue &&
-         vector_rows(l.query) && vector_rows(l.row) && vector_rows(l.rows.pages) &&
-         vector_rows(l.q_norm) && vector_rows(l.kv_norm) && in_vectors(q_b) && in_vectors(kv_b) &&
+  return workspace.latent_clusters[3] > 0 && a.heads() % kHeads == 0 &&
+         workspace.shared_bytes_max >= kSharedBytes && a.tokens() >= 1 &&
+         a.tokens() <= kTokensMax && a.tokens() * l.tokens.positions_max <= kPositionsMax &&
+         l.query.dtype == Dtype::bf16 && l.rows.plain() && l.query.size(1) == kQRank &&
+         a.rank() == kRank && a.turned() == kTurned && a.nope() == kNope &&
+         a.out.size(2) == kValue && vector_rows(l.query) && vector_rows(l.row) &&
+         vector_rows(l.rows.pages) && vector_rows(l.q_norm) && vector_rows(l.kv_norm) &&
+         in_vectors(q_b) && in_vectors(kv_b) &&
          ((is_fast_int4(q_b) && is_fast_int4(kv_b)) || (is_fast_fp4(q_b) && is_fast_fp4(kv_b)) ||
           (is_fast_fp8(q_b) && is_fast_fp8(kv_b)) || (is_bf16(q_b) && is_bf16(kv_b)));
 }

@@ -22,7 +22,9 @@ constexpr int kQuery = kNope + kTurned;
 constexpr int kValue = 256;
 constexpr int kHeadRows = kNope + kValue;  // of kv_b
 
-constexpr int kBlocks = 4;  // of a cluster
+constexpr int kBlocks = 4;  // that share a head's weights
+constexpr int kHeads = 2;   // of a cluster, whose blocks share the cached rows
+constexpr int kClusterBlocks = kHeads * kBlocks;
 constexpr int kWarps = 16;
 constexpr int kThreads = kWarps * kWarpThreads;
 constexpr int kTileRows = 16;  // outputs of a tensor-core tile
@@ -54,7 +56,8 @@ constexpr int kStages = 2;               // chunks that a block has room for
 constexpr int kPitch = kWidth * 2 + 16;  // bytes from row to row: other banks
 constexpr int kChunkBytes = kRows * kPitch;
 constexpr int kRowTiles = kRows / 16;
-constexpr int kSplits = 6;  // of a row's columns, for scores
+constexpr int kRowsHeld = (kRows + kWarpThreads - 1) / kWarpThreads * kWarpThreads;
+constexpr int kSplits = 12;  // of a row's columns, for scores: a warp each
 constexpr int kSteps = kWidth / 16 / kSplits;
 constexpr int kLatentTiles = kRank / 16 / kWarps;
 
@@ -86,19 +89,26 @@ struct Args {
 
 enum Barrier : unsigned { kAbsorbedCame, kValuesCame, kRowsCame, kBarriers = kRowsCame + kStages };
 
+struct Sums {
+  float scores[kSplits][kHeads][kRowsHeld];
+  float own[kHeads][kRank];  // values about to be sent
+};
 struct __align__(16) Shared {
   std::uint64_t barriers[kBarriers];
-  uint4 normed[kQRank / 8];        // arranged for the product
-  float parts[kBlocks][kRank];     // sent: of the absorbed query
-  float values[kBlocks][kRank];    // sent
-  float2 said[kBlocks];            // sent: highest score, sum
-  __nv_bfloat16 absorbed[kWidth];  // the end, what is turned, is sent
+  uint4 normed[kQRank / 8];  // arranged for the product
+  union {
+    float parts[kHeads][kBlocks][kRank];  // sent: of the absorbed queries
+    Sums sums;                            // once those are added up
+  };
+  float values[kClusterBlocks][kRank];     // sent, of the block's head
+  float2 said[kClusterBlocks];             // sent: highest score, sum
+  __nv_bfloat16 absorbed[kHeads][kWidth];  // the end, what is turned, is sent
   __nv_bfloat16 query[kOwnQuery];
   __nv_bfloat16 fresh[kWidth];            // the token's own row
-  float own[kRank];                       // values about to be sent
   __nv_bfloat16 mixed[kRank];             // values of all positions
   float partial[kQueryParts][kOwnQuery];  // sums of warps
-  float scores[kSplits][kRows];
+  __nv_bfloat16 weights[kHeads][kRows];
+  float shrink[kHeads];
   float squares[kNormThreads / kWarpThreads];
   float2 turns[kTurned / 2];
 
@@ -108,6 +118,7 @@ struct __align__(16) Shared {
 };
 constexpr int kTileAt = (sizeof(Shared) + 127) / 128 * 128;
 constexpr int kSharedBytes = kTileAt + kStages * kChunkBytes;
+static_assert(kSharedBytes <= 227 * 1024);
 
 __device__ inline int lane_of() {
   return static_cast<int>(threadIdx.x) % kWarpThreads;
@@ -118,6 +129,15 @@ __device__ inline int warp_of() {
 // One of the tensor-core tile's eight columns is the token: four lanes have it.
 __device__ inline bool has_token() {
   return lane_of() < 4;
+}
+
+// Decoded here, and not where it is used.
+template <int kCount>
+__device__ inline void pin(std::uint32_t (&fragments)[kCount][4]) {
+#pragma unroll
+  for (std::uint32_t(&four)[4] : fragments) {
+    asm volatile("" : "+r"(four[0]), "+r"(four[1]), "+r"(four[2]), "+r"(four[3]));
+  }
 }
 
 // Sixteen outputs times kPart columns of weights as they are stored, in a warp's registers: read

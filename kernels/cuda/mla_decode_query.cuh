@@ -27,9 +27,10 @@ class UnfoldedPart {
 #pragma unroll
       for (int i = 0; i < 8; ++i) pairs_[i / 2][2 * half + i % 2] = columns[i];
     }
+    pin(pairs_);
   }
   // `inputs`: sixteen numbers of the query, of lanes that have the token. Sums of every fourth
-  // lane: columns lane / 4 * 8 + 2m and the next are sums[m][0] and [2].
+  // lane, or of all if all have it: columns lane / 4 * 8 + 2m and the next are sums[m][0] and [2].
   __device__ void multiply(const std::uint32_t (&inputs)[2], float (&sums)[4][4]) const {
 #pragma unroll
     for (int m = 0; m < 4; ++m) device::mma_16x8x16(sums[m], pairs_[m], inputs[0], inputs[1]);
@@ -114,17 +115,16 @@ class UnfoldWarp {
       for (UnfoldedPart<Octet>& one : columns) one.decode(a.kv_b);
     }
   }
-  // Sums are multiplied with `unit`.
-  __device__ void multiply_and_send(Shared& shared, int rank, float unit) const {
-    std::uint32_t inputs[kUnfoldSteps][2] = {};
-    if (has_token()) {
+  // To all blocks. Sums are multiplied with `unit`. All columns of a product are the token, so that
+  // every lane has its sums, and sends them to some blocks.
+  __device__ void multiply_and_send(Shared& shared, int own_head, int rank, float unit) const {
+    std::uint32_t inputs[kUnfoldSteps][2];
 #pragma unroll
-      for (int k = 0; k < kUnfoldSteps; ++k) {
+    for (int k = 0; k < kUnfoldSteps; ++k) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          inputs[k][half] =
-              reinterpret_cast<const std::uint32_t*>(shared.query)[k * 8 + lane_of() + 4 * half];
-        }
+      for (int half = 0; half < 2; ++half) {
+        inputs[k][half] =
+            reinterpret_cast<const std::uint32_t*>(shared.query)[k * 8 + lane_of() % 4 + 4 * half];
       }
     }
 #pragma unroll
@@ -132,16 +132,16 @@ class UnfoldWarp {
       float sums[4][4] = {};
 #pragma unroll
       for (int k = 0; k < kUnfoldSteps; ++k) parts_[c][k].multiply(inputs[k], sums);
-      if (lane_of() % 4 == 0) send(shared, rank, column(c) + lane_of() / 4 * 8, sums, unit);
+      send(shared, shared.parts[own_head][rank] + column(c) + lane_of() / 4 * 8, sums, unit);
     }
   }
 
  private:
-  // Eight columns, to all blocks.
-  __device__ static void send(Shared& shared, int rank, int column, const float (&sums)[4][4],
+  // Eight columns, by four lanes.
+  __device__ static void send(Shared& shared, const float* column, const float (&sums)[4][4],
                               float unit) {
     const std::uint32_t barrier = shared.barrier(kAbsorbedCame);
-    const std::uint32_t to = device::shared_address(shared.parts[rank] + column);
+    const std::uint32_t to = device::shared_address(column);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float(&first)[4] = sums[2 * half];
@@ -149,12 +149,14 @@ class UnfoldWarp {
       const uint4 four = {__float_as_uint(first[0] * unit), __float_as_uint(first[2] * unit),
                           __float_as_uint(second[0] * unit), __float_as_uint(second[2] * unit)};
 #pragma unroll
-      for (int block = 0; block < kBlocks; ++block) {
+      for (int i = 0; i < kClusterBlocks / 4; ++i) {
+        const int block = lane_of() % 4 + 4 * i;
         device::send_16(device::address_in(to + half * 16, block), four,
                         device::address_in(barrier, block));
       }
     }
   }
+  static_assert(kClusterBlocks % 4 == 0);
   __device__ static int column(int c) {
     return ((warp_of() - kQueryWarps) * kUnfoldColumns + c) * kUnfoldedColumns;
   }
@@ -163,7 +165,8 @@ class UnfoldWarp {
 
 // This block's numbers of the query, from the sums of warps; what of them is turned goes to all
 // blocks. By the first 64 threads.
-__device__ inline void finish_query(const Args& a, Shared& shared, int rank, float unit) {
+__device__ inline void finish_query(const Args& a, Shared& shared, int own_head, int rank,
+                                    float unit) {
   const int i = static_cast<int>(threadIdx.x);
   float sum = 0;
 #pragma unroll
@@ -188,14 +191,14 @@ __device__ inline void finish_query(const Args& a, Shared& shared, int rank, flo
     turned[a.turns.interleaved ? 2 * lane_of() + 1 : lane_of() + kPairs] = both.y;
   }
   __syncwarp();
-  // Two octets for four blocks; halves that lie apart in the whole are octets.
-  if (lane_of() < 2 * kBlocks) {
+  // Two octets for all blocks; halves that lie apart in the whole are octets.
+  if (lane_of() < 2 * kClusterBlocks) {
     const int octet = lane_of() % 2;
     const int block = lane_of() / 2;
     const int at =
         a.turns.interleaved ? rank * kOwnTurned + octet * 8 : rank * kPairs + octet * (kTurned / 2);
-    device::send_16(device::address_in(device::shared_address(shared.absorbed + kRank + at), block),
-                    reinterpret_cast<const uint4*>(turned)[octet],
+    const std::uint32_t to = device::shared_address(shared.absorbed[own_head] + kRank + at);
+    device::send_16(device::address_in(to, block), reinterpret_cast<const uint4*>(turned)[octet],
                     device::address_in(shared.barrier(kAbsorbedCame), block));
   }
 }

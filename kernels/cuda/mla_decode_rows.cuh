@@ -17,7 +17,7 @@ struct Range {
 
   __device__ static Range of(const Args& a, int token, int rank) {
     const int own = a.turns.positions[token];
-    const int share = (own + kBlocks) / kBlocks;  // of own + 1 positions
+    const int share = (own + kClusterBlocks) / kClusterBlocks;  // of own + 1 positions
     const int first = min(rank * share, own + 1);
     return {.sequence = a.sequences[token],
             .own = own,
@@ -32,25 +32,41 @@ struct Range {
 };
 
 // Copies of the rows of a chunk, or of the first chunks, as many as there is room for: a few rows
-// by each warp; the token's own is not in memory yet.
+// by each warp; the token's own is not in memory yet. Where a thread's row lies is looked up first:
+// it takes a while.
 template <int kChunks>
-__device__ void start_rows(const Args& a, Shared& shared, const Range& range, int chunk,
-                           std::uint32_t tiles) {
-  const int row = lane_of() * kWarps + warp_of();
-  const int own = chunk + row / kRows;
-  const int at = row % kRows;
-  if (own >= range.chunks() || row >= kChunks * kRows) return;
-  const int stored = range.rows(own) - (range.has_own(own) ? 1 : 0);
-  const std::uint32_t barrier = shared.barrier(kRowsCame + own % kStages);
-  if (at == 0) {
-    device::barrier_arrive_expecting(barrier, static_cast<unsigned>(stored) * kWidth * 2);
+class RowCopy {
+ public:
+  __device__ RowCopy(const Args& a, const Range& range, int chunk)
+      : chunk_(chunk + row() / kRows),
+        there_(row() < kChunks * kRows && chunk_ < range.chunks()),
+        stored_(there_ ? range.rows(chunk_) - (range.has_own(chunk_) ? 1 : 0) : 0) {
+    if (at() < stored_) page_ = a.rows.page(range.sequence, position(range));
   }
-  if (at < stored) {
-    device::bulk_copy(tiles + static_cast<std::uint32_t>(own % kStages * kChunkBytes + at * kPitch),
-                      a.rows.row(range.sequence, range.first + own * kRows + at), kWidth * 2,
-                      barrier);
+  __device__ void start(const Args& a, Shared& shared, const Range& range,
+                        std::uint32_t tiles) const {
+    if (!there_) return;
+    const std::uint32_t barrier = shared.barrier(kRowsCame + chunk_ % kStages);
+    if (at() == 0) {
+      device::barrier_arrive_expecting(barrier, static_cast<unsigned>(stored_) * kWidth * 2);
+    }
+    if (at() < stored_) {
+      const int to = chunk_ % kStages * kChunkBytes + at() * kPitch;
+      device::bulk_copy(tiles + static_cast<std::uint32_t>(to),
+                        a.rows.row_of_page(page_, position(range)), kWidth * 2, barrier);
+    }
   }
-}
+
+ private:
+  __device__ static int row() { return lane_of() * kWarps + warp_of(); }
+  __device__ static int at() { return row() % kRows; }
+  __device__ int position(const Range& range) const { return range.first + chunk_ * kRows + at(); }
+
+  int chunk_;
+  bool there_;
+  int stored_;
+  std::int32_t page_ = 0;
+};
 static_assert(kStages * kRows <= kThreads);
 
 // Of rows that nobody sees, up to a whole tensor-core tile: 0 * NaN would be seen.

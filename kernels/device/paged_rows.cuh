@@ -18,9 +18,14 @@ struct PagedRows {
   std::int64_t place_stride;
   std::int64_t table_stride;
 
-  __device__ Element* row(int sequence, int position) const {
-    const std::int64_t page = table[sequence * table_stride + position / kRowsOfPage];
+  __device__ std::int32_t page(int sequence, int position) const {
+    return table[sequence * table_stride + position / kRowsOfPage];
+  }
+  __device__ Element* row_of_page(std::int64_t page, int position) const {
     return pages + page * page_stride + position % kRowsOfPage * place_stride;
+  }
+  __device__ Element* row(int sequence, int position) const {
+    return row_of_page(page(sequence, position), position);
   }
 };
 

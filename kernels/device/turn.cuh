@@ -13,15 +13,18 @@ struct Turns {
   int half;
   bool interleaved;
 
-  // (cos, sin) of a pair. The angle is an f32 product; from there f64, which is exact enough to
-  // round right and reduces large angles fully.
-  __device__ float2 turn(std::int64_t token, int pair) const {
-    const float angle = static_cast<float>(positions[token]) * inv_freq[pair];
+  __device__ float angle(std::int64_t token, int pair) const {
+    return static_cast<float>(positions[token]) * inv_freq[pair];
+  }
+  // (cos, sin). The angle is an f32 product; from there f64, which is exact enough to round right
+  // and reduces large angles fully.
+  __device__ static float2 by(float angle) {
     double sine = 0;
     double cosine = 0;
     sincos(static_cast<double>(angle), &sine, &cosine);
     return {static_cast<float>(cosine), static_cast<float>(sine)};
   }
+  __device__ float2 turn(std::int64_t token, int pair) const { return by(angle(token, pair)); }
 
   // `out` may be `x`.
   template <typename T>
