@@ -422,8 +422,6 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaInTheDimensionsOfAModel) {
 TEST_F(CudaMoeLayer, MatchesTheFormulaWhereTheFrontDecodesItsWeightsEarly) {
   const auto check = [&](const char* name, LayerCase c) {
     c.front = true;
-    c.inner = 128;
-    c.wide = 128;
     check_case(format_of(name), c);
   };
   for (const std::int64_t tokens : {1, 4}) {
