@@ -20,6 +20,7 @@
 #include "kernels/cuda/bulk_codecs.cuh"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/moe_columns.h"
 #include "kernels/cuda/moe_front.h"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/moe_layer_second_half.cuh"
@@ -165,7 +166,10 @@ cudaError_t launch_moe_layer(const MoeLayer& layer, const MoeWorkspace& space,
       code != cudaSuccess) {
     return code;
   }
-  const cudaError_t code = launch_kernel(*args, *plan, limits.multiprocessors, stream);
+  cudaError_t code = launch_moe_columns(*args, space, limits, stream);
+  if (code == cudaErrorNotSupported) {
+    code = launch_kernel(*args, *plan, limits.multiprocessors, stream);
+  }
   // Nobody else clears what the front has added.
   if (code != cudaSuccess && fronted) (void)clear_scores(a, space, stream);
   return code;

@@ -32,6 +32,19 @@ constexpr int kMoeSquares = 1;  // sums of a token besides those of experts
 
 constexpr int kMoeMeetings = 2;
 
+// What the blocks of moe_columns.cu leave for each other, as numbers that say that they have come
+// (device/awaited.cuh), for so many tokens: what is between the halves of all pairs, and then what
+// the shared expert has there. There are two; a launch uses one and empties the other.
+constexpr int kMoeAwaitedTokens = 2;
+constexpr int kMoeAwaitedWide = 2048;  // columns
+
+struct MoeAwaited {
+  std::uint16_t* first = nullptr;  // bf16
+  std::int64_t count = 0;          // numbers of one of them
+  // Blocks that know which it is: as counts of MoeProgress, whose uppermost bit that is.
+  std::uint32_t* turn = nullptr;
+};
+
 struct MoeWorkspace {
   void* inner = nullptr;            // bf16 [pairs, inner]
   float* outer = nullptr;           // [pairs, hidden]
@@ -44,6 +57,7 @@ struct MoeWorkspace {
   MoeOpeningProgress* opening = nullptr;
   // Of product_groups.cu and expert_flow.cu, as device/blocks_meet.cuh wants them.
   std::uint32_t* meetings = nullptr;  // [kMoeMeetings]
+  MoeAwaited awaited;
   MoeScore* scores =
       nullptr;  // [kMoeScoredTokens, experts + kMoeSquares] all zero between moe_layers
 };

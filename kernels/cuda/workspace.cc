@@ -36,6 +36,9 @@ MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
   moe.progress = pieces.take<MoeProgress>(1);
   moe.opening = pieces.take<MoeOpeningProgress>(1);
   moe.meetings = pieces.take<std::uint32_t>(kMoeMeetings);
+  moe.awaited.count = kMoeAwaitedTokens * (bounds.chosen * bounds.inner + kMoeAwaitedWide);
+  moe.awaited.first = pieces.take<std::uint16_t>(2 * moe.awaited.count);
+  moe.awaited.turn = pieces.take<std::uint32_t>(1);
   moe.scores = pieces.take<MoeScore>(kMoeScoredTokens * (bounds.experts + kMoeSquares));
   return moe;
 }
@@ -79,6 +82,17 @@ cudaError_t Workspace::clear(cudaStream_t stream) const {
   }
   if (const cudaError_t code =
           cudaMemsetAsync(moe_.meetings, 0, kMoeMeetings * sizeof(std::uint32_t), stream);
+      code != cudaSuccess) {
+    return code;
+  }
+  const auto awaited = static_cast<std::size_t>(2 * moe_.awaited.count);
+  constexpr int kNothing = 0xFF;  // of every byte
+  if (const cudaError_t code =
+          cudaMemsetAsync(moe_.awaited.first, kNothing, awaited * sizeof(std::uint16_t), stream);
+      code != cudaSuccess) {
+    return code;
+  }
+  if (const cudaError_t code = cudaMemsetAsync(moe_.awaited.turn, 0, sizeof(std::uint32_t), stream);
       code != cudaSuccess) {
     return code;
   }

@@ -11,6 +11,10 @@ namespace glm::kernels::device {
 constexpr std::uint32_t kNothing = 0xFFFFFFFFU;
 constexpr uint4 kNothing16 = {kNothing, kNothing, kNothing, kNothing};
 
+__device__ inline void leave_at(std::uint32_t* to, std::uint32_t word) {
+  asm volatile("st.relaxed.gpu.global.u32 [%0], %1;\n" ::"l"(to), "r"(word) : "memory");
+}
+
 __device__ inline bool has_come(std::uint32_t word) {
   return word != kNothing;
 }

@@ -21,13 +21,20 @@ __device__ inline Int4Group int4_group(const Weight& w, std::int64_t row, std::u
           w.zeros == nullptr ? std::uint8_t{8} : w.zeros[at]};
 }
 
+// Fields i of both halves of a word, i = 0 .. 3, which are four bits each, as numbers that are 128
+// more.
+__device__ inline std::uint32_t int4_codes(std::uint32_t word, int i) {
+  std::uint32_t fields = 0;
+  // (word >> 4i) & 0x000F000F | 0x43004300 as one operation; the compiler makes two of it.
+  asm("lop3.b32 %0, %1, 0x000F000F, 0x43004300, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
+  return fields;
+}
+
 // Fields i of both halves of a word, i = 0 .. 3, which are four bits each; `zero` is 128 more than
 // it is. Columns i and i + 4 of the eight in a word, where scale and zero are of its row.
 __device__ inline std::uint32_t int4_pair(std::uint32_t word, int i, __nv_bfloat162 scale,
                                           __nv_bfloat162 zero) {
-  std::uint32_t fields = 0;
-  // (word >> 4i) & 0x000F000F | 0x43004300 as one operation; the compiler makes two of it.
-  asm("lop3.b32 %0, %1, 0x000F000F, 0x43004300, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
+  const std::uint32_t fields = int4_codes(word, i);
   const __nv_bfloat162 code = *reinterpret_cast<const __nv_bfloat162*>(&fields);
   const __nv_bfloat162 value = __hmul2(__hsub2(code, zero), scale);
   return *reinterpret_cast<const std::uint32_t*>(&value);

@@ -1,0 +1,75 @@
+// A layer's half with experts, for a token alone: one kernel, one block per multiprocessor, as
+// moe_layer.cu, for weights whose groups can be columns of the tensor-core tile
+// (moe_columns_math.cuh). There, warps share out a slab by teams; here all warps multiply each
+// slab, every one its own columns, whose activations it keeps in registers.
+//
+// What is between the halves says by itself that it has come (device/awaited.cuh): a count that is
+// seen only after it takes thousands of cycles while copies are under way.
+#include "kernels/cuda/moe_columns.h"
+
+#include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/moe_columns_choice.cuh"
+#include "kernels/cuda/moe_columns_fetcher.cuh"
+#include "kernels/cuda/moe_columns_second_half.cuh"
+
+namespace glm::kernels::cuda {
+namespace {
+
+__global__ void __launch_bounds__(kColumnThreads, 1)
+    moe_columns_kernel(const __grid_constant__ MoeArgs a,
+                       const __grid_constant__ ColumnsPlan plan) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  extern __shared__ __align__(128) std::uint8_t memory[];
+  const ColumnsBlock block(a, plan, memory);
+  const int warp = warp_index();
+  if (warp == kFetchingWarp) {
+    block.set_up();
+    ColumnsFetcher fetcher(block, 0);
+    fetcher.begin();
+    list_active(block);
+    return fetcher.go_on();
+  }
+  if (warp == kWatchingWarp) {
+    servants_find_set_up();
+    device::wait_for_earlier_kernels();
+    return take_turn(block);
+  }
+  if (warp >= kChoosingWarp) {
+    const int token = warp - kChoosingWarp;
+    ColumnsFetcher fetcher(block, 1);
+    if (token > 0) fetcher.begin();
+    const ColumnsChoice choice(block, token);
+    servants_find_set_up();
+    device::wait_for_earlier_kernels();
+    if (token < a.tokens) choice.choose();
+    block.wait_to_know(kListed);  // and the turn
+    return token > 0 ? fetcher.go_on() : await_wide(block);
+  }
+  ColumnsWorker::prepare(block);
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+  ColumnsWorker(block).run();
+#else
+  __trap();  // built for another device
+#endif
+}
+
+}  // namespace
+
+cudaError_t launch_moe_columns(const MoeArgs& a, const MoeWorkspace& space,
+                               const BulkLimits& limits, cudaStream_t stream) {
+  const std::optional<ColumnsPlan> plan = columns_plan(a, space, limits);
+  if (!plan) return cudaErrorNotSupported;
+  if (const cudaError_t code =
+          cudaFuncSetAttribute(&moe_columns_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(plan->total));
+      code != cudaSuccess) {
+    return code;
+  }
+  return launch_early({.grid = static_cast<unsigned>(limits.multiprocessors),
+                       .threads = kColumnThreads,
+                       .shared_bytes = plan->total},
+                      &moe_columns_kernel, stream, a, *plan);
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,169 @@
+// What all warps of a block of moe_columns.cu share: its part of the work, the ring of stages, and
+// what is known of the choice.
+#pragma once
+
+#include "kernels/cuda/bulk_codecs.cuh"
+#include "kernels/cuda/bulk_math.cuh"
+#include "kernels/cuda/moe_columns.h"
+#include "kernels/cuda/moe_layer_watch.cuh"
+#include "kernels/device/awaited.cuh"
+#include "kernels/device/octet.cuh"
+
+namespace glm::kernels::cuda {
+
+constexpr int kColumnWorkers = kColumnWarps * device::kWarpThreads;
+constexpr int kColumnThreads = kColumnWorkers + kColumnServants * device::kWarpThreads;
+constexpr int kFetchingWarp = kColumnWarps;
+constexpr int kWatchingWarp = kColumnWarps + 1;
+constexpr int kChoosingWarp = kColumnWarps + 2;  // and the next, which then fetches, too
+constexpr int kFetchers = 2;
+constexpr unsigned kNone = 0xFF;
+
+// Named barriers: the workers; and who has set up the others, with who waits for that.
+constexpr int kMeetBarrier = 1;
+constexpr int kSetUpBarrier = 2;
+constexpr int kServantsBarrier = 3;
+__device__ inline void column_workers_meet() {
+  device::sync_threads(kMeetBarrier, kColumnWorkers);
+}
+// Who sets up waits for nobody.
+__device__ inline void arrive_at(int barrier, int threads) {
+  asm volatile("bar.arrive %0, %1;\n" ::"r"(barrier), "r"(threads) : "memory");
+}
+__device__ inline void workers_find_set_up() {
+  device::sync_threads(kSetUpBarrier, kColumnWorkers + device::kWarpThreads);
+}
+__device__ inline void servants_find_set_up() {
+  device::sync_threads(kServantsBarrier, kColumnServants * device::kWarpThreads);
+}
+
+// In shared memory. A pair is a use of an expert by a token: token * chosen + which of its choice.
+struct ColumnsRouting {
+  std::int32_t active[kColumnExperts];                // experts that are wanted, in their order
+  std::uint8_t pairs[kColumnExperts][kColumnTokens];  // of them; kNone: the token does not want it
+  std::uint8_t places[kColumnExperts]
+                     [kColumnTokens];  // of all experts: in a token's choice, or kNone
+  std::int32_t ids[kColumnTokens * kColumnChosen];
+  float scores[kColumnTokens * kColumnChosen];   // of the experts
+  float weights[kColumnTokens * kColumnChosen];  // which are made of them
+  float scales[kColumnTokens];                   // what is left to do of the norm
+  std::int32_t count;                            // of active
+  std::uint32_t turn;                            // which of the numbers that are awaited
+};
+static_assert(sizeof(ColumnsRouting) <= kColumnsRoutingBytes);
+
+// Where the next items are in the ring of stages.
+struct Ring {
+  int stages;
+  int stage = 0;
+  unsigned parity = 0;  // of this filling
+
+  // So many items later, at most a round.
+  __device__ Ring after(int items) const {
+    Ring ring = *this;
+    ring.stage += items;
+    if (ring.stage >= stages) {
+      ring.stage -= stages;
+      ring.parity ^= 1U;
+    }
+    return ring;
+  }
+};
+
+class ColumnsBlock {
+ public:
+  __device__ ColumnsBlock(const MoeArgs& args, const ColumnsPlan& its_plan, std::uint8_t* memory)
+      : a(args),
+        plan(its_plan),
+        routing(*reinterpret_cast<ColumnsRouting*>(memory + its_plan.routing_at)),
+        memory_(memory),
+        full_(device::shared_address(memory + its_plan.barriers_at)),
+        known_(device::shared_address(memory + its_plan.known_at)) {}
+
+  // By one warp, before anybody waits.
+  __device__ void set_up() const {
+    const int lane = lane_index();
+    if (lane < plan.stages) {
+      device::barrier_set_up(full(lane), 1);
+      device::barrier_set_up(empty(lane), kColumnWarps);
+    }
+    if (lane < kColumnsKnown) {
+      // That it is listed two say, who lists and who takes the turn.
+      device::barrier_set_up(known_ + 8 * lane, lane == kTokensChose ? a.tokens
+                                                : lane == kListed    ? 2
+                                                                     : 1);
+    }
+    device::barriers_are_set_up();
+    auto* places = reinterpret_cast<std::uint32_t*>(routing.places);
+    for (int i = lane; i < kColumnExperts * kColumnTokens / 4; i += device::kWarpThreads) {
+      places[i] = ~0U;
+    }
+    __syncwarp();  // by all lanes
+    arrive_at(kSetUpBarrier, kColumnWorkers + device::kWarpThreads);
+    arrive_at(kServantsBarrier, kColumnServants * device::kWarpThreads);
+  }
+
+  __device__ std::uint8_t* at(unsigned place) const { return memory_ + place; }
+  __device__ std::uint32_t full(int stage) const { return full_ + 8 * stage; }
+  __device__ std::uint32_t empty(int stage) const {
+    return full_ + 8 * (static_cast<int>(kColumnStagesMax) + stage);
+  }
+  __device__ void make_known(ColumnsKnown what) const {
+    __syncwarp();  // all lanes are through
+    if (lane_index() == 0) device::barrier_arrive(known_ + 8 * what);
+  }
+  __device__ void wait_to_know(ColumnsKnown what) const {
+    device::barrier_wait(known_ + 8 * what, 0);
+  }
+
+  // An equal part of so many slabs.
+  __device__ Share equal_share(int slabs) const {
+    const unsigned before = static_cast<unsigned>(slabs) * blockIdx.x;
+    const unsigned after = before + static_cast<unsigned>(slabs);
+    return {static_cast<int>(multiplied_high(before, plan.by_blocks)),
+            static_cast<int>(multiplied_high(after, plan.by_blocks))};
+  }
+  // What of the routed experts' first halves a block has: with its part of the shared expert it is
+  // about as many bytes for all blocks.
+  __device__ Share routed_share(int active) const {
+    const int total = active * plan.inner.slabs;
+    const int cost = total * 16 + plan.wide_slabs * plan.wide_slab_cost;
+    const Share wide = equal_share(plan.wide_slabs);
+    const Share own = equal_share(cost);
+    // No block has so little of all that its part of the shared expert would be more.
+    const int wide_most = (plan.wide_slabs + static_cast<int>(gridDim.x) - 1) * plan.wide_slab_cost;
+    if (cost < wide_most + static_cast<int>(gridDim.x)) return equal_share(total);
+    const bool last = blockIdx.x + 1 == gridDim.x;
+    return {(own.begin - wide.begin * plan.wide_slab_cost) / 16,
+            last ? total : (own.end - wide.end * plan.wide_slab_cost) / 16};
+  }
+  __device__ Share wide_share() const { return equal_share(plan.wide_slabs); }
+  __device__ Share hidden_share() const { return equal_share(plan.hidden_slabs); }
+  __device__ int entry_of(int slab) const {
+    return static_cast<int>(multiplied_high(static_cast<unsigned>(slab), plan.by_inner_slabs));
+  }
+  // What is between the halves: of pairs, and of tokens of the shared expert. As they are awaited.
+  __device__ __nv_bfloat16* halves(unsigned pair) const {
+    return awaited() + static_cast<std::int64_t>(pair) * a.outer.inputs;
+  }
+  __device__ __nv_bfloat16* wide(int token) const {
+    return awaited() + plan.awaited.count -
+           static_cast<std::int64_t>(kMoeAwaitedTokens - token) * kMoeAwaitedWide;
+  }
+
+  const MoeArgs& a;
+  const ColumnsPlan& plan;
+  ColumnsRouting& routing;
+
+ private:
+  __device__ __nv_bfloat16* awaited() const {
+    return reinterpret_cast<__nv_bfloat16*>(plan.awaited.first) +
+           static_cast<std::int64_t>(routing.turn) * plan.awaited.count;
+  }
+
+  std::uint8_t* memory_;
+  std::uint32_t full_;
+  std::uint32_t known_;
+};
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,207 @@
+// How a block of moe_columns.cu comes to know which experts are wanted: it chooses for itself, by
+// what the kernel in front has left. First who they are, as weights are fetched by that.
+#pragma once
+
+#include "kernels/cuda/moe_columns_block.cuh"
+#include "kernels/cuda/router_choice.cuh"
+
+namespace glm::kernels::cuda {
+
+// By one warp, for one token. What depends on nothing is read when this is made.
+class ColumnsChoice {
+ public:
+  __device__ ColumnsChoice(const ColumnsBlock& block, int token) : b_(block), token_(token) {
+    const RouterRule& rule = b_.a.rule;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      bias_[i] = rule.bias != nullptr && is_expert(i) ? __ldg(rule.bias + expert(i)) : 0.0F;
+    }
+  }
+
+  // As choose_of_few().
+  __device__ void choose() const {
+    const RouterRule& rule = b_.a.rule;
+    ColumnsRouting& routing = b_.routing;
+    float logits[2];
+    const float scale = read(logits);
+    float scores[2];
+    std::uint32_t keys[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const bool is_number = !isnan(logits[i]);
+      scores[i] = is_number ? __fdividef(1.0F, 1.0F + __expf(-logits[i])) : 0.0F;
+      keys[i] = is_expert(i) ? key_of(is_number ? scores[i] + bias_[i] : -INFINITY) : 0U;
+    }
+    int places[2] = {-1, -1};  // in the choice, of this lane's experts
+#pragma unroll 1
+    for (int j = 0; j < rule.chosen; ++j) {
+      const std::uint32_t largest = __reduce_max_sync(kFullWarp, max(keys[0], keys[1]));
+      const unsigned first = __ballot_sync(kFullWarp, keys[0] == largest);
+      const unsigned second = __ballot_sync(kFullWarp, keys[1] == largest);
+      const bool wins = lane_index() == __ffs(static_cast<int>(first != 0 ? first : second)) - 1;
+      if (wins && first != 0) {
+        keys[0] = 0;
+        places[0] = j;
+      }
+      if (wins && first == 0) {
+        keys[1] = 0;
+        places[1] = j;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      if (places[i] < 0) continue;
+      const int pair = token_ * rule.chosen + places[i];
+      routing.places[expert(i)][token_] = static_cast<std::uint8_t>(places[i]);
+      routing.ids[pair] = expert(i);
+      routing.scores[pair] = scores[i];
+    }
+    if (lane_index() == 0) routing.scales[token_] = scale;
+    b_.make_known(kTokensChose);
+    if (b_.a.scores == nullptr || blockIdx.x != 0) return;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      if (is_expert(i)) b_.a.logits[token_ * rule.experts + expert(i)] = logits[i];
+    }
+  }
+
+ private:
+  __device__ static int expert(int i) {
+    return lane_index() + i * device::kWarpThreads;
+  }
+  __device__ bool is_expert(int i) const {
+    return expert(i) < b_.a.rule.experts;
+  }
+
+  // This lane's logits, from the sums that a front leaves where there is one; and the norm's scale.
+  __device__ float read(float (&logits)[2]) const {
+    const MoeArgs& a = b_.a;
+    if (a.scores == nullptr) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        logits[i] = is_expert(i) ? __ldcg(a.logits + token_ * a.rule.experts + expert(i)) : 0.0F;
+      }
+      return 1;
+    }
+    const MoeScore* scores = a.scores + token_ * (a.rule.experts + kMoeSquares);
+    const MoeScore squares = __ldcg(scores + a.rule.experts);
+    MoeScore own[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) own[i] = is_expert(i) ? __ldcg(scores + expert(i)) : 0;
+    const float mean = __ll2float_rn(static_cast<long long>(squares)) *
+                       __fdividef(kMoeSquaresUnit, static_cast<float>(a.inner.inputs));
+    const float scale = rsqrtf(mean + a.eps);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      logits[i] = __ll2float_rn(static_cast<long long>(own[i])) * (scale * kMoeScoreUnit);
+    }
+    return scale;
+  }
+
+  const ColumnsBlock& b_;
+  int token_;
+  float bias_[2];
+};
+
+// By one warp, when all tokens have chosen.
+__device__ inline void list_active(const ColumnsBlock& b) {
+  ColumnsRouting& routing = b.routing;
+  const int lane = lane_index();
+  b.wait_to_know(kTokensChose);
+  int before = 0;
+#pragma unroll
+  for (int i = 0; i < kColumnExperts / device::kWarpThreads; ++i) {
+    const int expert = lane + i * device::kWarpThreads;
+    const unsigned first = routing.places[expert][0];
+    const unsigned second = routing.places[expert][1];
+    const bool is_wanted = first != kNone || second != kNone;
+    const unsigned all = __ballot_sync(kFullWarp, is_wanted);
+    if (is_wanted) {
+      const int entry = before + __popc(all & ((1U << lane) - 1U));
+      routing.active[entry] = expert;
+      const unsigned beyond = static_cast<unsigned>(b.a.rule.chosen) + second;
+      routing.pairs[entry][0] = static_cast<std::uint8_t>(first);
+      routing.pairs[entry][1] = static_cast<std::uint8_t>(second != kNone ? beyond : kNone);
+    }
+    before += __popc(all);
+  }
+  if (lane == 0) routing.count = before;
+  b.make_known(kListed);
+}
+
+// The rest of all choices. By one warp, which knows them.
+__device__ inline void weigh(const ColumnsBlock& b) {
+  ColumnsRouting& routing = b.routing;
+  const RouterRule& rule = b.a.rule;
+  const int pair = lane_index();
+  static_assert(kColumnTokens * kColumnChosen <= device::kWarpThreads);
+  if (pair < b.a.tokens * rule.chosen) {
+    const float* scores = routing.scores + (pair < rule.chosen ? 0 : rule.chosen);
+    float sum = 0;
+#pragma unroll 1
+    for (int j = 0; j < rule.chosen; ++j) sum += scores[j];
+    const float weight =
+        routing.scores[pair] * (rule.normalized ? rule.scale / (sum + 1e-20F) : rule.scale);
+    routing.weights[pair] = weight;
+    if (blockIdx.x == 0) {
+      b.a.ids[pair] = routing.ids[pair];
+      b.a.weights[pair] = weight;
+    }
+  }
+  b.make_known(kWeighed);
+}
+
+// The watcher: which of the numbers that are awaited this launch uses; the others are emptied.
+__device__ inline void take_turn(const ColumnsBlock& block) {
+  const MoeArgs& a = block.a;
+  const MoeAwaited& awaited = block.plan.awaited;
+  const std::uint32_t turn = device::look_at(awaited.turn) & kPhase;
+  if (lane_index() == 0) block.routing.turn = turn / kPhase;
+  block.make_known(kListed);
+  const unsigned octets = static_cast<unsigned>(awaited.count) / device::kOctet;
+  auto* to = reinterpret_cast<uint4*>(awaited.first + (turn == 0 ? awaited.count : 0));
+#pragma unroll 1
+  for (unsigned i = blockIdx.x * device::kWarpThreads + static_cast<unsigned>(lane_index());
+       i < octets; i += gridDim.x * device::kWarpThreads) {
+    to[i] = device::kNothing16;
+  }
+  block.wait_to_know(kListed);
+  weigh(block);
+  // The turn has been seen, and the router's sums have been read.
+  if (lane_index() == 0) add_to(awaited.turn, blockIdx.x == 0, static_cast<int>(gridDim.x));
+  if (a.scores == nullptr || blockIdx.x != 0) return;
+  if (lane_index() == 0) wait_for_change(awaited.turn, turn);
+  __syncwarp();  // all blocks have
+#pragma unroll 1
+  for (int i = lane_index(); i < a.tokens * (a.rule.experts + kMoeSquares);
+       i += device::kWarpThreads) {
+    a.scores[i] = 0;
+  }
+}
+
+// What the shared expert has between its halves, to shared memory. By one warp.
+__device__ inline void await_wide(const ColumnsBlock& b) {
+  constexpr int kAtOnce = 6;
+  const int octets = b.a.wide_inputs / device::kOctet;
+  const int all = b.a.tokens * octets;
+  auto* to = reinterpret_cast<uint4*>(b.at(b.plan.wide_at));
+#pragma unroll 1
+  for (int first = lane_index(); first - lane_index() < all;
+       first += kAtOnce * device::kWarpThreads) {
+    uint4 own[kAtOnce];
+    const auto place = [&](int i) { return first + i * device::kWarpThreads; };
+    device::await(
+        own, [&](int i) { return place(i) < all; },
+        [&](int i) {
+          const int token = place(i) < octets ? 0 : 1;
+          return reinterpret_cast<const uint4*>(b.wide(token)) + place(i) - token * octets;
+        });
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (place(i) < all) to[place(i)] = own[i];
+    }
+  }
+  b.make_known(kWideCame);
+}
+
+}  // namespace glm::kernels::cuda

@@ -1,0 +1,111 @@
+#include <algorithm>
+
+#include "kernels/cuda/moe_columns.h"
+
+namespace glm::kernels::cuda {
+namespace {
+
+unsigned reciprocal(int divisor) {
+  return static_cast<unsigned>(((1ULL << 32U) + static_cast<unsigned>(divisor) - 1) /
+                               static_cast<unsigned>(divisor));
+}
+
+constexpr unsigned padded(std::size_t bytes, unsigned to) {
+  return static_cast<unsigned>((bytes + to - 1) / to * to);
+}
+
+bool suits(const MoeArgs& a) {
+  constexpr unsigned kGroupShift = 5;
+  const auto suits_weight = [&](const device::Weight& w) {
+    return w.zeros == nullptr && w.group_shift == kGroupShift;
+  };
+  const auto longest =
+      std::max({static_cast<int>(a.inner.inputs), static_cast<int>(a.outer.inputs), a.wide_inputs});
+  return is_fast_int4(a.inner) && suits_weight(a.inner.weight.first) &&
+         suits_weight(a.outer.weight.first) && !a.shared_coded &&
+         longest <= kColumnWarps * kChunk && a.wide_inputs <= kMoeAwaitedWide &&
+         a.rule.experts <= kColumnExperts && a.rule.groups == 1 && a.rule.chosen <= kColumnChosen;
+}
+
+void list_copies(const Product& a, const BulkPlan& plan, ColumnsCopy (&copies)[kColumnCopies]) {
+  for (int i = 0; i < kColumnCopies; ++i) {
+    const int part = i / kQuads;
+    const int quad = i % kQuads;
+    const int quads = a.gated ? kQuads / 2 : kQuads;  // of one weight in a slab
+    const device::Weights& w = a.gated && quad >= quads ? a.up : a.weight;
+    const void* base = part == kData ? static_cast<const void*>(w.first.data) : w.first.scales;
+    const auto rows = static_cast<std::int64_t>(quad % quads * kQuadRows);
+    copies[i] = {.from = static_cast<const std::uint8_t*>(base) + rows * plan.row[part],
+                 .expert_bytes = part == kData ? w.data_bytes : w.scales_bytes,
+                 .slab_bytes = std::int64_t{quads} * kQuadRows * plan.row[part],
+                 .to = plan.at[part] + static_cast<unsigned>(quad) * plan.quad[part],
+                 .bytes = kQuadRows * plan.row[part]};
+  }
+}
+
+}  // namespace
+
+std::optional<ColumnsPlan> columns_plan(const MoeArgs& a, const MoeWorkspace& space,
+                                        const BulkLimits& limits) {
+  // Of two tokens it is as fast as moe_layer.cu, and in which order a token's sums are added would
+  // depend on the experts of the other.
+  constexpr int kTokensTaken = 1;
+  static_assert(kTokensTaken <= kColumnTokens && kColumnTokens <= kMoeAwaitedTokens);
+  if (!limits.alone || !suits(a) || a.tokens > kTokensTaken) return std::nullopt;
+  ColumnsPlan plan = {};
+  plan.awaited = space.awaited;
+  const auto inputs = static_cast<int>(a.inner.inputs);
+  const BulkSizes sizes{.tiles = 1, .teams = 1};
+  plan.inner = bulk_plan(a.inner, sizes, limits);
+  plan.outer = bulk_plan(a.outer, sizes, limits);
+  list_copies(a.inner, plan.inner, plan.inner_copies);
+  list_copies(a.outer, plan.outer, plan.outer_copies);
+  plan.wide_slabs = a.wide_inputs / (kSlabRows / 2);
+  plan.hidden_slabs = static_cast<int>(a.outer.outputs) / kSlabRows;
+  const int blocks = limits.multiprocessors;
+  if (plan.hidden_slabs > blocks) return std::nullopt;
+  const int plain_slab = kSlabRows * 2 * inputs;
+  const auto coded_slab = static_cast<int>(plan.inner.stage_copied);
+  // About half of the shared expert's has come before the choice is known.
+  plan.wide_slab_cost = plain_slab * 8 / coded_slab;
+  plan.by_blocks = reciprocal(blocks);
+  plan.by_inner_slabs = reciprocal(plan.inner.slabs);
+  plan.x_pitch = static_cast<unsigned>(inputs) * 2 + kRowShift;
+  const auto longest = static_cast<unsigned>(std::max(inputs, a.wide_inputs));
+  plan.stage = std::max({plan.inner.stage, plan.outer.stage,
+                         padded(std::size_t{kQuadRows} * 2 * longest + kQuadShift, 128)});
+
+  // What is left to the sums is done by a warp for each slab.
+  const int wide_most = (plan.wide_slabs + blocks - 1) / blocks;
+  const int routed = a.tokens * a.rule.chosen * plan.inner.slabs;
+  const int routed_most = (routed * 16 + plan.wide_slabs * plan.wide_slab_cost) / blocks / 16 + 2;
+  if (std::max(routed_most, wide_most * a.tokens) > kColumnWarps) return std::nullopt;
+  const auto tokens = static_cast<std::size_t>(a.tokens);
+  const std::size_t slab_sums = tokens * kSlabRows * sizeof(float) * kSumsPitch;
+  const std::size_t halves = tokens * static_cast<std::size_t>(a.rule.chosen) *
+                             static_cast<std::size_t>(a.outer.inputs) * 2;
+  unsigned used = 0;
+  const auto take = [&](std::size_t bytes) {
+    const unsigned place = used;
+    used += padded(bytes, 16);
+    return place;
+  };
+  take(tokens * plan.x_pitch);
+  plan.sums_at = take(
+      std::max(static_cast<std::size_t>(std::max(routed_most, wide_most)) * slab_sums, halves));
+  plan.wide_at = take(tokens * static_cast<std::size_t>(a.wide_inputs) * 2);
+  plan.outputs_at = take(2 * slab_sums);
+  plan.barriers_at = take(std::size_t{2} * kColumnStagesMax * sizeof(std::uint64_t));
+  plan.known_at = take(kColumnsKnown * sizeof(std::uint64_t));
+  plan.routing_at = take(kColumnsRoutingBytes);
+  plan.stages_at = padded(used, 128);
+  if (plan.stages_at >= limits.shared_bytes) return std::nullopt;
+  plan.stages = static_cast<int>(
+      std::min((limits.shared_bytes - plan.stages_at) / plan.stage, kColumnStagesMax));
+  // All of the shared expert's first half finds room at once.
+  if (plan.stages < std::max(wide_most, 1) * kQuads) return std::nullopt;
+  plan.total = plan.stages_at + static_cast<unsigned>(plan.stages) * plan.stage;
+  return plan;
+}
+
+}  // namespace glm::kernels::cuda
