@@ -14,6 +14,7 @@
 #include "kernels/cuda/fork.h"
 #include "kernels/cuda/gqa_rows.h"
 #include "kernels/cuda/head_transposed.h"
+#include "kernels/cuda/host_copy.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mla_decode.h"
 #include "kernels/cuda/mla_decode_batch.h"
@@ -363,14 +364,18 @@ void Device::upload(void* target, std::span<const std::byte> source) {
 
 void Device::upload_in_place(void* target, std::span<const std::byte> source) {
   if (source.empty()) return;
-  remember("upload", cudaMemcpyAsync(target, source.data(), source.size(), cudaMemcpyHostToDevice,
-                                     stream_.get()));
+  remember("upload", suits_host_copy(target, source.data(), source.size())
+                         ? launch_host_copy(target, source.data(), source.size(), stream_.get())
+                         : cudaMemcpyAsync(target, source.data(), source.size(),
+                                           cudaMemcpyHostToDevice, stream_.get()));
 }
 
 void Device::download(std::span<std::byte> target, const void* source) {
   if (target.empty()) return;
-  remember("download", cudaMemcpyAsync(target.data(), source, target.size(), cudaMemcpyDeviceToHost,
-                                       stream_.get()));
+  remember("download", suits_host_copy(target.data(), source, target.size())
+                           ? launch_host_copy(target.data(), source, target.size(), stream_.get())
+                           : cudaMemcpyAsync(target.data(), source, target.size(),
+                                             cudaMemcpyDeviceToHost, stream_.get()));
 }
 
 void Device::beside(const std::function<void()>& enqueue) {

@@ -159,6 +159,37 @@ TEST_F(CudaOpsTest, SmallUploadsKeepTheirOrderWithoutWaiting) {
   EXPECT_EQ(back<std::int32_t>(memory.data(), 1000), std::vector<std::int32_t>(1000, 399));
 }
 
+// Of any size and place, to pinned memory and other, and nothing beside.
+TEST_F(CudaOpsTest, CopiesKeepToTheirBytes) {
+  constexpr std::size_t kRoom = 80000;
+  const auto pinned = std::move(gpu_->allocate_host(kRoom)).value();
+  const auto memory = std::move(gpu_->allocate(kRoom)).value();
+  const std::span source(static_cast<std::byte*>(pinned.data()), kRoom);
+  auto* there = static_cast<std::byte*>(memory.data());
+  for (const std::size_t first : {0, 4, 16, 3}) {
+    for (const std::size_t size : {1, 4, 12, 16, 20, 1020, 16384, 16396, 65536, 65540, 79990}) {
+      if (first + size > kRoom) continue;
+      SCOPED_TRACE(testing::Message() << size << " bytes from " << first);
+      const std::vector<std::byte> blank(kRoom, std::byte{0x5A});
+      gpu_->upload(there, blank);
+      for (std::byte& byte : source) byte = static_cast<std::byte>(engine_());
+      gpu_->upload_in_place(there + first, source.subspan(first, size));
+      std::vector<std::byte> want = blank;
+      std::copy_n(source.begin() + static_cast<std::ptrdiff_t>(first), size,
+                  want.begin() + static_cast<std::ptrdiff_t>(first));
+      ASSERT_EQ(back<std::byte>(there, kRoom), want);
+      // And to pinned memory.
+      std::fill(source.begin(), source.end(), std::byte{0xA5});
+      gpu_->download(source.subspan(first, size), there + first);
+      ASSERT_TRUE(gpu_->sync().ok());
+      std::vector<std::byte> fetched(kRoom, std::byte{0xA5});
+      std::copy_n(want.begin() + static_cast<std::ptrdiff_t>(first), size,
+                  fetched.begin() + static_cast<std::ptrdiff_t>(first));
+      ASSERT_TRUE(std::equal(source.begin(), source.end(), fetched.begin()));
+    }
+  }
+}
+
 TEST_F(CudaOpsTest, ReadMemorySumsEveryWord) {
   for (const int count : {0, 4, 1020, 1024, 1028, (1 << 22) + 4}) {
     const auto words = static_cast<std::size_t>(count);
