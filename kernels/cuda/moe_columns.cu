@@ -39,9 +39,12 @@ __global__ void __launch_bounds__(kColumnThreads, 1)
     ColumnsFetcher fetcher(block, 1);
     if (token > 0) fetcher.begin();
     const ColumnsChoice choice(block, token);
-    servants_find_set_up();
-    device::wait_for_earlier_kernels();
-    if (token < a.tokens) choice.choose();
+    if (token < a.tokens) {
+      choice.choose();
+    } else {
+      servants_find_set_up();
+      device::wait_for_earlier_kernels();
+    }
     block.wait_to_know(kListed);  // and the turn
     return token > 0 ? fetcher.go_on() : await_wide(block);
   }

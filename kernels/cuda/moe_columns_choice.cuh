@@ -7,6 +7,15 @@
 
 namespace glm::kernels::cuda {
 
+// How often something is done for nothing before it is due, with whatever is there: code is fetched
+// anew for each launch, and so comes while the kernel in front still runs. More than the compiler
+// is to know.
+__device__ inline int rehearsals() {
+  int count = 1;
+  asm volatile("" : "+r"(count));
+  return count;
+}
+
 // By one warp, for one token. What depends on nothing is read when this is made.
 class ColumnsChoice {
  public:
@@ -18,34 +27,43 @@ class ColumnsChoice {
     }
   }
 
-  // As choose_of_few().
+  // As choose_of_few(), when the kernel in front has ended.
   __device__ void choose() const {
     const RouterRule& rule = b_.a.rule;
     ColumnsRouting& routing = b_.routing;
     float logits[2];
-    const float scale = read(logits);
     float scores[2];
-    std::uint32_t keys[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const bool is_number = !isnan(logits[i]);
-      scores[i] = is_number ? __fdividef(1.0F, 1.0F + __expf(-logits[i])) : 0.0F;
-      keys[i] = is_expert(i) ? key_of(is_number ? scores[i] + bias_[i] : -INFINITY) : 0U;
-    }
-    int places[2] = {-1, -1};  // in the choice, of this lane's experts
+    float scale = 1;
+    int places[2];  // in the choice, of this lane's experts
 #pragma unroll 1
-    for (int j = 0; j < rule.chosen; ++j) {
-      const std::uint32_t largest = __reduce_max_sync(kFullWarp, max(keys[0], keys[1]));
-      const unsigned first = __ballot_sync(kFullWarp, keys[0] == largest);
-      const unsigned second = __ballot_sync(kFullWarp, keys[1] == largest);
-      const bool wins = lane_index() == __ffs(static_cast<int>(first != 0 ? first : second)) - 1;
-      if (wins && first != 0) {
-        keys[0] = 0;
-        places[0] = j;
+    for (int left = rehearsals(); left >= 0; --left) {
+      if (left == 0) {
+        servants_find_set_up();
+        device::wait_for_earlier_kernels();
       }
-      if (wins && first == 0) {
-        keys[1] = 0;
-        places[1] = j;
+      scale = read(logits);
+      std::uint32_t keys[2];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const bool is_number = !isnan(logits[i]);
+        scores[i] = is_number ? __fdividef(1.0F, 1.0F + __expf(-logits[i])) : 0.0F;
+        keys[i] = is_expert(i) ? key_of(is_number ? scores[i] + bias_[i] : -INFINITY) : 0U;
+        places[i] = -1;
+      }
+#pragma unroll 1
+      for (int j = 0; j < rule.chosen; ++j) {
+        const std::uint32_t largest = __reduce_max_sync(kFullWarp, max(keys[0], keys[1]));
+        const unsigned first = __ballot_sync(kFullWarp, keys[0] == largest);
+        const unsigned second = __ballot_sync(kFullWarp, keys[1] == largest);
+        const bool wins = lane_index() == __ffs(static_cast<int>(first != 0 ? first : second)) - 1;
+        if (wins && first != 0) {
+          keys[0] = 0;
+          places[0] = j;
+        }
+        if (wins && first == 0) {
+          keys[1] = 0;
+          places[1] = j;
+        }
       }
     }
 #pragma unroll
@@ -107,23 +125,27 @@ class ColumnsChoice {
 __device__ inline void list_active(const ColumnsBlock& b) {
   ColumnsRouting& routing = b.routing;
   const int lane = lane_index();
-  b.wait_to_know(kTokensChose);
   int before = 0;
+#pragma unroll 1
+  for (int left = rehearsals(); left >= 0; --left) {
+    if (left == 0) b.wait_to_know(kTokensChose);
+    before = 0;
 #pragma unroll
-  for (int i = 0; i < kColumnExperts / device::kWarpThreads; ++i) {
-    const int expert = lane + i * device::kWarpThreads;
-    const unsigned first = routing.places[expert][0];
-    const unsigned second = routing.places[expert][1];
-    const bool is_wanted = first != kNone || second != kNone;
-    const unsigned all = __ballot_sync(kFullWarp, is_wanted);
-    if (is_wanted) {
-      const int entry = before + __popc(all & ((1U << lane) - 1U));
-      routing.active[entry] = expert;
-      const unsigned beyond = static_cast<unsigned>(b.a.rule.chosen) + second;
-      routing.pairs[entry][0] = static_cast<std::uint8_t>(first);
-      routing.pairs[entry][1] = static_cast<std::uint8_t>(second != kNone ? beyond : kNone);
+    for (int i = 0; i < kColumnExperts / device::kWarpThreads; ++i) {
+      const int expert = lane + i * device::kWarpThreads;
+      const unsigned first = routing.places[expert][0];
+      const unsigned second = routing.places[expert][1];
+      const bool is_wanted = first != kNone || second != kNone;
+      const unsigned all = __ballot_sync(kFullWarp, is_wanted);
+      if (is_wanted) {
+        const int entry = before + __popc(all & ((1U << lane) - 1U));
+        routing.active[entry] = expert;
+        const unsigned beyond = static_cast<unsigned>(b.a.rule.chosen) + second;
+        routing.pairs[entry][0] = static_cast<std::uint8_t>(first);
+        routing.pairs[entry][1] = static_cast<std::uint8_t>(second != kNone ? beyond : kNone);
+      }
+      before += __popc(all);
     }
-    before += __popc(all);
   }
   if (lane == 0) routing.count = before;
   b.make_known(kListed);
