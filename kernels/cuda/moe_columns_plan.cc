@@ -102,8 +102,11 @@ std::optional<ColumnsPlan> columns_plan(const MoeArgs& a, const MoeWorkspace& sp
   if (plan.stages_at >= limits.shared_bytes) return std::nullopt;
   plan.stages = static_cast<int>(
       std::min((limits.shared_bytes - plan.stages_at) / plan.stage, kColumnStagesMax));
-  // All of the shared expert's first half finds room at once.
-  if (plan.stages < std::max(wide_most, 1) * kQuads) return std::nullopt;
+  // All of the shared expert's first half finds room at once. And what a fetcher asks for next lies
+  // up to six items on, as quads of the shared expert are not shared out: with fewer stages it
+  // would lose count of their rounds.
+  constexpr int kLeastStages = 6;
+  if (plan.stages < std::max(wide_most * kQuads, kLeastStages)) return std::nullopt;
   plan.total = plan.stages_at + static_cast<unsigned>(plan.stages) * plan.stage;
   return plan;
 }
