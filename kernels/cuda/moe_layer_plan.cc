@@ -90,6 +90,12 @@ std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
   if (!aligned(args.wide) || !supports_bulk(args.inner) || !supports_bulk(args.outer)) {
     return std::nullopt;
   }
+  // Both halves are decoded by the same code.
+  const auto has_zeros = [](const Product& half) { return half.weight.first.zeros != nullptr; };
+  if (is_fast_fp4(args.inner) != is_fast_fp4(args.outer) ||
+      has_zeros(args.inner) != has_zeros(args.outer)) {
+    return std::nullopt;
+  }
   return args;
 }
 
