@@ -91,7 +91,9 @@ FlowPlan flow_plan(const Product& a, int rows, const BulkLimits& limits) {
   const int rest = static_cast<int>(a.outputs) - plan.rest_first;
   plan.rest_rows = std::max(up_to(divided_up(rest, most) * per_output, multiple), multiple);
   plan.blocks = plan.whole_tiles > 0 ? most : 0;
-  if (plan.whole_tiles == 0 && plan.rest_rows < kLeastRest && a.split.blocks > 0 && !a.gated) {
+  // Blocks with parts of the same sums wait for each other.
+  const bool takes_parts = a.split.blocks > 0 && limits.alone && !a.gated;
+  if (plan.whole_tiles == 0 && plan.rest_rows < kLeastRest && takes_parts) {
     const int tiles = divided_up(a.outputs, kFlowPartRows);
     plan.parts = std::clamp(std::min(a.split.blocks, most) / tiles, 1,
                             std::max(static_cast<int>(a.inputs) / kLeastColumns, 1));
@@ -150,8 +152,7 @@ bool supports_flow(const Product& a) {
          a.outputs <= INT32_MAX / 4 && fits_tensor_cores(a) && flows(w) &&
          (!a.gated || (flows(up) && up.coding == w.coding && up.row_bytes == w.row_bytes &&
                        a.outputs % (kFlowGatedRows / 2) == 0)) &&
-         // Blocks with parts of the same sums wait for each other.
-         (a.split.blocks == 0 || bulk_limits().alone) && takes_warpgroups();
+         takes_warpgroups();
 }
 
 }  // namespace glm::kernels::cuda
