@@ -3,12 +3,13 @@
 namespace glm::kernels {
 
 void in_parts(Ops& ops, const GqaRows& a) {
-  for (std::int64_t head = 0; a.q_norm && head < a.heads; ++head) {
-    ops.rms_norm(a.norm_of(a.queries(), head, a.q_norm));
-  }
-  for (std::int64_t head = 0; a.k_norm && head < a.kv_heads; ++head) {
-    ops.rms_norm(a.norm_of(a.keys(), head, a.k_norm));
-  }
+  const auto norm = [&](const TensorView& all_heads, const ConstTensorView& by) {
+    for (std::int64_t i = 0; by && i < a.norms(all_heads); ++i) {
+      ops.rms_norm(a.norm_of(all_heads, i, by));
+    }
+  };
+  norm(a.queries(), a.q_norm);
+  norm(a.keys(), a.k_norm);
   ops.rope(a.rope_of(a.queries()));
   ops.rope(a.rope_of(a.keys()));
   ops.store_rows(a.store());

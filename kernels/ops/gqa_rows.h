@@ -10,8 +10,11 @@
 //   inv_freq  [turned / 2]   f32
 //
 // Norm and rope as in rms_norm.h and rope.h, pages (plain) as in paged_rows.h; equal to those
-// operations one after the other, bit for bit.
+// operations one after the other, bit for bit. cuda: positions, sequences and page tables are read
+// early, as mla_decode.h says.
 #pragma once
+
+#include <algorithm>
 
 #include "kernels/ops/paged_rows.h"
 #include "kernels/ops/rms_norm.h"
@@ -37,13 +40,20 @@ struct GqaRows {
     return qkv.slice(1, heads * dim(), kv_heads * dim()).as_heads(kv_heads);
   }
 
-  // The operations it stands for. A head's norm is of one head, all tokens.
-  RmsNorm norm_of(const TensorView& all_heads, std::int64_t head, const ConstTensorView& by) const {
-    TensorView rows_of_head = all_heads.slice(1, head, 1);
-    rows_of_head.rank = 2;
-    rows_of_head.shape[1] = rows_of_head.shape[2];
-    rows_of_head.strides[1] = rows_of_head.strides[2];
-    return {.out = rows_of_head, .x = rows_of_head, .weight = by, .eps = eps};
+  // The operations it stands for. A norm is of one head of all tokens, or of all heads of one
+  // token: of what there is less.
+  std::int64_t norms(const TensorView& all_heads) const {
+    return std::min(all_heads.size(0), all_heads.size(1));
+  }
+  RmsNorm norm_of(const TensorView& all_heads, std::int64_t number,
+                  const ConstTensorView& by) const {
+    const bool of_head = all_heads.size(1) <= all_heads.size(0);
+    const TensorView part = all_heads.slice(of_head ? 1 : 0, number, 1);
+    TensorView rows_of_part = part;
+    rows_of_part.rank = 2;
+    rows_of_part.shape = {part.size(of_head ? 0 : 1), part.size(2)};
+    rows_of_part.strides = {part.stride(of_head ? 0 : 1), part.stride(2)};
+    return {.out = rows_of_part, .x = rows_of_part, .weight = by, .eps = eps};
   }
   Rope rope_of(const TensorView& all_heads) const {
     return {.out = all_heads,
@@ -61,7 +71,7 @@ inline void check(const GqaRows& a) {
   GLM_CHECK(a.heads >= 1 && a.kv_heads >= 1);
   GLM_CHECK(a.qkv.rank == 2 && a.qkv.size(1) % (a.heads + 2 * a.kv_heads) == 0);
   GLM_CHECK(static_cast<bool>(a.q_norm) == static_cast<bool>(a.k_norm));
-  if (a.q_norm) {
+  if (a.q_norm && a.qkv.size(0) > 0) {
     check(a.norm_of(a.queries(), 0, a.q_norm));
     check(a.norm_of(a.keys(), 0, a.k_norm));
   }

@@ -27,7 +27,7 @@ std::uint64_t mtp_bytes(const ModelFacts& facts) {
 std::int64_t attention_elements(const ModelConfig& c, std::int64_t tokens, std::int64_t context) {
   const MlaDims& mla = c.mla;
   if (mla.kv_rank == 0) {
-    return tokens * ((2 * c.heads + c.gqa.kv_heads) * c.gqa.head_dim + c.cache_dim());
+    return tokens * (2 * c.heads * c.gqa.head_dim + c.cache_dim());
   }
   const std::int64_t per_head =
       mla.qk_dim() + mla.cache_dim() + mla.kv_rank + mla.v_dim;  // q, absorbed q, latents, outputs
