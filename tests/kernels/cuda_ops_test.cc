@@ -99,12 +99,11 @@ struct RouterCase {
   std::int64_t groups_kept = 1;
 };
 
-// Logits in steps of a quarter: many ties. Sigmoids of equal logits are equal whoever computes
-// them.
 class CudaRouterTest : public CudaOpsTest {
  protected:
-  // Many are equal. Of groups, scores are added, and sums that are equal may round to different
-  // numbers where scores do: those of every other token are exact, the others' all different.
+  // Many are equal, and so are sigmoids of equal logits, whoever computes them. Of groups, scores
+  // are added, and sums that are equal on paper may not be where scores are rounded: those of every
+  // other token are exact, the others' all different.
   float logit(const RouterCase& c, std::int64_t token) {
     if (c.groups == 1) return std::round(unit() * 12) / 4;
     return token % 2 == 0 ? std::round(unit() * 1.5F) * 1e30F : unit() * 3;

@@ -600,7 +600,11 @@ TEST_F(CudaProducts, GiveATokenTheSameBitsInAnyCompany) {
     const WeightView view = on_device(weight);
     for (std::size_t v = 0; v < variants_.size(); ++v) {
       const std::string_view name = kVariants[v];
-      const std::int64_t count = name == "held" ? 8 : name == "held_wide" ? 4 : 64;  // at most
+      // At most, or of one form of the variant.
+      const std::int64_t count = name == "held"        ? 8
+                                 : name == "held_wide" ? 4
+                                 : name == "pairs"     ? 32
+                                                       : 64;
       void* all = poisoned(64 * 37 * 2);
       void* one = poisoned(37 * 2);
       const ConstTensorView tokens(x_memory, Dtype::bf16, {count, inputs});
