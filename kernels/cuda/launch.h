@@ -3,8 +3,9 @@
 //
 // Most start before the kernel in front of them in their stream has ended, and wait for it before
 // they touch an activation. Weights, and what says where tokens stand (positions, sequences, page
-// tables), may be read before that: they were complete before the two kernels in front began. Two,
-// as norms inside a layer let the kernel behind start before they may begin themselves.
+// tables), may be read before that: they were complete before the second kernel in front let others
+// start. Two, as norms inside a layer, and latent attention of more than eight tokens, let the
+// kernel behind start before they may begin themselves; never two such behind each other.
 //
 // `variant` forces one by name (product.h); empty: the best that fits.
 #pragma once

@@ -9,7 +9,7 @@
 // Blocks of a cluster send each other what they found, and each adds up a part of it.
 // device/latent_groups.cuh says how products are made.
 #include <algorithm>
-#include <array>
+#include <cstdint>
 
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/attention_variants.h"

@@ -9,8 +9,8 @@
 
 namespace glm::kernels::cuda {
 
-// GLM-4.7-Flash's dimensions, weights in four bits or bf16, plain pages; and few enough tokens and
-// positions for it to be faster than the operations one by one.
+// GLM-4.7-Flash's dimensions, weights in four bits, fp8 or bf16, plain pages; and few enough tokens
+// and positions for it to be faster than the operations one by one.
 bool supports_mla_decode(const MlaDecode& a, const AttentionWorkspace& workspace);
 cudaError_t launch_mla_decode(const MlaDecode& a, cudaStream_t stream);
 

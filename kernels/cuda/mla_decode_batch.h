@@ -16,7 +16,8 @@ namespace glm::kernels::cuda {
 std::uint64_t mla_meeting_bytes(const AttentionWorkspace& workspace);
 cudaError_t set_up_mla_meeting(void* meeting, cudaStream_t stream);
 
-// GLM-4.7-Flash's dimensions, weights in int4, e2m1 or bf16, plain pages, up to eight tokens.
+// GLM-4.7-Flash's dimensions, weights in int4, e2m1, e4m3 or bf16, plain pages, up to eight
+// tokens.
 bool supports_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& workspace);
 cudaError_t launch_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& workspace,
                                     cudaStream_t stream);

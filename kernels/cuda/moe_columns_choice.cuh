@@ -27,7 +27,7 @@ class ColumnsChoice {
     }
   }
 
-  // As choose_of_few(), when the kernel in front has ended.
+  // As choose_of_few(), but for last bits of scores; when the kernel in front has ended.
   __device__ void choose() const {
     const RouterRule& rule = b_.a.rule;
     ColumnsRouting& routing = b_.routing;

@@ -5,8 +5,8 @@
 //   scores[t, e] = sum over o of sum[t, o] * norm[o] * router[e, o], and after them the sum of
 //                  squares of sum[t, :]
 //
-// of which moe_layer.cu makes logits. Blocks add in any order:
-// to integers, so that it does not matter.
+// of which moe_layer.cu and moe_columns.cu make logits. Blocks add in any order: to integers, so
+// that it does not matter.
 #pragma once
 
 #include "kernels/cuda/moe_workspace.h"

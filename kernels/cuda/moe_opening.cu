@@ -7,9 +7,8 @@
 //
 // All of a block's weights have room in shared memory: they are asked for before the kernel in
 // front has ended (in nvfp4, read and decoded), and only activations, by tensor maps, go through a
-// ring. Tokens are
-// the 64 rows of the tensor cores' tile whatever their number; rows without a token are not looked
-// at.
+// ring. Tokens are the 64 rows of the tensor cores' tile whatever their number; rows without a
+// token are not looked at.
 #include "kernels/cuda/moe_opening.h"
 
 #include <optional>

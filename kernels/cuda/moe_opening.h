@@ -1,6 +1,6 @@
-// What comes before the routed experts of a layer, for up to some tens of tokens, as one kernel (sm_90a):
-// router, choice, and the expert of all tokens from end to end. kernels/cuda/moe_opening.cu says
-// how.
+// What comes before the routed experts of a layer, for up to some tens of tokens, as one kernel
+// (sm_90a): router, choice, and the expert of all tokens from end to end.
+// kernels/cuda/moe_opening.cu says how.
 #pragma once
 
 #include <cuda_runtime_api.h>

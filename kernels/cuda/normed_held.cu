@@ -105,9 +105,8 @@ cudaError_t launch(const Product& a, const HeldNorm& norm, cudaStream_t stream) 
 }
 
 // Of few rows fewer blocks, beside which the kernel behind finds room. For a single row that is
-// mla_decode, which has long to do before it needs that row: its clusters of four are wanted at
-// once, and if blocks here were not in such clusters, too, they would leave no room for the last of
-// them.
+// mla_decode, which has long to do before it needs that row: its clusters are wanted at once, and
+// blocks here that were not in clusters, too, would leave no room for the last of them.
 template <class Codec>
 cudaError_t launch_coded(const Product& a, const HeldNorm& norm, cudaStream_t stream) {
   using OneTile = HeldTiles<Codec, kHeldShortSteps, 1, false>;

@@ -7,7 +7,8 @@
 // Groups are the heads of head_linear, where every group has all rows, or the experts of moe_mlp,
 // where a row belongs to one group.
 //
-// The result of a row depends on the variant that computes it, never on the other rows.
+// The result of a row depends on the variant that computes it, and in "pairs" on whether there are
+// more than 32 of them, never on the other rows.
 //
 // Weights are read before the kernels in front of a product in its stream have ended; they must
 // have been complete before the last two of those began.
@@ -102,7 +103,9 @@ bool is_half_int4(const device::Weight& w);
 bool is_fast_fp4(const Product& a);
 bool is_fast_fp4(const device::Weight& w);
 
-// e4m3 with scales in f32 or bf16 for whole sixteens of one row or of a power of two of them.
+// e4m3 with scales in f32 or bf16 for whole sixteens of one row or of a power of two of them. Where
+// weights are decoded to bf16, scales are rounded to it first; "flow" has them on its sums, as they
+// are. Of scales beyond 2^7 weights are not numbers.
 bool is_fast_fp8(const Product& a);
 bool is_fast_fp8(const device::Weight& w);
 

@@ -6,9 +6,9 @@
 //
 // Where there are few outputs, columns are shared out among up to four pairs. Each block adds up a
 // part of the sums of all of them, in the order of columns: neither other rows nor who comes last
-// change the bits. Pairs that are a cluster send each other sums; others, so large that not all
-// clusters would run at once, leave them in memory and wait for each other there, so that all
-// blocks run at once.
+// change the bits; that there are more than 32 rows does, as sums are then cut otherwise. Pairs
+// that are a cluster send each other sums; others, so large that not all clusters would run at
+// once, leave them in memory and wait for each other there, so that all blocks run at once.
 #include <optional>
 
 #include "kernels/cuda/early_launch.h"
@@ -101,7 +101,8 @@ __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& 
   if (turn < plan.units) one(left[0]);
   device::warpgroup_wait<0>();
   for (auto& chain : sums) device::hold(chain);
-  if constexpr (kChains < kColumns >> 1) {
+  constexpr bool kTwoChains = kChains<kColumns> == 2;
+  if constexpr (kTwoChains) {
 #pragma unroll
     for (int i = 0; i < kColumns / 2; ++i) sums[0][i] += sums[1][i];
   }
@@ -109,7 +110,8 @@ __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& 
 
 #endif
 
-// Two blocks have room on a multiprocessor: those of the kernel behind ask for their weights.
+// Two blocks have room on a multiprocessor where they are small: those of the kernel behind ask for
+// their weights.
 template <class Codec, int kColumns>
 __global__ void __launch_bounds__(kThreads, 2)
     pairs_kernel(const __grid_constant__ Product a, const __grid_constant__ PairPlan plan,

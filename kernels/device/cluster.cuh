@@ -23,7 +23,8 @@ __device__ inline int cluster_size() {
 __device__ inline void cluster_arrive() {
   asm volatile("barrier.cluster.arrive.release.aligned;\n" ::: "memory");
 }
-// Where only barriers have been set up, and made known by barriers_are_set_up (bulk_copy.cuh).
+// Where only barriers have been set up, and made known by barriers_are_set_up (bulk_copy.cuh), or
+// where memory that others will fill has been read for good; never for what has been written.
 __device__ inline void cluster_arrive_relaxed() {
   asm volatile("barrier.cluster.arrive.relaxed.aligned;\n" ::: "memory");
 }

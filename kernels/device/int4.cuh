@@ -1,5 +1,7 @@
-// int4 with bf16 scales, dequantized in registers: one logical operation sets two fields into the
-// mantissa of 128, exactly, and subtraction and product round as the reference does.
+// int4, dequantized in registers: one logical operation sets two fields into the mantissa of 128,
+// exactly. With scales in bf16 subtraction and product round as the reference does; with those in
+// f16 a product is rounded to bf16 once, where the reference rounds to f16 before: at most one last
+// bit apart.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -66,8 +68,7 @@ __device__ inline Int4SplitGroup int4_split_group(ScaleType type, std::uint16_t 
 }
 __device__ inline std::uint32_t int4_split_pair(std::uint32_t word, int i,
                                                 const Int4SplitGroup& group) {
-  std::uint32_t fields = 0;
-  asm("lop3.b32 %0, %1, 0x000F000F, 0x43004300, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
+  const std::uint32_t fields = int4_codes(word, i);
   const __nv_bfloat162 zero = __float2bfloat162_rn(128.0F + static_cast<float>(group.zero));
   const __nv_bfloat162 code = __hsub2(*reinterpret_cast<const __nv_bfloat162*>(&fields), zero);
   const __nv_bfloat162 value = __hfma2(code, __bfloat162bfloat162(group.scale),

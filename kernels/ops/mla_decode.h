@@ -14,8 +14,8 @@
 // Numerics: cached rows as mla_latents.h, bit for bit. On cuda a token's result may differ from
 // that of those operations by the order of sums, by where the factors of the queries' norm are
 // multiplied, and by values that are combined as bf16; the relative L2 error is at most one and a
-// half times theirs. It does not depend on the other tokens
-// but by how many they are and by positions_max, which choose between the two.
+// half times theirs. It does not depend on the other tokens but by how many they are and by
+// positions_max, which choose between the two.
 // cuda: earlier rows, positions, sequences and page tables may be read while the two operations
 // asked for just before still run: those must not write any.
 #pragma once
