@@ -163,27 +163,12 @@ bool suits(const device::Weight& w) {
          w.order == nullptr && aligned(w.data) && aligned(w.scales) && w.row_bytes % 16 == 0;
 }
 
-cudaError_t map_bytes(const void* data, std::int64_t row_bytes, std::int64_t rows,
-                      unsigned box_bytes, unsigned box_rows, CUtensorMap& map) {
-  return make_tensor_map(find_encode_tensor_map(),
-                         {.data = data,
-                          .columns = row_bytes,
-                          .middle = rows,
-                          .outer = 1,
-                          .middle_stride = row_bytes,
-                          .outer_stride = row_bytes,
-                          .bytes = true,
-                          .box_columns = box_bytes,
-                          .box_middle = box_rows},
-                         map);
-}
-
 cudaError_t map_weight(const device::Weight& w, std::int64_t rows, unsigned box_bytes,
                        unsigned box_rows, CUtensorMap& data, CUtensorMap& scales) {
-  const cudaError_t code = map_bytes(w.data, w.row_bytes, rows, box_bytes, box_rows, data);
+  const cudaError_t code = make_tensor_map({w.data, w.row_bytes, rows, box_bytes, box_rows}, data);
   if (code != cudaSuccess) return code;
-  return map_bytes(w.scales, std::int64_t{w.groups} * 2, rows, mla_front::kScaleRow, box_rows,
-                   scales);
+  return make_tensor_map(
+      {w.scales, std::int64_t{w.groups} * 2, rows, mla_front::kScaleRow, box_rows}, scales);
 }
 
 cudaError_t make_maps(const MlaDecode& a, Maps& maps) {

@@ -32,26 +32,13 @@ bool suits(const Product& a) {
           (a.groups == 1 && suits(a.up.first) && a.joined_at % (kPairBlocks * kPairOutputs) == 0));
 }
 
-cudaError_t map_bytes(const void* data, std::int64_t row_bytes, std::int64_t rows,
-                      unsigned box_bytes, CUtensorMap& map) {
-  return make_tensor_map(find_encode_tensor_map(),
-                         {.data = data,
-                          .columns = row_bytes,
-                          .middle = rows,
-                          .outer = 1,
-                          .middle_stride = row_bytes,
-                          .outer_stride = row_bytes,
-                          .bytes = true,
-                          .box_columns = box_bytes,
-                          .box_middle = kPairOutputs},
-                         map);
-}
-
 cudaError_t map_weight(const device::Weight& w, std::int64_t rows, PairWeightMaps& maps) {
-  const cudaError_t code = map_bytes(w.data, w.row_bytes, rows, kPairHalf / 2, maps.weights);
+  const cudaError_t code =
+      make_tensor_map({w.data, w.row_bytes, rows, kPairHalf / 2, kPairOutputs}, maps.weights);
   if (code != cudaSuccess) return code;
-  return map_bytes(w.scales, std::int64_t{w.groups} * scale_bytes(w), rows, kPairScaleRowBytes,
-                   maps.scales);
+  return make_tensor_map(
+      {w.scales, std::int64_t{w.groups} * scale_bytes(w), rows, kPairScaleRowBytes, kPairOutputs},
+      maps.scales);
 }
 
 PairPlan plan_with(const Product& a, int parts, const BulkLimits& limits) {

@@ -52,4 +52,18 @@ cudaError_t make_tensor_map(EncodeTensorMap encode, const BoxedTensor& a, CUtens
   return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
+cudaError_t make_tensor_map(const BoxedBytes& a, CUtensorMap& map) {
+  return make_tensor_map(find_encode_tensor_map(),
+                         {.data = a.data,
+                          .columns = a.row_bytes,
+                          .middle = a.rows,
+                          .outer = 1,
+                          .middle_stride = a.row_bytes,
+                          .outer_stride = a.row_bytes,
+                          .bytes = true,
+                          .box_columns = a.box_bytes,
+                          .box_middle = a.box_rows},
+                         map);
+}
+
 }  // namespace glm::kernels::cuda

@@ -35,4 +35,14 @@ struct BoxedTensor {
 };
 cudaError_t make_tensor_map(EncodeTensorMap encode, const BoxedTensor& a, CUtensorMap& map);
 
+// Of rows of bytes that follow each other, boxes of so many bytes of so many rows.
+struct BoxedBytes {
+  const void* data = nullptr;
+  std::int64_t row_bytes = 0;
+  std::int64_t rows = 0;
+  unsigned box_bytes = 0;
+  unsigned box_rows = 0;
+};
+cudaError_t make_tensor_map(const BoxedBytes& a, CUtensorMap& map);
+
 }  // namespace glm::kernels::cuda

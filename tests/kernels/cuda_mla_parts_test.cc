@@ -21,6 +21,14 @@ class CudaMlaParts : public CudaTest {
     }
     return positions;
   }
+  // Every token has a place of its own; at least one.
+  std::vector<std::int32_t> places(std::int64_t tokens, std::int64_t end) {
+    std::vector<std::int32_t> all;
+    for (std::int64_t t = 0; t < end; ++t) all.push_back(static_cast<std::int32_t>(t));
+    std::shuffle(all.begin(), all.end(), engine_);
+    all.resize(static_cast<std::size_t>(std::max<std::int64_t>(tokens, 1)));
+    return all;
+  }
   WeightView on_device(const RandomWeight& weight) {
     ExpertsView view = weight.host();
     for (const WeightPart part : kAllWeightParts) {
@@ -71,13 +79,7 @@ TEST_F(CudaMlaParts, LatentsBecomeQueriesAndRows) {
                                         << s.kv_rank << " -> " << s.outputs);
         const std::int64_t kept = s.kv_rank + s.turned;
         const std::int64_t width = s.q_rank + kept;
-        // Every token has a place of its own.
-        std::vector<std::int32_t> positions;
-        for (std::int64_t t = 0; t < kPages * kPageTokens; ++t) {
-          positions.push_back(static_cast<std::int32_t>(t));
-        }
-        std::shuffle(positions.begin(), positions.end(), engine_);
-        positions.resize(static_cast<std::size_t>(std::max<std::int64_t>(tokens, 1)));
+        const std::vector<std::int32_t> positions = places(tokens, kPages * kPageTokens);
         const std::vector<std::int32_t> sequences(positions.size(), 1);
         const std::vector<std::int32_t> table = {-1, -1, -1, -1, -1, 3, 0, 4, 1, 2};
         const Bits x = random(tokens * width, 3);
@@ -151,12 +153,7 @@ TEST_F(CudaMlaParts, ProjectionsBecomeQueriesAndRowsOfGroupedHeads) {
                      << (normed ? ", normed" : ""));
         const std::int64_t width = (s.heads + 2 * s.kv_heads) * s.dim;
         const std::int64_t kept = 2 * s.kv_heads * s.dim;
-        std::vector<std::int32_t> positions;
-        for (std::int64_t t = 0; t < kPages * kPageTokens; ++t) {
-          positions.push_back(static_cast<std::int32_t>(t));
-        }
-        std::shuffle(positions.begin(), positions.end(), engine_);
-        positions.resize(static_cast<std::size_t>(std::max<std::int64_t>(tokens, 1)));
+        const std::vector<std::int32_t> positions = places(tokens, kPages * kPageTokens);
         const std::vector<std::int32_t> sequences(positions.size(), 1);
         const std::vector<std::int32_t> table = {-1, -1, -1, -1, -1, 3, 0, 4, 1, 2};
         const Bits x = random(tokens * width, 3);
