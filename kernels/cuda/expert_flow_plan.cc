@@ -13,12 +13,6 @@ constexpr std::int64_t kExpertsMax = 256;
 constexpr std::int64_t kPairsMax = 1024;
 constexpr int kHighestBox = kExpertUnitRows / 8;
 
-// The same for all devices of a process.
-EncodeTensorMap encoder() {
-  static const EncodeTensorMap found = find_encode_tensor_map();
-  return found;
-}
-
 // Of a gated product gate and up are beside each other, eight rows of each.
 cudaError_t map_weights(const Product& a, int depth, CUtensorMap& map) {
   const device::Weight& w = a.weight.first;
@@ -40,10 +34,10 @@ cudaError_t map_weights(const Product& a, int depth, CUtensorMap& map) {
   const cuuint32_t steps[] = {1, 1, 1, 1, 1};
   const auto type = w.coding == device::Coding::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
                                                      : CU_TENSOR_MAP_DATA_TYPE_UINT8;
-  const CUresult code =
-      encoder()(&map, type, 5, const_cast<std::uint8_t*>(first), sizes, strides, box, steps,
-                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult code = find_encode_tensor_map()(
+      &map, type, 5, const_cast<std::uint8_t*>(first), sizes, strides, box, steps,
+      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
@@ -58,7 +52,7 @@ cudaError_t make_half(const Product& a, std::int64_t rows, ExpertHalf& half) {
   half.units = static_cast<int>(a.outputs * (a.gated ? 2 : 1) / kExpertUnitRows);
   if (const cudaError_t code = map_weights(a, depth, half.weights); code != cudaSuccess)
     return code;
-  return make_tensor_map(encoder(),
+  return make_tensor_map(find_encode_tensor_map(),
                          {.data = a.x,
                           .columns = a.inputs,
                           .middle = rows,

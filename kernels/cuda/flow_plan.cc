@@ -19,12 +19,6 @@ int divided_up(std::int64_t number, std::int64_t by) {
   return static_cast<int>((number + by - 1) / by);
 }
 
-// The same for all devices of a process.
-EncodeTensorMap encoder() {
-  static const EncodeTensorMap found = find_encode_tensor_map();
-  return found;
-}
-
 int rows_per_output(const Product& a) {
   return a.gated ? 2 : 1;
 }
@@ -41,10 +35,10 @@ cudaError_t encode(const void* data, const Axes& axes, CUtensorMap& map) {
   const cuuint32_t steps[] = {1, 1, 1, 1};
   const CUtensorMapDataType type =
       axes.bytes ? CU_TENSOR_MAP_DATA_TYPE_UINT8 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-  const CUresult code =
-      encoder()(&map, type, 4, const_cast<void*>(data), axes.sizes, axes.strides, axes.box, steps,
-                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult code = find_encode_tensor_map()(
+      &map, type, 4, const_cast<void*>(data), axes.sizes, axes.strides, axes.box, steps,
+      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
@@ -123,7 +117,7 @@ cudaError_t make_flow_maps(const Product& a, const FlowPlan& plan, int rows, Flo
   cudaError_t code = map_weights(a, plan, kFlowTileRows, maps.whole);
   if (code == cudaSuccess) code = map_weights(a, plan, plan.rest_rows, maps.rest);
   if (code != cudaSuccess) return code;
-  return make_tensor_map(encoder(),
+  return make_tensor_map(find_encode_tensor_map(),
                          {.data = a.x,
                           .columns = a.inputs,
                           .middle = a.rows,

@@ -15,19 +15,13 @@ constexpr int kDepthOfTwoBuffers = 2;  // rather than fewer, there is one buffer
 constexpr std::int64_t kRowsMax = 8192;
 constexpr std::int64_t kColumnsOfBox = 256;  // 128 bytes
 
-// The same for all devices of a process.
-EncodeTensorMap encoder() {
-  static const EncodeTensorMap found = find_encode_tensor_map();
-  return found;
-}
-
 cudaError_t encode(const void* data, const cuuint64_t (&sizes)[4], const cuuint64_t (&strides)[3],
                    const cuuint32_t (&box)[4], CUtensorMapSwizzle swizzle, CUtensorMap& map) {
   const cuuint32_t steps[] = {1, 1, 1, 1};
   const CUresult code =
-      encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 4, const_cast<void*>(data), sizes, strides,
-                box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_NONE,
-                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+      find_encode_tensor_map()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 4, const_cast<void*>(data),
+                               sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
+                               CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
@@ -105,7 +99,7 @@ bool supports_groups(const Product& a) {
          fits_tensor_cores(a) && has_bulk_copies() && (is_fast_int4(a) || is_fast_fp4(a)) &&
          a.inputs % kColumnsOfBox == 0 &&
          a.outputs % (a.gated ? kGroupsHalfRows : kGroupsSlabRows) == 0 && fits_maps(a.weight) &&
-         (!a.gated || fits_maps(a.up)) && encoder() != nullptr &&
+         (!a.gated || fits_maps(a.up)) && find_encode_tensor_map() != nullptr &&
          groups_plan(a, a.inputs, bulk_limits()).depth > 0;
 }
 

@@ -12,15 +12,12 @@
 // way, before the kernel in front has ended. What blocks send counts as bytes on a barrier of the
 // one that gets it: nobody waits for more than that. The token's own row is made where it is read,
 // and goes from there to the cache.
-#include "kernels/cuda/aligned.h"
-#include "kernels/cuda/attention_args.h"
-#include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/mla_decode.h"
+#include "kernels/cuda/mla_decode_args.h"
 #include "kernels/cuda/mla_decode_query.cuh"
 #include "kernels/cuda/mla_decode_rows.cuh"
 #include "kernels/cuda/mla_decode_values.cuh"
-#include "kernels/cuda/product.h"
 
 namespace glm::kernels::cuda {
 namespace mla_decode {
@@ -180,21 +177,9 @@ namespace {
 using mla_decode::Args;
 using mla_decode::kClusterBlocks;
 using mla_decode::kHeads;
-using mla_decode::kNope;
-using mla_decode::kQRank;
-using mla_decode::kRank;
 using mla_decode::kSharedBytes;
 using mla_decode::kThreads;
-using mla_decode::kTurned;
-using mla_decode::kValue;
 using mla_decode::mla_decode_kernel;
-
-bool is_bf16(const device::Weight& w) {
-  return w.coding == device::Coding::bf16;
-}
-bool in_vectors(const device::Weight& w) {
-  return aligned(w.data) && w.row_bytes % 16 == 0 && w.order == nullptr;
-}
 
 template <class Fetch, class Octet>
 cudaError_t launch(const Args& args, const MlaDecode& a, cudaStream_t stream) {
@@ -215,39 +200,14 @@ cudaError_t launch(const Args& args, const MlaDecode& a, cudaStream_t stream) {
 bool supports_mla_decode(const MlaDecode& a, const AttentionWorkspace& workspace) {
   constexpr std::int64_t kTokensMax = 2;
   constexpr std::int64_t kPositionsMax = 1024;  // of all tokens
-  const MlaLatents& l = a.latents;
-  const device::Weight q_b = device_weight(l.q_b);
-  const device::Weight kv_b = device_weight(a.kv_b);
   return workspace.latent_clusters[3] > 0 && a.heads() % kHeads == 0 &&
          workspace.shared_bytes_max >= kSharedBytes && a.tokens() >= 1 &&
-         a.tokens() <= kTokensMax && a.tokens() * l.tokens.positions_max <= kPositionsMax &&
-         l.query.dtype == Dtype::bf16 && l.rows.plain() && l.query.size(1) == kQRank &&
-         a.rank() == kRank && a.turned() == kTurned && a.nope() == kNope &&
-         a.out.size(2) == kValue && vector_rows(l.query) && vector_rows(l.row) &&
-         vector_rows(l.rows.pages) && vector_rows(l.q_norm) && vector_rows(l.kv_norm) &&
-         in_vectors(q_b) && in_vectors(kv_b) &&
-         ((is_fast_int4(q_b) && is_fast_int4(kv_b)) || (is_fast_fp4(q_b) && is_fast_fp4(kv_b)) ||
-          (is_fast_fp8(q_b) && is_fast_fp8(kv_b)) || (is_bf16(q_b) && is_bf16(kv_b)));
+         a.tokens() <= kTokensMax && a.tokens() * a.latents.tokens.positions_max <= kPositionsMax &&
+         mla_decode::suits(a);
 }
 
 cudaError_t launch_mla_decode(const MlaDecode& a, cudaStream_t stream) {
-  const MlaLatents& l = a.latents;
-  const Args args{.out = bf16(a.out),
-                  .out_token = a.out.stride(0),
-                  .out_head = a.out.stride(1),
-                  .query = bf16(l.query),
-                  .query_stride = l.query.stride(0),
-                  .row = bf16(l.row),
-                  .row_stride = l.row.stride(0),
-                  .q_norm = bf16(l.q_norm),
-                  .kv_norm = bf16(l.kv_norm),
-                  .eps = l.eps,
-                  .scale_log2 = a.scale * 1.4426950408889634F,
-                  .q_b = device_weight(l.q_b),
-                  .kv_b = device_weight(a.kv_b),
-                  .turns = device_turns(l.row_rope()),
-                  .rows = device_rows(l.rows),
-                  .sequences = l.tokens.sequence.as<std::int32_t>()};
+  const Args args = mla_decode::args_of(a);
   if (args.q_b.coding == device::Coding::bf16) {
     return launch<device::FetchBf16, device::Bf16Octet>(args, a, stream);
   }

@@ -20,15 +20,12 @@
 // ran before ends without them.
 #include <cstddef>
 
-#include "kernels/cuda/aligned.h"
-#include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/bulk_plan.h"
-#include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/mla_decode_args.h"
 #include "kernels/cuda/mla_decode_batch.h"
 #include "kernels/cuda/mla_decode_batch_positions.cuh"
 #include "kernels/cuda/mla_decode_batch_values.cuh"
-#include "kernels/cuda/product.h"
 
 namespace glm::kernels::cuda {
 namespace mla_batch {
@@ -149,19 +146,7 @@ using mla_batch::Args;
 using mla_batch::kSharedBytes;
 using mla_batch::Meeting;
 using mla_decode::kBlocks;
-using mla_decode::kNope;
-using mla_decode::kQRank;
-using mla_decode::kRank;
 using mla_decode::kThreads;
-using mla_decode::kTurned;
-using mla_decode::kValue;
-
-bool is_bf16(const device::Weight& w) {
-  return w.coding == device::Coding::bf16;
-}
-bool in_vectors(const device::Weight& w) {
-  return aligned(w.data) && w.row_bytes % 16 == 0 && w.order == nullptr;
-}
 
 template <class Fetch, class Octet>
 cudaError_t launch(const Args& args, cudaStream_t stream) {
@@ -200,39 +185,14 @@ cudaError_t set_up_mla_meeting(void* meeting, cudaStream_t stream) {
 }
 
 bool supports_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& workspace) {
-  const MlaLatents& l = a.latents;
-  const device::Weight q_b = device_weight(l.q_b);
-  const device::Weight kv_b = device_weight(a.kv_b);
   return workspace.meeting != nullptr && workspace.latent_clusters[2] >= a.heads() &&
          a.heads() <= mla_batch::kHeadsMax && a.heads() * kBlocks >= a.tokens() &&
-         a.tokens() >= 1 && a.tokens() <= mla_batch::kTokens && l.query.dtype == Dtype::bf16 &&
-         l.rows.plain() && l.query.size(1) == kQRank && a.rank() == kRank &&
-         a.turned() == kTurned && a.nope() == kNope && a.out.size(2) == kValue &&
-         vector_rows(l.query) && vector_rows(l.row) && vector_rows(l.rows.pages) &&
-         vector_rows(l.q_norm) && vector_rows(l.kv_norm) && in_vectors(q_b) && in_vectors(kv_b) &&
-         ((is_fast_int4(q_b) && is_fast_int4(kv_b)) || (is_fast_fp4(q_b) && is_fast_fp4(kv_b)) ||
-          (is_fast_fp8(q_b) && is_fast_fp8(kv_b)) || (is_bf16(q_b) && is_bf16(kv_b)));
+         a.tokens() >= 1 && a.tokens() <= mla_batch::kTokens && mla_decode::suits(a);
 }
 
 cudaError_t launch_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& workspace,
                                     cudaStream_t stream) {
-  const MlaLatents& l = a.latents;
-  const Args args{.one = {.out = bf16(a.out),
-                          .out_token = a.out.stride(0),
-                          .out_head = a.out.stride(1),
-                          .query = bf16(l.query),
-                          .query_stride = l.query.stride(0),
-                          .row = bf16(l.row),
-                          .row_stride = l.row.stride(0),
-                          .q_norm = bf16(l.q_norm),
-                          .kv_norm = bf16(l.kv_norm),
-                          .eps = l.eps,
-                          .scale_log2 = a.scale * 1.4426950408889634F,
-                          .q_b = device_weight(l.q_b),
-                          .kv_b = device_weight(a.kv_b),
-                          .turns = device_turns(l.row_rope()),
-                          .rows = device_rows(l.rows),
-                          .sequences = l.tokens.sequence.as<std::int32_t>()},
+  const Args args{.one = mla_decode::args_of(a),
                   .meeting = static_cast<Meeting*>(workspace.meeting),
                   .tokens = static_cast<int>(a.tokens()),
                   .heads = static_cast<int>(a.heads()),

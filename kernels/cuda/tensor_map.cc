@@ -9,9 +9,7 @@ CUtensorMapSwizzle swizzle_of(std::uint64_t row_bytes) {
   return row_bytes == 32 ? CU_TENSOR_MAP_SWIZZLE_32B : CU_TENSOR_MAP_SWIZZLE_NONE;
 }
 
-}  // namespace
-
-EncodeTensorMap find_encode_tensor_map() {
+EncodeTensorMap ask_driver() {
   constexpr unsigned kSinceCuda = 12000;
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
@@ -22,6 +20,13 @@ EncodeTensorMap find_encode_tensor_map() {
     return nullptr;
   }
   return reinterpret_cast<EncodeTensorMap>(found);
+}
+
+}  // namespace
+
+EncodeTensorMap find_encode_tensor_map() {
+  static const EncodeTensorMap found = ask_driver();
+  return found;
 }
 
 bool takes_warpgroups() {

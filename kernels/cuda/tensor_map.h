@@ -11,7 +11,7 @@ namespace glm::kernels::cuda {
 // Of the driver, found at run time: the program starts without one.
 using EncodeTensorMap = decltype(&cuTensorMapEncodeTiled);
 
-// Null where the driver has none.
+// Null where the driver has none. The same for all devices of a process, which asks once.
 EncodeTensorMap find_encode_tensor_map();
 
 // Whether kernels of sm_90a were built, the current device runs them and its driver makes maps.

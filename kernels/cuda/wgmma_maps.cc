@@ -5,12 +5,6 @@
 namespace glm::kernels::cuda {
 namespace {
 
-// The same for all devices of a process.
-EncodeTensorMap encoder() {
-  static const EncodeTensorMap found = find_encode_tensor_map();
-  return found;
-}
-
 // Experts have weights of their own, heads consecutive rows of one.
 struct Matrices {
   std::int64_t rows;
@@ -27,7 +21,7 @@ cudaError_t map_weights(const Product& a, const device::Weights& from, const Wgm
   const auto element = static_cast<std::int64_t>(stage.element_bytes);
   const std::int64_t row_bytes = from.first.row_bytes;
   const std::int64_t bytes = matrices.count > 1 ? from.data_bytes : matrices.rows * row_bytes;
-  return make_tensor_map(encoder(),
+  return make_tensor_map(find_encode_tensor_map(),
                          {.data = from.first.data,
                           .columns = row_bytes / element,
                           .middle = matrices.rows,
@@ -42,7 +36,7 @@ cudaError_t map_weights(const Product& a, const device::Weights& from, const Wgm
 
 cudaError_t map_activations(const Product& a, unsigned box_rows, CUtensorMap& map) {
   const std::int64_t groups = a.row_group != nullptr ? 1 : a.groups;
-  return make_tensor_map(encoder(),
+  return make_tensor_map(find_encode_tensor_map(),
                          {.data = a.x,
                           .columns = a.inputs,
                           .middle = a.rows,
@@ -56,12 +50,12 @@ cudaError_t map_activations(const Product& a, unsigned box_rows, CUtensorMap& ma
 }  // namespace
 
 bool has_tensor_maps() {
-  return encoder() != nullptr;
+  return find_encode_tensor_map() != nullptr;
 }
 
 cudaError_t make_wgmma_maps(const Product& a, const WgmmaPlan& plan, const WgmmaStage& stage,
                             WgmmaMaps& maps) {
-  if (encoder() == nullptr) return cudaErrorNotSupported;
+  if (find_encode_tensor_map() == nullptr) return cudaErrorNotSupported;
   const auto box_rows = static_cast<unsigned>(plan.groups * kWgmmaGroupRows / 2);
   const device::Weights& up = a.gated ? a.up : a.weight;
   cudaError_t code = map_activations(a, static_cast<unsigned>(plan.box_rows), maps.x);
