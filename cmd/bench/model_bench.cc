@@ -21,6 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kTokensMax = 1 << 20;
+constexpr auto kTellEvery = std::chrono::seconds(2);
 constexpr const char* kUsualBatches = "1,2,4,8,16,32,64";
 constexpr const char* kUsualBatchesOnCpu = "1,4";  // a row of a large model takes it minutes
 
@@ -48,6 +49,7 @@ class Measurement {
     GLM_TRY(check_context());
     GLM_TRY(look_at_device(std::move(smaller)));
     const auto begun = std::chrono::steady_clock::now();
+    load_.progress = [&](const runner::LoadProgress& loaded) { tell_of_load(loaded, output); };
     const auto model = GLM_TRY(subject_.load(load_));
     const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - begun;
     GLM_TRY(output.text(heading(*model, load_time.count())));
@@ -57,6 +59,7 @@ class Measurement {
                            .seed = options_.seed,
                            .warm_whole = device_.gpu});
     for (const RowShape& shape : rows_) {
+      if (!device_.gpu) output.progress(fmt::format("measuring {}\n", name_of(shape)));
       const MeasuredRow row = GLM_TRY(measure(generation, *model, shape).with(name_of(shape)));
       GLM_TRY(output.row(row_line(row), described(row)));
     }
@@ -64,6 +67,16 @@ class Measurement {
   }
 
  private:
+  // Weights of a large model take a CPU minutes.
+  void tell_of_load(const runner::LoadProgress& loaded, const Output& output) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < told_ + kTellEvery) return;
+    told_ = now;
+    output.progress(fmt::format("{} of {} of weights are on {}\n",
+                                format_bytes(loaded.completed_bytes),
+                                format_bytes(loaded.total_bytes), device_.name));
+  }
+
   Status check_context() const {
     std::int64_t longest = 0;
     for (const RowShape& row : rows_) longest = std::max(longest, row.tokens_each());
@@ -136,7 +149,8 @@ class Measurement {
   }
 
   static std::string name_of(const RowShape& shape) {
-    return fmt::format("{} sequences of {} tokens", shape.sequences, shape.tokens_each());
+    return fmt::format("{} sequence{} of {} tokens", shape.sequences,
+                       shape.sequences == 1 ? "" : "s", shape.tokens_each());
   }
 
   std::string heading(const runner::Model& model, double load_s) const {
@@ -186,6 +200,7 @@ class Measurement {
   runner::LoadOptions load_;
   std::vector<RowShape> rows_;
   std::int64_t pages_ = 0;  // of the largest row
+  std::chrono::steady_clock::time_point told_ = std::chrono::steady_clock::now();
   std::string note_;
   double read_bytes_per_s_ = 0;
 };

@@ -6,8 +6,8 @@
 
 namespace glm::bench {
 
-Result<Output> Output::open(const std::string& json_file, Print print) {
-  Output output(std::move(print));
+Result<Output> Output::open(const std::string& json_file, Print print, Say say) {
+  Output output(std::move(print), std::move(say));
   output.table_ = json_file != "-";
   if (json_file.empty() || json_file == "-") return output;
   output.name_ = json_file;

@@ -100,7 +100,7 @@ Status bench_model(Args& args, Form form) {
   const bench::Subject subject =
       GLM_TRY(form == Form::synthetic ? synthetic_subject(args.synthetic, args.layers)
                                       : local_subject(args.model));
-  bench::Output output = GLM_TRY(bench::Output::open(args.json_file, print));
+  bench::Output output = GLM_TRY(bench::Output::open(args.json_file, print, say));
   return bench::measure(subject, args.in_process, other_forms_of(subject), output);
 }
 
@@ -113,7 +113,7 @@ Status run(Args& args) {
   if (form != Form::kernels) return bench_model(args, form);
   args.operations.device = args.in_process.device;
   args.operations.threads = args.in_process.threads;
-  bench::Output output = GLM_TRY(bench::Output::open(args.json_file, print));
+  bench::Output output = GLM_TRY(bench::Output::open(args.json_file, print, say));
   return bench::measure_kernels(args.operations, output);
 }
 

@@ -51,7 +51,9 @@ std::string without_figures(const std::string& text) {
 TEST_F(BenchForms, PrintsATableOfAModelThatNobodyDownloaded) {
   const Ran ran = bench({"--synthetic", "tiny", "--pp", "12,20", "--tg", "3", "--batch", "1,2"});
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
-  EXPECT_EQ(ran.err, "");
+  EXPECT_EQ(ran.err,
+            "measuring 1 sequence of 15 tokens\nmeasuring 2 sequences of 15 tokens\n"
+            "measuring 1 sequence of 23 tokens\nmeasuring 2 sequences of 23 tokens\n");
   const std::string row = "| # | # | # | # | # | # | # | # | # | # | # | # |\n";
   EXPECT_EQ(
       without_figures(ran.out),
@@ -73,7 +75,7 @@ TEST_F(BenchForms, PrintsJsonAndNothingElse) {
   const Ran ran = bench({"--synthetic", "tiny:int4", "--layers", "2", "--pp", "3", "--tg", "2",
                          "--batch", "2", "--ctx", "5", "--seed", "9", "--json", "-"});
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
-  EXPECT_EQ(ran.err, "");
+  EXPECT_EQ(ran.err, "measuring 2 sequences of 10 tokens\n");
   const std::vector<json> rows = lines(ran.out);
   ASSERT_EQ(rows.size(), 1u);
   const json& row = rows.front();
