@@ -26,27 +26,34 @@ struct GroupsFp4 {
   __device__ static void load_row(const Product& a, const uint4* x, uint4* activations,
                                   float* row_unit);
 
-  __device__ static void multiply(std::uint32_t stage, const GroupsLane& at, const uint4* x,
-                                  const float4* /*begin*/, float (&sums)[2][4]) {
+  // What a lane has of a chunk.
+  struct Held {
+    std::uint32_t words[kChunkGroups][4];
     __half2 scales[2][2][kChunkGroups / 2];
+  };
+  __device__ static void load(std::uint32_t stage, const GroupsLane& at, Held& held) {
+#pragma unroll
+    for (int g = 0; g < kChunkGroups; ++g) load_matrices(held.words[g], stage + at.data[g]);
 #pragma unroll
     for (unsigned half = 0; half < 2; ++half) {
       const std::uint32_t from = stage + at.scales + half * kGroupsHalfScales;
-      load_scales(from, scales[half][0]);
-      load_scales(from + kGroupsHalfScales / 2, scales[half][1]);
+      load_scales(from, held.scales[half][0]);
+      load_scales(from + kGroupsHalfScales / 2, held.scales[half][1]);
     }
+  }
+
+  __device__ static void multiply(const Held& held, const uint4* x, const float4* /*begin*/,
+                                  float (&sums)[2][4]) {
 #pragma unroll
     for (int g = 0; g < kChunkGroups; ++g) {
-      std::uint32_t words[4];
-      load_matrices(words, stage + at.data[g]);
       const uint4 four = x[g * 32];
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         std::uint32_t pairs[2][4];  // of rows l / 4 and l / 4 + 8
 #pragma unroll
         for (int row = 0; row < 2; ++row) {
-          const __half2 two = scales[half][row][g / 2];
-          decode(words[2 * half + row], g % 2 == 0 ? __low2half2(two) : __high2half2(two),
+          const __half2 two = held.scales[half][row][g / 2];
+          decode(held.words[g][2 * half + row], g % 2 == 0 ? __low2half2(two) : __high2half2(two),
                  pairs[row]);
         }
         const std::uint32_t front[4] = {pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]};

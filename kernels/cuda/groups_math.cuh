@@ -5,7 +5,6 @@
 #include "kernels/cuda/groups_plan.h"
 #include "kernels/device/int4.cuh"
 #include "kernels/device/mma.cuh"
-#include "kernels/device/sync_threads.cuh"
 
 namespace glm::kernels::cuda {
 
@@ -71,35 +70,41 @@ struct GroupsInt4 {
     return fields;
   }
 
-  // sums[half] += the rows of a half of a slab times activations, over a chunk. x and begin point
-  // to what this lane has of the chunk's first group.
-  __device__ static void multiply(std::uint32_t stage, const GroupsLane& at, const uint4* x,
-                                  const float4* begin, float (&sums)[2][4]) {
+  // What a lane has of a chunk.
+  struct Held {
+    std::uint32_t words[kChunkGroups][4];
     uint2 scales[2][2];  // of rows l / 4 and l / 4 + 8 of both halves
+  };
+  __device__ static void load(std::uint32_t stage, const GroupsLane& at, Held& held) {
+#pragma unroll
+    for (int g = 0; g < kChunkGroups; ++g) load_matrices(held.words[g], stage + at.data[g]);
 #pragma unroll
     for (unsigned half = 0; half < 2; ++half) {
       const std::uint32_t from = stage + at.scales + half * kGroupsHalfScales;
-      scales[half][0] = load_eight_bytes(from);
-      scales[half][1] = load_eight_bytes(from + kGroupsHalfScales / 2);
+      held.scales[half][0] = load_eight_bytes(from);
+      held.scales[half][1] = load_eight_bytes(from + kGroupsHalfScales / 2);
     }
+  }
+
+  // sums[half] += the rows of a half of a slab times activations, over a chunk. x and begin point
+  // to what this lane has of the chunk's first group.
+  __device__ static void multiply(const Held& held, const uint4* x, const float4* begin,
+                                  float (&sums)[2][4]) {
+    const auto& scales = held.scales;
     // Two groups at a time, whose products do not wait for each other.
 #pragma unroll
     for (int first = 0; first < kChunkGroups; first += 2) {
-      std::uint32_t words[2][4];
       uint4 four[2];
       float parts[2][2][4];
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        load_matrices(words[i], stage + at.data[first + i]);
-        four[i] = x[(first + i) * 32];
-      }
+      for (int i = 0; i < 2; ++i) four[i] = x[(first + i) * 32];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const float4 from = begin[(first + i) * 4];
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const std::uint32_t upper = words[i][2 * half];
-          const std::uint32_t lower = words[i][2 * half + 1];
+          const std::uint32_t upper = held.words[first + i][2 * half];
+          const std::uint32_t lower = held.words[first + i][2 * half + 1];
           const std::uint32_t front[4] = {pair(upper, 0), pair(lower, 0), pair(upper, 1),
                                           pair(lower, 1)};
           mma_from(parts[i][half], front, four[i].x, four[i].y, from.x, from.y, from.z, from.w);
@@ -109,8 +114,8 @@ struct GroupsInt4 {
       for (int i = 0; i < 2; ++i) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const std::uint32_t upper = words[i][2 * half];
-          const std::uint32_t lower = words[i][2 * half + 1];
+          const std::uint32_t upper = held.words[first + i][2 * half];
+          const std::uint32_t lower = held.words[first + i][2 * half + 1];
           const std::uint32_t back[4] = {pair(upper, 2), pair(lower, 2), pair(upper, 3),
                                          pair(lower, 3)};
           float(&part)[4] = parts[i][half];
@@ -134,42 +139,6 @@ struct GroupsInt4 {
         }
       }
     }
-  }
-};
-
-// What a team keeps from slab to slab; its warps take turns in adding the sums of all.
-struct GroupsTeam {
-  int index;
-  int warp;  // of the team
-  float4* partial;
-  unsigned turn = 0;
-
-  // The sum over the warps, in their order; in one warp, which is told by `true`.
-  __device__ bool add(const float (&own)[2][4], float (&total)[2][4]) {
-    const int adding = static_cast<int>(turn % kTeamWarps);
-    float4* buffer = partial + turn % 2 * kGroupsBufferSums + lane_index();
-    ++turn;
-    if (warp != adding) {
-      float4* to = buffer + (warp - (warp > adding ? 1 : 0)) * 64;
-      to[0] = {own[0][0], own[0][1], own[0][2], own[0][3]};
-      to[32] = {own[1][0], own[1][1], own[1][2], own[1][3]};
-    }
-    device::sync_threads(2 + index, kTeamWarps * device::kWarpThreads);
-    if (warp != adding) return false;
-#pragma unroll
-    for (int w = 0; w < kTeamWarps; ++w) {
-      const float4* from = buffer + (w - (w > adding ? 1 : 0)) * 64;
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float4 part = {own[half][0], own[half][1], own[half][2], own[half][3]};
-        if (w != adding) part = from[32 * half];
-        total[half][0] = w == 0 ? part.x : total[half][0] + part.x;
-        total[half][1] = w == 0 ? part.y : total[half][1] + part.y;
-        total[half][2] = w == 0 ? part.z : total[half][2] + part.z;
-        total[half][3] = w == 0 ? part.w : total[half][3] + part.w;
-      }
-    }
-    return true;
   }
 };
 

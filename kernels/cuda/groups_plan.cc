@@ -62,18 +62,20 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   const auto columns = static_cast<std::size_t>(inputs);
   const std::size_t activations = kTileRows * columns * 2;
   const std::size_t begins = kTileRows * columns / 32 * 2 * sizeof(float);
-  constexpr std::size_t kPartial =
-      std::size_t{kGroupsTeams} * 2 * kGroupsBufferSums * 4 * sizeof(float);
+  constexpr std::size_t kSums =
+      std::size_t{kGroupsTeams} * kSumBuffers * kBufferedSums * 4 * sizeof(float);
   constexpr std::size_t kBarriers =
       std::size_t{2} * kDepthMax * kGroupsTeams * sizeof(std::uint64_t);
+  constexpr std::size_t kSumBarriers =
+      std::size_t{2} * kSumBuffers * kGroupsTeams * sizeof(std::uint64_t);
   constexpr std::size_t kOnce = 3 * sizeof(std::uint64_t);
   constexpr std::size_t kRows = std::size_t{kRowBuffersMax} * kRowBufferBytes;
   const std::size_t ends = static_cast<std::size_t>(a.groups) * sizeof(int);
   const std::size_t ids =
       a.row_group == nullptr ? 0 : static_cast<std::size_t>(a.rows) * sizeof(std::uint16_t);
   const auto lay_out = [&](int buffers) {
-    const std::size_t fixed = static_cast<std::size_t>(buffers) * (activations + begins) +
-                              kPartial + kBarriers + kOnce + kRows + ends + ids;
+    const std::size_t fixed = static_cast<std::size_t>(buffers) * (activations + begins) + kSums +
+                              kBarriers + kSumBarriers + kOnce + kRows + ends + ids;
     const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
     plan.buffers = buffers;
     plan.depth =
@@ -84,9 +86,10 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   plan.rows_bytes = static_cast<unsigned>(activations + begins);
   plan.activations_at = static_cast<unsigned>(plan.depth) * kGroupsTeams * kGroupsStage;
   plan.begins_at = plan.activations_at + static_cast<unsigned>(activations);
-  plan.partial_at = plan.activations_at + static_cast<unsigned>(plan.buffers) * plan.rows_bytes;
-  plan.barriers_at = plan.partial_at + static_cast<unsigned>(kPartial);
-  plan.once_at = plan.barriers_at + static_cast<unsigned>(kBarriers);
+  plan.sums_at = plan.activations_at + static_cast<unsigned>(plan.buffers) * plan.rows_bytes;
+  plan.barriers_at = plan.sums_at + static_cast<unsigned>(kSums);
+  plan.sum_barriers_at = plan.barriers_at + static_cast<unsigned>(kBarriers);
+  plan.once_at = plan.sum_barriers_at + static_cast<unsigned>(kSumBarriers);
   plan.rows_at = plan.once_at + static_cast<unsigned>(kOnce);
   plan.ends_at = plan.rows_at + static_cast<unsigned>(kRows);
   plan.ids_at = plan.ends_at + static_cast<unsigned>(ends);

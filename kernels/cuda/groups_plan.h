@@ -3,7 +3,8 @@
 // A slab is thirty-two rows of one expert's weights; gated, sixteen of gate and sixteen of up. It
 // comes in parts of 512 columns, each to a stage of shared memory: for each half of the rows first
 // the columns, 128 bytes of sixteen rows after the other, then, behind those of both, the scales. A
-// team of four warps has a ring of stages, and each warp a chunk of 128 columns of every part.
+// team of four warps has a ring of stages, and each warp a chunk of 128 columns of every part; a
+// fifth one adds up.
 #pragma once
 
 #include <cuda.h>
@@ -25,8 +26,10 @@ constexpr unsigned kGroupsHalfScales = kGroupsHalfRows * kGroupsPart / 32 * 2;
 constexpr unsigned kGroupsScalesAt = 2 * kGroupsHalfData;  // in a stage
 constexpr unsigned kGroupsStage = kGroupsScalesAt + 2 * kGroupsHalfScales;
 constexpr int kRowBuffersMax = 2;
-constexpr unsigned kRowBufferBytes = 64;                      // beside activations
-constexpr int kGroupsBufferSums = (kTeamWarps - 1) * 2 * 32;  // of four
+constexpr unsigned kRowBufferBytes = 64;  // beside activations
+// A team's sums over columns, while the next slab is under way.
+constexpr int kSumBuffers = 2;
+constexpr int kBufferedSums = kTeamWarps * 2 * 32;  // of four
 
 // By which the parts come: the columns of both halves of a slab, then their scales.
 struct GroupsMaps {
@@ -47,8 +50,9 @@ struct GroupsPlan {
   unsigned activations_at;  // in shared memory, where stages come first
   unsigned begins_at;
   unsigned rows_bytes;  // from one buffer of both to the next
-  unsigned partial_at;
-  unsigned barriers_at;
+  unsigned sums_at;
+  unsigned barriers_at;  // of stages
+  unsigned sum_barriers_at;
   unsigned once_at;  // what is used once
   unsigned rows_at;
   unsigned ends_at;

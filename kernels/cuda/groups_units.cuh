@@ -2,11 +2,13 @@
 //
 // A block has an equal share of the slabs of many entries (bulk_slabs.cuh), entry by entry: loaders
 // bring the rows of the next entry to one of two buffers, fetchers weights to the stages of their
-// teams, and workers multiply. All go on by themselves: nobody waits but for what it needs.
+// teams, workers multiply, and finishers add up and store. All go on by themselves: nobody waits
+// but for what it needs.
 #pragma once
 
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/groups_plan.h"
+#include "kernels/cuda/groups_sums.cuh"
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/mma.cuh"
 
@@ -15,8 +17,9 @@ namespace glm::kernels::cuda {
 constexpr int kGroupsWorkers = kGroupsTeams * kTeamWarps;  // warps
 constexpr int kGroupsFetchers = kGroupsTeams;
 constexpr int kGroupsLoaders = 4;
+constexpr int kGroupsFinishers = kGroupsTeams;
 constexpr int kGroupsThreads =
-    (kGroupsWorkers + kGroupsFetchers + kGroupsLoaders) * device::kWarpThreads;
+    (kGroupsWorkers + kGroupsFetchers + kGroupsLoaders + kGroupsFinishers) * device::kWarpThreads;
 
 // Of a team; and where in it somebody is.
 struct GroupsRing {
@@ -47,7 +50,7 @@ struct GroupsRing {
 // Buffer `buffer` of the rows of an entry.
 struct RowBuffer {
   std::uint32_t full;   // barriers: the rows are there
-  std::uint32_t empty;  // all workers have left them
+  std::uint32_t empty;  // all that use them have left them
   std::int32_t* rows;
   int* count;
   uint4* activations;
@@ -84,8 +87,8 @@ struct RowTurn {
 constexpr int kLots = 2;
 
 // What is used once: the barrier that is passed when the first rows are there; and of either lot,
-// how many workers have stored what is between the halves, and what the counter of its meeting was
-// before this block came.
+// how many finishers have stored what is between the halves, and what the counter of its meeting
+// was before this block came.
 struct Once {
   std::uint32_t first_rows;
   std::uint32_t* stored;
@@ -96,14 +99,14 @@ struct Once {
         stored(reinterpret_cast<std::uint32_t*>(memory + plan.once_at + sizeof(std::uint64_t))),
         before(stored + kLots) {}
 
-  // By one thread of each worker: true for the last one, which may tell other blocks.
+  // By one thread of each finisher: true for the last one, which may tell other blocks.
   __device__ bool all_have_stored(int lot) const {
     std::uint32_t others = 0;
     asm volatile("atom.acq_rel.cta.shared::cta.add.u32 %0, [%1], 1;\n"
                  : "=r"(others)
                  : "r"(device::shared_address(stored + lot))
                  : "memory");
-    return others == kGroupsWorkers - 1;
+    return others == kGroupsFinishers - 1;
   }
 };
 
@@ -119,7 +122,10 @@ __device__ inline void set_up_barriers(const GroupsPlan& plan, std::uint8_t* mem
   if (lane < plan.buffers) {
     const RowBuffer buffer(plan, memory, lane);
     device::barrier_set_up(buffer.full, kGroupsLoaders);
-    device::barrier_set_up(buffer.empty, kGroupsWorkers);
+    device::barrier_set_up(buffer.empty, kGroupsWorkers + kGroupsFinishers);
+  }
+  if (lane < kGroupsTeams * kSumBuffers) {
+    GroupsSums(plan, memory, lane / kSumBuffers).set_up(lane % kSumBuffers);
   }
   const Once once(plan, memory);
   if (lane < kLots) once.stored[lane] = 0;

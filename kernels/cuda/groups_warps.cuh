@@ -1,11 +1,6 @@
-// The warps of a block of product_groups.cu (groups_units.cuh).
+// The warps of a block of product_groups.cu that bring things to shared memory (groups_units.cuh).
 #pragma once
 
-#include "kernels/cuda/bulk_codecs.cuh"
-#include "kernels/cuda/bulk_math.cuh"
-#include "kernels/cuda/bulk_out.cuh"
-#include "kernels/cuda/groups_fp4.cuh"
-#include "kernels/cuda/groups_math.cuh"
 #include "kernels/cuda/groups_units.cuh"
 #include "kernels/device/tensor_copy.cuh"
 
@@ -150,119 +145,6 @@ __device__ void GroupsLoader<Codec>::load(const GroupsProduct& p, const GroupsSh
     loaded_ = true;
     turn_.advance();
     first = (entry + 1) * p.slabs;
-  }
-}
-
-// A warp that multiplies.
-template <class Codec>
-class GroupsWorker {
- public:
-  __device__ GroupsWorker(const GroupsPlan& plan, std::uint8_t* memory, const int* ends, int warp)
-      : plan_(plan),
-        memory_(memory),
-        ends_(ends),
-        turn_{.buffers = plan.buffers},
-        team_{.index = warp / kTeamWarps,
-              .warp = warp % kTeamWarps,
-              .partial = reinterpret_cast<float4*>(memory + plan.partial_at) +
-                         warp / kTeamWarps * 2 * kGroupsBufferSums},
-        ring_(plan, memory, team_.index),
-        lane_(team_.warp) {}
-
-  __device__ void work(const GroupsProduct& p, const GroupsShare& share);
-
- private:
-  __device__ void work_on_slab(const GroupsProduct& p, int slab, const RowBuffer& rows,
-                               const TileOut& out, const float (&units)[2][2]);
-  __device__ static void store_slab(const Product& a, int slab, const TileOut& out,
-                                    const float (&units)[2][2], const float (&total)[2][4]);
-
-  const GroupsPlan& plan_;
-  std::uint8_t* memory_;
-  const int* ends_;
-  RowTurn turn_;
-  GroupsTeam team_;
-  GroupsRing ring_;
-  GroupsLane lane_;
-};
-
-template <class Codec>
-__device__ void GroupsWorker<Codec>::store_slab(const Product& a, int slab, const TileOut& out,
-                                                const float (&units)[2][2],
-                                                const float (&total)[2][4]) {
-  const int row = lane_index() / 4;
-#pragma unroll
-  for (int e = 0; e < 2; ++e) {
-    if (out.to[e] == nullptr) continue;
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const float upper = total[0][2 * i + e] * units[e][0];
-      if (a.gated) {
-        out.put(a, e, slab * kGroupsHalfRows + row + 8 * i,
-                out.factor[e] * gated(upper, total[1][2 * i + e] * units[e][1]));
-      } else {
-        const float lower = total[1][2 * i + e] * units[e][0];
-        const int output = slab * kGroupsSlabRows + row + 8 * i;
-        out.put(a, e, output, out.factor[e] * upper);
-        out.put(a, e, output + kGroupsHalfRows, out.factor[e] * lower);
-      }
-    }
-  }
-}
-
-template <class Codec>
-__device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, int slab,
-                                                  const RowBuffer& rows, const TileOut& out,
-                                                  const float (&units)[2][2]) {
-  const uint4* x = rows.activations + team_.warp * kChunkGroups * 32 + lane_index();
-  const auto* begin = reinterpret_cast<const float4*>(rows.begins) + team_.warp * kChunkGroups * 4 +
-                      lane_index() % 4;
-  float sums[2][4] = {};
-#pragma unroll 1
-  for (int chunk = team_.warp; chunk < p.parts * kTeamWarps; chunk += kTeamWarps) {
-    device::barrier_wait(ring_.full + 8 * ring_.stage, ring_.parity);
-    if (chunk < p.chunks) {
-      Codec::multiply(ring_.place(), lane_, x, begin, sums);
-    }
-    x += kPartGroups * 32;
-    begin += kPartGroups * 4;
-    __syncwarp();  // all lanes have read the stage
-    if (lane_index() == 0) device::barrier_arrive(ring_.empty + 8 * ring_.stage);
-    ring_.advance();
-  }
-  float total[2][4];
-  if (team_.add(sums, total)) store_slab(p.a, slab, out, units, total);
-}
-
-template <class Codec>
-__device__ void GroupsWorker<Codec>::work(const GroupsProduct& p, const GroupsShare& share) {
-  const Product& a = p.a;
-  int at = share.first(team_.index);
-#pragma unroll 1
-  for (int first = share.begin; first < share.end;) {
-    const int entry = first / p.slabs;
-    const int end = min(share.end, (entry + 1) * p.slabs);
-    const int expert = expert_of(entry, ends_, static_cast<int>(a.groups));
-    const float of_weights[2] = {Codec::unit(device::weight_at(a.weight, expert)),
-                                 a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
-    const RowBuffer rows(plan_, memory_, turn_.buffer);
-    device::barrier_wait(rows.full, turn_.parity);
-    const TileOut out(a, rows.rows, *rows.count);
-    float units[2][2];  // of this lane's rows
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const float of_row = Codec::row_unit(rows.begins, 2 * (lane_index() % 4) + e);
-      units[e][0] = of_weights[0] * of_row;
-      units[e][1] = of_weights[1] * of_row;
-    }
-#pragma unroll 1
-    for (; at < end; at += kGroupsTeams) {
-      work_on_slab(p, at - entry * p.slabs, rows, out, units);
-    }
-    __syncwarp();  // all lanes have read the rows
-    if (lane_index() == 0) device::barrier_arrive(rows.empty);
-    turn_.advance();
-    first = end;
   }
 }
 

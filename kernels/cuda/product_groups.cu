@@ -1,13 +1,15 @@
 // The variant "groups", for four bits with scales that suit it (groups_plan.h) and few rows of many
 // experts (sm_90 and later): every weight passes once, as product_bulk.cu has it.
 //
-// A team of four warps takes a slab, shares out its columns and adds the four sums in their order:
-// neither who takes it nor other rows change the bits of a result.
+// A team of four warps takes a slab and shares out its columns, and a fifth one adds the four sums
+// in their order: neither who takes it nor other rows change the bits of a result.
 #include <algorithm>
 
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/groups_warps.cuh"
+#include "kernels/cuda/groups_workers.cuh"
 #include "kernels/device/blocks_meet.cuh"
+#include "kernels/device/wgmma.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -23,6 +25,33 @@ struct Entries {
       : ends(reinterpret_cast<int*>(memory + plan.ends_at)),
         ids(reinterpret_cast<std::uint16_t*>(memory + plan.ids_at)) {}
 };
+
+// Registers of a warp, by what it does: together as many as all begin with. Fetchers, loaders and
+// finishers are a warpgroup each.
+constexpr unsigned kBeginRegisters = 72;
+constexpr unsigned kWorkerRegisters = 80;
+constexpr unsigned kFetcherRegisters = 40;
+constexpr unsigned kLoaderRegisters = 88;
+constexpr unsigned kFinisherRegisters = 56;
+static_assert(kGroupsWorkers * kWorkerRegisters + kGroupsFetchers * kFetcherRegisters +
+                  kGroupsLoaders * kLoaderRegisters + kGroupsFinishers * kFinisherRegisters <=
+              kGroupsThreads / device::kWarpThreads * kBeginRegisters);
+
+template <unsigned kRegisters>
+__device__ void have_registers() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  if constexpr (kRegisters > kBeginRegisters) {
+    device::take_registers<kRegisters>();
+  } else {
+    device::give_up_registers<kRegisters>();
+  }
+#endif
+}
+
+// Warps in their order.
+constexpr int kFirstFetcher = kGroupsWorkers;
+constexpr int kFirstLoader = kFirstFetcher + kGroupsFetchers;
+constexpr int kFirstFinisher = kFirstLoader + kGroupsLoaders;
 
 constexpr int kSetUpWarp = kGroupsThreads / device::kWarpThreads - 1;
 
@@ -56,27 +85,34 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
   const Entries entries(plan, memory);
   begin_block(p.a, plan, memory, entries, nullptr);
   GroupsTurns turns(entries.ends[p.a.groups - 1]);
-  const int team = warp - kGroupsWorkers;
-  if (team >= 0 && team < kGroupsFetchers) {
+  if (warp >= kFirstFetcher && warp < kFirstLoader) {
     // Weights depend on nothing.
-    GroupsRing ring(plan, memory, team);
+    have_registers<kFetcherRegisters>();
+    GroupsRing ring(plan, memory, warp - kFirstFetcher);
     std::uint32_t first_rows = 0;
 #pragma unroll 1
     for (int lot = 0; lot < kLots; ++lot) {
-      fill_stages(p, turns.next(p, lot), entries.ends, team, first_rows, ring);
+      fill_stages(p, turns.next(p, lot), entries.ends, warp - kFirstFetcher, first_rows, ring);
     }
     return;
   }
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   if (warp < kGroupsWorkers) {
-    GroupsWorker<Codec> worker(plan, memory, entries.ends, warp);
+    have_registers<kWorkerRegisters>();
+    GroupsWorker<Codec> worker(plan, memory, warp);
 #pragma unroll 1
     for (int lot = 0; lot < kLots; ++lot) worker.work(p, turns.next(p, lot));
-  } else {
-    GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, team - kGroupsFetchers);
+  } else if (warp < kFirstFinisher) {
+    have_registers<kLoaderRegisters>();
+    GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, warp - kFirstLoader);
 #pragma unroll 1
     for (int lot = 0; lot < kLots; ++lot) loader.load(p, turns.next(p, lot));
+  } else {
+    have_registers<kFinisherRegisters>();
+    GroupsFinisher<Codec> finisher(plan, memory, entries.ends, warp - kFirstFinisher);
+#pragma unroll 1
+    for (int lot = 0; lot < kLots; ++lot) finisher.work(p, turns.next(p, lot));
   }
 #else
   __trap();  // built for another device
@@ -93,47 +129,61 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   extern __shared__ __align__(1024) std::uint8_t memory[];
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
-  const int team = warp - kGroupsWorkers;
-  if (team == 0) prefetch_maps(inner.maps);
-  if (team == 1) prefetch_maps(outer.maps);
+  if (warp == kFirstFetcher) prefetch_maps(inner.maps);
+  if (warp == kFirstFetcher + 1) prefetch_maps(outer.maps);
   const Entries entries(plan, memory);
   begin_block(inner.a, plan, memory, entries, meetings);
   const Once once(plan, memory);
   GroupsTurns turns(entries.ends[inner.a.groups - 1]);
-  if (team >= 0 && team < kGroupsFetchers) {
-    GroupsRing ring(plan, memory, team);
+  const auto product = [&](int turn) -> const GroupsProduct& {
+    return turn < kLots ? inner : outer;
+  };
+  if (warp >= kFirstFetcher && warp < kFirstLoader) {
+    have_registers<kFetcherRegisters>();
+    GroupsRing ring(plan, memory, warp - kFirstFetcher);
     std::uint32_t first_rows = once.first_rows;
 #pragma unroll 1
     for (int turn = 0; turn < 2 * kLots; ++turn) {
-      const GroupsProduct& p = turn < kLots ? inner : outer;
-      fill_stages(p, turns.next(p, turn % kLots), entries.ends, team, first_rows, ring);
+      const GroupsProduct& p = product(turn);
+      fill_stages(p, turns.next(p, turn % kLots), entries.ends, warp - kFirstFetcher, first_rows,
+                  ring);
     }
     return;
   }
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   if (warp < kGroupsWorkers) {
-    GroupsWorker<Codec> worker(plan, memory, entries.ends, warp);
+    have_registers<kWorkerRegisters>();
+    GroupsWorker<Codec> worker(plan, memory, warp);
 #pragma unroll 1
     for (int turn = 0; turn < 2 * kLots; ++turn) {
-      const GroupsProduct& p = turn < kLots ? inner : outer;
+      const GroupsProduct& p = product(turn);
       worker.work(p, turns.next(p, turn % kLots));
+    }
+  } else if (warp < kFirstFinisher) {
+    have_registers<kLoaderRegisters>();
+    GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, warp - kFirstLoader);
+#pragma unroll 1
+    for (int turn = 0; turn < 2 * kLots; ++turn) {
+      const GroupsProduct& p = product(turn);
+      if (turn >= kLots) {
+        const int lot = turn - kLots;
+        if (lane_index() == 0) device::wait_for_meeting(meetings + lot, once.before[lot]);
+        __syncwarp();  // what is between can be read
+      }
+      loader.load(p, turns.next(p, turn % kLots));
+    }
+  } else {
+    have_registers<kFinisherRegisters>();
+    GroupsFinisher<Codec> finisher(plan, memory, entries.ends, warp - kFirstFinisher);
+#pragma unroll 1
+    for (int turn = 0; turn < 2 * kLots; ++turn) {
+      const GroupsProduct& p = product(turn);
+      finisher.work(p, turns.next(p, turn % kLots));
       if (turn >= kLots) continue;
       __syncwarp();  // all lanes have stored
       if (lane_index() == 0 && once.all_have_stored(turn)) device::come_to_meeting(meetings + turn);
     }
-    return;
-  }
-  GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, team - kGroupsFetchers);
-#pragma unroll 1
-  for (int turn = 0; turn < 2 * kLots; ++turn) {
-    const GroupsProduct& p = turn < kLots ? inner : outer;
-    if (turn >= kLots) {
-      const int lot = turn - kLots;
-      if (lane_index() == 0) device::wait_for_meeting(meetings + lot, once.before[lot]);
-      __syncwarp();  // what is between can be read
-    }
-    loader.load(p, turns.next(p, turn % kLots));
   }
 #else
   __trap();  // built for another device

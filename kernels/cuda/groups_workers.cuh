@@ -1,0 +1,171 @@
+// The warps of a block of product_groups.cu that compute (groups_units.cuh).
+#pragma once
+
+#include "kernels/cuda/bulk_codecs.cuh"
+#include "kernels/cuda/bulk_math.cuh"
+#include "kernels/cuda/bulk_out.cuh"
+#include "kernels/cuda/groups_fp4.cuh"
+#include "kernels/cuda/groups_math.cuh"
+#include "kernels/cuda/groups_units.cuh"
+
+namespace glm::kernels::cuda {
+
+// Goes through a team's slabs of a share, entry by entry. `begin(entry, rows)` is called where an
+// entry's rows are there, then `slab(number)` for each slab of it.
+template <class Begin, class Slab>
+__device__ void go_through(const GroupsProduct& p, const GroupsPlan& plan, std::uint8_t* memory,
+                           const GroupsShare& share, int team, RowTurn& turn, const Begin& begin,
+                           const Slab& slab) {
+  int at = share.first(team);
+#pragma unroll 1
+  for (int first = share.begin; first < share.end;) {
+    const int entry = first / p.slabs;
+    const int end = min(share.end, (entry + 1) * p.slabs);
+    const RowBuffer rows(plan, memory, turn.buffer);
+    device::barrier_wait(rows.full, turn.parity);
+    begin(entry, rows);
+#pragma unroll 1
+    for (; at < end; at += kGroupsTeams) slab(at - entry * p.slabs);
+    __syncwarp();  // all lanes have read the rows
+    if (lane_index() == 0) device::barrier_arrive(rows.empty);
+    turn.advance();
+    first = end;
+  }
+}
+
+// A warp that multiplies.
+template <class Codec>
+class GroupsWorker {
+ public:
+  __device__ GroupsWorker(const GroupsPlan& plan, std::uint8_t* memory, int warp)
+      : plan_(plan),
+        memory_(memory),
+        turn_{.buffers = plan.buffers},
+        team_(warp / kTeamWarps),
+        warp_(warp % kTeamWarps),
+        ring_(plan, memory, team_),
+        sums_(plan, memory, team_),
+        lane_(warp_) {}
+
+  __device__ void work(const GroupsProduct& p, const GroupsShare& share) {
+    const uint4* x = nullptr;
+    const float4* begins = nullptr;
+    go_through(
+        p, plan_, memory_, share, team_, turn_,
+        [&](int /*entry*/, const RowBuffer& rows) {
+          x = rows.activations + warp_ * kChunkGroups * 32 + lane_index();
+          begins = reinterpret_cast<const float4*>(rows.begins) + warp_ * kChunkGroups * 4 +
+                   lane_index() % 4;
+        },
+        [&](int /*slab*/) { work_on_slab(p, x, begins); });
+  }
+
+ private:
+  __device__ void work_on_slab(const GroupsProduct& p, const uint4* x, const float4* begin);
+
+  const GroupsPlan& plan_;
+  std::uint8_t* memory_;
+  RowTurn turn_;
+  int team_;
+  int warp_;  // of the team
+  GroupsRing ring_;
+  GroupsSums sums_;
+  GroupsLane lane_;
+};
+
+template <class Codec>
+__device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, const uint4* x,
+                                                  const float4* begin) {
+  float sums[2][4] = {};
+#pragma unroll 1
+  for (int chunk = warp_; chunk < p.parts * kTeamWarps; chunk += kTeamWarps) {
+    device::barrier_wait(ring_.full + 8 * ring_.stage, ring_.parity);
+    typename Codec::Held held;
+    Codec::load(ring_.place(), lane_, held);
+    __syncwarp();  // all lanes have read the stage
+    if (lane_index() == 0) device::barrier_arrive(ring_.empty + 8 * ring_.stage);
+    ring_.advance();
+    if (chunk < p.chunks) Codec::multiply(held, x, begin, sums);
+    x += kPartGroups * 32;
+    begin += kPartGroups * 4;
+  }
+  sums_.leave(warp_, sums);
+}
+
+// The warp of a team that adds what its workers have, and stores it.
+template <class Codec>
+class GroupsFinisher {
+ public:
+  __device__ GroupsFinisher(const GroupsPlan& plan, std::uint8_t* memory, const int* ends, int team)
+      : plan_(plan),
+        memory_(memory),
+        ends_(ends),
+        turn_{.buffers = plan.buffers},
+        team_(team),
+        sums_(plan, memory, team) {}
+
+  __device__ void work(const GroupsProduct& p, const GroupsShare& share) {
+    TileOut out;
+    float units[2][2];  // of this lane's rows
+    go_through(
+        p, plan_, memory_, share, team_, turn_,
+        [&](int entry, const RowBuffer& rows) {
+          out = TileOut(p.a, rows.rows, *rows.count);
+          find_units(p.a, entry, rows, units);
+        },
+        [&](int slab) {
+          float total[2][4];
+          sums_.take(total);
+          store(p.a, slab, out, units, total);
+        });
+  }
+
+ private:
+  __device__ void find_units(const Product& a, int entry, const RowBuffer& rows,
+                             float (&units)[2][2]) const {
+    const int expert = expert_of(entry, ends_, static_cast<int>(a.groups));
+    const float of_weights[2] = {Codec::unit(device::weight_at(a.weight, expert)),
+                                 a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const float of_row = Codec::row_unit(rows.begins, 2 * (lane_index() % 4) + e);
+      units[e][0] = of_weights[0] * of_row;
+      units[e][1] = of_weights[1] * of_row;
+    }
+  }
+  __device__ static void store(const Product& a, int slab, const TileOut& out,
+                               const float (&units)[2][2], const float (&total)[2][4]);
+
+  const GroupsPlan& plan_;
+  std::uint8_t* memory_;
+  const int* ends_;
+  RowTurn turn_;
+  int team_;
+  GroupsSums sums_;
+};
+
+template <class Codec>
+__device__ void GroupsFinisher<Codec>::store(const Product& a, int slab, const TileOut& out,
+                                             const float (&units)[2][2],
+                                             const float (&total)[2][4]) {
+  const int row = lane_index() / 4;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    if (out.to[e] == nullptr) continue;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float upper = total[0][2 * i + e] * units[e][0];
+      if (a.gated) {
+        out.put(a, e, slab * kGroupsHalfRows + row + 8 * i,
+                out.factor[e] * gated(upper, total[1][2 * i + e] * units[e][1]));
+      } else {
+        const float lower = total[1][2 * i + e] * units[e][0];
+        const int output = slab * kGroupsSlabRows + row + 8 * i;
+        out.put(a, e, output, out.factor[e] * upper);
+        out.put(a, e, output + kGroupsHalfRows, out.factor[e] * lower);
+      }
+    }
+  }
+}
+
+}  // namespace glm::kernels::cuda
