@@ -21,30 +21,38 @@ constexpr int kGroupsFinishers = kGroupsTeams;
 constexpr int kGroupsThreads =
     (kGroupsWorkers + kGroupsFetchers + kGroupsLoaders + kGroupsFinishers) * device::kWarpThreads;
 
-// Of a team; and where in it somebody is.
-struct GroupsRing {
-  std::uint32_t stages;
-  std::uint32_t full;  // barriers
-  std::uint32_t empty;
-  int depth;
-  int stage = 0;
-  unsigned parity = 0;  // of the round
-
+// Of a team; and where in it somebody is. Workers go on with few instructions: a chunk has but some
+// two hundred.
+class GroupsRing {
+ public:
   __device__ GroupsRing(const GroupsPlan& plan, std::uint8_t* memory, int team)
-      : stages(device::shared_address(memory) +
-               static_cast<unsigned>(team * plan.depth) * kGroupsStage),
-        full(device::shared_address(memory + plan.barriers_at) +
-             16 * static_cast<unsigned>(team * plan.depth)),
-        empty(full + 8 * static_cast<unsigned>(plan.depth)),
-        depth(plan.depth) {}
-  __device__ std::uint32_t place() const {
-    return stages + static_cast<unsigned>(stage) * kGroupsStage;
-  }
+      : bytes_(static_cast<unsigned>(plan.depth) * kGroupsStage),
+        barriers_(8 * static_cast<unsigned>(plan.depth)),
+        place_(device::shared_address(memory) + static_cast<unsigned>(team) * bytes_),
+        end_(place_ + bytes_),
+        full_(device::shared_address(memory + plan.barriers_at) +
+              2 * static_cast<unsigned>(team) * barriers_) {}
+  __device__ std::uint32_t place() const { return place_; }
+  // Barriers of the stage; and the parity of the round.
+  __device__ std::uint32_t full() const { return full_; }
+  __device__ std::uint32_t empty() const { return full_ + barriers_; }
+  __device__ unsigned parity() const { return parity_; }
   __device__ void advance() {
-    if (++stage < depth) return;
-    stage = 0;
-    parity ^= 1U;
+    place_ += kGroupsStage;
+    full_ += 8;
+    if (place_ != end_) return;
+    place_ -= bytes_;
+    full_ -= barriers_;
+    parity_ ^= 1U;
   }
+
+ private:
+  std::uint32_t bytes_;  // of all stages, and of their barriers
+  std::uint32_t barriers_;
+  std::uint32_t place_;
+  std::uint32_t end_;
+  std::uint32_t full_;
+  unsigned parity_ = 0;
 };
 
 // Buffer `buffer` of the rows of an entry.
@@ -116,8 +124,8 @@ __device__ inline void set_up_barriers(const GroupsPlan& plan, std::uint8_t* mem
   for (int i = lane; i < kGroupsTeams * plan.depth; i += device::kWarpThreads) {
     const GroupsRing ring(plan, memory, i / plan.depth);
     const auto stage = static_cast<unsigned>(i % plan.depth);
-    device::barrier_set_up(ring.full + 8 * stage, 1);
-    device::barrier_set_up(ring.empty + 8 * stage, kTeamWarps);
+    device::barrier_set_up(ring.full() + 8 * stage, 1);
+    device::barrier_set_up(ring.empty() + 8 * stage, kTeamWarps);
   }
   if (lane < plan.buffers) {
     const RowBuffer buffer(plan, memory, lane);

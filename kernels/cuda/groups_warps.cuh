@@ -37,9 +37,8 @@ __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& sh
         first_rows = 0;
       }
       // Of the round before: nothing to wait for in the first.
-      device::barrier_wait(ring.empty + 8 * ring.stage, ring.parity ^ 1U);
-      const std::uint32_t full = ring.full + 8 * ring.stage;
-      if (lane == 0) device::barrier_arrive_expecting(full, kGroupsStage);
+      device::barrier_wait(ring.empty(), ring.parity() ^ 1U);
+      if (lane == 0) device::barrier_arrive_expecting(ring.full(), kGroupsStage);
       __syncwarp();  // bytes are announced
       if (lane < 4) {
         device::copy_box(ring.place() + to, map,
@@ -47,7 +46,7 @@ __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& sh
                           .second = row,
                           .third = data ? kGroupsPart / 256 * part : 0,
                           .outer = expert},
-                         full, policy);
+                         ring.full(), policy);
       }
       ring.advance();
     }

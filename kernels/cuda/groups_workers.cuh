@@ -77,15 +77,17 @@ template <class Codec>
 __device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, const uint4* x,
                                                   const float4* begin) {
   float sums[2][4] = {};
+  const int parts = p.parts;
+  const int own = (p.chunks - warp_ + kTeamWarps - 1) / kTeamWarps;  // the last may be without
 #pragma unroll 1
-  for (int chunk = warp_; chunk < p.parts * kTeamWarps; chunk += kTeamWarps) {
-    device::barrier_wait(ring_.full + 8 * ring_.stage, ring_.parity);
+  for (int part = 0; part < parts; ++part) {
+    device::barrier_wait(ring_.full(), ring_.parity());
     typename Codec::Held held;
     Codec::load(ring_.place(), lane_, held);
     __syncwarp();  // all lanes have read the stage
-    if (lane_index() == 0) device::barrier_arrive(ring_.empty + 8 * ring_.stage);
+    if (lane_index() == 0) device::barrier_arrive(ring_.empty());
     ring_.advance();
-    if (chunk < p.chunks) Codec::multiply(held, x, begin, sums);
+    if (part < own) Codec::multiply(held, x, begin, sums);
     x += kPartGroups * 32;
     begin += kPartGroups * 4;
   }
