@@ -11,7 +11,7 @@ namespace {
 
 // Two stages of every team are enough for memory; more in flight only let rows wait longer.
 constexpr int kDepthMax = 2;
-constexpr int kDepthOfTwoBuffers = 2;  // rather than fewer, there is one buffer
+constexpr int kDepthOfBuffers = 2;  // rather than fewer, there are fewer buffers
 constexpr std::int64_t kRowsMax = 8192;
 constexpr std::int64_t kColumnsOfBox = 256;  // 128 bytes
 
@@ -69,20 +69,22 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   constexpr std::size_t kSumBarriers =
       std::size_t{2} * kSumBuffers * kGroupsTeams * sizeof(std::uint64_t);
   constexpr std::size_t kOnce = 3 * sizeof(std::uint64_t);
+  constexpr std::size_t kShares = std::size_t{kTurnsMax} * 4 * sizeof(int);
   constexpr std::size_t kRows = std::size_t{kRowBuffersMax} * kRowBufferBytes;
   const std::size_t ends = static_cast<std::size_t>(a.groups) * sizeof(int);
   const std::size_t ids =
       a.row_group == nullptr ? 0 : static_cast<std::size_t>(a.rows) * sizeof(std::uint16_t);
   const auto lay_out = [&](int buffers) {
     const std::size_t fixed = static_cast<std::size_t>(buffers) * (activations + begins) + kSums +
-                              kBarriers + kSumBarriers + kOnce + kRows + ends + ids;
+                              kBarriers + kSumBarriers + kOnce + kShares + kRows + ends + ids;
     const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
     plan.buffers = buffers;
     plan.depth =
         static_cast<int>(std::min<std::size_t>(room / (kGroupsTeams * kGroupsStage), kDepthMax));
   };
-  lay_out(kRowBuffersMax);
-  if (plan.depth < kDepthOfTwoBuffers) lay_out(1);
+  for (int buffers = kRowBuffersMax; buffers > 0 && plan.depth < kDepthOfBuffers; --buffers) {
+    lay_out(buffers);
+  }
   plan.rows_bytes = static_cast<unsigned>(activations + begins);
   plan.activations_at = static_cast<unsigned>(plan.depth) * kGroupsTeams * kGroupsStage;
   plan.begins_at = plan.activations_at + static_cast<unsigned>(activations);
@@ -90,7 +92,8 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   plan.barriers_at = plan.sums_at + static_cast<unsigned>(kSums);
   plan.sum_barriers_at = plan.barriers_at + static_cast<unsigned>(kBarriers);
   plan.once_at = plan.sum_barriers_at + static_cast<unsigned>(kSumBarriers);
-  plan.rows_at = plan.once_at + static_cast<unsigned>(kOnce);
+  plan.shares_at = plan.once_at + static_cast<unsigned>(kOnce);
+  plan.rows_at = plan.shares_at + static_cast<unsigned>(kShares);
   plan.ends_at = plan.rows_at + static_cast<unsigned>(kRows);
   plan.ids_at = plan.ends_at + static_cast<unsigned>(ends);
   plan.total = plan.ids_at + static_cast<unsigned>(ids);

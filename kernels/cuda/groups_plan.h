@@ -25,7 +25,11 @@ constexpr unsigned kGroupsHalfData = kGroupsHalfRows * kGroupsPart / 2;
 constexpr unsigned kGroupsHalfScales = kGroupsHalfRows * kGroupsPart / 32 * 2;
 constexpr unsigned kGroupsScalesAt = 2 * kGroupsHalfData;  // in a stage
 constexpr unsigned kGroupsStage = kGroupsScalesAt + 2 * kGroupsHalfScales;
-constexpr int kRowBuffersMax = 2;
+// Entries come in two lots: the first halves of both, then the second ones. So a block can go on
+// with one lot while others end what it needs of the other.
+constexpr int kLots = 2;
+constexpr int kTurnsMax = 2 * kLots;  // of a block: lot by lot, half by half
+constexpr int kRowBuffersMax = 3;
 constexpr unsigned kRowBufferBytes = 64;  // beside activations
 // A team's sums over columns, while the next slab is under way.
 constexpr int kSumBuffers = 2;
@@ -54,6 +58,7 @@ struct GroupsPlan {
   unsigned barriers_at;  // of stages
   unsigned sum_barriers_at;
   unsigned once_at;  // what is used once
+  unsigned shares_at;
   unsigned rows_at;
   unsigned ends_at;
   unsigned ids_at;

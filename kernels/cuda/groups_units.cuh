@@ -90,10 +90,6 @@ struct RowTurn {
   }
 };
 
-// Entries come in two lots: the first halves of both, then the second ones. So a block can go on
-// with one lot while others end what it needs of the other.
-constexpr int kLots = 2;
-
 // What is used once: the barrier that is passed when the first rows are there; and of either lot,
 // how many finishers have stored what is between the halves, and what the counter of its meeting
 // was before this block came.
@@ -144,41 +140,67 @@ __device__ inline void set_up_barriers(const GroupsPlan& plan, std::uint8_t* mem
 // What a block does in a turn: slabs of consecutive entries, which its teams take one after the
 // other, as they went on in the turn before.
 struct GroupsShare {
-  int begin;
-  int end;
-  int before;  // slabs of all turns before
+  int entry;
+  int slab;   // of that entry, the first
+  int count;  // of slabs
+  int team;   // that takes the first
 
-  __device__ int first(int team) const {
-    return begin + (team - before % kGroupsTeams + kGroupsTeams) % kGroupsTeams;
+  // How many slabs come before this team's first.
+  __device__ int before(int of_team) const {
+    return (of_team - team + kGroupsTeams) % kGroupsTeams;
   }
 };
 
-// The turns of a block.
-class GroupsTurns {
- public:
-  __device__ explicit GroupsTurns(int entries) : entries_(entries) {}
+// What an entry counts for beside its slabs, for its rows have to be brought.
+constexpr unsigned kEntryCost = 1;
 
-  // An equal share of a lot. What does not divide goes to blocks in turn.
-  __device__ GroupsShare next(const GroupsProduct& p, int lot) {
-    const int first = lot == 0 ? 0 : entries_ / kLots;
-    const int end = lot == 0 ? entries_ / kLots : entries_;
-    const auto slabs = static_cast<unsigned>((end - first) * p.slabs);
-    const unsigned each = slabs / gridDim.x;
-    const unsigned more = slabs % gridDim.x;
-    const unsigned place = (blockIdx.x + gridDim.x - given_) % gridDim.x;
-    given_ = (given_ + more) % gridDim.x;
+// The shares of this block in all turns, lot by lot and half by half.
+struct GroupsShares {
+  GroupsShare* of;
+
+  __device__ GroupsShares(const GroupsPlan& plan, std::uint8_t* memory)
+      : of(reinterpret_cast<GroupsShare*>(memory + plan.shares_at)) {}
+
+  // By a whole warp, before a __syncthreads(). Every block has an equal part of a lot, in which an
+  // entry counts as some slabs more than it has, for what its rows take. What does not divide goes
+  // to blocks in turn. `slabs` are those of an entry in either half.
+  __device__ void note(int entries, int slabs_of_first, int slabs_of_second) const {
+    const int turn = lane_index() % kTurnsMax;
+    const int first = turn % kLots == 0 ? 0 : entries / kLots;
+    const int end = turn % kLots == 0 ? entries / kLots : entries;
+    const auto slabs = static_cast<unsigned>(turn < kLots ? slabs_of_first : slabs_of_second);
+    const unsigned weight = slabs + kEntryCost;
+    const unsigned all = static_cast<unsigned>(end - first) * weight;
+    const unsigned each = all / gridDim.x;
+    const unsigned more = all - each * gridDim.x;
+    const unsigned given = before_this(turn, more);  // those that have had one more than others
+    const unsigned place = (blockIdx.x + kTurnsMax * gridDim.x - given) % gridDim.x;
     const auto edge = [&](unsigned at) {
-      return first * p.slabs + static_cast<int>(at * each + min(at, more));
+      const unsigned weights = at * each + min(at, more);
+      const unsigned entry = weights / weight;
+      return entry * slabs + min(weights - entry * weight, slabs);
     };
-    const GroupsShare share{.begin = edge(place), .end = edge(place + 1), .before = before_};
-    before_ += share.end - share.begin;
-    return share;
+    const unsigned begin = edge(place);
+    const unsigned count = edge(place + 1) - begin;
+    const unsigned taken = before_this(turn, count);
+    if (lane_index() >= kTurnsMax) return;
+    of[turn] = {.entry = first + static_cast<int>(begin / slabs),
+                .slab = static_cast<int>(begin % slabs),
+                .count = static_cast<int>(count),
+                .team = static_cast<int>(taken % kGroupsTeams)};
   }
 
  private:
-  int entries_;
-  int before_ = 0;
-  unsigned given_ = 0;  // blocks that have had one slab more than others
+  // The sum over all turns before this one.
+  __device__ static unsigned before_this(int turn, unsigned own) {
+    unsigned sum = 0;
+#pragma unroll
+    for (int other = 0; other < kTurnsMax - 1; ++other) {
+      const unsigned value = __shfl_sync(kFullWarp, own, other);
+      if (other < turn) sum += value;
+    }
+    return sum;
+  }
 };
 
 }  // namespace glm::kernels::cuda

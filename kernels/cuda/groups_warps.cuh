@@ -21,15 +21,17 @@ __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& sh
                       (data ? 0 : kGroupsScalesAt);
   const int step = p.a.gated ? kGroupsHalfRows : kGroupsSlabRows;
   const int more = p.a.gated ? 0 : half * kGroupsHalfRows;
-  int entry = -1;
-  int expert = 0;
+  int entry = share.entry;
+  int slab = share.slab + share.before(team);
+  int expert = -1;
 #pragma unroll 1
-  for (int at = share.first(team); at < share.end; at += kGroupsTeams) {
-    if (at / p.slabs != entry) {
-      entry = at / p.slabs;
-      expert = expert_of(entry, ends, static_cast<int>(p.a.groups));
+  for (int at = share.before(team); at < share.count; at += kGroupsTeams, slab += kGroupsTeams) {
+    for (; slab >= p.slabs; slab -= p.slabs) {
+      ++entry;
+      expert = -1;
     }
-    const int row = (at - entry * p.slabs) * step + more;
+    if (expert < 0) expert = expert_of(entry, ends, static_cast<int>(p.a.groups));
+    const int row = slab * step + more;
 #pragma unroll 1
     for (int part = 0; part < p.parts; ++part) {
       if (first_rows != 0 && part == 1) {
@@ -123,9 +125,10 @@ __device__ void GroupsLoader<Codec>::load_row(const Product& a, const RowBuffer&
 
 template <class Codec>
 __device__ void GroupsLoader<Codec>::load(const GroupsProduct& p, const GroupsShare& share) {
+  int first = share.slab;
+  int entry = share.entry;
 #pragma unroll 1
-  for (int first = share.begin; first < share.end;) {
-    const int entry = first / p.slabs;
+  for (int left = share.count; left > 0; ++entry) {
     const int expert = expert_of(entry, ends_, static_cast<int>(p.a.groups));
     const int first_row = (entry - (expert > 0 ? ends_[expert - 1] : 0)) * kTileRows;
     const RowBuffer to(plan_, memory_, turn_.buffer);
@@ -143,7 +146,8 @@ __device__ void GroupsLoader<Codec>::load(const GroupsProduct& p, const GroupsSh
     }
     loaded_ = true;
     turn_.advance();
-    first = (entry + 1) * p.slabs;
+    left -= p.slabs - first;
+    first = 0;
   }
 }
 

@@ -16,20 +16,23 @@ template <class Begin, class Slab>
 __device__ void go_through(const GroupsProduct& p, const GroupsPlan& plan, std::uint8_t* memory,
                            const GroupsShare& share, int team, RowTurn& turn, const Begin& begin,
                            const Slab& slab) {
-  int at = share.first(team);
+  int number = share.slab + share.before(team);
+  int first = share.slab;
+  int entry = share.entry;
 #pragma unroll 1
-  for (int first = share.begin; first < share.end;) {
-    const int entry = first / p.slabs;
-    const int end = min(share.end, (entry + 1) * p.slabs);
+  for (int left = share.count; left > 0; ++entry) {
+    const int end = min(first + left, p.slabs);
     const RowBuffer rows(plan, memory, turn.buffer);
     device::barrier_wait(rows.full, turn.parity);
     begin(entry, rows);
 #pragma unroll 1
-    for (; at < end; at += kGroupsTeams) slab(at - entry * p.slabs);
+    for (; number < end; number += kGroupsTeams) slab(number);
     __syncwarp();  // all lanes have read the rows
     if (lane_index() == 0) device::barrier_arrive(rows.empty);
     turn.advance();
-    first = end;
+    number -= p.slabs;
+    left -= end - first;
+    first = 0;
   }
 }
 

@@ -56,8 +56,10 @@ constexpr int kFirstFinisher = kFirstLoader + kGroupsLoaders;
 constexpr int kSetUpWarp = kGroupsThreads / device::kWarpThreads - 1;
 
 // By a whole block; meetings are null where there is but one half.
-__device__ void begin_block(const Product& a, const GroupsPlan& plan, std::uint8_t* memory,
-                            const Entries& entries, const std::uint32_t* meetings) {
+__device__ void begin_block(const GroupsProduct& inner, const GroupsProduct& outer,
+                            const GroupsPlan& plan, std::uint8_t* memory, const Entries& entries,
+                            const std::uint32_t* meetings) {
+  const Product& a = inner.a;
   const bool sets_up = threadIdx.x / device::kWarpThreads == kSetUpWarp;
   list_entries(a, kTileRows, entries.ends, entries.ids, [&] {
     if (sets_up) set_up_barriers(plan, memory);
@@ -66,6 +68,10 @@ __device__ void begin_block(const Product& a, const GroupsPlan& plan, std::uint8
       Once(plan, memory).before[lane_index()] = __ldcg(meetings + lane_index());
     }
   });
+  if (threadIdx.x < device::kWarpThreads) {
+    GroupsShares(plan, memory).note(entries.ends[a.groups - 1], inner.slabs, outer.slabs);
+  }
+  __syncthreads();  // shares are noted
 }
 
 // Otherwise the first copy would have to wait for them.
@@ -83,8 +89,8 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
   extern __shared__ __align__(1024) std::uint8_t memory[];
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
   const Entries entries(plan, memory);
-  begin_block(p.a, plan, memory, entries, nullptr);
-  GroupsTurns turns(entries.ends[p.a.groups - 1]);
+  begin_block(p, p, plan, memory, entries, nullptr);
+  const GroupsShares shares(plan, memory);
   if (warp >= kFirstFetcher && warp < kFirstLoader) {
     // Weights depend on nothing.
     have_registers<kFetcherRegisters>();
@@ -92,7 +98,7 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
     std::uint32_t first_rows = 0;
 #pragma unroll 1
     for (int lot = 0; lot < kLots; ++lot) {
-      fill_stages(p, turns.next(p, lot), entries.ends, warp - kFirstFetcher, first_rows, ring);
+      fill_stages(p, shares.of[lot], entries.ends, warp - kFirstFetcher, first_rows, ring);
     }
     return;
   }
@@ -102,17 +108,17 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
     have_registers<kWorkerRegisters>();
     GroupsWorker<Codec> worker(plan, memory, warp);
 #pragma unroll 1
-    for (int lot = 0; lot < kLots; ++lot) worker.work(p, turns.next(p, lot));
+    for (int lot = 0; lot < kLots; ++lot) worker.work(p, shares.of[lot]);
   } else if (warp < kFirstFinisher) {
     have_registers<kLoaderRegisters>();
     GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, warp - kFirstLoader);
 #pragma unroll 1
-    for (int lot = 0; lot < kLots; ++lot) loader.load(p, turns.next(p, lot));
+    for (int lot = 0; lot < kLots; ++lot) loader.load(p, shares.of[lot]);
   } else {
     have_registers<kFinisherRegisters>();
     GroupsFinisher<Codec> finisher(plan, memory, entries.ends, warp - kFirstFinisher);
 #pragma unroll 1
-    for (int lot = 0; lot < kLots; ++lot) finisher.work(p, turns.next(p, lot));
+    for (int lot = 0; lot < kLots; ++lot) finisher.work(p, shares.of[lot]);
   }
 #else
   __trap();  // built for another device
@@ -132,9 +138,9 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
   if (warp == kFirstFetcher) prefetch_maps(inner.maps);
   if (warp == kFirstFetcher + 1) prefetch_maps(outer.maps);
   const Entries entries(plan, memory);
-  begin_block(inner.a, plan, memory, entries, meetings);
+  begin_block(inner, outer, plan, memory, entries, meetings);
   const Once once(plan, memory);
-  GroupsTurns turns(entries.ends[inner.a.groups - 1]);
+  const GroupsShares shares(plan, memory);
   const auto product = [&](int turn) -> const GroupsProduct& {
     return turn < kLots ? inner : outer;
   };
@@ -144,8 +150,7 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
     std::uint32_t first_rows = once.first_rows;
 #pragma unroll 1
     for (int turn = 0; turn < 2 * kLots; ++turn) {
-      const GroupsProduct& p = product(turn);
-      fill_stages(p, turns.next(p, turn % kLots), entries.ends, warp - kFirstFetcher, first_rows,
+      fill_stages(product(turn), shares.of[turn], entries.ends, warp - kFirstFetcher, first_rows,
                   ring);
     }
     return;
@@ -157,29 +162,26 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
     GroupsWorker<Codec> worker(plan, memory, warp);
 #pragma unroll 1
     for (int turn = 0; turn < 2 * kLots; ++turn) {
-      const GroupsProduct& p = product(turn);
-      worker.work(p, turns.next(p, turn % kLots));
+      worker.work(product(turn), shares.of[turn]);
     }
   } else if (warp < kFirstFinisher) {
     have_registers<kLoaderRegisters>();
     GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, warp - kFirstLoader);
 #pragma unroll 1
     for (int turn = 0; turn < 2 * kLots; ++turn) {
-      const GroupsProduct& p = product(turn);
       if (turn >= kLots) {
         const int lot = turn - kLots;
         if (lane_index() == 0) device::wait_for_meeting(meetings + lot, once.before[lot]);
         __syncwarp();  // what is between can be read
       }
-      loader.load(p, turns.next(p, turn % kLots));
+      loader.load(product(turn), shares.of[turn]);
     }
   } else {
     have_registers<kFinisherRegisters>();
     GroupsFinisher<Codec> finisher(plan, memory, entries.ends, warp - kFirstFinisher);
 #pragma unroll 1
     for (int turn = 0; turn < 2 * kLots; ++turn) {
-      const GroupsProduct& p = product(turn);
-      finisher.work(p, turns.next(p, turn % kLots));
+      finisher.work(product(turn), shares.of[turn]);
       if (turn >= kLots) continue;
       __syncwarp();  // all lanes have stored
       if (lane_index() == 0 && once.all_have_stored(turn)) device::come_to_meeting(meetings + turn);
