@@ -134,6 +134,7 @@ __global__ void __launch_bounds__(kThreads, 1) mla_batch_kernel(const __grid_con
   tell(a, part, shared, head, rank, unit);
   // All have read it, as the queries and values of all have come here.
   if (block == 0 && thread == 0) a.meeting->turn = turn ^ 1U;
+  wait_until_read();
 #else
   __trap();  // built for another device
 #endif

@@ -135,29 +135,36 @@ __device__ inline void empty_other_queries(const Args& a, unsigned turn, int hea
 }
 
 // All that this block found, to memory; results are in shared memory. By the first warpgroup the
-// sums, by a warp of another the values.
+// sums, by the other warps the values: wait_until_read() is for these.
 __device__ inline void tell_found(const Args& a, groups::Weighing& weighing, groups::Softmax& state,
                                   const unsigned char* results, int block) {
-  const int thread = static_cast<int>(threadIdx.x);
   constexpr int kGroupThreads = groups::kGroupWarps * device::kWarpThreads;
-  if (thread < kGroupThreads) {
+  if (warp_of() < groups::kGroupWarps) {
     groups::leave_sums(weighing, state);
     device::sync_threads(kScoresBarrier, kGroupThreads);
+    const int thread = static_cast<int>(threadIdx.x);
     const int head = thread / kBlocks;
     if (head >= a.heads) return;
     a.meeting->said[block][head][thread % kBlocks] = {
         __float_as_uint(weighing.most[head]), __float_as_uint(groups::sum_of(weighing, head))};
-  } else if (thread - kGroupThreads < a.heads) {
-    const int head = thread - kGroupThreads;
-    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;\n" ::"l"(
-                     a.meeting->found[block][head]),
-                 "r"(device::shared_address(results + head * groups::kResultPitch)), "r"(kRank * 2)
-                 : "memory");
+  } else if (lane_of() == 0) {
+    // Some by each warp: copies of one follow each other, and each takes long to begin.
+#pragma unroll 1
+    for (int head = warp_of() - groups::kGroupWarps; head < a.heads;
+         head += kWarps - groups::kGroupWarps) {
+      asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;\n" ::"l"(
+                       a.meeting->found[block][head]),
+                   "r"(device::shared_address(results + head * groups::kResultPitch)),
+                   "r"(kRank * 2)
+                   : "memory");
+    }
     asm volatile("cp.async.bulk.commit_group;\n" ::: "memory");
-    asm volatile("cp.async.bulk.wait_group.read 0;\n" ::: "memory");
   }
 }
-static_assert(kHeadsMax * kBlocks <= groups::kGroupWarps * device::kWarpThreads &&
-              kHeadsMax <= device::kWarpThreads);
+// Before a block ends.
+__device__ inline void wait_until_read() {
+  asm volatile("cp.async.bulk.wait_group.read 0;\n" ::: "memory");
+}
+static_assert(kHeadsMax * kBlocks <= groups::kGroupWarps * device::kWarpThreads);
 
 }  // namespace glm::kernels::cuda::mla_batch

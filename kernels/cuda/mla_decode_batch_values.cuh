@@ -48,14 +48,17 @@ __device__ inline void mix(const Args& a, Shared& shared, int head, int rank) {
     const auto word_at = [&](int i) {
       return words_at + i * static_cast<int>(sizeof(a.meeting->found[0]) / sizeof(std::uint32_t));
     };
+    // A lane has what one block says. That is looked at first, and waited for last.
+    const bool own = lane_of() < count;
+    const auto said_at = [&](int) { return &a.meeting->said[block + lane_of()][head][rank]; };
+    uint2 said[1] = {};
+    if (own) said[0] = device::look_at(said_at(0));
     std::uint32_t words[kHeld];
     device::await(words, is_own, word_at);
-    // A lane has what one block says.
-    const bool own = lane_of() < count;
-    uint2 said[1];
-    device::await(
-        said, [&](int) { return own; },
-        [&](int) { return &a.meeting->said[block + lane_of()][head][rank]; });
+    if (__any_sync(0xFFFFFFFFU, !device::has_come(said[0]))) {
+      device::await(
+          said, [&](int) { return own; }, said_at);
+    }
     Mixed part;
     if (own) part.highest = fmaxf(__uint_as_float(said[0].x), part.highest);
 #pragma unroll
@@ -84,16 +87,19 @@ __device__ inline void mix(const Args& a, Shared& shared, int head, int rank) {
     }
   }
   if (!there) return;
-  const std::uint32_t to =
-      device::shared_address(shared.mixed + token * kMixedPitch + (rank * kPairs + pair) * 4);
-  const std::uint32_t values =
+  // Sixteen bytes to each block, by one of four lanes that have a part of them.
+  const std::uint32_t own =
       device::bf16_pair(__fdividef(mixed.value.x, mixed.sum), __fdividef(mixed.value.y, mixed.sum));
-#pragma unroll
-  for (int block = 0; block < kBlocks; ++block) {
-    device::send_4(device::address_in(to, block), values,
-                   device::address_in(shared.barrier(kMixedCame), block));
-  }
+  const int first = lane_of() / kBlocks * kBlocks;
+  const uint4 four = {
+      __shfl_sync(0xFFFFFFFFU, own, first), __shfl_sync(0xFFFFFFFFU, own, first + 1),
+      __shfl_sync(0xFFFFFFFFU, own, first + 2), __shfl_sync(0xFFFFFFFFU, own, first + 3)};
+  const int block = lane_of() % kBlocks;
+  const unsigned char* to = shared.mixed + token * kMixedPitch + (rank * kPairs + pair - block) * 4;
+  device::send_16(device::address_in(device::shared_address(to), block), four,
+                  device::address_in(shared.barrier(kMixedCame), block));
 }
+static_assert(kBlocks == 4 && kMixedPitch % 16 == 0);
 
 // What a warp has of W_UV.
 template <class Fetch>
