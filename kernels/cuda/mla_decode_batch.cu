@@ -30,6 +30,15 @@
 namespace glm::kernels::cuda {
 namespace mla_batch {
 
+// Once; but the assembler does not move decoding across a loop, to where it is used.
+__device__ inline void wait_decoded(const Args& a) {
+#pragma unroll 1
+  for (int i = 0; i < a.tokens; i += kTokens) {
+    device::wait_for_earlier_kernels();
+    device::let_later_kernels_start();
+  }
+}
+
 template <class Fetch, class Octet>
 __global__ void __launch_bounds__(kThreads, 1) mla_batch_kernel(const __grid_constant__ Args a) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -60,14 +69,13 @@ __global__ void __launch_bounds__(kThreads, 1) mla_batch_kernel(const __grid_con
     mla_decode::QueryWarp<Fetch> part;
     part.read(a.one, head, rank);
     Norming<Fetch> norming(a);
-    device::wait_for_earlier_kernels();
-    device::let_later_kernels_start();
-    turn = turn_of(a);
-    norming.read(a);
     __syncthreads();  // barriers are set up
     device::cluster_arrive_relaxed();
     copy_rows(a, range, 0, tiles_at);
     part.decode();
+    wait_decoded(a);
+    norming.read(a);
+    turn = turn_of(a);
     norming.norm(a, shared, asking);
     multiply_queries(part, asking);
     __syncthreads();  // sums of all warps, and turns
@@ -78,13 +86,12 @@ __global__ void __launch_bounds__(kThreads, 1) mla_batch_kernel(const __grid_con
   } else {
     UnfoldWarp<Octet> part;
     part.read(a, head, rank);
-    device::wait_for_earlier_kernels();
-    device::let_later_kernels_start();
-    turn = turn_of(a);
     __syncthreads();  // barriers are set up
     device::cluster_arrive_relaxed();
     find_turns(a, shared, rank);
     part.decode(a);
+    wait_decoded(a);
+    turn = turn_of(a);
     __syncthreads();  // sums of all warps, and turns
     finish_query(a, shared, asking, turn, head, rank, query_unit);
     device::cluster_wait();  // barriers of all blocks

@@ -8,6 +8,7 @@
 // start at once: it has then read its weights when it is wanted.
 #include "kernels/cuda/normed_held.h"
 
+#include "kernels/cuda/bulk_plan.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/product_held.cuh"
 #include "kernels/device/bulk_copy.cuh"
@@ -27,10 +28,17 @@ __device__ inline float sum_of_eight(const float* parts) {
   return ((a.x + b.x) + (a.z + b.z)) + ((a.y + b.y) + (a.w + b.w));
 }
 
+// Of several rows and tiles, which take long, weights are decoded before the kernel in front has
+// ended, and rows come to shared memory: there are no registers for both. A thread reads only what
+// it has copied.
+template <class Tiles, int kRows>
+constexpr bool kIsEarly = Tiles::kStaged && kRows > 1;
+
 // kRows: of each half of the threads.
 template <class Tiles, int kRows>
 __global__ void __launch_bounds__(kHeldThreads, 1)
-    normed_held_kernel(const __grid_constant__ Product a, const __grid_constant__ HeldNorm norm) {
+    normed_held_kernel(const __grid_constant__ Product a, const __grid_constant__ HeldNorm norm,
+                       unsigned rows_at) {
   extern __shared__ __align__(16) unsigned char memory[];
   __shared__ __align__(16) float squares[2 * kRows][kHalfWarps];
   device::let_later_kernels_start();
@@ -41,31 +49,55 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
   const unsigned c = threadIdx.x % kHalf * device::kOctet;
   const bool there = c < a.inputs;
   const uint4 weight = there ? device::read_octet(norm.weight + c) : uint4{};
-  device::wait_for_earlier_kernels();
+  constexpr bool kEarly = kIsEarly<Tiles, kRows>;
+  if constexpr (kEarly) {
+    tiles.decode(a);
+    // Once; but the assembler does not move decoding across a loop, to where it is used.
+#pragma unroll 1
+    for (unsigned row = 0; row < rows; row += 2 * kRows) device::wait_for_earlier_kernels();
+  } else {
+    device::wait_for_earlier_kernels();
+  }
 
-  uint4 x[kRows] = {};
-  uint4 residual[kRows] = {};
+  uint4 in_registers[2 * kRows] = {};
+  auto* const in_shared = reinterpret_cast<uint4*>(memory + rows_at) + threadIdx.x;
+  const auto own = [&](int i) -> uint4& {
+    return kEarly ? in_shared[i * static_cast<int>(kHeldThreads)] : in_registers[i];
+  };
+  const auto read = [&](int i, const __nv_bfloat16* from) {
+    if constexpr (kEarly) {
+      device::copy_async_16(device::shared_address(&own(i)), from, true);
+    } else {
+      own(i) = device::read_octet(from);
+    }
+  };
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
     const unsigned row = 2 * i + half;
     if (row >= rows || !there) break;
-    x[i] = device::read_octet(static_cast<const __nv_bfloat16*>(a.x) + row * a.x_stride + c);
+    read(i, static_cast<const __nv_bfloat16*>(a.x) + row * a.x_stride + c);
     if (norm.residual == nullptr) continue;
-    residual[i] = device::read_octet(norm.residual + row * norm.residual_stride + c);
+    read(kRows + i, norm.residual + row * norm.residual_stride + c);
+  }
+  if constexpr (kEarly) {
+    device::copy_async_commit();
+    device::copy_async_wait<0>();
   }
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
     const unsigned row = 2 * i + half;
     if (row >= rows) break;
+    uint4 x = there ? own(i) : uint4{};
     if (norm.residual != nullptr && there) {
-      x[i] = device::octet_sum(x[i], residual[i]);
-      if (blockIdx.x == 0) device::write_octet(norm.sum + row * norm.sum_stride + c, x[i]);
+      x = device::octet_sum(x, own(kRows + i));
+      if (blockIdx.x == 0) device::write_octet(norm.sum + row * norm.sum_stride + c, x);
     }
-    const float sum = device::warp_sum(device::octet_squares(x[i]));
+    own(i) = x;
+    const float sum = device::warp_sum(device::octet_squares(x));
     if (held_lane() == 0) squares[row][held_warp() % kHalfWarps] = sum;
   }
-  tiles.decode(a);
-  if constexpr (!Tiles::kStaged) __syncthreads();  // else they have met there
+  if constexpr (!kEarly) tiles.decode(a);
+  if constexpr (kEarly || !Tiles::kStaged) __syncthreads();  // else they have met there
   // The sums of all warps are there.
   const unsigned pitch = held_pitch(static_cast<unsigned>(a.inputs));
   // Of each row by one lane of every warp: root and quotient take some eighty instructions.
@@ -79,7 +111,7 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
     const unsigned row = 2 * i + half;
     const float own_scale = __shfl_sync(0xFFFFFFFFU, scale, static_cast<int>(row));
     if (row >= rows || c >= pitch - device::kOctet) continue;  // zeros up to a whole step
-    const uint4 normed = device::octet_normed(x[i], weight, own_scale);
+    const uint4 normed = device::octet_normed(own(i), weight, own_scale);
     device::write_octet(shared.x + row * pitch + c, device::int4_order(normed));
   }
   __syncthreads();  // normed rows are there
@@ -88,10 +120,20 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
                  [&](unsigned row, unsigned output, float sum) { put(a, row, 0, output, sum); });
 }
 
+template <class Tiles>
+unsigned rows_at(const Product& a) {
+  return static_cast<unsigned>((HeldMemory<Tiles>::bytes(a) + 15) / 16 * 16);
+}
+template <class Tiles, int kRows>
+std::size_t shared_bytes(const Product& a) {
+  constexpr std::size_t kOfRows = 2 * kRows * kHeldThreads * sizeof(uint4);
+  return rows_at<Tiles>(a) + (kIsEarly<Tiles, kRows> ? kOfRows : 0);
+}
+
 template <class Tiles, int kRows, unsigned kCluster = 1>
 cudaError_t launch(const Product& a, const HeldNorm& norm, cudaStream_t stream) {
   const auto kernel = &normed_held_kernel<Tiles, kRows>;
-  const std::size_t bytes = HeldMemory<Tiles>::bytes(a);
+  const std::size_t bytes = shared_bytes<Tiles, kRows>(a);
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
       code != cudaSuccess) {
@@ -101,12 +143,12 @@ cudaError_t launch(const Product& a, const HeldNorm& norm, cudaStream_t stream) 
   grid.x = (grid.x + kCluster - 1) / kCluster * kCluster;
   return launch_early(
       {.grid = grid, .threads = kHeldThreads, .shared_bytes = bytes, .cluster = kCluster}, kernel,
-      stream, a, norm);
+      stream, a, norm, rows_at<Tiles>(a));
 }
 
-// Of few rows fewer blocks, beside which the kernel behind finds room. For a single row that is
-// mla_decode, which has long to do before it needs that row: its clusters are wanted at once, and
-// blocks here that were not in clusters, too, would leave no room for the last of them.
+// Of few rows fewer blocks, beside which the kernel behind finds room. That is mla_decode or
+// mla_batch, which have long to do before they need the rows: their clusters are wanted at once,
+// and blocks here that were not in clusters, too, would leave no room for the last of them.
 template <class Codec>
 cudaError_t launch_coded(const Product& a, const HeldNorm& norm, cudaStream_t stream) {
   using OneTile = HeldTiles<Codec, kHeldShortSteps, 1, false>;
@@ -117,6 +159,10 @@ cudaError_t launch_coded(const Product& a, const HeldNorm& norm, cudaStream_t st
     return launch<ThreeTiles, 1, kCluster>(a, norm, stream);
   }
   if (a.rows <= 2) return launch<TwoTiles, 1>(a, norm, stream);
+  if (ThreeTiles::can_be_staged(a) &&
+      shared_bytes<ThreeTiles, kHeldRowsMax / 2>(a) <= bulk_limits().shared_bytes) {
+    return launch<ThreeTiles, kHeldRowsMax / 2, kCluster>(a, norm, stream);
+  }
   return launch<OneTile, kHeldRowsMax / 2>(a, norm, stream);
 }
 
