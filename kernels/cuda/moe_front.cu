@@ -137,30 +137,36 @@ __global__ void __launch_bounds__(kFrontThreads, 3)
 }
 
 // Forty outputs a block: one for each of the multiprocessors that mla_decode leaves free.
-template <class Codec>
-using WideTiles = HeldTiles<Codec, kHeldLongSteps, 1, true>;
+constexpr int kFewRows = kHeldRowsMax / 2;
+template <class Codec, int kRows = kFewRows>
+using WideTiles = HeldTiles<Codec, kHeldLongSteps, 1, true, kRows>;
 constexpr int kWideOutputs = WideTiles<HeldInt4>::kOutputs;
-constexpr int kWideRows = WideTiles<HeldInt4>::kRowsMax;
 using WideFront = FrontBlock<kWideOutputs, kHeldThreads>;
 
-template <class Codec>
+template <class Codec, int kRows>
 __global__ void __launch_bounds__(kHeldThreads, 1)
     wide_front_kernel(const __grid_constant__ Product a, const __grid_constant__ Front f,
                       unsigned router_at) {
   extern __shared__ __align__(128) unsigned char memory[];
-  __shared__ WideFront::Sums<kWideRows> front_sums;
-  WideTiles<Codec> tiles(a, blockIdx.x, memory);
-  const HeldMemory<WideTiles<Codec>> shared(a, memory);
+  __shared__ WideFront::Sums<kRows> front_sums;
+  using Tiles = WideTiles<Codec, kRows>;
+  Tiles tiles(a, blockIdx.x, memory);
+  const HeldMemory<Tiles> shared(a, memory);
   WideFront front(f, static_cast<int>(a.rows), memory + router_at);
   tiles.decode(a);
-  // As in product_held.cu.
-  if (a.rows > 0) {
+  // Once; but the assembler does not move decoding across a loop, to where it is used.
+#pragma unroll 1
+  for (std::int64_t row = 0; row < a.rows; row += kRows) {
     device::wait_for_earlier_kernels();
     device::let_later_kernels_start();
   }
   front.read_residual();
-  tiles.stage(a, shared.x);
-  tiles.multiply(a, shared.x);
+  if constexpr (Tiles::kXInRegisters) {
+    tiles.multiply_from_memory(a);
+  } else {
+    tiles.stage(a, shared.x);
+    tiles.multiply(a, shared.x);
+  }
   tiles.hand_out(a, shared.partial, [&](unsigned /*row*/, unsigned /*output*/, float sum) {
     front.take(sum, front_sums);
   });
@@ -168,19 +174,27 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
   front.add_scores(front_sums);
 }
 
+template <int kRows>
 unsigned wide_router_at(const Product& a) {
-  return static_cast<unsigned>((HeldMemory<WideTiles<HeldInt4>>::bytes(a) + 15) / 16 * 16);
+  return static_cast<unsigned>((HeldMemory<WideTiles<HeldInt4, kRows>>::bytes(a) + 15) / 16 * 16);
 }
+template <int kRows>
 std::size_t wide_bytes(const Product& a, const Front& front) {
-  return wide_router_at(a) + WideFront::shared_bytes(front);
+  return wide_router_at<kRows>(a) + WideFront::shared_bytes(front);
 }
+template <int kRows>
 bool suits_wide(const Product& a, const Front& front) {
-  constexpr std::size_t kStatic = sizeof(WideFront::Sums<kWideRows>) + 64;
-  const bool coded = is_fast_fp4(a) ? WideTiles<HeldFp4>::can_be_staged(a) : supports_held_wide(a);
-  return coded && a.rows <= kWideRows && a.inputs > held_inputs_max(kHeldShortSteps) &&
-         a.inputs <= held_inputs_max(kHeldLongSteps) &&
+  constexpr std::size_t kStatic = sizeof(WideFront::Sums<kRows>) + 64;
+  Product few = a;
+  few.rows = std::min<std::int64_t>(a.rows, kFewRows);
+  const bool coded =
+      is_fast_fp4(a) ? WideTiles<HeldFp4>::can_be_staged(a) : supports_held_wide(few);
+  constexpr unsigned kInputsMax = held_inputs_max(kHeldLongSteps);
+  constexpr unsigned kInputsMin =
+      WideTiles<HeldInt4, kRows>::kXInRegisters ? kInputsMax : held_inputs_max(kHeldShortSteps) + 1;
+  return coded && a.rows <= kRows && a.inputs >= kInputsMin && a.inputs <= kInputsMax &&
          a.outputs <= kFrontOutputs * bulk_limits().multiprocessors &&
-         wide_bytes(a, front) + kStatic <= bulk_limits().shared_bytes;
+         wide_bytes<kRows>(a, front) + kStatic <= bulk_limits().shared_bytes;
 }
 
 Product product_of(const Linear& a) {
@@ -228,15 +242,20 @@ SlabPlan slab_plan(const Product& a, const Front& front) {
   return plan;
 }
 
-template <class Codec>
+template <class Codec, int kRows>
 cudaError_t launch_wide_front(const Product& a, const Front& front, cudaStream_t stream) {
-  const auto kernel = &wide_front_kernel<Codec>;
-  const std::size_t bytes = wide_bytes(a, front);
+  const auto kernel = &wide_front_kernel<Codec, kRows>;
+  const std::size_t bytes = wide_bytes<kRows>(a, front);
   if (const cudaError_t code = prepare(kernel, bytes); code != cudaSuccess) return code;
   return launch_early({.grid = product_grid(a, kWideOutputs, kHeldRowsMax),
                        .threads = kHeldThreads,
                        .shared_bytes = bytes},
-                      kernel, stream, a, front, wide_router_at(a));
+                      kernel, stream, a, front, wide_router_at<kRows>(a));
+}
+template <int kRows>
+cudaError_t launch_wide_front(const Product& a, const Front& front, cudaStream_t stream) {
+  return is_fast_fp4(a) ? launch_wide_front<HeldFp4, kRows>(a, front, stream)
+                        : launch_wide_front<HeldInt4, kRows>(a, front, stream);
 }
 
 template <class Codec>
@@ -290,9 +309,11 @@ cudaError_t launch_moe_front(const MoeLayer& a, const MoeWorkspace& space, cudaS
                     .experts = static_cast<int>(a.router.layout.rows),
                     .outputs = static_cast<int>(product.outputs)};
   if (is_plain(product)) return launch_stream_front<device::FetchBf16>(product, front, stream);
-  if (suits_wide(product, front)) {
-    return is_fast_fp4(product) ? launch_wide_front<HeldFp4>(product, front, stream)
-                                : launch_wide_front<HeldInt4>(product, front, stream);
+  if (suits_wide<kFewRows>(product, front)) {
+    return launch_wide_front<kFewRows>(product, front, stream);
+  }
+  if (suits_wide<kFrontRows>(product, front)) {
+    return launch_wide_front<kFrontRows>(product, front, stream);
   }
   const SlabPlan plan = slab_plan(product, front);
   if (is_fast_fp4(product)) return launch_slab_front<BulkFp4>(product, plan, front, stream);

@@ -2,7 +2,8 @@
 // columns. Weights depend on nothing: they are read before the kernel in front has ended, and most
 // are decoded by then, in registers. A wide block has another tile, which is decoded in shared
 // memory, and eight outputs more that are decoded when they are used: their rows of the tensor-core
-// tile are two sets of columns, which meet four rows of activations at most.
+// tile are two sets of columns, which meet four rows of activations at most. For more rows they are
+// one set twice, and activations, for which shared memory has no room, come to registers.
 //
 // Weights of one or two tiles are read as a tile wants them, a little of each of eight rows. Of
 // more that keeps the first-level cache busy for as long as all the rest takes: they come to shared
@@ -15,13 +16,15 @@
 
 namespace glm::kernels::cuda {
 
-// kInRegisters: tiles.
-template <class Codec, int kSteps, int kInRegisters, bool kWide>
+// kInRegisters: tiles. kRows: at most.
+template <class Codec, int kSteps, int kInRegisters, bool kWide,
+          int kRows = kWide ? kHeldRowsMax / 2 : kHeldRowsMax>
 class HeldTiles {
  public:
   static constexpr int kTiles = kInRegisters + (kWide ? 1 : 0);
   static constexpr int kOutputs = kTiles * kHeldTile + (kWide ? kHeldTile / 2 : 0);
-  static constexpr int kRowsMax = kWide ? kHeldRowsMax / 2 : kHeldRowsMax;
+  static constexpr int kRowsMax = kRows;
+  static constexpr bool kXInRegisters = kWide && kRows > kHeldRowsMax / 2;
   static constexpr unsigned kColumns = kSteps * kHeldStep;  // of a warp
 
   static constexpr bool kStaged = kWide || kTiles > 2;
@@ -131,6 +134,50 @@ class HeldTiles {
     __syncwarp();  // the columns of all lanes are there
   }
 
+  // With activations as they are in memory, of as many columns as there are in all steps. Those of
+  // some steps are on their way at a time.
+  __device__ void multiply_from_memory(const Product& a) {
+    static_assert(kXInRegisters);
+    constexpr int kAhead = 3;
+    static_assert(kAhead <= kSteps);
+    // Neighbouring lanes read sectors of each other's, so that each is read as a whole.
+    const bool odd = held_lane() % 2 != 0;
+    const unsigned row = min(held_lane() / 4, static_cast<unsigned>(a.rows) - 1);
+    const unsigned first = first_column() + held_lane() % 4 / 2 * 32 + held_lane() % 2 * 8;
+    const auto* from = static_cast<const __nv_bfloat16*>(a.x) + row * a.x_stride + first;
+    uint4 ahead[kAhead][2];
+    const auto read = [&](int s) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        ahead[s % kAhead][half] =
+            __ldcg(reinterpret_cast<const uint4*>(from + s * kHeldStep + half * 16));
+      }
+    };
+#pragma unroll
+    for (int s = 0; s < kAhead; ++s) read(s);
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      const uint4 low = ahead[s % kAhead][0];
+      const uint4 high = ahead[s % kAhead][1];
+      const uint4 other = exchanged(either(odd, low, high));
+      const uint4 own[2] = {device::int4_order(either(odd, other, low)),
+                            device::int4_order(either(odd, high, other))};
+      if (s + kAhead < kSteps) read(s + kAhead);
+      const uint2 raw[2] = {stored(s), stored(s)};
+      const typename Codec::Scale scales[2] = {stored_scales_[s], stored_scales_[s]};
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+#pragma unroll
+        for (int tile = 0; tile < kInRegisters; ++tile) {
+          held_multiply(sums_[tile], in_registers_[tile][s][i], own[i / 2], i);
+        }
+        held_multiply(sums_[kInRegisters], in_shared(s, i), own[i / 2], i);
+        held_multiply(i < 2 ? sums_[kTiles] : of_others_,
+                      Codec::fragment(raw, scales, a.weight.first.scale_type, i), own[i / 2], i);
+      }
+    }
+  }
+
   // `x`: where rows of activations begin in shared memory.
   __device__ void multiply(const Product& a, const __nv_bfloat16* x) {
     const unsigned pitch = held_pitch(inputs_);
@@ -180,7 +227,9 @@ class HeldTiles {
       const int lane = static_cast<int>(held_lane());
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const float other = __shfl_down_sync(0xFFFFFFFFU, sums_[kTiles][2 + i], 2);
+        const float other = kXInRegisters
+                                ? of_others_[i]
+                                : __shfl_down_sync(0xFFFFFFFFU, sums_[kTiles][2 + i], 2);
         const int row = 2 * (lane % 4) + i;
         if (row < kRowsMax && row < rows) {
           partial.at(row, held_warp())[kTiles * kHeldTile + lane / 4] = sums_[kTiles][i] + other;
@@ -262,6 +311,15 @@ class HeldTiles {
     if constexpr (kWide) __syncthreads();  // all have read: decoded weights may come there
   }
 
+  // By words: else the compiler chooses between places in memory.
+  __device__ static uint4 either(bool first, const uint4& a, const uint4& b) {
+    return {first ? a.x : b.x, first ? a.y : b.y, first ? a.z : b.z, first ? a.w : b.w};
+  }
+  // With the lane next to this one.
+  __device__ static uint4 exchanged(const uint4& v) {
+    return {__shfl_xor_sync(0xFFFFFFFFU, v.x, 1), __shfl_xor_sync(0xFFFFFFFFU, v.y, 1),
+            __shfl_xor_sync(0xFFFFFFFFU, v.z, 1), __shfl_xor_sync(0xFFFFFFFFU, v.w, 1)};
+  }
   // Whether it is an output of `up`.
   __device__ static bool is_rest(const Product& a, unsigned output) {
     return a.joined_at > 0 && output >= a.joined_at;
@@ -309,6 +367,7 @@ class HeldTiles {
   uint4 in_registers_[kInRegisters][kSteps][4];
   uint4 eight_;  // activations
   float sums_[kTiles + 1][4] = {};
+  float of_others_[4] = {};  // of the other set of columns, added in the end, as of fewer rows
 };
 
 // A block's shared memory: after weights come activations, then sums, which go to the place of
@@ -327,7 +386,9 @@ struct HeldMemory {
                                    x + a.rows * held_pitch(static_cast<unsigned>(a.inputs))),
                                kHeldWarps * kSumsPitch, kSumsPitch}) {}
   static std::size_t bytes(const Product& a) {
-    const std::size_t row = held_pitch(static_cast<unsigned>(a.inputs)) * sizeof(__nv_bfloat16);
+    const std::size_t row =
+        Tiles::kXInRegisters ? 0
+                             : held_pitch(static_cast<unsigned>(a.inputs)) * sizeof(__nv_bfloat16);
     const std::size_t sums = Tiles::kSumsInPlace ? 0 : kHeldWarps * kSumsPitch * sizeof(float);
     return Tiles::kBytes + static_cast<std::size_t>(a.rows) * (row + sums);
   }

@@ -429,7 +429,7 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaWhereTheFrontDecodesItsWeightsEarly) {
     c.front = true;
     check_case(format_of(name), c);
   };
-  for (const std::int64_t tokens : {1, 4}) {
+  for (const std::int64_t tokens : {1, 4, 5, 8}) {
     check("int4_g32", {.tokens = tokens, .hidden = 2048, .experts = 64, .heads = 5120});
     check("int4_g128", {.tokens = tokens, .experts = 128, .chosen = 8, .heads = 4352});
     check("nvfp4_multiplies", {.tokens = tokens, .heads = 5120});
@@ -438,6 +438,7 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaWhereTheFrontDecodesItsWeightsEarly) {
   check("int4_g32", {.tokens = 2, .router = "f32", .heads = 5120});
   check("nvfp4_divides", {.tokens = 3, .heads = 2560});
   check("mxfp4", {.tokens = 2, .heads = 5120});
+  check("nvfp4_divides", {.tokens = 7, .heads = 2560});
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokens) {
