@@ -1,12 +1,15 @@
 // A layer's half with experts, for few tokens: one kernel, one block per multiprocessor. Weights
 // flow through a ring of stages in shared memory from the beginning to the end.
 //
-//   fetcher   shared experts' first half | first halves | second halves
-//   choosers  choose ................... |                watch
-//   workers   shared first half .........| first halves | shared second half ===== second halves,
-//   sum
+//   fetcher   shared experts' first half | first halves            | second halves
+//   choosers  choose, list ............. | tell others, and watch them
+//   workers   shared first half .........| first halves of two lots | shared second half, second
+//                                                                     halves, sum
 //             ...... until the choice is known to the block
-//             ====== until all blocks have what is between the halves
+//
+// What is between the halves goes through memory. Nobody waits for the slowest block where experts
+// are many enough: the second halves of the first lot can begin when the block is through with the
+// first halves of the second.
 //
 // What experts are wanted is known early: the kernel in front leaves the router's logits, or sums
 // that become logits (moe_front.cu). The shared expert's weights come first all the same, before
@@ -45,20 +48,19 @@ __device__ void fetch(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memor
                   kInFlight);
   const MoeRouting routing(memory, plan, a.rule.experts);
   fetch_first_half<Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
-  fetch_second_half<kCoded, Codec::kParts>(a, plan, routing.active, *routing.count, fetcher);
+  fetch_second_half<kCoded, Codec::kParts>(a, plan, memory, routing.active, *routing.count,
+                                           fetcher);
 }
 
 template <class Codec, bool kCoded>
 __device__ void serve(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
-  if (warp_index() >= kFirstChooser && !workers_choose(a)) {
-    if (a.tokens > 1) {
-      device::sync_threads(kChoosersBarrier, kChooserWarps * device::kWarpThreads);  // all choices
-    }
-    if (warp_index() == kFirstChooser) tell_choice(a, plan, memory);
-  }
   if (warp_index() == kWatcher) {
     make_known(plan, memory, kChoiceKnown);
     return watch(a, plan, memory);
+  }
+  if (warp_index() == kTeller) {
+    tell_choice(a, plan, memory);
+    return tell_others(a, plan, memory);
   }
   fetch<Codec, kCoded>(a, plan, memory);
 }
@@ -68,7 +70,7 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     moe_layer_kernel(const __grid_constant__ MoeArgs a, const __grid_constant__ MoePlan plan) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) std::uint8_t memory[];
-  set_up_barriers(plan, memory);
+  set_up_barriers(plan, memory, a.tokens);
   const MoeRouting routing(memory, plan, a.rule.experts);
 #pragma unroll 1
   for (int e = static_cast<int>(threadIdx.x); e < a.rule.experts; e += kWorkers + kServants) {

@@ -47,8 +47,10 @@ struct MoePlan {
   unsigned totals_at;
   unsigned barriers_at;
   unsigned team_barriers_at;
-  unsigned known_at;   // barriers: MoeKnown
-  unsigned phases_at;  // uppermost bits of MoeProgress
+  unsigned known_at;        // barriers: MoeKnown
+  unsigned through_at;      // barriers: MoeTask
+  unsigned shared_full_at;  // barriers: quads of the shared expert's second half
+  unsigned phases_at;       // uppermost bits of MoeProgress
   unsigned scales_at;
   unsigned extras_at;
   unsigned scratch_at;
@@ -63,8 +65,16 @@ struct MoePlan {
   unsigned total;
 };
 
-// What a block waits for, each with a barrier.
-enum MoeKnown : unsigned { kChoiceKnown, kWideKnown, kHalvesKnown, kMoeKnown };
+constexpr int kMoeLots = kMoeTasks - kMoeLot;
+
+// What a block waits for, each with a barrier: that all tokens have chosen, that their choice is
+// listed, and that all blocks are through with a task.
+enum MoeKnown : unsigned {
+  kAllChose,
+  kChoiceKnown,
+  kTaskKnown,
+  kMoeKnown = kTaskKnown + kMoeTasks
+};
 
 struct MoeArgs {
   Product inner;  // the routed experts, as moe_mlp has them; of sums that a front leaves

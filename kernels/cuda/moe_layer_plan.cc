@@ -142,6 +142,8 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.barriers_at = places.take(2 * 32 * sizeof(std::uint64_t));
   plan.team_barriers_at = places.take(kMoeTeams * kBuffers * sizeof(std::uint64_t));
   plan.known_at = places.take(kMoeKnown * sizeof(std::uint64_t));
+  plan.through_at = places.take(kMoeTasks * sizeof(std::uint64_t));
+  plan.shared_full_at = places.take(kQuads * sizeof(std::uint64_t));
   plan.phases_at = places.take(sizeof(MoeProgress));
   plan.extras_at = places.take(experts);
   plan.scales_at = places.take(kMoeTokensMax * sizeof(float));

@@ -77,18 +77,15 @@ __device__ inline void list_active(const MoeRouting& routing, int experts) {
     const unsigned all = __ballot_sync(kFullWarp, mask != 0);
     if (mask != 0) routing.active[before + __popc(all & ((1U << lane) - 1U))] = expert;
     before += __popc(all);
-    // Most have one token.
-    if (expert < experts) routing.extras[expert] = static_cast<std::uint8_t>(extras);
-    unsigned more = __ballot_sync(kFullWarp, __popc(mask) > 1);
-    while (more != 0) {
-      const int other = __ffs(static_cast<int>(more)) - 1;
-      more &= more - 1;
-      const int own = __shfl_sync(kFullWarp, __popc(mask), other) - 1;
-      extras += own;
-      if (lane > other && expert < experts) {
-        routing.extras[expert] = static_cast<std::uint8_t>(extras);
-      }
+    const int own = max(__popc(mask) - 1, 0);
+    int place = extras;
+#pragma unroll
+    for (int bit = 0; 1 << bit < kMoeTokensMax; ++bit) {
+      const unsigned with = __ballot_sync(kFullWarp, (own >> bit & 1) != 0);
+      place += __popc(with & ((1U << lane) - 1U)) << bit;
+      extras += __popc(with) << bit;
     }
+    if (expert < experts) routing.extras[expert] = static_cast<std::uint8_t>(place);
   }
   if (lane > 0) return;
   routing.count[0] = before;
@@ -197,11 +194,13 @@ __device__ inline void choose_for(const MoeArgs& a, const MoePlan& plan, std::ui
   }
   __syncwarp();  // the choice is there
   note_choice(a, routing, token);
+  make_known(plan, memory, kAllChose);
 }
 
-// By one warp, when all tokens have chosen.
+// The teller's first task.
 __device__ inline void tell_choice(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
   const MoeRouting routing(memory, plan, a.rule.experts);
+  wait_to_know(plan, memory, kAllChose);
   if (a.tokens == 1) {
     routing.count[0] = a.rule.chosen;  // and they are listed
     routing.count[1] = 0;

@@ -5,18 +5,22 @@
 
 namespace glm::kernels::cuda {
 
+// `parity`: of its barriers.
 template <class Codec, bool kCoded>
-__device__ void Worker<Codec, kCoded>::second_half_of_shared() {
+__device__ void Worker<Codec, kCoded>::second_half_of_shared(unsigned parity) {
   const int token = lane_index() / 4;
   const auto* x = reinterpret_cast<const uint4*>(
       a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + lane_index() % 4 * 32);
   const auto octet = [&](int chunk, int word) {
     return token < a_.tokens ? __ldcg(x + chunk * kOctetsPerChunk + word) : uint4{};
   };
+  const auto wait = [&](int item) {
+    device::barrier_wait(shared_full_barrier(plan_, memory_, item), parity);
+  };
   if constexpr (kCoded) {
-    multiply_coded(a_.shared_down, plan_.outer, 0, octet);
+    multiply_coded(a_.shared_down, plan_.outer, 0, octet, wait);
   } else {
-    multiply_quads(a_.wide_inputs, 0, octet);
+    multiply_quads(a_.wide_inputs, 0, octet, wait);
   }
 }
 
@@ -42,8 +46,10 @@ __device__ const uint4* Worker<Codec, kCoded>::row_of(int expert, const std::uin
 template <class Codec, bool kCoded>
 __device__ void Worker<Codec, kCoded>::second_half_of_experts() {
   const int count = *routing_.count;
+  const int lot = first_lot(count);
 #pragma unroll 1
   for (int entry = first_item(); entry < count; entry += kMoeTeams) {
+    wait_to_know(plan_, memory_, kTaskKnown + kMoeLot + (entry < lot ? 0 : 1));
     const int expert = routing_.active[entry];
     const Turn turn(items_ + entry, plan_);
     const uint4* x = row_of(expert, stage(turn));
@@ -99,11 +105,10 @@ __device__ void Worker<Codec, kCoded>::store_outputs(int slab) {
 template <class Codec, bool kCoded>
 __device__ void Worker<Codec, kCoded>::second_halves() {
   const Share share = equal_share(plan_, plan_.hidden_slabs);
-  wait_to_know(plan_, memory_, kWideKnown);
+  wait_to_know(plan_, memory_, kTaskKnown + kMoeWide);
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
-    second_half_of_shared();
-    wait_to_know(plan_, memory_, kHalvesKnown);
+    second_half_of_shared(static_cast<unsigned>(slab - share.begin) & 1U);
     second_half_of_experts();
     workers_meet();  // the sums of all experts are there
     store_outputs(slab);

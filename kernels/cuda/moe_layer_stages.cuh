@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/bulk_math.cuh"
 #include "kernels/cuda/moe_layer.h"
+#include "kernels/cuda/moe_layer_warps.cuh"
 
 namespace glm::kernels::cuda {
 
@@ -46,6 +47,39 @@ __device__ inline Share routed_share(const MoePlan& plan, int active) {
           last ? total : (own.end - wide.end * plan.wide_slab_cost) / 16};
 }
 
+// Experts come in two lots, the first of them larger: when a block is through with the first halves
+// of the second, all blocks long are with those of the first. So no block waits for the slowest.
+__device__ inline int first_lot(int active) {
+  return (2 * active + 2) / 3;
+}
+
+// What a block has of the routed experts' first halves, of one lot and of the other.
+class RoutedSlabs {
+ public:
+  __device__ RoutedSlabs(const MoePlan& plan, int active) {
+    const Share own = routed_share(plan, active);
+    const auto lot = static_cast<unsigned>(first_lot(active));
+    const auto of_first = [&](int slabs) {
+      return static_cast<int>(static_cast<unsigned>(slabs) * lot / static_cast<unsigned>(active));
+    };
+    first_ = of_first(own.begin);
+    of_first_lot_ = of_first(own.end) - first_;
+    others_ = static_cast<int>(lot) * plan.inner.slabs + own.begin - first_ - of_first_lot_;
+    count_ = own.end - own.begin;
+  }
+  __device__ int count() const { return count_; }
+  // Of them, the first ones are of the first lot.
+  __device__ int count(int lots) const { return lots == 1 ? of_first_lot_ : count_; }
+  // Number i of the block: which of all experts' slabs, one expert after the other.
+  __device__ int at(int i) const { return i + (i < of_first_lot_ ? first_ : others_); }
+
+ private:
+  int first_;
+  int of_first_lot_;
+  int others_;
+  int count_;
+};
+
 // The slabs of a list of experts, one after the other.
 struct SlabAt {
   int entry;
@@ -54,13 +88,6 @@ struct SlabAt {
   __device__ SlabAt(const MoePlan& plan, int at)
       : entry(static_cast<int>(multiplied_high(static_cast<unsigned>(at), plan.by_inner_slabs))),
         slab(at - entry * plan.inner.slabs) {}
-  // By no more than there are slabs of one expert.
-  __device__ void advance(const MoePlan& plan, int by) {
-    slab += by;
-    if (slab < plan.inner.slabs) return;
-    slab -= plan.inner.slabs;
-    ++entry;
-  }
 };
 
 // Where an item is in the ring. In the first round of the stages the parity is 0.
@@ -97,19 +124,19 @@ class Fetcher {
 
   // Four rows of a weight in bf16 from `row` on. Every other quad is shifted, so that rows of two
   // neighbouring quads lie in different banks.
-  __device__ void quad(const device::Weight& w, int row, int quad) {
+  __device__ void quad(const device::Weight& w, int row, int quad, std::uint32_t other_full = 0) {
     if (!is_own()) return;
     const auto bytes = static_cast<unsigned>(kQuadRows * w.row_bytes);
-    fetch(bytes, 1, static_cast<unsigned>(quad) % 2 * kQuadShift, w.data + row * w.row_bytes,
-          bytes);
+    fetch(bytes, 1, static_cast<unsigned>(quad) % 2 * kQuadShift, w.data + row * w.row_bytes, bytes,
+          other_full);
   }
 
   // A slab in four bits; lane l < copies has its part. So many bytes come to the stage besides.
   __device__ void slab(const BulkPlan& plan, const QuadCopy& copy, int copies, int expert, int slab,
-                       unsigned besides = 0) {
+                       unsigned besides = 0, std::uint32_t other_full = 0) {
     if (!is_own()) return;
     fetch(plan.stage_copied + besides, copies, copy.to,
-          copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes);
+          copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes, other_full);
   }
 
  private:
@@ -120,8 +147,9 @@ class Fetcher {
     return own;
   }
   // Brings the item before item_, of `bytes` in all; what else is said is of a lane below `lanes`.
+  // `other_full`: the barrier that says so, if it is not that of the stage, which goes on anyhow.
   __device__ void fetch(unsigned bytes, int lanes, unsigned to, const std::uint8_t* from,
-                        unsigned own_bytes) {
+                        unsigned own_bytes, std::uint32_t other_full) {
     const Turn turn(item_ - 1, plan_);
     // Of the round before: nothing to wait for in the first.
     device::barrier_wait(empty_ + 8 * turn.stage, turn.parity ^ 1U);
@@ -129,7 +157,11 @@ class Fetcher {
       const Turn before(item_ - 1 - in_flight_, plan_);
       device::barrier_wait(full_ + 8 * before.stage, before.parity);
     }
-    const std::uint32_t full = full_ + 8 * turn.stage;
+    std::uint32_t full = full_ + 8 * turn.stage;
+    if (other_full != 0) {
+      if (lane_index() == 0) device::barrier_arrive(full);
+      full = other_full;
+    }
     if (lane_index() == 0) device::barrier_arrive_expecting(full, bytes);
     __syncwarp();  // bytes are announced
     if (lane_index() >= lanes) return;
@@ -203,17 +235,17 @@ __device__ void fetch_first_half(const MoeArgs& a, const MoePlan& plan, const st
   constexpr int kCopies = kQuads * kParts;
   const QuadCopy copy =
       quad_copy<true>(a.inner, plan.inner, lane_index() < kCopies ? lane_index() : 0);
-  const Share share = routed_share(plan, count);
-  SlabAt next(plan, share.begin);
+  const RoutedSlabs slabs(plan, count);
 #pragma unroll 1
-  for (int at = share.begin; at < share.end; ++at, next.advance(plan, 1)) {
+  for (int i = 0; i < slabs.count(); ++i) {
+    const SlabAt next(plan, slabs.at(i));
     fetcher.slab(plan.inner, copy, kCopies, active[next.entry], next.slab);
   }
 }
 
 template <bool kCoded, int kParts>
-__device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const std::int32_t* active,
-                                  int count, Fetcher& fetcher) {
+__device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const std::uint8_t* memory,
+                                  const std::int32_t* active, int count, Fetcher& fetcher) {
   constexpr int kCopies = kQuads * kParts;
   const QuadCopy copy =
       quad_copy<false>(a.outer, plan.outer, lane_index() < kCopies ? lane_index() : 0);
@@ -226,11 +258,12 @@ __device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const s
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
     if constexpr (kCoded) {
-      fetcher.slab(plan.outer, shared, kCopies, 0, slab);
+      fetcher.slab(plan.outer, shared, kCopies, 0, slab, 0, shared_full_barrier(plan, memory, 0));
     } else {
 #pragma unroll 1
       for (int quad = 0; quad < kQuads; ++quad) {
-        fetcher.quad(a.shared_down, slab * kSlabRows + quad * kQuadRows, quad);
+        fetcher.quad(a.shared_down, slab * kSlabRows + quad * kQuadRows, quad,
+                     shared_full_barrier(plan, memory, quad));
       }
     }
 #pragma unroll 1

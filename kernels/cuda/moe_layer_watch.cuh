@@ -46,77 +46,137 @@ __device__ inline void wait_for_change(const std::uint32_t* count, std::uint32_t
 
 // The watcher's first task, before its block has anything to add to a count.
 __device__ inline void note_phases(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
-  if (lane_index() != 0) return;
   auto* phases = reinterpret_cast<MoeProgress*>(memory + plan.phases_at);
-  *phases = {.wide = phase_of(&a.progress->wide), .halves = phase_of(&a.progress->halves)};
+  const int task = lane_index();
+  if (task < kMoeTasks) phases->through[task] = phase_of(a.progress->through + task);
+  __syncwarp();  // one lane will want them all
+}
+// By one lane.
+__device__ inline void wait_for_all(const MoeArgs& a, const MoePlan& plan,
+                                    const std::uint8_t* memory, unsigned task) {
+  const auto* phases = reinterpret_cast<const MoeProgress*>(memory + plan.phases_at);
+  wait_for_change(a.progress->through + task, phases->through[task]);
 }
 
-// Makes it known that all blocks are through with the first halves. Then what tokens have of each
-// expert comes to shared memory: of one token to where the expert's weights are, of others to where
-// activations were, as long as there is room. A lane has one expert of thirty-two. A stage may be
-// filled when the item before in it has been used up: of the barrier's phases only the last two can
-// be told apart, and what is known of the items before is enough where there are eight stages or
-// more, or one slab of outputs.
-__device__ inline void send_rows(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
-  // Written by other blocks, and read by copies.
-  asm volatile("fence.proxy.async;\n" ::: "memory");
-  const MoeRouting routing(memory, plan, a.rule.experts);
-  const int lane = lane_index();
-  const int count = *routing.count;
-  const unsigned bytes = row_bytes(a);
-  const std::uint32_t known = known_barrier(plan, memory, kHalvesKnown);
-  const auto row = [&](int expert, int token) {
-    return static_cast<const __nv_bfloat16*>(a.outer.x) +
-           routing.pair_of(token, expert, a.rule.chosen) * a.outer.x_stride;
-  };
-  const int extras = min(routing.count[1], plan.extra_rows);
-  if (lane == 0) device::barrier_arrive_expecting(known, static_cast<unsigned>(extras) * bytes);
-  __syncwarp();  // bytes are announced
+// The teller's last task: other blocks are told what the workers of this one are through with. That
+// takes long where copies are under way, so no worker does it.
+__device__ inline void tell_others(const MoeArgs& a, const MoePlan& plan,
+                                   const std::uint8_t* memory) {
+  if (lane_index() != 0) return;
 #pragma unroll 1
-  for (int i = lane; i < count && extras > 0; i += device::kWarpThreads) {
-    const int expert = routing.active[i];
-    std::uint32_t mask = routing.masks[expert];
-    int place = routing.extras[expert];
+  for (unsigned task = 0; task < kMoeTasks; ++task) {
+    device::barrier_wait(through_barrier(plan, memory, task), 0);
+    add_to(a.progress->through + task, blockIdx.x == 0, static_cast<int>(gridDim.x));
+  }
+}
+
+// What tokens have of experts, [first, last) of those in active, comes to shared memory when all
+// blocks are through with their first halves: of one token to where the expert's weights are, of
+// others to where activations were, as long as there is room. A lane has one expert of thirty-two.
+class RowSender {
+ public:
+  __device__ RowSender(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory)
+      : a_(a), plan_(plan), memory_(memory), routing_(memory, plan, a.rule.experts) {}
+
+  __device__ int count() const { return *routing_.count; }
+
+  // Others than an expert's first token, and makes it known that all of them come.
+  __device__ void send_others(int first, int last, unsigned known) const {
+    const std::uint32_t barrier = known_barrier(plan_, memory_, known);
+    const int begin = place_of(first);
+    const int extras = place_of(last) - begin;
+    if (lane_index() == 0) {
+      device::barrier_arrive_expecting(barrier, static_cast<unsigned>(extras) * row_bytes(a_));
+    }
+    __syncwarp();  // bytes are announced
 #pragma unroll 1
-    while ((mask &= mask - 1) != 0 && place < plan.extra_rows) {
-      device::bulk_copy(device::shared_address(memory) + static_cast<unsigned>(place++) * bytes,
-                        row(expert, __ffs(static_cast<int>(mask)) - 1), bytes, known);
+    for (int i = first + lane_index(); i < last && extras > 0; i += device::kWarpThreads) {
+      const int expert = routing_.active[i];
+      std::uint32_t mask = routing_.masks[expert];
+      int place = routing_.extras[expert];
+#pragma unroll 1
+      while ((mask &= mask - 1) != 0 && place < plan_.extra_rows) {
+        device::bulk_copy(
+            device::shared_address(memory_) + static_cast<unsigned>(place++) * row_bytes(a_),
+            row(expert, mask), row_bytes(a_), barrier);
+      }
     }
   }
+  // First tokens; `item` is that of the first expert. A stage may be filled when the item before in
+  // it has been used up: of the barrier's phases only the last two can be told apart, and what is
+  // known of the items before is enough where there are eight stages or more, or one slab of
+  // outputs.
+  __device__ void send_firsts(int first, int last, int item) const {
+    const std::uint32_t stages = device::shared_address(memory_ + plan_.stages_at);
+    const std::uint32_t full = device::shared_address(memory_ + plan_.barriers_at);
+    const int lane = lane_index();
+    const __nv_bfloat16* own = nullptr;
+#pragma unroll 1
+    for (int i = 0; i < last - first; ++i, ++item) {
+      if (i % device::kWarpThreads == 0 && first + i + lane < last) {
+        const int expert = routing_.active[first + i + lane];
+        own = row(expert, routing_.masks[expert]);
+      }
+      const Turn turn(item, plan_);
+      device::barrier_wait(full + 8 * (plan_.stages + turn.stage), turn.parity ^ 1U);
+      if (lane != i % device::kWarpThreads) continue;
+      device::bulk_copy(stages + static_cast<unsigned>(turn.stage) * plan_.stage + plan_.row_at,
+                        own, row_bytes(a_), full + 8 * turn.stage);
+    }
+  }
+
+ private:
+  // Where the others of an expert begin, of those that have room. Of a single token there are none,
+  // nor is it listed where they would be.
+  __device__ int place_of(int entry) const {
+    const int all = routing_.count[1];
+    const bool listed = all > 0 && entry < count();
+    return min(listed ? routing_.extras[routing_.active[entry]] : all, plan_.extra_rows);
+  }
+  // Of the first token in a mask.
+  __device__ const __nv_bfloat16* row(int expert, std::uint32_t mask) const {
+    const int token = __ffs(static_cast<int>(mask)) - 1;
+    return static_cast<const __nv_bfloat16*>(a_.outer.x) +
+           routing_.pair_of(token, expert, a_.rule.chosen) * a_.outer.x_stride;
+  }
+
+  const MoeArgs& a_;
+  const MoePlan& plan_;
+  std::uint8_t* memory_;
+  MoeRouting routing_;
+};
+
+// The watcher's last tasks.
+__device__ inline void watch(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
+  if (lane_index() == 0) wait_for_all(a, plan, memory, kMoeWide);
+  make_known(plan, memory, kTaskKnown + kMoeWide);
+  const RowSender sender(a, plan, memory);
   const Share wide = equal_share(plan, plan.wide_slabs);
-  const Share routed = routed_share(plan, count);
   const Share hidden = equal_share(plan, plan.hidden_slabs);
-  const std::uint32_t stages = device::shared_address(memory + plan.stages_at);
-  const std::uint32_t full = device::shared_address(memory + plan.barriers_at);
+  const int count = sender.count();
   const int shared_items = a.shared_coded ? kSharedItems<true> : kSharedItems<false>;
-  int item = (wide.end - wide.begin) * shared_items + routed.end - routed.begin;
+  int item = (wide.end - wide.begin) * shared_items + RoutedSlabs(plan, count).count();
 #pragma unroll 1
   for (int slab = hidden.begin; slab < hidden.end; ++slab) {
     item += shared_items;
-    const __nv_bfloat16* own = nullptr;
 #pragma unroll 1
-    for (int i = 0; i < count; ++i, ++item) {
-      if (i % device::kWarpThreads == 0 && i + lane < count) {
-        const int expert = routing.active[i + lane];
-        own = row(expert, __ffs(static_cast<int>(routing.masks[expert])) - 1);
+    for (int lot = 0; lot < kMoeLots; ++lot) {
+      const int first = lot == 0 ? 0 : first_lot(count);
+      const int last = lot == 0 ? first_lot(count) : count;
+      if (slab == hidden.begin) {
+        const unsigned task = kMoeLot + static_cast<unsigned>(lot);
+        if (lane_index() == 0) wait_for_all(a, plan, memory, task);
+        __syncwarp();  // lanes come after the one that has seen it
+        // Activations are wanted no more, nor stages by what comes before.
+        device::barrier_wait(through_barrier(plan, memory, kMoeTasks - 1), 0);
+        // Written by other blocks, and read by copies.
+        asm volatile("fence.proxy.async;\n" ::: "memory");
+        sender.send_others(first, last, kTaskKnown + task);
       }
-      const Turn turn(item, plan);
-      device::barrier_wait(full + 8 * (plan.stages + turn.stage), turn.parity ^ 1U);
-      if (lane != i % device::kWarpThreads) continue;
-      device::bulk_copy(stages + static_cast<unsigned>(turn.stage) * plan.stage + plan.row_at, own,
-                        bytes, full + 8 * turn.stage);
+      sender.send_firsts(first, last, item);
+      item += last - first;
     }
   }
-}
-
-// And its last ones.
-__device__ inline void watch(const MoeArgs& a, const MoePlan& plan, std::uint8_t* memory) {
-  const auto* phases = reinterpret_cast<const MoeProgress*>(memory + plan.phases_at);
-  if (lane_index() == 0) wait_for_change(&a.progress->wide, phases->wide);
-  make_known(plan, memory, kWideKnown);
-  if (lane_index() == 0) wait_for_change(&a.progress->halves, phases->halves);
-  __syncwarp();  // lanes come after the one that has seen it
-  send_rows(a, plan, memory);
   // All blocks have chosen by them.
   if (a.scores == nullptr || blockIdx.x != 0) return;
 #pragma unroll 1

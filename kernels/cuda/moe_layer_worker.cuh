@@ -35,16 +35,11 @@ class Worker {
     constexpr int kChoosing = kMoeTokensMax;
     const int first = workers_choose(a_) ? kChoosing : 0;
     if (warp_index() >= first) load_activations(first);
-    workers_meet();  // activations are there, and choices
-    if (workers_choose(a_) && warp_index() == 0) tell_choice(a_, plan_, memory_);
+    workers_meet();  // activations are there
     shared_first_half();
     wait_to_know(plan_, memory_, kChoiceKnown);
     store_wide();
     first_halves();
-    workers_meet();  // all threads have stored what is between the halves
-    if (threadIdx.x == 0) {
-      add_to(&a_.progress->halves, blockIdx.x == 0, static_cast<int>(gridDim.x));
-    }
     second_halves();
   }
 
@@ -85,11 +80,11 @@ class Worker {
   }
 
   __device__ void load_activations(int first_warp);
-  template <class Activations>
-  __device__ void multiply_quads(int inputs, int slab, const Activations& x);
-  template <class Activations>
+  template <class Activations, class Wait>
+  __device__ void multiply_quads(int inputs, int slab, const Activations& x, const Wait& wait);
+  template <class Activations, class Wait>
   __device__ void multiply_coded(const device::Weight& weight, const BulkPlan& plan, int slab,
-                                 const Activations& x);
+                                 const Activations& x, const Wait& wait);
   // Of a weight of the shared expert.
   __device__ static float shared_unit(const device::Weight& w) {
     return kCoded ? Codec::unit(w) : 1.0F;
@@ -100,7 +95,7 @@ class Worker {
   __device__ void first_half_of_slab(int expert, int slab, const Turn& turn);
   __device__ void first_halves();
   __device__ const uint4* row_of(int expert, const std::uint8_t* stage) const;
-  __device__ void second_half_of_shared();
+  __device__ void second_half_of_shared(unsigned parity);
   __device__ void second_half_of_experts();
   __device__ void store_outputs(int slab);
   __device__ void second_halves();
@@ -155,9 +150,11 @@ __device__ void Worker<Codec, kCoded>::load_activations(int first_warp) {
 // Sixteen rows in bf16, which are the next four items of the block, times activations: each warp
 // takes its chunks of the columns, and the sum of a team's goes to shared_sums. x(chunk, word) are
 // a lane's activations; to meet no bank twice, lanes take their words in different orders.
+// wait(item): until one of the items is there.
 template <class Codec, bool kCoded>
-template <class Activations>
-__device__ void Worker<Codec, kCoded>::multiply_quads(int inputs, int slab, const Activations& x) {
+template <class Activations, class Wait>
+__device__ void Worker<Codec, kCoded>::multiply_quads(int inputs, int slab, const Activations& x,
+                                                      const Wait& wait) {
   const int lane = lane_index();
   const int tile_row = lane / 4;
   const int chunks = inputs / kChunk;
@@ -179,7 +176,7 @@ __device__ void Worker<Codec, kCoded>::multiply_quads(int inputs, int slab, cons
     }
     // All warps, whether they have columns or not: two rounds of a stage must not be mistaken.
 #pragma unroll 1
-    for (int quad = 0; !waited && quad < kQuads; ++quad) wait_for(Turn(items_ + quad, plan_));
+    for (int quad = 0; !waited && quad < kQuads; ++quad) wait(quad);
     waited = true;
     if (chunk >= chunks) break;
 #pragma unroll
@@ -207,13 +204,13 @@ __device__ void Worker<Codec, kCoded>::multiply_quads(int inputs, int slab, cons
 
 // The same where the shared expert is coded as the others are: the next item of the block.
 template <class Codec, bool kCoded>
-template <class Activations>
+template <class Activations, class Wait>
 __device__ void Worker<Codec, kCoded>::multiply_coded(const device::Weight& weight,
                                                       const BulkPlan& plan, int slab,
-                                                      const Activations& x) {
+                                                      const Activations& x, const Wait& wait) {
   const Turn turn(items_, plan_);
   float sums[4] = {};
-  wait_for(turn);
+  wait(0);
   multiply_slab<Codec>(weight, plan, stage(turn), warp_index(), kMoeTeams,
                        static_cast<int>(weight.cols) / kChunk, x, sums);
   float total[4];
@@ -246,10 +243,11 @@ __device__ void Worker<Codec, kCoded>::shared_first_half() {
     const auto octet = [&](int chunk, int word) {
       return x[chunk * kOctetsPerChunk + exchanged_word(word)];
     };
+    const auto wait = [&](int item) { wait_for(Turn(items_ + item, plan_)); };
     if constexpr (kCoded) {
-      multiply_coded(a_.shared_gate, plan_.inner, slab, octet);
+      multiply_coded(a_.shared_gate, plan_.inner, slab, octet, wait);
     } else {
-      multiply_quads(static_cast<int>(a_.inner.inputs), slab, octet);
+      multiply_quads(static_cast<int>(a_.inner.inputs), slab, octet, wait);
     }
   }
   workers_meet();  // the sums of all teams are there
@@ -260,7 +258,6 @@ template <class Codec, bool kCoded>
 __device__ void Worker<Codec, kCoded>::store_wide() {
   const Share share = equal_share(plan_, plan_.wide_slabs);
   const float units[2] = {shared_unit(a_.shared_gate), shared_unit(a_.shared_up)};
-  const int adding = max(plan_.wide_slabs, static_cast<int>(gridDim.x));
 #pragma unroll 1
   for (int slab = warp_index(); slab < share.end - share.begin; slab += kMoeWarps) {
     const float4 sum = shared_sum(slab);
@@ -274,14 +271,8 @@ __device__ void Worker<Codec, kCoded>::store_wide() {
     };
     if (token < a_.tokens) put(to, sum.x, sum.z, scales[0]);
     if (token + 1 < a_.tokens) put(to + a_.wide_inputs, sum.y, sum.w, scales[1]);
-    __syncwarp();  // all lanes have stored
-    if (lane_index() == 0) {
-      add_to(&a_.progress->wide, share.begin + slab == 0, adding);
-    }
   }
-  // Of few slabs most blocks have none: they add as well, so that the phase cannot change before
-  // each has noted it.
-  if (share.begin == share.end && threadIdx.x == 0) add_to(&a_.progress->wide, false, adding);
+  is_through(plan_, memory_, kMoeWide);
 }
 
 template <class Codec, bool kCoded>
@@ -312,15 +303,18 @@ __device__ void Worker<Codec, kCoded>::first_half_of_slab(int expert, int slab, 
 
 template <class Codec, bool kCoded>
 __device__ void Worker<Codec, kCoded>::first_halves() {
-  const Share share = routed_share(plan_, *routing_.count);
-  SlabAt next(plan_, share.begin + first_item());
+  const RoutedSlabs slabs(plan_, *routing_.count);
+  int i = first_item();
 #pragma unroll 1
-  for (int at = share.begin + first_item(); at < share.end;
-       at += kMoeTeams, next.advance(plan_, kMoeTeams)) {
-    first_half_of_slab(routing_.active[next.entry], next.slab,
-                       Turn(items_ + at - share.begin, plan_));
+  for (int lot = 0; lot < kMoeLots; ++lot) {
+#pragma unroll 1
+    for (; i < slabs.count(lot + 1); i += kMoeTeams) {
+      const SlabAt at(plan_, slabs.at(i));
+      first_half_of_slab(routing_.active[at.entry], at.slab, Turn(items_ + i, plan_));
+    }
+    is_through(plan_, memory_, kMoeLot + static_cast<unsigned>(lot));
   }
-  items_ += share.end - share.begin;
+  items_ += slabs.count();
 }
 
 }  // namespace glm::kernels::cuda

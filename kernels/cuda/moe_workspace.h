@@ -10,9 +10,13 @@ namespace glm::kernels::cuda {
 
 // How far the blocks of moe_layer.cu are. Whoever is through adds to a count: one, or the first of
 // them so much that the uppermost bit changes when all have, and the others are zero then.
+enum MoeTask : unsigned {
+  kMoeWide,  // the shared expert's first half
+  kMoeLot,   // the routed experts' first halves: experts in two lots
+  kMoeTasks = kMoeLot + 2
+};
 struct MoeProgress {
-  std::uint32_t wide;    // slabs of the shared expert's first half
-  std::uint32_t halves;  // blocks, with the routed experts' first halves
+  std::uint32_t through[kMoeTasks];  // blocks
 };
 
 // Of moe_opening.cu: blocks that are through with its first half, and blocks that know it of all.
