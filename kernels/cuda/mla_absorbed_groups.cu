@@ -2,7 +2,8 @@
 // token, up to 24 heads and a share of its pages. Contract: kernels/ops/mla_attention.h; 512 + 64
 // columns.
 //
-//   a warp      asks for pages, in thirds of their columns, by tensor maps: a ring of eight
+//   a warp      asks for pages, in thirds of their columns, by tensor maps: a ring of eight; before
+//               the kernel in front has ended, for those that it does not write
 //   a group     scores of a tile and their softmax
 //   two groups  values of the tile before, half of the latents each
 //
@@ -199,21 +200,35 @@ __global__ void __launch_bounds__(kThreads, 1)
                     .range = Range::of(source, token, static_cast<int>(blockIdx.x), blocks)};
   device::let_later_kernels_start();
   const Shares shares(blocks, min(kHeads, heads.heads - first_head));
-  if (threadIdx.x == 0) set_up(block, shares.bytes());
+  // Read while barriers are set up.
+  const std::int32_t* table =
+      source.rows.table + block.range.sequence * source.rows.table_stride + block.range.first;
+  int sequence_before = -1;
+  std::int32_t pages = 0;
+  if (threadIdx.x >= kWorkThreads) {
+    if (token > 0) sequence_before = source.sequences[token - 1];
+    if (lane_of() == 0) device::prefetch_map(maps.pages);
+    if (lane_of() == 1) device::prefetch_map(maps.queries);
+    if (lane_of() < block.range.count) pages = table[lane_of()];
+  } else if (lane_of() == 0 && threadIdx.x / 32 < kSetUpWarps) {
+    set_up(block, static_cast<int>(threadIdx.x) / 32, shares.bytes());
+  }
   __syncthreads();  // barriers are set up
   // The same in all lanes, as the compiler is to know: descriptors are in registers of the warp.
   const int group = __shfl_sync(0xFFFFFFFFU, static_cast<int>(threadIdx.x) / kGroupThreads, 0) - 1;
   const int tiles = __shfl_sync(0xFFFFFFFFU, block.range.count, 0);
   groups::Softmax softmax;
   groups::Sums values[kValueBoxes] = {};
+  Meeting& meeting = *reinterpret_cast<Meeting*>(memory + kQueriesAt);
   if (group == kGroups - 1) {
     // Tokens of a sequence follow each other; of the first all rows but its own are there.
-    const bool alone = token == 0 || source.sequences[token - 1] != block.range.sequence;
+    const bool alone = sequence_before != block.range.sequence;
     const int early = alone ? (block.range.visible - 1) / kTile - block.range.first : 0;
-    fetch(block, maps,
-          source.rows.table + block.range.sequence * source.rows.table_stride + block.range.first,
-          min(early, tiles), token, first_head);
+    fetch(block, maps, table, pages, min(early, tiles));
+    __syncwarp();
+    device::cluster_arrive_relaxed();
   } else if (group < 0) {
+    if (threadIdx.x < 32) fetch_queries(block, maps, token, first_head);
     device::barrier_wait(device::shared_address(&block.shared.asked), 0);
 #pragma unroll 1
     for (int tile = 0; tile < tiles; ++tile) {
@@ -221,20 +236,27 @@ __global__ void __launch_bounds__(kThreads, 1)
       score(block, tile, scores);
       weigh(block, tile, softmax, scores, heads.scale_log2, block.range.rows(tile));
     }
+    // Queries have been used: what others send may take their place.
+    __syncwarp();
+    device::cluster_arrive_relaxed();
+    leave_sums(meeting, softmax);
   } else {
 #pragma unroll 1
-    for (int tile = 0; tile < tiles; ++tile) add_values(block, tile, group, values);
+    for (int tile = 0; tile < tiles; ++tile) {
+      if (tile + 1 == tiles) {
+        device::barrier_wait(block.weighed(tile), static_cast<unsigned>(tile / 2) % 2);
+        device::cluster_arrive_relaxed();
+      }
+      add_values(block, tile, group, values);
+    }
+    if (tiles == 0) device::cluster_arrive_relaxed();
   }
   device::wait_for_earlier_kernels();  // before anything is written
-  __syncthreads();  // queries and pages have been used: what follows takes their place
-  if (blocks > 1) device::cluster_arrive_relaxed();
-  Meeting& meeting = *reinterpret_cast<Meeting*>(memory + kQueriesAt);
-  if (group < 0) leave_sums(meeting, softmax);
-  __syncthreads();  // sums
+  __syncthreads();                     // sums; pages have been used
   if (group == 0 || group == 1) leave_values(block, meeting, group, values);
-  __syncthreads();  // results
+  __syncthreads();         // results
+  device::cluster_wait();  // the others have used their queries as well
   if (blocks > 1) {
-    device::cluster_wait();  // the others have used their pages as well
     send_results(block, shares, meeting);
     device::barrier_wait(device::shared_address(&block.shared.received), 0);
   }

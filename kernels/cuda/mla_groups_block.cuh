@@ -26,13 +26,12 @@ constexpr int kSlots = 8;
 constexpr int kUnitBytes = kUnitBoxes * groups::kTileBox;
 constexpr int kSizeMax = 8;  // of a cluster
 
-// In shared memory. When all tiles have been used, results have the place of the first units, and
-// what other blocks send follows them.
+// In shared memory. When all tiles have been used, results have the place of the first units; what
+// other blocks send, that of queries.
 constexpr int kQueriesAt = kSlots * kUnitBytes;
 constexpr int kWeightsAt = kQueriesAt + groups::kQueryBytes;
 constexpr int kSharedAt = kWeightsAt + 2 * groups::kWeightBytes;
 constexpr int kOctets = groups::kLatent / 8;  // of a head
-constexpr int kReceivedAt = (kHeads * groups::kResultPitch + 127) / 128 * 128;
 
 using HeadSum = float2;  // the highest score of a head, and the sum of its weights
 
@@ -55,9 +54,10 @@ struct Meeting {
   HeadSum own[kHeads];
   HeadSum said[kSizeMax][kHeads];
 };
+constexpr int kReceivedAt = kQueriesAt + (static_cast<int>(sizeof(Meeting)) + 127) / 128 * 128;
 constexpr int kSharedBytes = kSharedAt + static_cast<int>(sizeof(Shared));
-static_assert(kReceivedAt + kHeads * kOctets * 16 + kSizeMax * 16 <= kQueriesAt &&
-              sizeof(Meeting) <= groups::kQueryBytes);
+static_assert(kHeads * groups::kResultPitch <= kQueriesAt &&
+              kReceivedAt + kHeads * kOctets * 16 + kSizeMax * 16 <= kWeightsAt);
 
 struct Maps {
   CUtensorMap pages;
@@ -108,35 +108,74 @@ struct Block {
   }
 };
 
-__device__ inline void set_up(const Block& block, unsigned received_bytes) {
-#pragma unroll 1
-  for (int i = 0; i < kSlots; ++i) {
-    device::barrier_set_up(device::shared_address(&block.shared.full[i]), 1);
-    device::barrier_set_up(device::shared_address(&block.shared.used[i]),
+// By a thread of each of the first warps.
+constexpr int kSetUpWarps = kSlots + 2;
+static_assert(kSetUpWarps <= kWorkThreads / 32);
+__device__ inline void set_up(const Block& block, int warp, unsigned received_bytes) {
+  if (warp < kSlots) {
+    device::barrier_set_up(device::shared_address(&block.shared.full[warp]), 1);
+    device::barrier_set_up(device::shared_address(&block.shared.used[warp]),
                            kGroups * groups::kGroupWarps);
+  } else if (warp == kSlots) {
+    for (int i = 0; i < 2; ++i) {
+      device::barrier_set_up(block.weighed(i), kGroupThreads);
+      device::barrier_set_up(block.added(i), (kGroups - 1) * groups::kGroupWarps);
+    }
+  } else {
+    device::barrier_set_up(device::shared_address(&block.shared.asked), 1);
+    device::barrier_set_up(device::shared_address(&block.shared.received), 1);
   }
-  for (int i = 0; i < 2; ++i) {
-    device::barrier_set_up(block.weighed(i), kGroupThreads);
-    device::barrier_set_up(block.added(i), (kGroups - 1) * groups::kGroupWarps);
-  }
-  const std::uint32_t received = device::shared_address(&block.shared.received);
-  device::barrier_set_up(device::shared_address(&block.shared.asked), 1);
-  device::barrier_set_up(received, 1);
   device::barriers_are_set_up();
-  device::barrier_arrive_expecting(received, received_bytes);
+  if (warp == kSlots + 1) {
+    device::barrier_arrive_expecting(device::shared_address(&block.shared.received),
+                                     received_bytes);
+  }
 }
 
-// By one warp. `early`: tiles whose rows no kernel in front writes.
-__device__ inline void fetch(const Block& block, const Maps& maps, const std::int32_t* table,
-                             int early, int token, int first_head) {
+// By one warp, which waits for the kernel in front.
+__device__ inline void fetch_queries(const Block& block, const Maps& maps, int token,
+                                     int first_head) {
   const int lane = lane_of();
-  std::int32_t pages = 0;
+  const std::uint32_t asked = device::shared_address(&block.shared.asked);
+  if (lane == 0) device::barrier_arrive_expecting(asked, groups::kQueryBytes);
+  __syncwarp();
+  device::wait_for_earlier_kernels();
+  if (lane < groups::kBoxes) {
+    device::copy_box(block.memory + static_cast<unsigned>(kQueriesAt + lane * groups::kHeadsBox),
+                     maps.queries, {lane * groups::kBoxColumns, first_head, token}, asked);
+  }
+  __syncwarp();
+}
+
+// By one warp. `pages`: a lane's of the first tiles. `early`: tiles whose rows no kernel in front
+// writes.
+__device__ inline void fetch(const Block& block, const Maps& maps, const std::int32_t* table,
+                             std::int32_t pages, int early) {
+  const int lane = lane_of();
   const int units = block.range.count * kUnits;
-  const auto ask = [&](int number) {
+  // Units before the first that must wait, for the kernel in front or for a place, all at once.
+  const int first = min(max(0, min(early * kUnits, kSlots)), units);
+  static_assert(kSlots * kUnitBoxes <= 32);
+  if (lane < first) device::barrier_arrive_expecting(block.full(Unit(0, lane)), kUnitBytes);
+  __syncwarp();  // bytes are announced
+  const int own = lane / kUnitBoxes;
+  const std::int32_t own_page = __shfl_sync(0xFFFFFFFFU, pages, own / kUnits);
+  if (own < first) {
+    const Unit unit(0, own);
+    device::copy_box(
+        block.slot(unit) + static_cast<unsigned>(lane % kUnitBoxes * groups::kTileBox), maps.pages,
+        {(own % kUnits * kUnitBoxes + lane % kUnitBoxes) * groups::kBoxColumns, 0, own_page},
+        block.full(unit));
+  }
+  __syncwarp();
+  device::wait_for_earlier_kernels();
+#pragma unroll 1
+  for (int number = first; number < units; ++number) {
     const int tile = number / kUnits;
     const int third = number % kUnits;
-    if (number % (32 * kUnits) == 0)
+    if (number > 0 && number % (32 * kUnits) == 0) {
       pages = tile + lane < block.range.count ? table[tile + lane] : 0;
+    }
     const std::int32_t page = __shfl_sync(0xFFFFFFFFU, pages, tile % 32);
     const Unit unit(tile, third);
     if (number >= kSlots) device::barrier_wait(block.used(unit), unit.parity() ^ 1U);
@@ -147,22 +186,6 @@ __device__ inline void fetch(const Block& block, const Maps& maps, const std::in
                        maps.pages, {(third * kUnitBoxes + lane) * groups::kBoxColumns, 0, page},
                        block.full(unit));
     }
-  };
-  const auto begin = [&] {
-    device::wait_for_earlier_kernels();
-    const std::uint32_t asked = device::shared_address(&block.shared.asked);
-    if (lane == 0) device::barrier_arrive_expecting(asked, groups::kQueryBytes);
-    __syncwarp();
-    if (lane < groups::kBoxes) {
-      device::copy_box(block.memory + static_cast<unsigned>(kQueriesAt + lane * groups::kHeadsBox),
-                       maps.queries, {lane * groups::kBoxColumns, first_head, token}, asked);
-    }
-  };
-  const int first = max(0, min(early * kUnits, kSlots));  // that must wait
-#pragma unroll 1
-  for (int number = 0; number <= units; ++number) {
-    if (number == min(first, units)) begin();
-    if (number < units) ask(number);
   }
 }
 
