@@ -344,12 +344,16 @@ Status Device::prepare_split() {
   const auto blocks = static_cast<std::uint64_t>(attention_.multiprocessors);
   const std::uint64_t sums_bytes = blocks * kSplitBlockSums * sizeof(float);
   const std::uint64_t counts_bytes = blocks * sizeof(std::uint32_t);
-  split_memory_ = GLM_TRY(
-      allocate(sums_bytes + counts_bytes).with(fmt::format("open GPU {}", options_.device_index)));
-  auto* counts = static_cast<std::byte*>(split_memory_.data()) + sums_bytes;
+  split_memory_ = GLM_TRY(allocate(2 * sums_bytes + counts_bytes)
+                              .with(fmt::format("open GPU {}", options_.device_index)));
+  auto* awaited = static_cast<std::byte*>(split_memory_.data()) + sums_bytes;
+  auto* counts = awaited + sums_bytes;
   split_ = {.sums = static_cast<float*>(split_memory_.data()),
             .counts = reinterpret_cast<std::uint32_t*>(counts),
+            .awaited = awaited,
             .blocks = attention_.multiprocessors};
+  constexpr int kNothing = 0xFF;  // of every byte
+  remember("open", cudaMemsetAsync(awaited, kNothing, sums_bytes, stream_.get()));
   remember("open", cudaMemsetAsync(counts, 0, counts_bytes, stream_.get()));
   return take_failure();
 }

@@ -44,17 +44,20 @@ __device__ inline int unit_behind(int unit, int units) {
   return unit + 1 < units ? unit + 1 : 0;
 }
 
+// By a warp, whose lanes have a unit each.
 __device__ inline void fetch_weights(const Product& a, const PairPlan& plan, const PairMaps& maps,
                                      const PairBlock& block) {
-  device::prefetch_map(maps.rows);
+  const std::uint64_t policy = device::read_once_policy();
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  if (lane == 0) device::prefetch_map(maps.rows);
   const auto joined_at = static_cast<int>(a.joined_at);
   const bool rest = block.is_rest(a);
   const PairWeightMaps& own = maps.of[rest ? 1 : 0];
   const int first_row = block.head * static_cast<int>(a.weight_rows_per_group) +
                         block.tile * kPairOutputs - (rest ? joined_at : 0);
-  int unit = block.first_unit(plan.units);
 #pragma unroll 1
-  for (int turn = 0; turn < plan.units; ++turn, unit = unit_behind(unit, plan.units)) {
+  for (int turn = lane; turn < plan.units; turn += device::kWarpThreads) {
+    const int unit = (block.first_unit(plan.units) + turn) % plan.units;
     const std::uint32_t full = block.weights_full(plan, unit);
     const int in_row = block.part * plan.units + unit;
     device::barrier_arrive_expecting(full, kPairGroups * kPairHalfBytes + kPairScalesBytes);
@@ -63,29 +66,28 @@ __device__ inline void fetch_weights(const Product& a, const PairPlan& plan, con
     for (int half = 0; half < kPairGroups; ++half) {
       device::copy_box(
           block.memory + static_cast<unsigned>(unit * kPairGroups + half) * kPairHalfBytes,
-          own.weights, {(in_row * kPairGroups + half) * kPairHalf / 2, first_row, 0}, full);
+          own.weights, {(in_row * kPairGroups + half) * kPairHalf / 2, first_row, 0}, full, policy);
     }
     device::copy_box(block.memory + plan.scales_at + static_cast<unsigned>(unit) * kPairScalesBytes,
                      own.scales, {in_row * static_cast<int>(kPairScaleRowBytes), first_row, 0},
-                     full);
+                     full, policy);
   }
 }
 
-// To both blocks of the pair, which have barriers set up.
+// To both blocks of the pair, which have barriers set up: by a warp.
 __device__ inline void fetch_rows(const PairPlan& plan, const PairMaps& maps,
                                   const PairBlock& block) {
-  int unit = block.first_unit(plan.units);
+  constexpr int kOwnBoxes = kPairUnitBoxes / kPairBlocks;  // of a unit
 #pragma unroll 1
-  for (int turn = 0; turn < plan.units; ++turn, unit = unit_behind(unit, plan.units)) {
-    const std::uint32_t full = block.rows_full(plan, unit);
-#pragma unroll
-    for (int i = 0; i < kPairUnitBoxes / kPairBlocks; ++i) {
-      const int box = unit * kPairUnitBoxes + kPairBlocks * i + block.rank;
-      device::copy_box_to_blocks(
-          block.memory + plan.rows_at + static_cast<unsigned>(box) * plan.box_pitch, maps.rows,
-          {(block.part * plan.units * kPairUnitBoxes + box) * kPairBox, 0, block.head}, full,
-          ((1U << kPairBlocks) - 1) << (plan.together ? block.part * kPairBlocks : 0));
-    }
+  for (int turn = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+       turn < plan.units * kOwnBoxes; turn += device::kWarpThreads) {
+    const int unit = (block.first_unit(plan.units) + turn / kOwnBoxes) % plan.units;
+    const int box = unit * kPairUnitBoxes + turn % kOwnBoxes * kPairBlocks + block.rank;
+    device::copy_box_to_blocks(
+        block.memory + plan.rows_at + static_cast<unsigned>(box) * plan.box_pitch, maps.rows,
+        {(block.part * plan.units * kPairUnitBoxes + box) * kPairBox, 0, block.head},
+        block.rows_full(plan, unit),
+        ((1U << kPairBlocks) - 1) << (plan.together ? block.part * kPairBlocks : 0));
   }
 }
 

@@ -59,9 +59,11 @@ PairPlan plan_with(const Product& a, int parts, const BulkLimits& limits) {
                static_cast<unsigned>(kPairGroups * columns * kPairSumsPitch * sizeof(float)));
   const auto received = static_cast<unsigned>(columns * kPairOutputs * sizeof(float));
   const unsigned barriers = (own * 2 + 1) * static_cast<unsigned>(sizeof(std::uint64_t));
-  // Of blocks that take a multiprocessor each, not all clusters of so many would run at once.
+  // Of blocks that take a multiprocessor each, not all clusters would run at once, unless they are
+  // few.
   plan.together = 2 * (kPairAlignment + plan.received_at + received + barriers) + kReserved <=
-                  limits.shared_bytes;
+                      limits.shared_bytes ||
+                  2 * parts * plan.tiles <= limits.multiprocessors;
   plan.barriers_at = plan.received_at + (parts > 1 && plan.together ? received : 0);
   plan.total = kPairAlignment + plan.barriers_at + barriers;
   plan.whole_fours = !a.out_f32 && a.bias == nullptr && a.factor == nullptr && aligned(a.out, 8) &&

@@ -5,8 +5,8 @@
 #include "kernels/cuda/pairs_block.cuh"
 #include "kernels/cuda/product_rows.cuh"
 #include "kernels/cuda/wgmma_codecs.cuh"
+#include "kernels/device/awaited.cuh"
 #include "kernels/device/cluster.cuh"
-#include "kernels/device/counters.cuh"
 #include "kernels/device/mma.cuh"
 
 namespace glm::kernels::cuda::pairs {
@@ -27,6 +27,13 @@ __device__ void leave(const float (&sums)[kColumns / 2], float* partial) {
 
 __device__ inline float4 sum(const float4& a, const float4& b) {
   return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
+}
+
+__device__ inline uint4 as_words(const float4& v) {
+  return {__float_as_uint(v.x), __float_as_uint(v.y), __float_as_uint(v.z), __float_as_uint(v.w)};
+}
+__device__ inline float4 as_sums(const uint4& v) {
+  return {__uint_as_float(v.x), __uint_as_float(v.y), __uint_as_float(v.z), __uint_as_float(v.w)};
 }
 
 // Four outputs of a row, of both warpgroups.
@@ -57,48 +64,53 @@ __device__ inline void store(const Product& a, const PairPlan& plan, const PairB
   }
 }
 
-// Items of sums that each of a tile's blocks adds up.
+// Items of sums, those of whole rows, of which each of a tile's blocks adds up so many, while there
+// are any.
 __device__ inline int share_of(const Product& a, const PairPlan& plan) {
-  return static_cast<int>(a.rows) * kFours / plan.parts;
+  return (static_cast<int>(a.rows) + plan.parts - 1) / plan.parts * kFours;
 }
-static_assert(kFours % kPairPartsMax == 0);
+struct OwnItems {
+  int first;
+  int end;
+  __device__ OwnItems(const Product& a, const PairPlan& plan, int part)
+      : first(part * share_of(a, plan)),
+        end(min(first + share_of(a, plan), static_cast<int>(a.rows) * kFours)) {}
+  __device__ int count() const { return max(0, end - first); }
+};
 
-// By way of memory.
+// By way of memory, where sums say by themselves that they have come.
 template <int kColumns>
 __device__ void add_parts_apart(const Product& a, const PairPlan& plan, const PairBlock& block,
                                 const float* partial) {
   const auto thread = static_cast<int>(threadIdx.x);
   const int share = share_of(a, plan);
-  auto* sums = reinterpret_cast<float4*>(a.split.sums) +
-               static_cast<std::int64_t>(block.tile) * plan.parts * (kSplitBlockSums / 4);
-  std::uint32_t* count = a.split.counts + block.tile;
-  const auto parts = static_cast<unsigned>(plan.parts);
+  const OwnItems own(a, plan, block.part);
+  constexpr int kOfPart = kSplitBlockSums / 4;
+  uint4* sums = static_cast<uint4*>(a.split.awaited) +
+                static_cast<std::int64_t>(block.tile) * plan.parts * kOfPart;
 #pragma unroll 1
-  for (int item = thread; item < plan.parts * share; item += kThreads) {
-    __stcg(sums + block.part * (kSplitBlockSums / 4) + item, block_sum_of<kColumns>(partial, item));
+  for (int item = thread; item < static_cast<int>(a.rows) * kFours; item += kThreads) {
+    if (item / share == block.part) continue;
+    device::leave_at(sums + block.part * kOfPart + item,
+                     as_words(block_sum_of<kColumns>(partial, item)));
   }
-  __syncthreads();  // the sums of this block are written
-  if (thread == 0) {
-    device::add_release(count, 1);
-    if (!device::wait_at_least(count, parts)) __trap();
-  }
-  __syncthreads();  // those of all parts are there
 #pragma unroll 1
-  for (int item = block.part * share + thread; item < (block.part + 1) * share; item += kThreads) {
-    float4 others[kPairPartsMax];
+  for (int item = own.first + thread; item < own.end; item += kThreads) {
+    uint4 others[kPairPartsMax];
+    const auto place = [&](int part) { return sums + part * kOfPart + item; };
+    device::await(
+        others, [&](int part) { return part < plan.parts && part != block.part; }, place);
+    float4 total = {};
 #pragma unroll
     for (int part = 0; part < kPairPartsMax; ++part) {
-      if (part < plan.parts) others[part] = __ldcg(sums + part * (kSplitBlockSums / 4) + item);
-    }
-    float4 total = others[0];
-#pragma unroll
-    for (int part = 1; part < kPairPartsMax; ++part) {
-      if (part < plan.parts) total = sum(total, others[part]);
+      if (part >= plan.parts) continue;
+      const bool mine = part == block.part;
+      const float4 one = mine ? block_sum_of<kColumns>(partial, item) : as_sums(others[part]);
+      if (!mine) *place(part) = device::kNothing16;  // for the next launch
+      total = part == 0 ? one : sum(total, one);
     }
     store(a, plan, block, item, total);
   }
-  // All have been seen to be there by all: the last to say so leaves the counter as it was.
-  if (thread == 0 && atomicAdd(count, 1U) + 1 == 2 * parts) *count = 0;
 }
 
 // In a cluster, or where there is one part.
@@ -107,37 +119,32 @@ __device__ void add_parts(const Product& a, const PairPlan& plan, const PairBloc
                           const float* partial) {
   const auto thread = static_cast<int>(threadIdx.x);
   const int share = share_of(a, plan);
+  const OwnItems own(a, plan, block.part);
   const std::uint32_t received = block.memory + plan.received_at;
 #pragma unroll 1
-  for (int item = thread; plan.parts > 1 && item < plan.parts * share; item += kThreads) {
+  for (int item = thread; plan.parts > 1 && item < static_cast<int>(a.rows) * kFours;
+       item += kThreads) {
     const int part = item / share;
     if (part == block.part) continue;
-    const float4 own = block_sum_of<kColumns>(partial, item);
     const int rank = block.rank_of(part);
     const int at = block.part * share + item % share;
     device::send_16(device::address_in(received + static_cast<unsigned>(at) * 16, rank),
-                    {__float_as_uint(own.x), __float_as_uint(own.y), __float_as_uint(own.z),
-                     __float_as_uint(own.w)},
+                    as_words(block_sum_of<kColumns>(partial, item)),
                     device::address_in(block.received(plan), rank));
   }
   device::barrier_wait(block.received(plan), 0);
 #pragma unroll 1
-  for (int item = thread; item < share; item += kThreads) {
+  for (int item = own.first + thread; item < own.end; item += kThreads) {
     float4 total = {};
 #pragma unroll 1
     for (int part = 0; part < plan.parts; ++part) {
-      float4 others;
-      if (part == block.part) {
-        others = block_sum_of<kColumns>(partial, block.part * share + item);
-      } else {
-        const uint4 words =
-            shared_octets(received + static_cast<unsigned>(part * share + item) * 16);
-        others = {__uint_as_float(words.x), __uint_as_float(words.y), __uint_as_float(words.z),
-                  __uint_as_float(words.w)};
-      }
-      total = part == 0 ? others : sum(total, others);
+      const int at = part * share + item - own.first;
+      const float4 one = part == block.part
+                             ? block_sum_of<kColumns>(partial, item)
+                             : as_sums(shared_octets(received + static_cast<unsigned>(at) * 16));
+      total = part == 0 ? one : sum(total, one);
     }
-    store(a, plan, block, block.part * share + item, total);
+    store(a, plan, block, item, total);
   }
 }
 

@@ -35,6 +35,7 @@ struct RowTile {
 struct SplitSums {
   float* sums = nullptr;            // [blocks, kSplitBlockSums]
   std::uint32_t* counts = nullptr;  // [blocks], all zero between launches
+  void* awaited = nullptr;          // as sums, numbers of device/awaited.cuh that have not come
   int blocks = 0;                   // none: columns are not shared out
 };
 constexpr int kSplitBlockSums = 128 * 64;

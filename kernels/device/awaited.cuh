@@ -15,6 +15,12 @@ __device__ inline void leave_at(std::uint32_t* to, std::uint32_t word) {
   asm volatile("st.relaxed.gpu.global.u32 [%0], %1;\n" ::"l"(to), "r"(word) : "memory");
 }
 
+__device__ inline void leave_at(uint4* to, const uint4& v) {
+  asm volatile("st.relaxed.gpu.global.v4.u32 [%0], {%1, %2, %3, %4};\n" ::"l"(to), "r"(v.x),
+               "r"(v.y), "r"(v.z), "r"(v.w)
+               : "memory");
+}
+
 __device__ inline bool has_come(std::uint32_t word) {
   return word != kNothing;
 }

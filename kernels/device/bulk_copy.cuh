@@ -43,6 +43,21 @@ __device__ inline void barrier_wait(std::uint32_t barrier, unsigned parity) {
       : "memory");
 }
 
+// Whether it is over.
+__device__ inline bool barrier_is_over(std::uint32_t barrier, unsigned parity) {
+  std::uint32_t over = 0;
+  asm volatile(
+      "{\n"
+      ".reg .pred over;\n"
+      "mbarrier.test_wait.parity.shared::cta.b64 over, [%1], %2;\n"
+      "selp.u32 %0, 1, 0, over;\n"
+      "}\n"
+      : "=r"(over)
+      : "r"(barrier), "r"(parity)
+      : "memory");
+  return over != 0;
+}
+
 // For what is read once: such lines leave the second-level cache first.
 __device__ inline std::uint64_t read_once_policy() {
   std::uint64_t policy = 0;

@@ -31,6 +31,16 @@ __device__ inline void copy_box(std::uint32_t shared, const CUtensorMap& map, co
       : "memory");
 }
 
+// With a policy of bulk_copy.cuh.
+__device__ inline void copy_box(std::uint32_t shared, const CUtensorMap& map, const BoxAt& at,
+                                std::uint32_t barrier, std::uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;\n" ::"r"(shared),
+      "l"(&map), "r"(at.column), "r"(at.middle), "r"(at.outer), "r"(barrier), "l"(policy)
+      : "memory");
+}
+
 // The same to several blocks of the cluster, those whose ranks are bits of `blocks`: to the same
 // place in the shared memory of each, and told to the same barrier of each.
 __device__ inline void copy_box_to_blocks(std::uint32_t shared, const CUtensorMap& map,
