@@ -7,7 +7,8 @@
 //
 // All weights of a block are asked for, and most of q_b's decoded, before the kernel in front has
 // ended. The norm is on either side of q_b: its weight is multiplied into q_b's, and what a token
-// is divided by, found while products run, into the sums. Activations are read as they are.
+// is divided by, found while products run, into the sums. Activations are read as they are. That,
+// and how tokens are turned, each block finds for some and tells the others.
 #include "kernels/cuda/mla_front.h"
 
 #include "kernels/cuda/aligned.h"
@@ -31,7 +32,7 @@ __device__ void ask(const Block<kColumns>& block, std::uint8_t* memory) {
   const int half = half_of();
   const int first = half * kHalfUnits;
   const auto thread = static_cast<int>(threadIdx.x);
-  auto* turns = reinterpret_cast<float2*>(memory + At::kTurns);
+  const auto* turns = reinterpret_cast<const float2*>(memory + At::kTurns);
   auto* others = reinterpret_cast<float4*>(memory + At::kSums);
   LeftUnit left[2];
   float sums[kColumns / 2] = {};
@@ -45,11 +46,11 @@ __device__ void ask(const Block<kColumns>& block, std::uint8_t* memory) {
     device::wait_for_earlier_kernels();
     // Not sooner: what comes behind asks for cached rows at once, and they would be in the way.
     device::let_later_kernels_start();
-    if (thread == kFetchThread) fetch_rows(block);
+    fetch_rows(block);
     __syncwarp();
   }
   if (At::kDecodesEarly) decode_unfold(block, thread, kThreads);
-  if (block.turns()) find_turns(block, turns);
+  if (thread < kFetchThread) find_turns(block);
   device::hold(sums);
   multiply(block, first, left[0], sums);
   multiply(block, first + 1, left[1], sums);
@@ -73,9 +74,12 @@ __device__ void ask(const Block<kColumns>& block, std::uint8_t* memory) {
   } else {
     constexpr int kBarrier = 1;
     const std::uint32_t query =
-        block.memory + At::kQuery + static_cast<unsigned>(block.rank * kOwnQuery) * 2;
-    finish_query(block, sums, others, block.turns() ? block.memory + At::kToTurn : query,
-                 block.turns() ? kTurnedPitch : kQueryPitch);
+        block.memory + At::kQuery + static_cast<unsigned>(block.rank) * At::kBoxPitch;
+    if (block.turns()) {
+      finish_query<false>(block, sums, others, block.memory + At::kToTurn);
+    } else {
+      finish_query<true>(block, sums, others, query);
+    }
     device::sync_threads(kBarrier, kHalfThreads);  // numbers of all its warps
     device::cluster_wait();
     if (block.turns()) {
@@ -84,8 +88,10 @@ __device__ void ask(const Block<kColumns>& block, std::uint8_t* memory) {
       send_query(block, query);
     }
   }
+  device::shared_is_written();
   __syncthreads();  // W_UK, and this block's part of the query
   device::barrier_wait(block.query_came(), 0);
+  device::shared_is_written();  // by the other blocks
   unfold(block);
   __syncthreads();  // all results
   store_unfolded(block);
@@ -138,10 +144,10 @@ __global__ void __launch_bounds__(kThreads, 2)
   const std::uint32_t address = device::shared_address(unaligned);
   const std::uint32_t base = (address + kAlignment - 1) / kAlignment * kAlignment;
   const Block<kColumns> block{.a = a, .maps = maps, .memory = base, .head = head, .rank = rank};
-  if (threadIdx.x == kFetchThread) {
-    set_up(block);
+  if (threadIdx.x >= kFetchThread) {
+    if (threadIdx.x == kFetchThread) set_up(block);
+    __syncwarp();  // barriers are set up
     fetch_weights(block);
-    device::prefetch_map(maps.rows);
   }
   __syncthreads();  // the barriers of this block are set up
   device::cluster_arrive_relaxed();

@@ -54,12 +54,11 @@ constexpr unsigned kPieceBytes = kNope * kPieceColumns * 2;
 constexpr unsigned kDecodedBytes = kOwnLatents / kPieceColumns * kPieceBytes;
 
 // Bytes from token to token, so that the same columns of eight lie in different banks.
-constexpr unsigned kQueryPitch = kNope * 2 + 16;
 constexpr unsigned kTurnedPitch = kTurned * 2 + 16;
 constexpr unsigned kResultPitch = kOwnLatents * 2 + 16;
 
 constexpr unsigned kAlignment = 1024;
-constexpr unsigned kBarriers = 2 * kUnits + 3;
+constexpr unsigned kBarriers = 2 * kUnits + 5;
 
 // Where things lie in shared memory, in bytes, with room for so many tokens. When activations have
 // been used, sums of other warps, then results, and what is turned have their place, and of many
@@ -87,8 +86,8 @@ struct Places {
 
   static_assert(kColumns * kOwnQuery * 4 <= kColumns * kResultPitch &&
                 kToTurn + kColumns * kTurnedPitch <= kRowsBytes &&
-                kColumns * kQueryPitch <= kUnfold - kQuery && kUnfold % kAlignment == 0 &&
-                kBarriersAt % 8 == 0);
+                kColumns * kNope * 2 <= kUnfold - kQuery && kQuery % kAlignment == 0 &&
+                kUnfold % kAlignment == 0 && kBarriersAt % 8 == 0);
 };
 
 struct Maps {
@@ -135,6 +134,8 @@ struct Block {
   __device__ std::uint32_t small_full() const { return barrier(2 * kUnits); }
   __device__ std::uint32_t unfold_full() const { return barrier(2 * kUnits + 1); }
   __device__ std::uint32_t query_came() const { return barrier(2 * kUnits + 2); }
+  __device__ std::uint32_t factors_came() const { return barrier(2 * kUnits + 3); }
+  __device__ std::uint32_t turns_came() const { return barrier(2 * kUnits + 4); }
   __device__ unsigned box_bytes() const {
     return static_cast<unsigned>(a.tokens + 7) / 8 * 8 * kBox * 2;
   }
@@ -167,11 +168,16 @@ __device__ void set_up(const Block<kColumns>& block) {
   device::barrier_set_up(block.small_full(), 1);
   device::barrier_set_up(block.unfold_full(), 1);
   device::barrier_set_up(block.query_came(), 1);
+  device::barrier_set_up(block.factors_came(), 1);
+  device::barrier_set_up(block.turns_came(), 1);
   device::barriers_are_set_up();
 #pragma unroll 1
   for (int unit = 0; unit < kUnits; ++unit) {
     device::barrier_arrive_expecting(block.rows_full(unit), kUnitBoxes * block.box_bytes());
   }
+  device::barrier_arrive_expecting(block.factors_came(), static_cast<unsigned>(block.a.tokens) * 4);
+  device::barrier_arrive_expecting(
+      block.turns_came(), block.turns() ? static_cast<unsigned>(block.a.tokens * kTurned * 4) : 0);
   const int others = block.turns() ? kNope : kNope - kOwnQuery;
   device::barrier_arrive_expecting(block.query_came(),
                                    static_cast<unsigned>(block.a.tokens * others) * 2);
@@ -182,44 +188,51 @@ __device__ inline int unit_of_turn(int turn) {
   return turn % kHalves * kHalfUnits + turn / kHalves;
 }
 
-// By one thread.
+// By a warp.
 template <int kColumns>
 __device__ void fetch_weights(const Block<kColumns>& block) {
   using At = Places<kColumns>;
   const Maps& maps = block.maps;
   const int row = block.head * kQuery + block.rank * kOwnQuery;
-  device::barrier_arrive_expecting(block.small_full(), kScalesBytes + kQRank * 2);
-#pragma unroll 1
-  for (int box = 0; box < kScaleBoxes; ++box) {
-    device::copy_box(
-        block.memory + At::kScales + static_cast<unsigned>(box) * kOwnQuery * kScaleRow,
-        maps.scales, {box * static_cast<int>(kScaleRow), row, 0}, block.small_full());
+  const std::uint64_t policy = device::read_once_policy();
+  const int lane = lane_of();
+  if (lane == 0) {
+    device::prefetch_map(maps.rows);
+    device::barrier_arrive_expecting(block.small_full(), kScalesBytes + kQRank * 2);
+    device::barrier_arrive_expecting(block.unfold_full(), kUnfoldBytes + kUnfoldScalesBytes);
   }
-  device::bulk_copy(block.memory + At::kNorm, block.a.norm, kQRank * 2, block.small_full());
-#pragma unroll 1
-  for (int turn = 0; turn < kUnits; ++turn) {
-    const int unit = unit_of_turn(turn);
+  __syncwarp();  // bytes are announced
+  if (lane < kUnits) {
+    const int unit = unit_of_turn(lane);
     device::barrier_arrive_expecting(block.weights_full(unit), kUnitBytes);
     device::copy_box(block.memory + At::kWeights + static_cast<unsigned>(unit) * kUnitBytes,
                      maps.weights, {unit * static_cast<int>(kUnitRow), row, 0},
-                     block.weights_full(unit));
+                     block.weights_full(unit), policy);
+  } else if (lane < kUnits + kScaleBoxes) {
+    const int box = lane - kUnits;
+    device::copy_box(
+        block.memory + At::kScales + static_cast<unsigned>(box) * kOwnQuery * kScaleRow,
+        maps.scales, {box * static_cast<int>(kScaleRow), row, 0}, block.small_full(), policy);
+  } else if (lane == kUnits + kScaleBoxes) {
+    device::bulk_copy(block.memory + At::kNorm, block.a.norm, kQRank * 2, block.small_full());
+  } else if (lane == kUnits + kScaleBoxes + 1) {
+    device::copy_box(block.memory + At::kUnfold, maps.unfold,
+                     {block.rank * static_cast<int>(kUnfoldRow), block.head * kHeadRows, 0},
+                     block.unfold_full(), policy);
+    device::copy_box(block.memory + At::kUnfoldScales, maps.unfold_scales,
+                     {block.rank * kOwnLatents / kScaledBox * static_cast<int>(kScaleRow),
+                      block.head * kHeadRows, 0},
+                     block.unfold_full(), policy);
   }
-  device::barrier_arrive_expecting(block.unfold_full(), kUnfoldBytes + kUnfoldScalesBytes);
-  device::copy_box(block.memory + At::kUnfold, maps.unfold,
-                   {block.rank * static_cast<int>(kUnfoldRow), block.head * kHeadRows, 0},
-                   block.unfold_full());
-  device::copy_box(block.memory + At::kUnfoldScales, maps.unfold_scales,
-                   {block.rank * kOwnLatents / kScaledBox * static_cast<int>(kScaleRow),
-                    block.head * kHeadRows, 0},
-                   block.unfold_full());
+  __syncwarp();
 }
 
-// By one thread: a part of the activations, to all blocks.
+// By a warp: a part of the activations, to all blocks.
 template <int kColumns>
 __device__ void fetch_rows(const Block<kColumns>& block) {
   using At = Places<kColumns>;
-#pragma unroll 1
-  for (int i = 0; i < kBoxes / kBlocks; ++i) {
+  const int i = lane_of();
+  if (i < kBoxes / kBlocks) {
     const int box = i * kBlocks + block.rank;
     device::copy_box_to_blocks(
         block.memory + At::kRows + static_cast<unsigned>(box) * At::kBoxPitch, block.maps.rows,

@@ -71,13 +71,15 @@ __device__ __forceinline__ void multiply(const Block<kColumns>& block, int unit,
   device::warpgroup_commit();
 }
 
-// What each token's sums are multiplied with: one over the length of its query. A warp has a token.
+// What each token's sums are multiplied with: one over the length of its query. A warp of one of
+// the blocks has a token, and tells all of them.
 template <int kColumns>
 __device__ void find_factors(const Block<kColumns>& block) {
   using At = Places<kColumns>;
   const int lane = lane_of();
 #pragma unroll 1
-  for (int token = warp_of(); token < block.a.tokens; token += kThreads / device::kWarpThreads) {
+  for (int token = warp_of() * kBlocks + block.rank; token < block.a.tokens;
+       token += kBlocks * (kThreads / device::kWarpThreads)) {
     float squares = 0;
 #pragma unroll
     for (int i = 0; i < kQRank / 8 / 32; ++i) {
@@ -88,22 +90,28 @@ __device__ void find_factors(const Block<kColumns>& block) {
           static_cast<unsigned>(token * 128 + (octet % 8 ^ token % 8) * 16)));
     }
     const float mean = device::warp_sum(squares) * (1.0F / static_cast<float>(kQRank));
-    if (lane == 0) {
-      asm volatile("st.shared.f32 [%0], %1;\n" ::"r"(block.memory + At::kFactors +
-                                                     static_cast<unsigned>(token) * 4),
-                   "f"(rsqrtf(mean + block.a.eps))
-                   : "memory");
+    if (lane < kBlocks) {
+      device::send_4(
+          device::address_in(block.memory + At::kFactors + static_cast<unsigned>(token) * 4, lane),
+          __float_as_uint(rsqrtf(mean + block.a.eps)),
+          device::address_in(block.factors_came(), lane));
     }
   }
 }
 
-// How this block's tokens are turned.
+// How tokens are turned: a part of it by each block, for the one that turns. Not by the warp that
+// fetches, on which all wait.
 template <int kColumns>
-__device__ void find_turns(const Block<kColumns>& block, float2* turns) {
+__device__ void find_turns(const Block<kColumns>& block) {
+  using At = Places<kColumns>;
   constexpr int kPairs = kTurned / 2;
+  const std::uint32_t to = device::address_in(block.memory + At::kTurns, kTurnedBlock);
+  const std::uint32_t came = device::address_in(block.turns_came(), kTurnedBlock);
 #pragma unroll 1
-  for (int at = static_cast<int>(threadIdx.x); at < block.a.tokens * kPairs; at += kThreads) {
-    turns[at] = block.a.turns.turn(at / kPairs, at % kPairs);
+  for (int at = static_cast<int>(threadIdx.x) * kBlocks + block.rank; at < block.a.tokens * kPairs;
+       at += kFetchThread * kBlocks) {
+    device::send_8(to + static_cast<unsigned>(at) * 8, block.a.turns.turn(at / kPairs, at % kPairs),
+                   came);
   }
 }
 
@@ -117,16 +125,19 @@ __device__ void leave(const float (&sums)[kColumns / 2], float4* others) {
   }
 }
 
-// Adds them, and leaves the query, token by token, from shared address `to` on.
-template <int kColumns>
+// Adds them, and leaves the query from shared address `to` on, token by token, so many bytes each;
+// with kBoxed as a box of activations is.
+template <bool kBoxed, int kColumns>
 __device__ void finish_query(const Block<kColumns>& block, const float (&sums)[kColumns / 2],
-                             const float4* others, std::uint32_t to, unsigned pitch) {
+                             const float4* others, std::uint32_t to) {
   using At = Places<kColumns>;
+  constexpr unsigned kPitch = kBoxed ? kBox * 2 : kTurnedPitch;
   const int lane = lane_of();
+  const int chunk = warp_of() % 4 * 2 + lane / 8 % 2;
   const float4* from = others + static_cast<int>(threadIdx.x) % kHalfThreads;
-  const std::uint32_t column = to +
-                               static_cast<unsigned>(warp_of() % 4 * 16 + lane / 8 % 2 * 8) * 2 +
-                               static_cast<unsigned>(lane / 16 * 8 + lane % 8) * pitch;
+  device::barrier_wait(block.factors_came(), 0);
+  const std::uint32_t column = to + static_cast<unsigned>(kBoxed ? chunk ^ lane % 8 : chunk) * 16 +
+                               static_cast<unsigned>(lane / 16 * 8 + lane % 8) * kPitch;
 #pragma unroll
   for (int i = 0; i < kColumns / 16; ++i) {
     std::uint32_t words[4];
@@ -144,7 +155,7 @@ __device__ void finish_query(const Block<kColumns>& block, const float (&sums)[k
       words[2 * k + 1] = device::bf16_pair((sums[4 * eight + 2] + other.z) * factor.x,
                                            (sums[4 * eight + 3] + other.w) * factor.y);
     }
-    device::store_matrices_transposed(column + static_cast<unsigned>(16 * i) * pitch, words);
+    device::store_matrices_transposed(column + static_cast<unsigned>(16 * i) * kPitch, words);
   }
 }
 
@@ -155,8 +166,7 @@ __device__ void send_query(const Block<kColumns>& block, std::uint32_t query) {
 #pragma unroll 1
   for (int at = static_cast<int>(threadIdx.x) % kHalfThreads; at < block.a.tokens * kOctets;
        at += kHalfThreads) {
-    const std::uint32_t from =
-        query + static_cast<unsigned>(at / kOctets) * kQueryPitch + at % kOctets * 16;
+    const std::uint32_t from = query + static_cast<unsigned>(at) * 16;
     const uint4 octet = shared_octets(from);
 #pragma unroll
     for (int i = 1; i < kBlocks; ++i) {
@@ -172,6 +182,7 @@ __device__ void turn_query(const Block<kColumns>& block, const __nv_bfloat16* to
                            const float2* turns) {
   constexpr int kPairs = kTurned / 2;
   __nv_bfloat16* out = block.a.out + block.head * block.a.out_head + kRank;
+  device::barrier_wait(block.turns_came(), 0);
 #pragma unroll 1
   for (int at = static_cast<int>(threadIdx.x) % kHalfThreads; at < block.a.tokens * kPairs;
        at += kHalfThreads) {

@@ -5,6 +5,7 @@
 #include "kernels/cuda/wgmma_codecs.cuh"
 #include "kernels/device/int4.cuh"
 #include "kernels/device/mma.cuh"
+#include "kernels/device/wgmma.cuh"
 
 namespace glm::kernels::cuda::mla_front {
 
@@ -50,47 +51,50 @@ __device__ void decode_unfold(const Block<kColumns>& block, int thread, int thre
   }
 }
 
-// Sixteen latents of a warp, of all tokens; even and odd depths by themselves.
+// Sixty-four latents of a warpgroup, of all tokens.
 template <int kColumns>
 __device__ void unfold(const Block<kColumns>& block) {
   using At = Places<kColumns>;
-  constexpr int kTiles = kColumns / 8;
   constexpr int kDepth = 16;
+  // A product waits for the one before it that has the same sums.
+  constexpr int kChains = kColumns < kTokensMax ? 2 : 1;
   const int lane = lane_of();
-  const int chunk = warp_of() * 2 + lane / 8 % 2;
-  const std::uint32_t tokens = block.memory + At::kQuery +
-                               static_cast<unsigned>(lane / 16 * 8 + lane % 8) * kQueryPitch +
-                               static_cast<unsigned>(lane / 8 % 2 * 16);
-  float sums[2][kTiles][4] = {};
-#pragma unroll 3
-  for (int row = 0; row < kNope; row += 2 * kDepth) {
+  // The same in all lanes, as the compiler is to know.
+  const auto half = static_cast<unsigned>(__shfl_sync(0xFFFFFFFFU, half_of(), 0));
+  const std::uint64_t latents =
+      device::right_side(block.memory + At::kDecoded + half * kPieceBytes);
+  const std::uint64_t tokens = device::right_side(block.memory + At::kQuery);
+  float sums[kChains][kColumns / 2] = {};
 #pragma unroll
-    for (int odd = 0; odd < 2; ++odd) {
-      std::uint32_t left[4];
-      const int own = row + odd * kDepth + lane / 16 * 8 + lane % 8;
-      device::load_matrices_transposed(left, block.memory + At::kDecoded + decoded_at(own, chunk));
+  for (auto& chain : sums) device::hold(chain);
+  device::warpgroup_begin();
 #pragma unroll
-      for (int pair = 0; pair < kTiles / 2; ++pair) {
-        std::uint32_t right[4];
-        device::load_matrices(right, tokens + static_cast<unsigned>(pair * 16) * kQueryPitch +
-                                         static_cast<unsigned>(row + odd * kDepth) * 2);
-        device::mma_16x8x16(sums[odd][2 * pair], left, right[0], right[1]);
-        device::mma_16x8x16(sums[odd][2 * pair + 1], left, right[2], right[3]);
-      }
-    }
+  for (int row = 0; row < kNope; row += kDepth) {
+    const int step = row / kDepth;
+    device::multiply_64_across<kColumns>(
+        sums[step % kChains], latents + 128 * static_cast<unsigned>(step),
+        tokens + static_cast<unsigned>(row / kBox) * (kColumns * kBox * 2 / 16) +
+            2 * static_cast<unsigned>(step % (kBox / kDepth)));
+  }
+  device::warpgroup_commit();
+  device::warpgroup_wait<0>();
+#pragma unroll
+  for (auto& chain : sums) device::hold(chain);
+  if constexpr (kChains == 2) {
+#pragma unroll
+    for (int i = 0; i < kColumns / 2; ++i) sums[0][i] += sums[1][i];
   }
   const std::uint32_t column = block.memory + At::kResults +
                                static_cast<unsigned>(warp_of() * 16 + lane / 8 % 2 * 8) * 2 +
                                static_cast<unsigned>(lane / 16 * 8 + lane % 8) * kResultPitch;
 #pragma unroll
-  for (int pair = 0; pair < kTiles / 2; ++pair) {
+  for (int pair = 0; pair < kColumns / 16; ++pair) {
     std::uint32_t words[4];
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
-      const float(&even)[4] = sums[0][2 * pair + k];
-      const float(&odd)[4] = sums[1][2 * pair + k];
-      words[2 * k] = device::bf16_pair(even[0] + odd[0], even[1] + odd[1]);
-      words[2 * k + 1] = device::bf16_pair(even[2] + odd[2], even[3] + odd[3]);
+      const float* eight = sums[0] + 4 * (2 * pair + k);
+      words[2 * k] = device::bf16_pair(eight[0], eight[1]);
+      words[2 * k + 1] = device::bf16_pair(eight[2], eight[3]);
     }
     device::store_matrices_transposed(column + static_cast<unsigned>(16 * pair) * kResultPitch,
                                       words);

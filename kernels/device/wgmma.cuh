@@ -153,6 +153,32 @@ __device__ __forceinline__ void multiply_64(float (&d)[kColumns / 2], const std:
     static_assert(kColumns == 64, "no such product");
   }
 }
+
+// The same with a left side in shared memory that lies as a[16, 64], as right_side() has it;
+// sixteen of its rows on is + 128.
+#define GLM_WGMMA_ACROSS(columns, operands, others)                                       \
+  "{\n.reg .pred add;\nsetp.eq.u32 add, 0, 0;\n"                                          \
+  "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" operands "}, " others \
+  ", add, 1, 1, 1, 0;\n}\n"
+template <int kColumns>
+__device__ __forceinline__ void multiply_64_across(float (&d)[kColumns / 2], std::uint64_t a,
+                                                   std::uint64_t b) {
+  if constexpr (kColumns == 16) {
+    asm volatile(GLM_WGMMA_ACROSS("16", "%0, %1, %2, %3, %4, %5, %6, %7", "%8, %9")
+                 : GLM_SUMS_4(d, 0), GLM_SUMS_4(d, 4)
+                 : "l"(a), "l"(b));
+  } else if constexpr (kColumns == 32) {
+    asm volatile(GLM_WGMMA_ACROSS("32", GLM_OPERANDS_0, "%16, %17")
+                 : GLM_SUMS_16(d, 0)
+                 : "l"(a), "l"(b));
+  } else {
+    static_assert(kColumns == 64, "no such product");
+    asm volatile(GLM_WGMMA_ACROSS("64", GLM_OPERANDS_0 ", " GLM_OPERANDS_16, "%32, %33")
+                 : GLM_SUMS_32(d, 0)
+                 : "l"(a), "l"(b));
+  }
+}
+#undef GLM_WGMMA_ACROSS
 #undef GLM_WGMMA
 #undef GLM_OPERANDS_0
 #undef GLM_OPERANDS_16
