@@ -25,12 +25,29 @@ namespace {
 
 constexpr int kHelperWarps = 4;  // that choose beside those that multiply
 constexpr int kChoosers = kOpeningGroupWarps + kHelperWarps;
-constexpr int kThreads = (kChoosers + 1) * device::kWarpThreads;
+constexpr int kWarps = kChoosers + 1;
+constexpr int kThreads = kWarps * device::kWarpThreads;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 constexpr int kHalfTokens = kOpeningTokensMax / 2;
 constexpr int kFetchWarp = kChoosers;
+
+// By a thread of each warp, since a warp sets up one barrier after the other.
+__device__ void set_up(const OpeningBlock& block, int warp) {
+#pragma unroll 1
+  for (int i = warp; i < max(block.plan.first_steps, block.plan.second_steps); i += kWarps) {
+    device::barrier_set_up(block.barrier(kFull, i), 1);
+    device::barrier_set_up(block.barrier(kUsed, i), kOpeningGroupWarps);
+    device::barrier_set_up(block.barrier(kSecond, i), 1);
+  }
+  if (warp < 2) device::barrier_set_up(block.barrier(kReceived, warp), 1);
+  device::barriers_are_set_up();
+  if (warp >= 2) return;
+  device::barrier_arrive_expecting(
+      block.barrier(kReceived, warp),
+      kHalfTokens * (warp == 0 ? kOpeningFirstRows : kOpeningSecondRows) * sizeof(float));
+}
 
 // To be rounded to bf16.
 __device__ float silu_approx(float x) {
@@ -199,36 +216,21 @@ __global__ void __launch_bounds__(kThreads, 1)
                            .rank = device::cluster_rank()};
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < kOpeningStepsMax; ++i) {
-      device::barrier_set_up(block.barrier(kFull, i), 1);
-      device::barrier_set_up(block.barrier(kUsed, i), kOpeningGroupWarps);
-      device::barrier_set_up(block.barrier(kSecond, i), 1);
-    }
-    for (int half = 0; half < 2; ++half) {
-      device::barrier_set_up(block.barrier(kReceived, half), 1);
-    }
-    device::barriers_are_set_up();
-    device::barrier_arrive_expecting(block.barrier(kReceived, 0),
-                                     kHalfTokens * kOpeningFirstRows * sizeof(float));
-    device::barrier_arrive_expecting(block.barrier(kReceived, 1),
-                                     kHalfTokens * kOpeningSecondRows * sizeof(float));
-  }
+  if (lane == 0) set_up(block, warp);
   __syncthreads();  // the barriers of this block are set up
   device::cluster_arrive_relaxed();
   const bool decodes = a.packed && !block.routes();
   const OpeningUnits units = opening_units(a);
-  if (warp < kOpeningGroupWarps && lane == 0 && block.has_first() && !decodes) {
-    for (int turn = warp; turn < plan.first_steps; turn += kOpeningGroupWarps) {
-      ask_for_first(block, (block.pair + turn) % plan.first_steps);
-    }
+  if (warp < kOpeningGroupWarps && block.has_first() && !decodes) {
+    const int turn = lane * kOpeningGroupWarps + warp;
+    if (turn < plan.first_steps) ask_for_first(block, (block.pair + turn) % plan.first_steps);
   }
   if (warp == kFetchWarp && lane == 0) {
     device::prefetch_map(maps.x);
     device::prefetch_map(maps.inner);
   }
-  if (warp == kOpeningGroupWarps && lane == 0 && block.has_second() && !decodes) {
-    for (int step = 0; step < plan.second_steps; ++step) ask_for_second(block, step);
+  if (warp == kOpeningGroupWarps && block.has_second() && !decodes && lane < plan.second_steps) {
+    ask_for_second(block, lane);
   }
   if (decodes && warp < kChoosers) {
     if (block.has_first()) decode_first(block, warp, kChoosers);
@@ -240,7 +242,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   __syncwarp();
   device::cluster_wait();  // those of the other are as well
   if (warp == kFetchWarp) {
-    if (lane == 0) fetch(block);
+    fetch(block);
     return;
   }
   if (warp >= kOpeningGroupWarps && !block.routes()) return;

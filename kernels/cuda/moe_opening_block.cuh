@@ -49,15 +49,16 @@ struct OpeningBlock {
 
 __device__ inline void ask_for_first(const OpeningBlock& block, int step) {
   const std::uint32_t full = block.barrier(kFull, step);
+  const std::uint64_t policy = device::read_once_policy();
   const int column = block.column_of(step, block.plan.first_steps);
   device::barrier_arrive_expecting(full, kOpeningFirstBytes + block.plan.slot);
   if (block.routes()) {
     return device::copy_box(block.first(step), block.maps.router, {column, 0, 0}, full);
   }
   const int unit = block.pair * kOpeningUnits;
-  device::copy_box(block.first(step), block.maps.gate, {column, unit, 0}, full);
+  device::copy_box(block.first(step), block.maps.gate, {column, unit, 0}, full, policy);
   device::copy_box(block.first(step) + kOpeningFirstBytes / 2, block.maps.up, {column, unit, 0},
-                   full);
+                   full, policy);
 }
 
 __device__ inline void ask_for_second(const OpeningBlock& block, int step) {
@@ -65,29 +66,28 @@ __device__ inline void ask_for_second(const OpeningBlock& block, int step) {
   device::barrier_arrive_expecting(full, kOpeningSecondBytes + block.plan.slot);
   device::copy_box(
       block.second(step), block.maps.down,
-      {block.column_of(step, block.plan.second_steps), block.pair * kOpeningSecondRows, 0}, full);
+      {block.column_of(step, block.plan.second_steps), block.pair * kOpeningSecondRows, 0}, full,
+      device::read_once_policy());
 }
 
-// By one thread.
+// By a warp.
 __device__ inline void fetch(const OpeningBlock& block) {
   const OpeningPlan& plan = block.plan;
-  int step = block.first_step(plan.first_steps);
-  int slot = 0;
-  const auto ask_for_rows = [&] {
-    device::copy_box(block.slot(slot), block.maps.x,
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
+  const auto ask_for_rows = [&](int turn) {
+    const int step = (block.first_step(plan.first_steps) + turn) % plan.first_steps;
+    device::copy_box(block.slot(turn % plan.slots), block.maps.x,
                      {block.column_of(step, plan.first_steps), 0, 0}, block.barrier(kFull, step));
-    step = OpeningBlock::behind(step, plan.first_steps);
-    slot = OpeningBlock::behind(slot, plan.slots);
   };
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
-  const int early = block.has_first() ? min(plan.slots, plan.first_steps) : 0;
-  for (int turn = 0; turn < early; ++turn) ask_for_rows();
-  if (block.has_first()) {
-    for (int turn = early; turn < plan.first_steps; ++turn) {
-      device::barrier_wait(block.barrier(kUsed, turn - plan.slots), 0);
-      ask_for_rows();
-    }
+  if (!block.has_first()) return;
+  for (int turn = lane; turn < min(plan.slots, plan.first_steps); turn += device::kWarpThreads) {
+    ask_for_rows(turn);
+  }
+  for (int turn = plan.slots; lane == 0 && turn < plan.first_steps; ++turn) {
+    device::barrier_wait(block.barrier(kUsed, turn - plan.slots), 0);
+    ask_for_rows(turn);
   }
 }
 
