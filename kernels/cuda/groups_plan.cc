@@ -71,12 +71,12 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   constexpr std::size_t kOnce = 3 * sizeof(std::uint64_t);
   constexpr std::size_t kShares = std::size_t{kTurnsMax} * 4 * sizeof(int);
   constexpr std::size_t kRows = std::size_t{kRowBuffersMax} * kRowBufferBytes;
-  const std::size_t ends = static_cast<std::size_t>(a.groups) * sizeof(int);
-  const std::size_t ids =
-      a.row_group == nullptr ? 0 : static_cast<std::size_t>(a.rows) * sizeof(std::uint16_t);
+  // Of each expert where its entries and rows end, of each row its expert, and rows in order.
+  const std::size_t entries = static_cast<std::size_t>(a.groups) * 2 * sizeof(int) +
+                              static_cast<std::size_t>(a.rows) * 2 * sizeof(std::uint16_t);
   const auto lay_out = [&](int buffers) {
     const std::size_t fixed = static_cast<std::size_t>(buffers) * (activations + begins) + kSums +
-                              kBarriers + kSumBarriers + kOnce + kShares + kRows + ends + ids;
+                              kBarriers + kSumBarriers + kOnce + kShares + kRows + entries;
     const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
     plan.buffers = buffers;
     plan.depth =
@@ -94,9 +94,10 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   plan.once_at = plan.sum_barriers_at + static_cast<unsigned>(kSumBarriers);
   plan.shares_at = plan.once_at + static_cast<unsigned>(kOnce);
   plan.rows_at = plan.shares_at + static_cast<unsigned>(kShares);
-  plan.ends_at = plan.rows_at + static_cast<unsigned>(kRows);
-  plan.ids_at = plan.ends_at + static_cast<unsigned>(ends);
-  plan.total = plan.ids_at + static_cast<unsigned>(ids);
+  plan.entries_at = plan.rows_at + static_cast<unsigned>(kRows);
+  plan.total = plan.entries_at + static_cast<unsigned>(entries);
+  plan.rows = static_cast<int>(a.rows);
+  plan.experts = static_cast<int>(a.groups);
   return plan;
 }
 

@@ -60,10 +60,11 @@ struct GroupsPlan {
   unsigned once_at;  // what is used once
   unsigned shares_at;
   unsigned rows_at;
-  unsigned ends_at;
-  unsigned ids_at;
+  unsigned entries_at;
   unsigned total;
-  int depth;    // stages of a team
+  int depth;  // stages of a team
+  int rows;
+  int experts;
   int buffers;  // of rows
 };
 

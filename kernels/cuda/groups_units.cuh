@@ -1,9 +1,9 @@
 // What the warps of a block of product_groups.cu tell each other.
 //
-// A block has an equal share of the slabs of many entries (bulk_slabs.cuh), entry by entry: loaders
-// bring the rows of the next entry to one of two buffers, fetchers weights to the stages of their
-// teams, workers multiply, and finishers add up and store. All go on by themselves: nobody waits
-// but for what it needs.
+// A block has an equal share of the slabs of many entries (groups_entries.cuh), entry by entry:
+// loaders bring the rows of the next entry to one of few buffers, fetchers weights to the stages of
+// their teams, workers multiply, and finishers add up and store. All go on by themselves: nobody
+// waits but for what it needs.
 #pragma once
 
 #include "kernels/cuda/bulk_slabs.cuh"
@@ -114,26 +114,32 @@ struct Once {
   }
 };
 
-// By a whole warp, before a __syncthreads().
-__device__ inline void set_up_barriers(const GroupsPlan& plan, std::uint8_t* memory) {
-  const int lane = lane_index();
-  for (int i = lane; i < kGroupsTeams * plan.depth; i += device::kWarpThreads) {
-    const GroupsRing ring(plan, memory, i / plan.depth);
-    const auto stage = static_cast<unsigned>(i % plan.depth);
-    device::barrier_set_up(ring.full() + 8 * stage, 1);
-    device::barrier_set_up(ring.empty() + 8 * stage, kTeamWarps);
+// By one thread of each warp, before a __syncthreads(): barriers of a warp are set up one after the
+// other, and all wait for the last.
+__device__ inline void set_up_barriers(const GroupsPlan& plan, std::uint8_t* memory, int warp) {
+  constexpr int kSums = kGroupsTeams * kSumBuffers;
+  const int stages = kGroupsTeams * plan.depth;
+  for (int i = warp; i < kSums + stages + plan.buffers + 1;
+       i += kGroupsThreads / device::kWarpThreads) {
+    const int stage = i - kSums;
+    const int buffer = stage - stages;
+    if (i < kSums) {
+      GroupsSums(plan, memory, i / kSumBuffers).set_up(i % kSumBuffers);
+    } else if (stage < stages) {
+      const GroupsRing ring(plan, memory, stage / plan.depth);
+      const auto number = static_cast<unsigned>(stage % plan.depth);
+      device::barrier_set_up(ring.full() + 8 * number, 1);
+      device::barrier_set_up(ring.empty() + 8 * number, kTeamWarps);
+    } else if (buffer < plan.buffers) {
+      const RowBuffer rows(plan, memory, buffer);
+      device::barrier_set_up(rows.full, kGroupsLoaders);
+      device::barrier_set_up(rows.empty, kGroupsWorkers + kGroupsFinishers);
+    } else {
+      const Once once(plan, memory);
+      device::barrier_set_up(once.first_rows, kGroupsLoaders);
+      for (int lot = 0; lot < kLots; ++lot) once.stored[lot] = 0;
+    }
   }
-  if (lane < plan.buffers) {
-    const RowBuffer buffer(plan, memory, lane);
-    device::barrier_set_up(buffer.full, kGroupsLoaders);
-    device::barrier_set_up(buffer.empty, kGroupsWorkers + kGroupsFinishers);
-  }
-  if (lane < kGroupsTeams * kSumBuffers) {
-    GroupsSums(plan, memory, lane / kSumBuffers).set_up(lane % kSumBuffers);
-  }
-  const Once once(plan, memory);
-  if (lane < kLots) once.stored[lane] = 0;
-  if (lane == 0) device::barrier_set_up(once.first_rows, kGroupsLoaders);
   device::barriers_are_set_up();
 }
 

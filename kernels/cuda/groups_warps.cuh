@@ -1,6 +1,7 @@
 // The warps of a block of product_groups.cu that bring things to shared memory (groups_units.cuh).
 #pragma once
 
+#include "kernels/cuda/groups_entries.cuh"
 #include "kernels/cuda/groups_units.cuh"
 #include "kernels/device/tensor_copy.cuh"
 
@@ -60,15 +61,19 @@ __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& sh
 template <class Codec>
 class GroupsLoader {
  public:
-  __device__ GroupsLoader(const GroupsPlan& plan, std::uint8_t* memory, const int* ends,
-                          const std::uint16_t* ids, int warp)
+  __device__ GroupsLoader(const GroupsPlan& plan, std::uint8_t* memory,
+                          const GroupsEntries& entries, int warp)
       : plan_(plan),
         memory_(memory),
-        ends_(ends),
-        ids_(ids),
+        entries_(entries),
         warp_(warp),
         turn_{.buffers = plan.buffers} {}
 
+  // First of all.
+  __device__ void sort_rows(const Product& a) const {
+    entries_.sort(static_cast<int>(a.rows), warp_ * device::kWarpThreads + lane_index(),
+                  kGroupsLoaders * device::kWarpThreads);
+  }
   __device__ void load(const GroupsProduct& p, const GroupsShare& share);
 
  private:
@@ -76,8 +81,7 @@ class GroupsLoader {
 
   const GroupsPlan& plan_;
   std::uint8_t* memory_;
-  const int* ends_;
-  const std::uint16_t* ids_;
+  const GroupsEntries& entries_;
   int warp_;
   RowTurn turn_;
   bool loaded_ = false;
@@ -129,13 +133,11 @@ __device__ void GroupsLoader<Codec>::load(const GroupsProduct& p, const GroupsSh
   int entry = share.entry;
 #pragma unroll 1
   for (int left = share.count; left > 0; ++entry) {
-    const int expert = expert_of(entry, ends_, static_cast<int>(p.a.groups));
-    const int first_row = (entry - (expert > 0 ? ends_[expert - 1] : 0)) * kTileRows;
+    const int expert = expert_of(entry, entries_.ends, static_cast<int>(p.a.groups));
     const RowBuffer to(plan_, memory_, turn_.buffer);
     // Of the round before: nothing to wait for in the first.
     device::barrier_wait(to.empty, turn_.parity ^ 1U);
-    const int count =
-        find_rows(p.a, expert, first_row, kTileRows, ids_, warp_, kGroupsLoaders, to.rows);
+    const int count = entries_.note_rows(p.a, entry, expert, warp_, kGroupsLoaders, to.rows);
     if (warp_ == 0 && lane_index() == 0) *to.count = count;
     __syncwarp();  // the rows of this warp are known
     for (int place = warp_; place < count; place += kGroupsLoaders) load_row(p.a, to, place);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/groups_entries.cuh"
 #include "kernels/cuda/groups_warps.cuh"
 #include "kernels/cuda/groups_workers.cuh"
 #include "kernels/device/blocks_meet.cuh"
@@ -15,16 +16,6 @@ namespace glm::kernels::cuda {
 namespace {
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-
-// Of a block, in shared memory: the list of entries (bulk_slabs.cuh).
-struct Entries {
-  int* ends;
-  std::uint16_t* ids;
-
-  __device__ Entries(const GroupsPlan& plan, std::uint8_t* memory)
-      : ends(reinterpret_cast<int*>(memory + plan.ends_at)),
-        ids(reinterpret_cast<std::uint16_t*>(memory + plan.ids_at)) {}
-};
 
 // Registers of a warp, by what it does: together as many as all begin with. Fetchers, loaders and
 // finishers are a warpgroup each.
@@ -53,25 +44,24 @@ constexpr int kFirstFetcher = kGroupsWorkers;
 constexpr int kFirstLoader = kFirstFetcher + kGroupsFetchers;
 constexpr int kFirstFinisher = kFirstLoader + kGroupsLoaders;
 
-constexpr int kSetUpWarp = kGroupsThreads / device::kWarpThreads - 1;
+constexpr int kLastWarp = kGroupsThreads / device::kWarpThreads - 1;
 
 // By a whole block; meetings are null where there is but one half.
 __device__ void begin_block(const GroupsProduct& inner, const GroupsProduct& outer,
-                            const GroupsPlan& plan, std::uint8_t* memory, const Entries& entries,
-                            const std::uint32_t* meetings) {
+                            const GroupsPlan& plan, std::uint8_t* memory,
+                            const GroupsEntries& entries, const std::uint32_t* meetings) {
   const Product& a = inner.a;
-  const bool sets_up = threadIdx.x / device::kWarpThreads == kSetUpWarp;
-  list_entries(a, kTileRows, entries.ends, entries.ids, [&] {
-    if (sets_up) set_up_barriers(plan, memory);
-    if (a.row_group != nullptr && !a.row_group_early) device::wait_for_earlier_kernels();
-    if (sets_up && meetings != nullptr && lane_index() < kLots) {
-      Once(plan, memory).before[lane_index()] = __ldcg(meetings + lane_index());
-    }
-  });
-  if (threadIdx.x < device::kWarpThreads) {
-    GroupsShares(plan, memory).note(entries.ends[a.groups - 1], inner.slabs, outer.slabs);
-  }
-  __syncthreads();  // shares are noted
+  entries.list(
+      a,
+      [&] {
+        const auto warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+        if (lane_index() == 0) set_up_barriers(plan, memory, warp);
+        if (!a.row_group_early) device::wait_for_earlier_kernels();
+        if (warp == kLastWarp && meetings != nullptr && lane_index() < kLots) {
+          Once(plan, memory).before[lane_index()] = __ldcg(meetings + lane_index());
+        }
+      },
+      [&](int count) { GroupsShares(plan, memory).note(count, inner.slabs, outer.slabs); });
 }
 
 // Otherwise the first copy would have to wait for them.
@@ -88,7 +78,7 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   extern __shared__ __align__(1024) std::uint8_t memory[];
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
-  const Entries entries(plan, memory);
+  const GroupsEntries entries(plan, memory);
   begin_block(p, p, plan, memory, entries, nullptr);
   const GroupsShares shares(plan, memory);
   if (warp >= kFirstFetcher && warp < kFirstLoader) {
@@ -111,7 +101,8 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
     for (int lot = 0; lot < kLots; ++lot) worker.work(p, shares.of[lot]);
   } else if (warp < kFirstFinisher) {
     have_registers<kLoaderRegisters>();
-    GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, warp - kFirstLoader);
+    GroupsLoader<Codec> loader(plan, memory, entries, warp - kFirstLoader);
+    loader.sort_rows(p.a);
 #pragma unroll 1
     for (int lot = 0; lot < kLots; ++lot) loader.load(p, shares.of[lot]);
   } else {
@@ -137,7 +128,7 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
   if (warp == kFirstFetcher) prefetch_maps(inner.maps);
   if (warp == kFirstFetcher + 1) prefetch_maps(outer.maps);
-  const Entries entries(plan, memory);
+  const GroupsEntries entries(plan, memory);
   begin_block(inner, outer, plan, memory, entries, meetings);
   const Once once(plan, memory);
   const GroupsShares shares(plan, memory);
@@ -166,7 +157,8 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
     }
   } else if (warp < kFirstFinisher) {
     have_registers<kLoaderRegisters>();
-    GroupsLoader<Codec> loader(plan, memory, entries.ends, entries.ids, warp - kFirstLoader);
+    GroupsLoader<Codec> loader(plan, memory, entries, warp - kFirstLoader);
+    loader.sort_rows(inner.a);
 #pragma unroll 1
     for (int turn = 0; turn < 2 * kLots; ++turn) {
       if (turn >= kLots) {
