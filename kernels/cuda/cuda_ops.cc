@@ -119,64 +119,68 @@ class Device final : public Ops {
   void beside(const std::function<void()>& enqueue) override;
   void embedding(const Embedding& args) override {
     check(args);
-    remember("embedding", launch_embedding(args, stream_.get()));
+    remember("embedding", launch_embedding(args, stream()));
   }
   void gated_linear(const GatedLinear& args) override {
     check(args);
-    remember("gated_linear", launch_gated_linear(args, options_.variant, stream_.get()));
+    remember("gated_linear", launch_gated_linear(args, options_.variant, stream()));
   }
   void head_linear(const HeadLinear& args) override {
     check(args);
-    remember("head_linear", launch_head_linear(args, options_.variant, stream_.get(), split_));
+    remember("head_linear", launch_head_linear(args, options_.variant, stream(), split_));
   }
   void linear(const Linear& args) override {
     check(args);
-    remember("linear", launch_linear(args, options_.variant, stream_.get(), split_));
+    remember("linear", launch_linear(args, options_.variant, stream(), split_));
   }
   void moe_layer(const MoeLayer& args) override;
   void moe_mlp(const MoeMlp& args) override;
   void normed_linear(const NormedLinear& args) override {
     check(args);
     if (supports_normed_linear(args, options_.variant)) {
-      return remember("normed_linear", launch_normed_linear(args, options_.variant, stream_.get()));
+      return remember("normed_linear", launch_normed_linear(args, options_.variant, stream()));
+    }
+    if (sum_left_ && supports_moe_sum_and_norm(*sum_left_, args.norm) &&
+        supports_linears_in_halves(args, split_)) {
+      return normed_linear_in_halves(args);
     }
     rms_norm(args.norm);
-    remember("normed_linear", launch_linears(args, options_.variant, stream_.get(), split_));
+    remember("normed_linear", launch_linears(args, options_.variant, stream(), split_));
   }
   void multiply(const Multiply& args) override {
     check(args);
-    remember("multiply", launch_multiply(args, stream_.get()));
+    remember("multiply", launch_multiply(args, stream()));
   }
   void read_memory(const ReadMemory& args) override {
     check(args);
-    remember("read_memory", launch_read_memory(args, stream_.get()));
+    remember("read_memory", launch_read_memory(args, stream()));
   }
   void rms_norm(const RmsNorm& args) override {
     check(args);
-    remember("rms_norm", launch_rms_norm(args, stream_.get()));
+    remember("rms_norm", launch_rms_norm(args, stream()));
   }
   void router_topk(const RouterTopK& args) override {
     check(args);
-    remember("router_topk", launch_router_topk(args, stream_.get()));
+    remember("router_topk", launch_router_topk(args, stream()));
   }
   void sample(const Sample& args) override;
 
   void gather_rows(const GatherRows& args) override {
     check(args);
-    remember("gather_rows", launch_gather_rows(args, stream_.get()));
+    remember("gather_rows", launch_gather_rows(args, stream()));
   }
   void gqa_attention(const GqaAttention& args) override {
     check(args);
-    remember("gqa_attention", launch_gqa_attention(args, attention_, stream_.get()));
+    remember("gqa_attention", launch_gqa_attention(args, attention_, stream()));
   }
   void gqa_rows(const GqaRows& args) override {
     check(args);
     if (!supports_gqa_rows(args)) return in_parts(*this, args);
-    remember("gqa_rows", launch_gqa_rows(args, stream_.get()));
+    remember("gqa_rows", launch_gqa_rows(args, stream()));
   }
   void mla_absorbed(const MlaAbsorbed& args) override {
     check(args);
-    remember("mla_absorbed", launch_mla_absorbed(args, attention_, stream_.get()));
+    remember("mla_absorbed", launch_mla_absorbed(args, attention_, stream()));
   }
   void mla_decode(const MlaDecode& args) override {
     check(args);
@@ -184,49 +188,49 @@ class Device final : public Ops {
     const bool batch = supports_mla_decode_batch(args, attention_);
     // A token alone needs no other blocks than its heads' while its positions are few.
     if ((args.tokens() == 1 || !batch) && supports_mla_decode(args, attention_)) {
-      return remember("mla_decode", launch_mla_decode(args, stream_.get()));
+      return remember("mla_decode", launch_mla_decode(args, stream()));
     }
     if (batch) {
-      return remember("mla_decode", launch_mla_decode_batch(args, attention_, stream_.get()));
+      return remember("mla_decode", launch_mla_decode_batch(args, attention_, stream()));
     }
     if (!supports_mla_front(args)) return in_parts(*this, args);
-    remember("mla_decode", launch_mla_front(args, stream_.get()));
+    remember("mla_decode", launch_mla_front(args, stream()));
     mla_absorbed(args.attention());
     head_linear(args.values());
   }
   void mla_expanded(const MlaExpanded& args) override {
     check(args);
-    remember("mla_expanded", launch_mla_expanded(args, attention_, stream_.get()));
+    remember("mla_expanded", launch_mla_expanded(args, attention_, stream()));
   }
   void mla_latents(const MlaLatents& args) override {
     check(args);
     if (!supports_mla_latents(args)) return in_parts(*this, args);
     if (supports_mla_latents_whole(args, options_.variant)) {
-      return remember("mla_latents", launch_mla_latents(args, stream_.get()));
+      return remember("mla_latents", launch_mla_latents(args, stream()));
     }
-    remember("mla_latents", launch_norm_latents(args, stream_.get()));
+    remember("mla_latents", launch_norm_latents(args, stream()));
     linear(args.queries().linear());
   }
   void mla_queries(const MlaQueries& args) override {
     check(args);
     if (!supports_mla_queries(args, options_.variant)) return in_parts(*this, args);
-    remember("mla_queries", launch_mla_queries(args, stream_.get()));
+    remember("mla_queries", launch_mla_queries(args, stream()));
   }
   void rope(const Rope& args) override {
     check(args);
-    remember("rope", launch_rope(args, stream_.get()));
+    remember("rope", launch_rope(args, stream()));
   }
   void step_ids(const StepIds& args) override {
     check(args);
-    remember("step_ids", launch_step_ids(args, stream_.get()));
+    remember("step_ids", launch_step_ids(args, stream()));
   }
   void store_rows(const StoreRows& args) override {
     check(args);
-    remember("store_rows", launch_store_rows(args, stream_.get()));
+    remember("store_rows", launch_store_rows(args, stream()));
   }
   void timestamp(const Timestamp& args) override {
     check(args);
-    remember("timestamp", launch_timestamp(args, stream_.get()));
+    remember("timestamp", launch_timestamp(args, stream()));
   }
 
  private:
@@ -239,7 +243,17 @@ class Device final : public Ops {
     failure_.reset();
     return failure;
   }
+  // With all that was asked for before.
+  cudaStream_t stream() {
+    if (sum_left_) {
+      const MoeSum sum = *std::exchange(sum_left_, std::nullopt);
+      remember("moe_mlp", launch_moe_sum(sum, stream_.get()));
+    }
+    return stream_.get();
+  }
+  void normed_linear_in_halves(const NormedLinear& args);
   void join() {
+    (void)stream();
     const cudaEvent_t end = fork_.take_end();
     if (end != nullptr) remember("beside", cudaStreamWaitEvent(stream_.get(), end, 0));
   }
@@ -254,6 +268,9 @@ class Device final : public Ops {
   Workspace workspace_;
   SplitSums split_;
   Buffer split_memory_;
+  // The end of a moe_mlp, until the next operation: it may be one launch with what that begins
+  // with.
+  std::optional<MoeSum> sum_left_;
   std::optional<Error> failure_;  // the first since the last sync
 };
 
@@ -261,6 +278,7 @@ class Device final : public Ops {
 // remembered, and the stream is as it was.
 std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) {
   if (failure_) return nullptr;
+  (void)stream();
   if (cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
     (void)cudaGetLastError();
     return nullptr;
@@ -282,7 +300,7 @@ std::unique_ptr<Recording> Device::record(const std::function<void()>& enqueue) 
 
 void Device::replay(const Recording& recording) {
   const auto& graph = dynamic_cast<const GraphRecording&>(recording);
-  remember("step", cudaGraphLaunch(graph.exec.get(), stream_.get()));
+  remember("step", cudaGraphLaunch(graph.exec.get(), stream()));
 }
 
 Result<Buffer> Device::allocate(std::uint64_t size_bytes) {
@@ -352,8 +370,7 @@ Status Device::prepare_split() {
             .counts = reinterpret_cast<std::uint32_t*>(counts),
             .awaited = awaited,
             .blocks = attention_.multiprocessors};
-  constexpr int kNothing = 0xFF;  // of every byte
-  remember("open", cudaMemsetAsync(awaited, kNothing, sums_bytes, stream_.get()));
+  remember("open", cudaMemsetAsync(awaited, 0xFF, sums_bytes, stream_.get()));
   remember("open", cudaMemsetAsync(counts, 0, counts_bytes, stream_.get()));
   return take_failure();
 }
@@ -363,28 +380,28 @@ void Device::upload(void* target, std::span<const std::byte> source) {
   // From memory that is not pinned the copy returns when the source has been read.
   const std::byte* staged = staging_.copy_of(source);
   remember("upload", cudaMemcpyAsync(target, staged == nullptr ? source.data() : staged,
-                                     source.size(), cudaMemcpyHostToDevice, stream_.get()));
+                                     source.size(), cudaMemcpyHostToDevice, stream()));
 }
 
 void Device::upload_in_place(void* target, std::span<const std::byte> source) {
   if (source.empty()) return;
   remember("upload", suits_host_copy(target, source.data(), source.size())
-                         ? launch_host_copy(target, source.data(), source.size(), stream_.get())
+                         ? launch_host_copy(target, source.data(), source.size(), stream())
                          : cudaMemcpyAsync(target, source.data(), source.size(),
-                                           cudaMemcpyHostToDevice, stream_.get()));
+                                           cudaMemcpyHostToDevice, stream()));
 }
 
 void Device::download(std::span<std::byte> target, const void* source) {
   if (target.empty()) return;
   remember("download", suits_host_copy(target.data(), source, target.size())
-                           ? launch_host_copy(target.data(), source, target.size(), stream_.get())
+                           ? launch_host_copy(target.data(), source, target.size(), stream())
                            : cudaMemcpyAsync(target.data(), source, target.size(),
-                                             cudaMemcpyDeviceToHost, stream_.get()));
+                                             cudaMemcpyDeviceToHost, stream()));
 }
 
 void Device::beside(const std::function<void()>& enqueue) {
   join();
-  remember("beside", fork_.begin(stream_.get(), side_.get()));
+  remember("beside", fork_.begin(stream(), side_.get()));
   const SplitSums split = std::exchange(split_, {});  // the other side may be using it
   std::swap(stream_, side_);
   enqueue();
@@ -395,7 +412,7 @@ void Device::beside(const std::function<void()>& enqueue) {
 
 Status Device::sync() {
   join();
-  remember("sync", cudaStreamSynchronize(stream_.get()));
+  remember("sync", cudaStreamSynchronize(stream()));
   staging_.synced();
   return take_failure();
 }
@@ -412,7 +429,7 @@ Result<std::unique_ptr<Event>> Device::make_event() {
 
 Status Device::mark(Event& event) {
   join();
-  remember("mark", cudaEventRecord(handle_of(event), stream_.get()));
+  remember("mark", cudaEventRecord(handle_of(event), stream()));
   return take_failure();
 }
 
@@ -428,30 +445,46 @@ Status Device::reserve(const WorkspaceBounds& bounds) {
                               .with(fmt::format("workspace for {} tokens of {} experts",
                                                 bounds.tokens, bounds.chosen)));
   workspace_ = Workspace(bounds, std::move(memory));
-  remember("reserve", workspace_.clear(stream_.get()));
+  remember("reserve", workspace_.clear(stream()));
   return take_failure();
 }
 
 void Device::moe_layer(const MoeLayer& args) {
   check(args);
   const bool whole = options_.variant.empty() && workspace_.holds(args.experts());
-  const cudaError_t code = whole ? launch_moe_layer(args, workspace_.moe(), split_, stream_.get())
-                                 : cudaErrorNotSupported;
+  const cudaError_t code =
+      whole ? launch_moe_layer(args, workspace_.moe(), split_, stream()) : cudaErrorNotSupported;
   if (code != cudaErrorNotSupported) return remember("moe_layer", code);
   if (!whole || !supports_moe_opening(args)) return in_parts(*this, args);
-  if (args.front) {
+  const bool in_halves = args.front && supports_front_in_halves(args, split_);
+  if (in_halves) {
+    float* squares = workspace_.moe().squares;
+    remember("moe_layer", launch_front_in_halves(args, split_, squares, stream()));
+  } else if (args.front) {
     linear(args.front.projection);
     rms_norm(args.front.norm);
   }
-  remember("moe_layer", launch_moe_opening(args, workspace_.moe(), stream_.get()));
+  remember("moe_layer", launch_moe_opening(args, workspace_.moe(), in_halves, stream()));
   moe_mlp(args.experts());
+}
+
+// The norm's first half with the sum of experts in front of it, its second with the product.
+void Device::normed_linear_in_halves(const NormedLinear& args) {
+  const MoeSum sum = *std::exchange(sum_left_, std::nullopt);
+  float* squares = workspace_.moe().squares;
+  remember("normed_linear", launch_moe_sum_and_norm(sum, args.norm, squares, stream_.get()));
+  const RowSquares in_parts{.sums = squares,
+                            .parts = static_cast<int>(sum.hidden / kMoeSumColumns),
+                            .eps = args.norm.eps};
+  remember("normed_linear", launch_linears_in_halves(args, in_parts, split_, stream_.get()));
 }
 
 void Device::moe_mlp(const MoeMlp& args) {
   check(args);
   if (workspace_.holds(args)) {
+    (void)stream();
     return remember("moe_mlp", launch_moe_mlp(args, workspace_.moe(), options_.variant,
-                                              fork_.take_end(), stream_.get()));
+                                              fork_.take_end(), stream_.get(), &sum_left_));
   }
   if (failure_) return;
   const WorkspaceBounds& bounds = workspace_.bounds();
@@ -466,7 +499,7 @@ void Device::moe_mlp(const MoeMlp& args) {
 void Device::sample(const Sample& args) {
   check(args);
   if (workspace_.holds(args)) {
-    return remember("sample", launch_sample(args, workspace_.sample(), stream_.get()));
+    return remember("sample", launch_sample(args, workspace_.sample(), stream()));
   }
   if (failure_) return;
   failure_ = make_error(Errc::exhausted,

@@ -4,8 +4,9 @@
 // Most start before the kernel in front of them in their stream has ended, and wait for it before
 // they touch an activation. Weights, and what says where tokens stand (positions, sequences, page
 // tables), may be read before that: they were complete before the second kernel in front let others
-// start. Two, as norms inside a layer, and latent attention of more than eight tokens, let the
-// kernel behind start before they may begin themselves; never two such behind each other.
+// start. Two, as norms inside a layer, also of the sum of experts, and latent attention of more
+// than eight tokens, let the kernel behind start before they may begin themselves; never two such
+// behind each other.
 //
 // `variant` forces one by name (product.h); empty: the best that fits.
 #pragma once
@@ -13,8 +14,10 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
+#include "kernels/cuda/moe_sum.h"
 #include "kernels/cuda/moe_workspace.h"
 #include "kernels/cuda/sample_workspace.h"
 #include "kernels/ops/ceilings.h"
@@ -22,6 +25,7 @@
 #include "kernels/ops/gated_linear.h"
 #include "kernels/ops/head_linear.h"
 #include "kernels/ops/linear.h"
+#include "kernels/ops/moe_layer.h"
 #include "kernels/ops/moe_mlp.h"
 #include "kernels/ops/normed_linear.h"
 #include "kernels/ops/rms_norm.h"
@@ -43,9 +47,20 @@ cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_
 // What is left of it when its norm has been applied.
 cudaError_t launch_linears(const NormedLinear& a, std::string_view variant, cudaStream_t stream,
                            const SplitSums& split = {});
-// `shared_ready`, unless null, is the event after which a.shared may be read.
+// The same with the second half of the norm (RowSquares, product.h), of what is in norm.out.
+bool supports_linears_in_halves(const NormedLinear& a, const SplitSums& split);
+cudaError_t launch_linears_in_halves(const NormedLinear& a, const RowSquares& squares,
+                                     const SplitSums& split, cudaStream_t stream);
+// A layer's front with the first half of its norm, of which front.projection.out has the result,
+// and `squares` in parts of kSquaredOutputs; the shared expert's weights are asked for.
+bool supports_front_in_halves(const MoeLayer& a, const SplitSums& split);
+cudaError_t launch_front_in_halves(const MoeLayer& a, const SplitSums& split, float* squares,
+                                   cudaStream_t stream);
+// `shared_ready`, unless null, is the event after which a.shared may be read. `left`, unless null,
+// takes the last of it, which is then not launched.
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
-                           cudaEvent_t shared_ready, cudaStream_t stream);
+                           cudaEvent_t shared_ready, cudaStream_t stream,
+                           std::optional<MoeSum>* left = nullptr);
 cudaError_t launch_multiply(const Multiply& a, cudaStream_t stream);
 cudaError_t launch_read_memory(const ReadMemory& a, cudaStream_t stream);
 cudaError_t launch_rms_norm(const RmsNorm& a, cudaStream_t stream);

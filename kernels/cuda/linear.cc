@@ -1,6 +1,9 @@
 // linear, gated_linear and head_linear as products, but for heads that are read the other way.
 // Contracts: kernels/ops/<name>.h.
+#include <iterator>
+
 #include "base/check.h"
+#include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
@@ -24,6 +27,23 @@ Product product_of(const Linear& a, const SplitSums& split) {
           .split = split};
 }
 
+Product product_of(const HeadLinear& a, const SplitSums& split) {
+  const WeightView weight = a.weight.row_slice(a.first_row, a.weight.layout.rows - a.first_row);
+  return {.out = a.out.data,
+          .x = a.x.data,
+          .weight = device_weights(weight),
+          .out_stride = a.out.stride(0),
+          .x_stride = a.x.stride(0),
+          .out_group_stride = a.out.stride(1),
+          .x_group_stride = a.x.stride(1),
+          .weight_rows_per_group = a.head_rows,
+          .rows = a.x.size(0),
+          .outputs = a.out.size(2),
+          .inputs = a.x.size(2),
+          .groups = a.x.size(1),
+          .split = split};
+}
+
 }  // namespace
 
 cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_t stream,
@@ -32,6 +52,55 @@ cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_
   if (a.x.size(0) == 0 || a.out.size(1) == 0) return cudaSuccess;
   const Product product = product_of(a, split);
   return choose_variant(product, variant).launch(product, stream);
+}
+
+bool supports_linears_in_halves(const NormedLinear& a, const SplitSums& split) {
+  if (a.norm.out.size(0) == 0) return false;
+  const Product first = product_of(a.linear(), split);
+  if (!a.rest) return choose_variant(first, {}).launch == &launch_pairs;
+  return may_be_joined(first, product_of(a.rest_linear(), split), {}) == &launch_pairs;
+}
+
+cudaError_t launch_linears_in_halves(const NormedLinear& a, const RowSquares& squares,
+                                     const SplitSums& split, cudaStream_t stream) {
+  Product product = product_of(a.linear(), split);
+  if (a.rest) product = joined(product, product_of(a.rest_linear(), split));
+  product.squares = squares;
+  return launch_pairs(product, stream);
+}
+
+bool supports_front_in_halves(const MoeLayer& a, const SplitSums& split) {
+  const auto in_fours = [](const ConstTensorView& rows) {
+    return aligned(rows.data, 8) && rows.stride(0) % 4 == 0;
+  };
+  const Linear& linear = a.front.projection;
+  const RmsNorm& norm = a.front.norm;
+  return linear.x.size(0) > 0 && linear.x.size(0) <= kMoeSquaredTokens && !linear.bias &&
+         linear.x.dtype == Dtype::bf16 && linear.out.dtype == Dtype::bf16 &&
+         linear.out.size(1) % (8 * kSquaredOutputs) == 0 && in_fours(linear.out) &&
+         in_fours(norm.residual) && in_fours(norm.sum) && aligned(norm.weight.data, 8) &&
+         choose_variant(product_of(linear, split), {}).launch == &launch_pairs;
+}
+
+cudaError_t launch_front_in_halves(const MoeLayer& a, const SplitSums& split, float* squares,
+                                   cudaStream_t stream) {
+  const RmsNorm& norm = a.front.norm;
+  Product product = product_of(a.front.projection, split);
+  product.behind = {.residual = norm.residual.data,
+                    .weight = norm.weight.data,
+                    .weighted = product.out,
+                    .squares = squares,
+                    .residual_stride = norm.residual.stride(0),
+                    .weighted_stride = product.out_stride};
+  product.out = norm.sum.data;
+  product.out_stride = norm.sum.stride(0);
+  const WeightView* soon[] = {&a.shared.gate, &a.shared.up, &a.shared.down};
+  static_assert(std::size(soon) == std::size(product.soon));
+  for (std::size_t i = 0; i < std::size(soon); ++i) {
+    const device::Weight weight = device_weight(*soon[i]);
+    product.soon[i] = {weight.data, soon[i]->layout.rows * weight.row_bytes};
+  }
+  return launch_pairs(product, stream);
 }
 
 cudaError_t launch_linears(const NormedLinear& a, std::string_view variant, cudaStream_t stream,
@@ -69,20 +138,7 @@ cudaError_t launch_head_linear(const HeadLinear& a, std::string_view variant, cu
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.x.size(1) == 0 || a.out.size(2) == 0) return cudaSuccess;
   if (a.order == HeadOrder::transposed) return launch_head_transposed(a, variant, stream);
-  const WeightView weight = a.weight.row_slice(a.first_row, a.weight.layout.rows - a.first_row);
-  const Product product{.out = a.out.data,
-                        .x = a.x.data,
-                        .weight = device_weights(weight),
-                        .out_stride = a.out.stride(0),
-                        .x_stride = a.x.stride(0),
-                        .out_group_stride = a.out.stride(1),
-                        .x_group_stride = a.x.stride(1),
-                        .weight_rows_per_group = a.head_rows,
-                        .rows = a.x.size(0),
-                        .outputs = a.out.size(2),
-                        .inputs = a.x.size(2),
-                        .groups = a.x.size(1),
-                        .split = split};
+  const Product product = product_of(a, split);
   return choose_variant(product, variant).launch(product, stream);
 }
 

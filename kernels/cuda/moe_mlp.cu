@@ -1,18 +1,14 @@
-// Two products over (token, expert) pairs, then each token adds its pairs in the order of experts:
-// no atomics, so a token's bits do not depend on the others. Contract: kernels/ops/moe_mlp.h.
+// Two products over (token, expert) pairs, then each token adds its own (moe_sum.h). Contract:
+// kernels/ops/moe_mlp.h.
 #include "base/check.h"
-#include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
-#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/expert_flow.h"
 #include "kernels/cuda/groups_plan.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/moe_gather.h"
 #include "kernels/cuda/moe_products.h"
+#include "kernels/cuda/moe_sum.h"
 #include "kernels/cuda/product.h"
-#include "kernels/device/bulk_copy.cuh"
-#include "kernels/device/mma.cuh"
-#include "kernels/device/numbers.cuh"
 #include "kernels/device/reduce.cuh"
 
 namespace glm::kernels::cuda {
@@ -70,117 +66,6 @@ __global__ void list_kernel(Lists a) {
       at += __popc(all);
     }
   }
-}
-
-struct Sums {
-  __nv_bfloat16* out;
-  const void* pairs;     // f32, or bf16 that still want their weights
-  const float* weights;  // null: they have had them
-  const std::int32_t* ids;
-  const __nv_bfloat16* shared;  // may be null
-  std::int64_t out_stride;
-  std::int64_t shared_stride;
-  std::int64_t hidden;
-  std::int32_t chosen;
-  bool in_octets;  // of out and shared, sixteen bytes at a time
-};
-
-constexpr unsigned kSumThreads = 256;
-
-// The places of a token's experts by their indices.
-__device__ void find_order(const Sums& a, std::int64_t token, std::int32_t* order) {
-  const std::int32_t* ids = a.ids + token * a.chosen;
-  for (int j = static_cast<int>(threadIdx.x); j < a.chosen; j += static_cast<int>(blockDim.x)) {
-    int smaller = 0;
-    const std::int32_t own = __ldcg(ids + j);
-    for (int other = 0; other < a.chosen; ++other) smaller += __ldcg(ids + other) < own ? 1 : 0;
-    order[smaller] = j;
-  }
-  __syncthreads();  // the order is there
-}
-
-// A block has one token (blockIdx.x) and as many columns as threads.
-__global__ void __launch_bounds__(kSumThreads) sum_kernel(Sums a) {
-  extern __shared__ std::int32_t order[];
-  const std::int64_t token = blockIdx.x;
-  find_order(a, token, order);  // the choice was complete before the kernel in front began
-  device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kSumThreads + threadIdx.x;
-  if (c >= a.hidden) return;
-  const float* pairs = static_cast<const float*>(a.pairs) + token * a.chosen * a.hidden + c;
-  float sum = 0;
-#pragma unroll 4
-  for (int step = 0; step < a.chosen; ++step) sum += __ldcg(pairs + order[step] * a.hidden);
-  if (a.shared != nullptr) sum += device::load(a.shared + token * a.shared_stride + c);
-  device::store(a.out + token * a.out_stride + c, sum);
-}
-
-__device__ void add_octet(float (&sum)[8], const uint4& octet, float weight) {
-  const std::uint32_t words[4] = {octet.x, octet.y, octet.z, octet.w};
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    sum[2 * i] += __uint_as_float(words[i] << 16U) * weight;
-    sum[2 * i + 1] += __uint_as_float(words[i] & 0xFFFF0000U) * weight;
-  }
-}
-
-// A block has one token, a thread eight columns at a time.
-__global__ void __launch_bounds__(kSumThreads) sum_octets_kernel(Sums a) {
-  extern __shared__ std::int32_t order[];
-  const std::int64_t token = blockIdx.x;
-  find_order(a, token, order);  // the choice was complete before the kernel in front began
-  device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
-  const auto* pairs = static_cast<const __nv_bfloat16*>(a.pairs) + token * a.chosen * a.hidden;
-  const float* weights = a.weights + token * a.chosen;
-  for (std::int64_t c = 8 * threadIdx.x; c < a.hidden; c += 8 * kSumThreads) {
-    float sum[8] = {};
-#pragma unroll 4
-    for (int step = 0; step < a.chosen; ++step) {
-      const int at = order[step];
-      add_octet(sum, *reinterpret_cast<const uint4*>(pairs + at * a.hidden + c), weights[at]);
-    }
-    const auto* shared = a.shared != nullptr ? a.shared + token * a.shared_stride + c : nullptr;
-    __nv_bfloat16* out = a.out + token * a.out_stride + c;
-    if (!a.in_octets) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        device::store(out + i, shared != nullptr ? sum[i] + device::load(shared + i) : sum[i]);
-      }
-      continue;
-    }
-    if (shared != nullptr) add_octet(sum, *reinterpret_cast<const uint4*>(shared), 1);
-    *reinterpret_cast<uint4*>(out) = {
-        device::bf16_pair(sum[0], sum[1]), device::bf16_pair(sum[2], sum[3]),
-        device::bf16_pair(sum[4], sum[5]), device::bf16_pair(sum[6], sum[7])};
-  }
-}
-
-bool rows_in_octets(const ConstTensorView& rows) {
-  return aligned(rows.data) && rows.stride(0) % 8 == 0;
-}
-
-cudaError_t launch_sums(const MoeMlp& a, const MoeWorkspace& space, bool weighted,
-                        cudaStream_t stream) {
-  const Sums sums{.out = static_cast<__nv_bfloat16*>(a.out.data),
-                  .pairs = space.outer,
-                  .weights = weighted ? nullptr : a.weights.as<float>(),
-                  .ids = a.ids.as<std::int32_t>(),
-                  .shared = static_cast<const __nv_bfloat16*>(a.shared.data),
-                  .out_stride = a.out.stride(0),
-                  .shared_stride = a.shared ? a.shared.stride(0) : 0,
-                  .hidden = a.x.size(1),
-                  .chosen = static_cast<std::int32_t>(a.ids.size(1)),
-                  .in_octets = rows_in_octets(a.out) && (!a.shared || rows_in_octets(a.shared))};
-  const auto tokens = static_cast<unsigned>(a.x.size(0));
-  const auto blocks = static_cast<unsigned>((sums.hidden + kSumThreads - 1) / kSumThreads);
-  // The order is read four places at a time.
-  return launch_early(
-      {.grid = {tokens, weighted ? blocks : 1},
-       .threads = kSumThreads,
-       .shared_bytes = static_cast<std::size_t>(sums.chosen + 3) / 4 * sizeof(int4)},
-      weighted ? &sum_kernel : &sum_octets_kernel, stream, sums);
 }
 
 cudaError_t run(Product product, const MoeMlp& a, const MoeWorkspace& space,
@@ -317,7 +202,8 @@ cudaError_t run_in_order(const MoeMlp& a, const MoeWorkspace& space, std::string
 }  // namespace
 
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
-                           cudaEvent_t shared_ready, cudaStream_t stream) {
+                           cudaEvent_t shared_ready, cudaStream_t stream,
+                           std::optional<MoeSum>* left) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.x.size(1) == 0) return cudaSuccess;
   cudaError_t code = cudaSuccess;
@@ -333,7 +219,10 @@ cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::stri
     code = cudaStreamWaitEvent(stream, shared_ready, 0);
     if (code != cudaSuccess) return code;
   }
-  return launch_sums(a, space, !sorted, stream);
+  const MoeSum sum = moe_sum(a, space, !sorted);
+  if (left == nullptr) return launch_moe_sum(sum, stream);
+  *left = sum;
+  return cudaSuccess;
 }
 
 }  // namespace glm::kernels::cuda

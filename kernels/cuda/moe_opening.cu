@@ -9,6 +9,9 @@
 // front has ended (in nvfp4, read and decoded), and only activations, by tensor maps, go through a
 // ring. Tokens are the 64 rows of the tensor cores' tile whatever their number; rows without a
 // token are not looked at.
+//
+// Where the kernel in front left a norm's second half (RowSquares, product.h), sums of tokens get
+// their factor, and warps that help write x for the routed experts.
 #include "kernels/cuda/moe_opening.h"
 
 #include <optional>
@@ -18,6 +21,7 @@
 #include "kernels/cuda/moe_opening_sums.cuh"
 #include "kernels/cuda/router_choice.cuh"
 #include "kernels/device/mma.cuh"
+#include "kernels/device/octet.cuh"
 #include "kernels/device/sync_threads.cuh"
 
 namespace glm::kernels::cuda {
@@ -32,6 +36,8 @@ constexpr int kThreads = kWarps * device::kWarpThreads;
 
 constexpr int kHalfTokens = kOpeningTokensMax / 2;
 constexpr int kFetchWarp = kChoosers;
+constexpr int kFactorsBarrier = 3;
+constexpr int kHelpersBarrier = 4;
 
 // By a thread of each warp, since a warp sets up one barrier after the other.
 __device__ void set_up(const OpeningBlock& block, int warp) {
@@ -49,6 +55,15 @@ __device__ void set_up(const OpeningBlock& block, int warp) {
       kHalfTokens * (warp == 0 ? kOpeningFirstRows : kOpeningSecondRows) * sizeof(float));
 }
 
+__device__ float load_float(std::uint32_t shared) {
+  float v = 0;
+  asm volatile("ld.shared.f32 %0, [%1];\n" : "=f"(v) : "r"(shared) : "memory");
+  return v;
+}
+__device__ const uint4* weighted_octet(const OpeningArgs& a, int token, int octet) {
+  return reinterpret_cast<const uint4*>(a.weighted + token * a.weighted_stride) + octet;
+}
+
 // To be rounded to bf16.
 __device__ float silu_approx(float x) {
   return __fdividef(x, 1.0F + __expf(-x));
@@ -62,18 +77,69 @@ __device__ void store_pair(const OpeningArgs& a, __nv_bfloat16* rows, int row_el
                                     column) = pair;
 }
 
+// What sums of a token are multiplied with; `i` is 1 for the second of this thread's two.
+__device__ float factor_of(const OpeningBlock& block, int i) {
+  if (block.a.squares.sums == nullptr) return 1;
+  return load_float(block.memory + block.plan.factors_at +
+                    static_cast<unsigned>(own_token() + 8 * i) * 4);
+}
+
+// By the helpers of all blocks that do not route: the norm is ended, and x written.
+__device__ void end_norm(const OpeningBlock& block, std::uint8_t* memory) {
+  const OpeningArgs& a = block.a;
+  auto* factors = reinterpret_cast<float*>(memory + block.plan.factors_at);
+  constexpr int kHelpers = kHelperWarps * device::kWarpThreads;
+  constexpr int kOfToken = kHelpers / kOpeningTokensMax;
+  const int thread = static_cast<int>(threadIdx.x) - kOpeningGroupWarps * device::kWarpThreads;
+  const int octets = a.hidden / 8;
+  const int blocks = 2 * block.plan.router_pair;
+  const int all = block.routes() ? 0 : a.tokens * octets;
+  int at = static_cast<int>(blockIdx.x) * kHelpers + thread;
+  uint4 row = {};
+  if (at < all) row = __ldcg(weighted_octet(a, at / octets, at % octets));
+  const int token = thread / kOfToken;
+  float sum = 0;
+  if (token < a.tokens) {
+    const int own = a.squares.parts / kOfToken;
+    const auto* parts = reinterpret_cast<const float4*>(a.squares.sums + token * a.squares.parts +
+                                                        thread % kOfToken * own);
+#pragma unroll 4
+    for (int i = 0; i < own / 4; ++i) {
+      const float4 four = __ldcg(parts + i);
+      sum += (four.x + four.y) + (four.z + four.w);
+    }
+  }
+  sum += __shfl_xor_sync(0xFFFFFFFFU, sum, 1);
+  static_assert(kOfToken == 2);
+  const float factor = rsqrtf(sum / static_cast<float>(a.hidden) + a.squares.eps);
+  if (thread % kOfToken == 0) factors[token] = factor;
+  device::sync_threads(kHelpersBarrier, kHelpers);  // factors are there
+  if (block.has_first()) device::arrive_threads(kFactorsBarrier, kChoosers * device::kWarpThreads);
+#pragma unroll 1
+  for (; at < all; at += blocks * kHelpers) {
+    const float own = factors[at / octets];
+    const uint4 x = device::octet_of([&](int i) { return device::octet_at(row, i) * own; });
+    device::write_octet(a.x + at / octets * a.x_stride + at % octets * 8, x);
+    const int next = at + blocks * kHelpers;
+    if (next < all) row = __ldcg(weighted_octet(a, next / octets, next % octets));
+  }
+}
+
 // Sixteen units: of gate, then of up.
 __device__ void store_units(const OpeningBlock& block, const OpeningUnits& units,
                             const float (&sums)[kOpeningFirstRows / 4]) {
+  const float factors[2] = {factor_of(block, 0), factor_of(block, 1)};
 #pragma unroll
   for (int i = 0; i < kOpeningFirstRows / 16; ++i) {  // pairs of units
     const float* gate = sums + 2 * i;
     const float* up = gate + kOpeningFirstRows / 8;
+    const float of_gate = units.gate * factors[i % 2];
+    const float of_up = units.up * factors[i % 2];
     store_pair(
         block.a, block.a.inner, block.a.wide, own_token() + i % 2 * 8,
         block.pair * kOpeningUnits + block.rank * (kOpeningUnits / 2) + i / 2 * 8 + own_column(),
-        device::bf16_pair(silu_approx(gate[0] * units.gate) * (up[0] * units.up),
-                          silu_approx(gate[1] * units.gate) * (up[1] * units.up)));
+        device::bf16_pair(silu_approx(gate[0] * of_gate) * (up[0] * of_up),
+                          silu_approx(gate[1] * of_gate) * (up[1] * of_up)));
   }
 }
 
@@ -87,10 +153,12 @@ __device__ float* logits_of(const OpeningBlock& block, std::uint8_t* memory, int
 __device__ void gather_logits(const OpeningBlock& block, std::uint8_t* memory,
                               const float (&sums)[kOpeningFirstRows / 2]) {
   float* logits = logits_of(block, memory, own_token()) + own_column();
+  const float factors[2] = {factor_of(block, 0), factor_of(block, 1)};
 #pragma unroll
   for (int i = 0; i < kOpeningFirstRows / 2; i += 2) {
-    *reinterpret_cast<float2*>(logits + i / 2 % 2 * 8 * kLogitsPitch + i / 4 * 8) = {sums[i],
-                                                                                     sums[i + 1]};
+    const float factor = factors[i / 2 % 2];
+    *reinterpret_cast<float2*>(logits + i / 2 % 2 * 8 * kLogitsPitch + i / 4 * 8) = {
+        sums[i] * factor, sums[i + 1] * factor};
   }
 }
 
@@ -145,6 +213,9 @@ __device__ void first_half(const OpeningBlock& block, const OpeningUnits& units,
       });
   if (lane == 0) device::barrier_arrive(block.barrier(kUsed, plan.first_steps - 1));
   const float(&sums)[kOpeningFirstRows / 2] = all[0];
+  if (block.a.squares.sums != nullptr) {
+    device::sync_threads(kFactorsBarrier, kChoosers * device::kWarpThreads);  // factors are there
+  }
   if (block.routes()) {
     float own[kOwn<OpeningSplit::tokens, kOpeningFirstRows>];
     const bool mine = meet<OpeningSplit::tokens, kOpeningFirstRows>(block, 0, sums, own);
@@ -245,10 +316,15 @@ __global__ void __launch_bounds__(kThreads, 1)
     fetch(block);
     return;
   }
-  if (warp >= kOpeningGroupWarps && !block.routes()) return;
+  const bool norms = a.squares.sums != nullptr;
+  if (warp >= kOpeningGroupWarps && !block.routes() && !norms) return;
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
-  if (warp >= kOpeningGroupWarps) return choose(block, memory);
+  if (warp >= kOpeningGroupWarps) {
+    if (norms) end_norm(block, memory);
+    if (block.routes()) choose(block, memory);
+    return;
+  }
   if (block.has_first()) first_half(block, units, memory);
   if (block.has_second()) second_half(block, units);
 #else
@@ -276,16 +352,17 @@ bool supports_moe_opening(const MoeLayer& a) {
          fits_at_once(how_to_launch(*plan), &opening_kernel);
 }
 
-cudaError_t launch_moe_opening(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream) {
+cudaError_t launch_moe_opening(const MoeLayer& a, const MoeWorkspace& space, bool norms,
+                               cudaStream_t stream) {
   const std::optional<OpeningPlan> plan = opening_plan(a, bulk_limits());
   if (!plan) return cudaErrorNotSupported;
   OpeningMaps maps;
-  cudaError_t code = make_opening_maps(a, *plan, maps);
+  cudaError_t code = make_opening_maps(a, *plan, norms, maps);
   if (code != cudaSuccess) return code;
   code = allow_shared_memory(*plan);
   if (code != cudaSuccess) return code;
-  return launch_early(how_to_launch(*plan), &opening_kernel, stream, maps, opening_args(a, space),
-                      *plan);
+  return launch_early(how_to_launch(*plan), &opening_kernel, stream, maps,
+                      opening_args(a, space, norms), *plan);
 }
 
 }  // namespace glm::kernels::cuda

@@ -14,6 +14,9 @@ namespace glm::kernels::cuda {
 bool supports_moe_opening(const MoeLayer& a);
 
 // Writes a.logits, a.ids, a.weights, a.shared.inner and a.shared.out, of an x that is there.
-cudaError_t launch_moe_opening(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream);
+// `norms`: front.projection.out is the sum times the norm's weight, and the norm is to be ended, by
+// squares of the workspace.
+cudaError_t launch_moe_opening(const MoeLayer& a, const MoeWorkspace& space, bool norms,
+                               cudaStream_t stream);
 
 }  // namespace glm::kernels::cuda

@@ -61,8 +61,19 @@ Boxes boxes_of(const ConstTensorView& rows, unsigned at_once) {
 
 }  // namespace
 
-OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space) {
-  return {.rule = router_rule(a.choice()),
+OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space, bool norms) {
+  RowSquares squares;
+  if (norms) {
+    squares = {.sums = space.squares,
+               .parts = static_cast<int>(a.x.size(1)) / kSquaredOutputs,
+               .eps = a.front.norm.eps};
+  }
+  return {.squares = squares,
+          .weighted = static_cast<const __nv_bfloat16*>(a.front.projection.out.data),
+          .x = static_cast<__nv_bfloat16*>(a.front.norm.out.data),
+          .weighted_stride = norms ? a.front.projection.out.stride(0) : 0,
+          .x_stride = a.x.stride(0),
+          .rule = router_rule(a.choice()),
           .logits = static_cast<float*>(a.logits.data),
           .ids = static_cast<std::int32_t*>(a.ids.data),
           .weights = static_cast<float*>(a.weights.data),
@@ -94,7 +105,8 @@ std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& lim
                             static_cast<unsigned>(plan.second_steps) * kOpeningRowsBytes);
   plan.slots_at = plan.second_at + static_cast<unsigned>(plan.second_steps) * kOpeningSecondBytes;
   plan.received_at = plan.slots_at + kRingBytes;
-  plan.barriers_at = plan.received_at + kReceivedBytes;
+  plan.factors_at = plan.received_at + kReceivedBytes;
+  plan.barriers_at = plan.factors_at + kOpeningTokensMax * sizeof(float);
   plan.total = kOpeningAlignment + plan.barriers_at + kOpeningBarriers * sizeof(std::uint64_t);
   const bool fits = plan.first_steps <= kOpeningStepsMax && plan.second_steps <= kOpeningStepsMax &&
                     plan.total <= limits.shared_bytes &&
@@ -102,10 +114,11 @@ std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& lim
   return fits ? std::optional(plan) : std::nullopt;
 }
 
-cudaError_t make_opening_maps(const MoeLayer& a, const OpeningPlan& plan, OpeningMaps& maps) {
+cudaError_t make_opening_maps(const MoeLayer& a, const OpeningPlan& plan, bool norms,
+                              OpeningMaps& maps) {
   const unsigned rows = plan.slot / (kOpeningDepth * 2);
   const std::pair<CUtensorMap*, Boxes> all[] = {
-      {&maps.x, boxes_of(a.x, rows)},
+      {&maps.x, boxes_of(norms ? ConstTensorView(a.front.projection.out) : a.x, rows)},
       {&maps.router, boxes_of(a.router, kOpeningFirstRows)},
       {&maps.inner, boxes_of(a.shared.inner, rows)},
       // Of bf16 alone.

@@ -48,11 +48,17 @@ struct OpeningPlan {
   unsigned second_at;  // in shared memory, where the first weights come first
   unsigned slots_at;
   unsigned received_at;
+  unsigned factors_at;
   unsigned barriers_at;
   unsigned total;
 };
 
 struct OpeningArgs {
+  RowSquares squares;             // of a norm; null: x is as it is to be
+  const __nv_bfloat16* weighted;  // what is multiplied instead of x, and from which x comes
+  __nv_bfloat16* x;
+  std::int64_t weighted_stride;
+  std::int64_t x_stride;
   RouterRule rule;
   float* logits;
   std::int32_t* ids;
@@ -78,9 +84,11 @@ struct OpeningMaps {
   CUtensorMap down;
 };
 
-OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space);
+// `norms`: of what a front leaves in front.projection.out, x comes here.
+OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space, bool norms);
 // None if formats, shapes or the device do not suit.
 std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& limits);
-cudaError_t make_opening_maps(const MoeLayer& a, const OpeningPlan& plan, OpeningMaps& maps);
+cudaError_t make_opening_maps(const MoeLayer& a, const OpeningPlan& plan, bool norms,
+                              OpeningMaps& maps);
 
 }  // namespace glm::kernels::cuda

@@ -35,6 +35,7 @@ constexpr int kMoeScoredTokens = 8;
 constexpr int kMoeSquares = 1;  // sums of a token besides those of experts
 
 constexpr int kMoeMeetings = 2;
+constexpr int kMoeSquaredTokens = 64;
 
 // What the blocks of moe_columns.cu leave for each other, as numbers that say that they have come
 // (device/awaited.cuh), for so many tokens: what is between the halves of all pairs, and then what
@@ -61,6 +62,7 @@ struct MoeWorkspace {
   MoeOpeningProgress* opening = nullptr;
   // Of product_groups.cu and expert_flow.cu, as device/blocks_meet.cuh wants them.
   std::uint32_t* meetings = nullptr;  // [kMoeMeetings]
+  float* squares = nullptr;           // [kMoeSquaredTokens, hidden / kSquaredOutputs] of rows
   MoeAwaited awaited;
   MoeScore* scores =
       nullptr;  // [kMoeScoredTokens, experts + kMoeSquares] all zero between moe_layers

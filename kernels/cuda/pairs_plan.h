@@ -40,8 +40,9 @@ struct PairPlan {
   unsigned received_at;
   unsigned barriers_at;
   unsigned total;
-  bool whole_fours;  // of results go out at once
-  bool together;     // all parts of a tile are a cluster
+  unsigned soon[kSoonReads];  // of what is read soon, a block's part
+  bool whole_fours;           // of results go out at once
+  bool together;              // all parts of a tile are a cluster
 };
 
 struct PairWeightMaps {

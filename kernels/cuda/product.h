@@ -41,6 +41,33 @@ struct SplitSums {
 constexpr int kSplitBlockSums = 128 * 64;
 constexpr int kSplitOutputs = 64;  // of a block
 
+// A norm (kernels/ops/rms_norm.h) in halves: one kernel writes rows times the norm's weight, and
+// sums of squares of what they were before that, in parts; what the next makes of a row, by
+// products that are linear, is divided by the root of their mean.
+struct RowSquares {
+  const float* sums = nullptr;  // [rows, parts]; null: rows are as they are to be
+  int parts = 0;
+  float eps = 0;
+};
+// The first half, of results to which a residual is added: the sum is what is stored as they are.
+struct NormBehind {
+  const void* residual = nullptr;  // bf16 [rows, outputs]; null: nothing is added
+  const void* weight = nullptr;    // bf16 [outputs]
+  void* weighted = nullptr;        // bf16 [rows, outputs]
+  float* squares = nullptr;        // [rows, outputs / kSquaredOutputs]
+  std::int64_t residual_stride = 0;
+  std::int64_t weighted_stride = 0;
+};
+constexpr int kSquaredOutputs = 64;
+
+// Weights that the kernel behind reads: they come to the second-level cache while this one has
+// little to read.
+struct SoonRead {
+  const void* data = nullptr;
+  std::int64_t bytes = 0;  // less than 2^31
+};
+constexpr int kSoonReads = 3;
+
 struct Product {
   void* out = nullptr;      // bf16 or f32
   const void* x = nullptr;  // bf16
@@ -64,6 +91,10 @@ struct Product {
   // and "held" alone.
   std::int64_t joined_at = 0;
   SplitSums split = {};
+  // For the variant "pairs" alone; the squares in four parts.
+  RowSquares squares = {};
+  NormBehind behind = {};
+  SoonRead soon[kSoonReads] = {};
 
   // Rows with groups of their own.
   const std::int32_t* row_group = nullptr;  // [rows]

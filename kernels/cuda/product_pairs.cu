@@ -58,12 +58,16 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
   device::cluster_wait();  // those of the others are as well
   float sums[kChains<kColumns>][kColumns / 2] = {};
-  multiply<Codec, kColumns>(plan, block, sums, [&] {
+  const auto fetch = [&] {
     device::wait_for_earlier_kernels();
     device::let_later_kernels_start();
     fetch_rows(plan, maps, block);
     __syncwarp();
-  });
+  };
+  const auto meanwhile = [&] {
+    if (a.soon[0].data != nullptr) fetch_soon(a, plan);
+  };
+  multiply<Codec, kColumns>(plan, block, sums, fetch, meanwhile);
   device::cluster_arrive_relaxed();    // what was copied to this block has come
   device::wait_for_earlier_kernels();  // before anything is written
   auto* partial = reinterpret_cast<float*>(unaligned + (base - address));

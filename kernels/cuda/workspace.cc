@@ -36,6 +36,7 @@ MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
   moe.progress = pieces.take<MoeProgress>(1);
   moe.opening = pieces.take<MoeOpeningProgress>(1);
   moe.meetings = pieces.take<std::uint32_t>(kMoeMeetings);
+  moe.squares = pieces.take<float>(kMoeSquaredTokens * (bounds.hidden / kSquaredOutputs));
   moe.awaited.count = kMoeAwaitedTokens * (bounds.chosen * bounds.inner + kMoeAwaitedWide);
   moe.awaited.first = pieces.take<std::uint16_t>(2 * moe.awaited.count);
   moe.awaited.turn = pieces.take<std::uint32_t>(1);

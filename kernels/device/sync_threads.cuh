@@ -8,4 +8,9 @@ __device__ inline void sync_threads(int barrier, int count) {
   asm volatile("bar.sync %0, %1;\n" ::"r"(barrier), "r"(count) : "memory");
 }
 
+// Comes to it, and does not wait for the others.
+__device__ inline void arrive_threads(int barrier, int threads) {
+  asm volatile("bar.arrive %0, %1;\n" ::"r"(barrier), "r"(threads) : "memory");
+}
+
 }  // namespace glm::kernels::device

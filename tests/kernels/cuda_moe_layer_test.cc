@@ -78,6 +78,7 @@ class CudaMoeLayer : public CudaTest {
   }
   void check_layer(const FormatCase& format, LayerCase c);
   void check_case(const FormatCase& format, const LayerCase& c);
+  void check_behind(const FormatCase& format, std::int64_t tokens, std::int64_t rest_rows);
 
   std::unique_ptr<Ops> cpu_;
 };
@@ -95,6 +96,24 @@ Doubles normed(const Floats& sum, const Floats& weight, double eps) {
     for (std::size_t i = 0; i < hidden; ++i) squares += std::pow(sum[first + i], 2);
     const double scale = 1 / std::sqrt(squares / static_cast<double>(hidden) + eps);
     for (std::size_t i = 0; i < hidden; ++i) x[first + i] = sum[first + i] * scale * weight[i];
+  }
+  return x;
+}
+
+// Whether a front leaves the sum times `weight`, rounded, and what comes of it is scaled.
+bool norms_in_parts(const FormatCase& format, const LayerCase& c) {
+  const bool pairs = format.name == "int4_g32" || format.layout.format == WeightFormat::nvfp4;
+  return c.front && c.way == Way::opening && pairs && c.tokens > 8 && c.hidden % 512 == 0;
+}
+
+// That of such sums.
+Doubles weighted_and_normed(const Floats& sum, const Floats& weight, double eps) {
+  const Floats ones(weight.size(), 1.0F);
+  Doubles x = normed(sum, ones, eps);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double scale = sum[i] == 0 ? 0 : x[i] / static_cast<double>(sum[i]);
+    x[i] =
+        static_cast<double>(bf16_to_f32(f32_to_bf16(sum[i] * weight[i % weight.size()]))) * scale;
   }
   return x;
 }
@@ -208,12 +227,20 @@ void CudaMoeLayer::check_case(const FormatCase& format, const LayerCase& c) {
       x_doubles.assign(rounded.begin(), rounded.end());
     }
   }
+  Doubles routed = x_doubles;
+  if (norms_in_parts(format, c)) {
+    routed = weighted_and_normed(floats(back<std::uint16_t>(layer.front.norm.sum.data, count)),
+                                 floats(norm), kEps);
+    for (std::size_t i = 0; i < count; ++i) {
+      ASSERT_NEAR(x_doubles[i], routed[i], 4e-3 * std::abs(routed[i])) << "x " << i;
+    }
+  }
   const bool exact = router.layout().exact_in_bf16() || c.router == std::string_view("f32");
   const double router_error = exact ? 1e-6 : 1e-4;
   const Floats router_floats = router.decoded(0);
   const Floats logits = back<float>(layer.logits.data, scores);
   for (std::int64_t t = 0; t < c.tokens; ++t) {
-    const Doubles want = times(router_floats, x_doubles.data() + t * c.hidden, c.experts, c.hidden);
+    const Doubles want = times(router_floats, routed.data() + t * c.hidden, c.experts, c.hidden);
     for (std::int64_t e = 0; e < c.experts; ++e) {
       ASSERT_NEAR(logits[static_cast<std::size_t>(t * c.experts + e)],
                   want[static_cast<std::size_t>(e)], router_error * static_cast<double>(c.hidden))
@@ -487,6 +514,118 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokensInTheDimensionsOfAModel
                                       .wide = 1536,
                                       .experts = 64,
                                       .way = Way::opening});
+}
+
+// What a normed linear layer behind makes of the sum of experts, which it may norm by parts: the
+// formula of what stands in `out` and `sum`.
+void CudaMoeLayer::check_behind(const FormatCase& format, std::int64_t tokens,
+                                std::int64_t rest_rows) {
+  SCOPED_TRACE(testing::Message() << format.name << ", " << tokens << " and " << rest_rows);
+  constexpr std::int64_t kHidden = 2048;
+  constexpr std::int64_t kInner = 128;
+  constexpr std::int64_t kExperts = 8;
+  constexpr std::int64_t kChosen = 4;
+  constexpr std::int64_t kFirst = 768;
+  constexpr float kEps = 1e-5F;
+  const FormatCase plain = format_of("bf16");
+  const RandomWeight gate(format, kInner, kHidden, engine_, kExperts);
+  const RandomWeight up(format, kInner, kHidden, engine_, kExperts);
+  const RandomWeight down(format, kHidden, kInner, engine_, kExperts);
+  const RandomWeight router(plain, kExperts, kHidden, engine_);
+  const RandomWeight wide(plain, kInner, kHidden, engine_);
+  const RandomWeight narrow(plain, kHidden, kInner, engine_);
+  const RandomWeight first(format, kFirst, kHidden, engine_);
+  const RandomWeight rest(format, std::max<std::int64_t>(rest_rows, 1), kHidden, engine_);
+  const auto count = static_cast<std::size_t>(tokens * kHidden);
+  const auto results = static_cast<std::size_t>(tokens * (kFirst + rest_rows));
+  const auto rows = [&](void* memory) {
+    return TensorView(memory, Dtype::bf16, {tokens, kHidden});
+  };
+  const Bits norm = random(kHidden, 0.25F);
+  const Bits residual = random(tokens * kHidden);
+  ASSERT_TRUE(gpu_->reserve({.tokens = tokens,
+                             .chosen = kChosen,
+                             .experts = kExperts,
+                             .hidden = kHidden,
+                             .inner = kInner})
+                  .ok());
+  const MoeLayer layer{
+      .out = rows(poisoned(count * 2)),
+      .x = rows(device(random(tokens * kHidden, 0.25F))),
+      .router = on_device(router).expert(0),
+      .bias = {device(random_floats(kExperts, 0.3F)), Dtype::f32, {kExperts}},
+      .gate = on_device(gate),
+      .up = on_device(up),
+      .down = on_device(down),
+      .shared = {.gate = on_device(wide).expert(0),
+                 .up = on_device(wide).expert(0),
+                 .down = on_device(narrow).expert(0),
+                 .inner = {poisoned(static_cast<std::size_t>(tokens * kInner) * 2),
+                           Dtype::bf16,
+                           {tokens, kInner}},
+                 .out = rows(poisoned(count * 2))},
+      .logits = {poisoned(static_cast<std::size_t>(tokens * kExperts) * 4),
+                 Dtype::f32,
+                 {tokens, kExperts}},
+      .ids = {poisoned(static_cast<std::size_t>(tokens * kChosen) * 4),
+              Dtype::i32,
+              {tokens, kChosen}},
+      .weights = {
+          poisoned(static_cast<std::size_t>(tokens * kChosen) * 4), Dtype::f32, {tokens, kChosen}}};
+  const NormedLinear behind{
+      .out = {poisoned(results * 2), Dtype::bf16, {tokens, kFirst + rest_rows}},
+      .norm = {.out = rows(poisoned(count * 2)),
+               .x = layer.out,
+               .weight = {device(norm), Dtype::bf16, {kHidden}},
+               .residual = rows(device(residual)),
+               .sum = rows(poisoned(count * 2)),
+               .eps = kEps},
+      .weight = on_device(first).expert(0),
+      .rest = rest_rows > 0 ? on_device(rest).expert(0) : WeightView{}};
+  gpu_->moe_layer(layer);
+  const Bits alone = back<std::uint16_t>(layer.out.data, count);
+  const auto both = [&] {
+    gpu_->moe_layer(layer);
+    gpu_->normed_linear(behind);
+  };
+  both();
+  const Bits out = back<std::uint16_t>(layer.out.data, count);
+  EXPECT_EQ(out, alone);
+  const Bits sum = back<std::uint16_t>(behind.norm.sum.data, count);
+  for (std::size_t i = 0; i < count; ++i) {
+    ASSERT_EQ(sum[i], f32_to_bf16(bf16_to_f32(out[i]) + bf16_to_f32(residual[i]))) << i;
+  }
+  const Bits bits = back<std::uint16_t>(behind.out.data, results);
+  const Floats got = floats(bits);
+  const Doubles x = normed(floats(sum), floats(norm), kEps);
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    Doubles want = times(first.decoded(0), x.data() + t * kHidden, kFirst, kHidden);
+    const Doubles more = times(rest.decoded(0), x.data() + t * kHidden, rest_rows, kHidden);
+    want.insert(want.end(), more.begin(), more.end());
+    double error = 0;
+    double size = 0;
+    for (std::size_t o = 0; o < want.size(); ++o) {
+      error += std::pow(got[static_cast<std::size_t>(t) * want.size() + o] - want[o], 2);
+      size += std::pow(want[o], 2);
+    }
+    ASSERT_LE(std::sqrt(error), 1e-2 * std::sqrt(size)) << "token " << t;
+  }
+  const std::unique_ptr<Recording> recording = gpu_->record(both);
+  ASSERT_NE(recording, nullptr);
+  gpu_->replay(*recording);
+  EXPECT_EQ(back<std::uint16_t>(behind.out.data, results), bits);
+  forget();
+}
+
+TEST_F(CudaMoeLayer, LeavesItsSumToANormedLinearLayerBehind) {
+  for (const char* format : {"int4_g32", "nvfp4_multiplies", "int4_g128"}) {
+    for (const std::int64_t tokens : {3, 9, 17, 64}) {
+      for (const std::int64_t rest_rows : {0, 576}) {
+        check_behind(format_of(format), tokens, rest_rows);
+        if (HasFailure()) return;
+      }
+    }
+  }
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaWhereOneKernelDoesNot) {
