@@ -144,14 +144,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   const std::uint32_t address = device::shared_address(unaligned);
   const std::uint32_t base = (address + kAlignment - 1) / kAlignment * kAlignment;
   const Block<kColumns> block{.a = a, .maps = maps, .memory = base, .head = head, .rank = rank};
-  if (threadIdx.x >= kFetchThread) {
-    if (threadIdx.x == kFetchThread) set_up(block);
-    __syncwarp();  // barriers are set up
-    fetch_weights(block);
-  }
+  if (lane_of() == 0) set_up(block);
   __syncthreads();  // the barriers of this block are set up
   device::cluster_arrive_relaxed();
-  device::cluster_wait();  // those of the other are as well
+  if (threadIdx.x >= kFetchThread) fetch_weights(block);
+  device::cluster_wait();  // those of the others are as well
   ask(block, unaligned + (base - address));
 #else
   __trap();  // built for another device

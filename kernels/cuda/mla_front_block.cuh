@@ -157,30 +157,36 @@ __device__ inline int half_of() {
   return static_cast<int>(threadIdx.x) / kHalfThreads;
 }
 
-// By one thread. What the other blocks send is announced as well.
+// By a thread of each warp, since a warp sets up one barrier after the other. What comes from other
+// blocks is announced as well.
 template <int kColumns>
 __device__ void set_up(const Block<kColumns>& block) {
-#pragma unroll 1
-  for (int unit = 0; unit < kUnits; ++unit) {
-    device::barrier_set_up(block.weights_full(unit), 1);
-    device::barrier_set_up(block.rows_full(unit), 1);
+  static_assert(kThreads / device::kWarpThreads >= kUnits + 2);
+  const int warp = warp_of();
+  const int tokens = block.a.tokens;
+  if (warp < kUnits) {
+    device::barrier_set_up(block.weights_full(warp), 1);
+    device::barrier_set_up(block.rows_full(warp), 1);
+  } else if (warp == kUnits) {
+    device::barrier_set_up(block.small_full(), 1);
+    device::barrier_set_up(block.unfold_full(), 1);
+    device::barrier_set_up(block.query_came(), 1);
+  } else if (warp == kUnits + 1) {
+    device::barrier_set_up(block.factors_came(), 1);
+    device::barrier_set_up(block.turns_came(), 1);
   }
-  device::barrier_set_up(block.small_full(), 1);
-  device::barrier_set_up(block.unfold_full(), 1);
-  device::barrier_set_up(block.query_came(), 1);
-  device::barrier_set_up(block.factors_came(), 1);
-  device::barrier_set_up(block.turns_came(), 1);
   device::barriers_are_set_up();
-#pragma unroll 1
-  for (int unit = 0; unit < kUnits; ++unit) {
-    device::barrier_arrive_expecting(block.rows_full(unit), kUnitBoxes * block.box_bytes());
+  if (warp < kUnits) {
+    device::barrier_arrive_expecting(block.rows_full(warp), kUnitBoxes * block.box_bytes());
+  } else if (warp == kUnits) {
+    const int others = block.turns() ? kNope : kNope - kOwnQuery;
+    device::barrier_arrive_expecting(block.query_came(),
+                                     static_cast<unsigned>(tokens * others) * 2);
+  } else if (warp == kUnits + 1) {
+    device::barrier_arrive_expecting(block.factors_came(), static_cast<unsigned>(tokens) * 4);
+    device::barrier_arrive_expecting(
+        block.turns_came(), block.turns() ? static_cast<unsigned>(tokens * kTurned) * 4 : 0);
   }
-  device::barrier_arrive_expecting(block.factors_came(), static_cast<unsigned>(block.a.tokens) * 4);
-  device::barrier_arrive_expecting(
-      block.turns_came(), block.turns() ? static_cast<unsigned>(block.a.tokens * kTurned * 4) : 0);
-  const int others = block.turns() ? kNope : kNope - kOwnQuery;
-  device::barrier_arrive_expecting(block.query_came(),
-                                   static_cast<unsigned>(block.a.tokens * others) * 2);
 }
 
 // Units in the order in which the two halves of the columns take them.

@@ -45,6 +45,43 @@ __device__ float4 block_sum_of(const float* partial, int item) {
              *reinterpret_cast<const float4*>(own + kColumns * kPairSumsPitch));
 }
 
+// Items of sums, those of whole rows, of which each of a tile's blocks adds up so many, while there
+// are any.
+__device__ inline int share_of(const Product& a, const PairPlan& plan) {
+  return (static_cast<int>(a.rows) + plan.parts - 1) / plan.parts * kFours;
+}
+struct OwnItems {
+  int first;
+  int end;
+  __device__ OwnItems(const Product& a, const PairPlan& plan, int part)
+      : first(part * share_of(a, plan)),
+        end(min(first + share_of(a, plan), static_cast<int>(a.rows) * kFours)) {}
+  __device__ int count() const { return max(0, end - first); }
+  // All lanes of a warp take the same turns.
+  __device__ bool any_of_warp(int item) const {
+    return item - static_cast<int>(threadIdx.x) % device::kWarpThreads < end;
+  }
+};
+
+// By a thread of each warp, since a warp sets up one barrier after the other.
+__device__ inline void set_up(const Product& a, const PairPlan& plan, const PairBlock& block) {
+  constexpr int kWarps = kThreads / device::kWarpThreads;
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
+#pragma unroll 1
+  for (int unit = warp; unit < plan.units; unit += kWarps) {
+    device::barrier_set_up(block.weights_full(plan, unit), 1);
+    device::barrier_set_up(block.rows_full(plan, unit), 1);
+  }
+  const bool last = warp == kWarps - 1;
+  if (last) device::barrier_set_up(block.received(plan), 1);
+  device::barriers_are_set_up();
+  if (!last) return;
+  const int others = plan.together ? plan.parts - 1 : 0;
+  device::barrier_arrive_expecting(
+      block.received(plan),
+      static_cast<unsigned>(others * OwnItems(a, plan, block.part).count()) * 16);
+}
+
 // What four results of a row want besides their sums, asked for before those have come.
 struct Ending {
   float4 squares;
@@ -126,24 +163,6 @@ __device__ inline void store(const Product& a, const PairPlan& plan, const PairB
     if (output + i < a.outputs) put(a, row, block.head, output + i, value);
   }
 }
-
-// Items of sums, those of whole rows, of which each of a tile's blocks adds up so many, while there
-// are any.
-__device__ inline int share_of(const Product& a, const PairPlan& plan) {
-  return (static_cast<int>(a.rows) + plan.parts - 1) / plan.parts * kFours;
-}
-struct OwnItems {
-  int first;
-  int end;
-  __device__ OwnItems(const Product& a, const PairPlan& plan, int part)
-      : first(part * share_of(a, plan)),
-        end(min(first + share_of(a, plan), static_cast<int>(a.rows) * kFours)) {}
-  __device__ int count() const { return max(0, end - first); }
-  // All lanes of a warp take the same turns.
-  __device__ bool any_of_warp(int item) const {
-    return item - static_cast<int>(threadIdx.x) % device::kWarpThreads < end;
-  }
-};
 
 // Those of a thread's items, two asked for ahead.
 class Endings {

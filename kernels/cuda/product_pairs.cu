@@ -37,19 +37,7 @@ __global__ void __launch_bounds__(kThreads, 2)
                   .unit = 1,
                   .memory = base};
   block.unit = Codec::unit(block.is_rest(a) ? a.up.first : a.weight.first);
-  if (threadIdx.x == 0) {
-    for (int unit = 0; unit < plan.units; ++unit) {
-      device::barrier_set_up(block.weights_full(plan, unit), 1);
-      device::barrier_set_up(block.rows_full(plan, unit), 1);
-    }
-    device::barrier_set_up(block.received(plan), 1);
-    device::barriers_are_set_up();
-    device::barrier_arrive_expecting(
-        block.received(plan),
-        plan.together
-            ? static_cast<unsigned>((plan.parts - 1) * OwnItems(a, plan, block.part).count()) * 16
-            : 0);
-  }
+  if (threadIdx.x % device::kWarpThreads == 0) set_up(a, plan, block);
   __syncthreads();  // the barriers of this block are set up
   device::cluster_arrive_relaxed();
   if (threadIdx.x >= kFetchThread) {
