@@ -56,7 +56,7 @@ struct BulkFp4 {
   __device__ static std::uint32_t pair(std::uint32_t bits, int word, int i, const Group& group) {
     return device::fp4_pair(bits, i, word < 2 ? __low2bfloat16(group) : __high2bfloat16(group));
   }
-  __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
+  __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
 };
 
 }  // namespace glm::kernels::cuda

@@ -16,8 +16,8 @@ namespace glm::kernels::cuda {
 
 struct GroupsFp4 {
   static constexpr bool kPlainRows = false;
-  __device__ static float unit(const device::Weight& w) {
-    return device::fp4_unit(w) * (kLeftOut / kLeftOutInBf16);
+  __device__ static device::Fp4Unit unit(const device::Weight& w) {
+    return device::Fp4Unit(w, kLeftOut / kLeftOutInBf16);
   }
   // What the sums of a row are to be multiplied with.
   __device__ static float row_unit(const float* begins, int place) { return begins[place]; }

@@ -264,7 +264,7 @@ __global__ void __launch_bounds__(kThreads, 2) tensor_kernel(const __grid_consta
     return;
   }
   stage_weights<Octet>(a, head, memory);
-  const float unit = Octet::unit(a.weight);
+  const auto unit = Octet::unit(a.weight);
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   const int count = static_cast<int>(min(a.tokens - first_token, std::int64_t{kTokens}));

@@ -77,7 +77,7 @@ struct HeldFp4 {
     return {device::fp4_pair(words[0], pair, low), device::fp4_pair(words[1], pair, high),
             device::fp4_pair(words[0], pair + 1, low), device::fp4_pair(words[1], pair + 1, high)};
   }
-  __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
+  __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
 };
 
 // sums += fragment * its half of eight activations.

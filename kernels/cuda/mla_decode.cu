@@ -51,8 +51,8 @@ __global__ void __launch_bounds__(kThreads, 1) mla_decode_kernel(const __grid_co
   }
   const bool norms = thread < kNormThreads;
   // Read while there is time.
-  const float query_unit = Fetch::unit(a.q_b);
-  const float unit = Fetch::unit(a.kv_b);
+  const auto query_unit = Fetch::unit(a.q_b);
+  const auto unit = Fetch::unit(a.kv_b);
   const uint4 norm = norms ? device::read_octet(a.q_norm + thread * 8) : uint4{};
   // What is wanted first is asked for before weights: numbers come back in their order.
   const float angle = warp == kTurnWarp ? a.turns.angle(token, lane) : 0;

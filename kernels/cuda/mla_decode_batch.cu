@@ -62,8 +62,8 @@ __global__ void __launch_bounds__(kThreads, 1) mla_batch_kernel(const __grid_con
     device::barrier_arrive_expecting(shared.barrier(kQueryCame), tokens * kNope * 2);
     device::barrier_arrive_expecting(shared.barrier(kMixedCame), tokens * kRank * 2);
   }
-  const float query_unit = Fetch::unit(a.one.q_b);
-  const float unit = Fetch::unit(a.one.kv_b);
+  const auto query_unit = Fetch::unit(a.one.q_b);
+  const auto unit = Fetch::unit(a.one.kv_b);
   unsigned turn = 0;
   if (warp < kQueryWarps) {
     mla_decode::QueryWarp<Fetch> part;

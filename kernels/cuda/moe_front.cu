@@ -80,6 +80,7 @@ __global__ void __launch_bounds__(kFrontThreads, 3)
     device::barrier_arrive_expecting(full, plan.slab.stage_copied);
     device::barrier_arrive_expecting(x_full, static_cast<unsigned>(a.rows) * row_bytes);
   }
+  const auto unit = Codec::unit(a.weight.first);
   __syncthreads();  // barriers are set up
   // Some by each warp: copies of one warp follow each other, and each takes long to begin.
   if (lane == 0) {
@@ -127,7 +128,7 @@ __global__ void __launch_bounds__(kFrontThreads, 3)
     float sum = 0;
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) sum += partial[w][front.row()][front.output()];
-    front.take(sum * Codec::unit(a.weight.first), front_sums);
+    front.take(sum * unit, front_sums);
   }
   __syncthreads();  // the outputs of all rows are there
   front.add_scores(front_sums);

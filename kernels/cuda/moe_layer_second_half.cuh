@@ -53,7 +53,7 @@ __device__ void Worker<Codec, kCoded>::second_half_of_experts() {
     const int expert = routing_.active[entry];
     const Turn turn(items_ + entry, plan_);
     const uint4* x = row_of(expert, stage(turn));
-    const float unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
+    const auto unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
     float sums[4] = {};
     wait_for(turn);
     multiply_slab<Codec>(
@@ -99,7 +99,7 @@ __device__ void Worker<Codec, kCoded>::store_outputs(int slab) {
     of_shared += shared[team * device::kWarpThreads * 4];
   }
   device::store(a_.out + token * a_.out_stride + slab * kSlabRows + o,
-                sum + of_shared * shared_unit(a_.shared_down));
+                sum + of_shared * down_unit_);
 }
 
 template <class Codec, bool kCoded>

@@ -2,6 +2,8 @@
 // rest is in moe_layer_second_half.cuh.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cuda/moe_layer_math.cuh"
 #include "kernels/cuda/moe_layer_routing.cuh"
 #include "kernels/cuda/moe_layer_stages.cuh"
@@ -28,7 +30,10 @@ class Worker {
                          warp_index() / kTeamWarps * kBuffers * kBufferSums,
               .barriers = device::shared_address(memory + plan.team_barriers_at) +
                           8 * (warp_index() / kTeamWarps * kBuffers),
-              .turn = 0} {}
+              .turn = 0},
+        gate_unit_(shared_unit(a.shared_gate)),
+        up_unit_(shared_unit(a.shared_up)),
+        down_unit_(shared_unit(a.shared_down)) {}
 
   __device__ void run() {
     // Of many tokens, some have been choosing meanwhile.
@@ -86,8 +91,13 @@ class Worker {
   __device__ void multiply_coded(const device::Weight& weight, const BulkPlan& plan, int slab,
                                  const Activations& x, const Wait& wait);
   // Of a weight of the shared expert.
-  __device__ static float shared_unit(const device::Weight& w) {
-    return kCoded ? Codec::unit(w) : 1.0F;
+  using SharedUnit = std::conditional_t<kCoded, decltype(Codec::unit(device::Weight())), float>;
+  __device__ static SharedUnit shared_unit(const device::Weight& w) {
+    if constexpr (kCoded) {
+      return Codec::unit(w);
+    } else {
+      return 1.0F;
+    }
   }
   __device__ float4 shared_sum(int slab) const;
   __device__ void shared_first_half();
@@ -109,6 +119,9 @@ class Worker {
   int team_index_;
   Team team_;
   int items_ = 0;  // of the block, used up so far
+  SharedUnit gate_unit_;
+  SharedUnit up_unit_;
+  SharedUnit down_unit_;
 };
 
 // Of a norm, its weight is multiplied here; what is the same for all columns of a token is left to
@@ -257,7 +270,6 @@ __device__ void Worker<Codec, kCoded>::shared_first_half() {
 template <class Codec, bool kCoded>
 __device__ void Worker<Codec, kCoded>::store_wide() {
   const Share share = equal_share(plan_, plan_.wide_slabs);
-  const float units[2] = {shared_unit(a_.shared_gate), shared_unit(a_.shared_up)};
 #pragma unroll 1
   for (int slab = warp_index(); slab < share.end - share.begin; slab += kMoeWarps) {
     const float4 sum = shared_sum(slab);
@@ -267,7 +279,7 @@ __device__ void Worker<Codec, kCoded>::store_wide() {
     __nv_bfloat16* to = a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + output;
     const float scales[2] = {routing_.scales[token], routing_.scales[token + 1]};
     const auto put = [&](__nv_bfloat16* at, float gate, float up, float scale) {
-      device::store(at, gated(gate * (units[0] * scale), up * (units[1] * scale)));
+      device::store(at, gated(gate * (gate_unit_ * scale), up * (up_unit_ * scale)));
     };
     if (token < a_.tokens) put(to, sum.x, sum.z, scales[0]);
     if (token + 1 < a_.tokens) put(to + a_.wide_inputs, sum.y, sum.w, scales[1]);
@@ -277,8 +289,8 @@ __device__ void Worker<Codec, kCoded>::store_wide() {
 
 template <class Codec, bool kCoded>
 __device__ void Worker<Codec, kCoded>::first_half_of_slab(int expert, int slab, const Turn& turn) {
-  const float units[2] = {Codec::unit(device::weight_at(a_.inner.weight, expert)),
-                          Codec::unit(device::weight_at(a_.inner.up, expert))};
+  const auto gate_unit = Codec::unit(device::weight_at(a_.inner.weight, expert));
+  const auto up_unit = Codec::unit(device::weight_at(a_.inner.up, expert));
   float sums[4] = {};
   wait_for(turn);
   const uint4* x = own_activations();
@@ -297,7 +309,7 @@ __device__ void Worker<Codec, kCoded>::first_half_of_slab(int expert, int slab, 
     const float scale = routing_.scales[token];
     device::store(static_cast<__nv_bfloat16*>(a_.inner.out) +
                       pair_of(token, expert) * a_.inner.out_stride + output,
-                  gated(total[e] * (units[0] * scale), total[2 + e] * (units[1] * scale)));
+                  gated(total[e] * (gate_unit * scale), total[2 + e] * (up_unit * scale)));
   }
 }
 

@@ -10,13 +10,13 @@ namespace glm::kernels::cuda {
 
 // Of both halves, what sums are to be multiplied with.
 struct OpeningUnits {
-  float gate = 1;
-  float up = 1;
-  float down = 1;
+  device::Fp4Unit gate;
+  device::Fp4Unit up;
+  device::Fp4Unit down;
 };
 __device__ inline OpeningUnits opening_units(const OpeningArgs& a) {
   if (!a.packed) return {};
-  return {device::fp4_unit(a.gate), device::fp4_unit(a.up), device::fp4_unit(a.down)};
+  return {device::Fp4Unit(a.gate), device::Fp4Unit(a.up), device::Fp4Unit(a.down)};
 }
 
 // What a warp has of kRows rows of a step: each lane half of every sixteenth.

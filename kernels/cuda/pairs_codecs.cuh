@@ -31,7 +31,7 @@ struct PairsInt4 {
 
 // nvfp4. Products are to be multiplied by unit().
 struct PairsFp4 {
-  __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
+  __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
 
   struct Scales {
     __nv_bfloat162 of[kPairPieces];  // of sixteen columns each

@@ -61,7 +61,7 @@ class HeldTiles {
         first_output_(block * kOutputs),
         inputs_(static_cast<unsigned>(a.inputs)),
         unit_(Codec::unit(a.weight.first)),
-        rest_unit_(a.joined_at > 0 ? Codec::unit(a.up.first) : 1) {
+        rest_unit_(Codec::unit(a.up.first)) {
     const device::Weight& w = a.weight.first;
     if constexpr (kWide) {
       const Row row(a, first_output_ + kTiles * kHeldTile + held_lane() / 4);
@@ -237,9 +237,11 @@ class HeldTiles {
       }
     }
     __syncthreads();  // the sums of all warps are there
+    const float unit = unit_;
+    const float rest_unit = rest_unit_;
     held_hand_out<kOutputs>(a, partial, first_output_,
                             [&](unsigned row, unsigned output, float sum) {
-                              take(row, output, sum * (is_rest(a, output) ? rest_unit_ : unit_));
+                              take(row, output, sum * (is_rest(a, output) ? rest_unit : unit));
                             });
   }
 
@@ -359,8 +361,8 @@ class HeldTiles {
   unsigned char* memory_;
   unsigned first_output_;
   unsigned inputs_;
-  float unit_;
-  float rest_unit_;  // of `up`
+  decltype(Codec::unit(device::Weight())) unit_;
+  decltype(Codec::unit(device::Weight())) rest_unit_;  // of `up`
   uint2 raw_[kTiles][kSteps][2];
   typename Codec::Scale scales_[kTiles][kSteps][2];
   typename Codec::Scale stored_scales_[kSteps];

@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads, 2)
                   .rank = rank,
                   .unit = 1,
                   .memory = base};
-  block.unit = Codec::unit(block.is_rest(a) ? a.up.first : a.weight.first);
+  const auto unit = Codec::unit(block.is_rest(a) ? a.up.first : a.weight.first);
   if (threadIdx.x % device::kWarpThreads == 0) set_up(a, plan, block);
   __syncthreads();  // the barriers of this block are set up
   device::cluster_arrive_relaxed();
@@ -60,6 +60,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   device::wait_for_earlier_kernels();  // before anything is written
   auto* partial = reinterpret_cast<float*>(unaligned + (base - address));
   __syncthreads();  // nobody still reads weights and activations
+  block.unit = unit;
   leave<kColumns>(sums[0], partial);
   __syncthreads();  // the sums of all warps are there
   if (plan.parts > 1 && !plan.together) {

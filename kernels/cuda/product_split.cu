@@ -300,7 +300,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   extern __shared__ __align__(128) std::uint8_t memory[];
   const SplitBlock block = this_block(a, plan, kRows);
   ask_for_weights<Codec>(a, plan, block, device::shared_address(memory));
-  const float unit = Codec::unit(a.weight.first);
+  const auto unit = Codec::unit(a.weight.first);
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   const std::uint32_t ring = device::shared_address(memory) + plan.ring_at;

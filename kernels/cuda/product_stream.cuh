@@ -170,7 +170,7 @@ class StreamBlock {
   unsigned lane_column_;
   device::Weight weights_[2];
   std::int64_t weight_rows_[2];
-  float units_[2] = {1, 1};
+  decltype(Fetch::unit(device::Weight())) units_[2] = {};
   Raw raw_[kInFlight][2];
   float sums_[kTiles][4] = {};
 };

@@ -43,8 +43,8 @@ struct SplitFp4 {
       pairs[1][i] = device::fp4_pair(rows.words[1], i, __high2bfloat16(scales));
     }
   }
-  __device__ static float unit(const device::Weight& w) {
-    return device::fp4_unit(w);
+  __device__ static device::Fp4Unit unit(const device::Weight& w) {
+    return device::Fp4Unit(w);
   }
 };
 

@@ -142,7 +142,7 @@ struct WgmmaFp4 {
   static constexpr int kDepth = kWgmmaScaledColumns;
   static constexpr unsigned kRowBytes = 64;
   static constexpr unsigned kElementBytes = 1;
-  __device__ static float unit(const device::Weight& w) { return device::fp4_unit(w); }
+  __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
 
   using Stored = FourBitWords;
   __device__ static Stored read(const StagedWeights& from, int lane) {

@@ -1,6 +1,6 @@
 // e2m1 with a scale per block, dequantized in registers: weights as bf16 numbers, exactly but for a
 // power of two. That and the one scale of a whole nvfp4 weight are left out: whoever multiplies
-// applies fp4_unit() to the sums.
+// applies an Fp4Unit to the sums.
 //
 // A code's exponent and mantissa become the lowest of bf16's, which is the code times 2^-126. The
 // scale makes up for it, as far as its own range allows: so one product decodes two weights.
@@ -62,11 +62,27 @@ __device__ inline uint4 fp4_word(std::uint32_t word, __nv_bfloat16 scale) {
           __byte_perm(p2, p3, 0x7632)};
 }
 
-// What sums of such weights are to be multiplied with.
-__device__ inline float fp4_unit(const Weight& w) {
-  const float left_out = w.scale_type == ScaleType::e8m0 ? 0x1p64F : 0x1p7F;
-  if (w.global_scale == Global::none) return left_out;
-  return w.global_scale == Global::multiplies ? *w.global * left_out : left_out / *w.global;
-}
+// What sums of such weights are to be multiplied with. The scale of the whole weight is asked for
+// when this is made; only who uses the number waits for it, a microsecond if memory is busy.
+class Fp4Unit {
+ public:
+  Fp4Unit() = default;  // one
+  // `besides`: another factor.
+  __device__ explicit Fp4Unit(const Weight& w, float besides = 1)
+      : left_out_(besides * (w.scale_type == ScaleType::e8m0 ? 0x1p64F : 0x1p7F)),
+        how_(w.global_scale) {
+    if (how_ == Global::none) return;
+    asm volatile("ld.global.nc.f32 %0, [%1];\n" : "=f"(global_) : "l"(w.global));
+  }
+  __device__ operator float() const {
+    if (how_ == Global::none) return left_out_;
+    return how_ == Global::multiplies ? global_ * left_out_ : __fdividef(left_out_, global_);
+  }
+
+ private:
+  float left_out_ = 1;
+  float global_ = 1;
+  Global how_ = Global::none;
+};
 
 }  // namespace glm::kernels::device

@@ -169,7 +169,7 @@ struct FetchFp4 {
     return fp4_word(word_of(from.words, j), scale(from, j));
   }
   __device__ static uint4 arrange(const uint4& x) { return int4_order(x); }
-  __device__ static float unit(const Weight& w) { return fp4_unit(w); }
+  __device__ static Fp4Unit unit(const Weight& w) { return Fp4Unit(w); }
 };
 
 }  // namespace glm::kernels::device

@@ -38,7 +38,7 @@ struct Fp4Octet {
   __device__ uint4 decoded(const Weight& w) const {
     return fp4_word(word, fp4_scale(w.scale_type, scale));
   }
-  __device__ static float unit(const Weight& w) { return fp4_unit(w); }
+  __device__ static Fp4Unit unit(const Weight& w) { return Fp4Unit(w); }
 };
 // e4m3 with scales as Fp8Scale reads them.
 struct Fp8Octet {
