@@ -26,7 +26,7 @@ namespace mla_front {
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-template <int kColumns>
+template <class Codec, int kColumns>
 __device__ void ask(const Block<kColumns>& block, std::uint8_t* memory) {
   using At = Places<kColumns>;
   const int half = half_of();
@@ -36,11 +36,13 @@ __device__ void ask(const Block<kColumns>& block, std::uint8_t* memory) {
   auto* others = reinterpret_cast<float4*>(memory + At::kSums);
   LeftUnit left[2];
   float sums[kColumns / 2] = {};
+  const auto query_unit = Codec::unit(block.a.q_b);
+  const auto unit = Codec::unit(block.a.kv_b);
   device::barrier_wait(block.small_full(), 0);
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     device::barrier_wait(block.weights_full(first + i), 0);
-    decode(block, first + i, left[i]);
+    decode<Codec>(block, first + i, left[i]);
   }
   if (warp_of() == kFetchThread / device::kWarpThreads) {
     device::wait_for_earlier_kernels();
@@ -49,15 +51,15 @@ __device__ void ask(const Block<kColumns>& block, std::uint8_t* memory) {
     fetch_rows(block);
     __syncwarp();
   }
-  if (At::kDecodesEarly) decode_unfold(block, thread, kThreads);
+  if (At::kDecodesEarly) decode_unfold<Codec>(block, thread, kThreads);
   if (thread < kFetchThread) find_turns(block);
   device::hold(sums);
   multiply(block, first, left[0], sums);
   multiply(block, first + 1, left[1], sums);
-  find_factors(block);
+  find_factors(block, query_unit);
   device::warpgroup_wait<1>();
   device::barrier_wait(block.weights_full(first + 2), 0);
-  decode(block, first + 2, left[0]);
+  decode<Codec>(block, first + 2, left[0]);
   multiply(block, first + 2, left[0], sums);
   device::warpgroup_wait<0>();
   device::hold(sums);
@@ -69,7 +71,7 @@ __device__ void ask(const Block<kColumns>& block, std::uint8_t* memory) {
   __syncthreads();                     // sums of the other half, factors, turns
   device::wait_for_earlier_kernels();  // before anything is written
   if (half == 1) {
-    if (!At::kDecodesEarly) decode_unfold(block, thread % kHalfThreads, kHalfThreads);
+    if (!At::kDecodesEarly) decode_unfold<Codec>(block, thread % kHalfThreads, kHalfThreads);
     device::cluster_wait();
   } else {
     constexpr int kBarrier = 1;
@@ -92,7 +94,7 @@ __device__ void ask(const Block<kColumns>& block, std::uint8_t* memory) {
   __syncthreads();  // W_UK, and this block's part of the query
   device::barrier_wait(block.query_came(), 0);
   device::shared_is_written();  // by the other blocks
-  unfold(block);
+  unfold(block, unit);
   __syncthreads();  // all results
   store_unfolded(block);
 }
@@ -133,7 +135,7 @@ __device__ void store_latents(const Args& a, int rank) {
 
 #endif
 
-template <int kColumns>
+template <class Codec, int kColumns>
 __global__ void __launch_bounds__(kThreads, 2)
     front_kernel(const __grid_constant__ Args a, const __grid_constant__ Maps maps) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -149,7 +151,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   device::cluster_arrive_relaxed();
   if (threadIdx.x >= kFetchThread) fetch_weights(block);
   device::cluster_wait();  // those of the others are as well
-  ask(block, unaligned + (base - address));
+  ask<Codec>(block, unaligned + (base - address));
 #else
   __trap();  // built for another device
 #endif
@@ -161,9 +163,18 @@ namespace {
 using mla_front::Args;
 using mla_front::Maps;
 
+std::uint32_t scale_bytes(const device::Weight& w) {
+  return w.coding == device::Coding::int4 ? 2 : 1;
+}
+
+// Scales of thirty-two columns are two bytes in either coding.
 bool suits(const device::Weight& w) {
-  return is_fast_int4(w) && w.group == mla_front::kScaled && w.zeros == nullptr &&
+  return (is_fast_int4(w) || is_fast_fp4(w)) &&
+         w.group * 2 == mla_front::kScaled * scale_bytes(w) && w.zeros == nullptr &&
          w.order == nullptr && aligned(w.data) && aligned(w.scales) && w.row_bytes % 16 == 0;
+}
+bool suit(const device::Weight& q_b, const device::Weight& kv_b) {
+  return suits(q_b) && suits(kv_b) && is_fast_fp4(q_b) == is_fast_fp4(kv_b);
 }
 
 cudaError_t map_weight(const device::Weight& w, std::int64_t rows, unsigned box_bytes,
@@ -171,7 +182,8 @@ cudaError_t map_weight(const device::Weight& w, std::int64_t rows, unsigned box_
   const cudaError_t code = make_tensor_map({w.data, w.row_bytes, rows, box_bytes, box_rows}, data);
   if (code != cudaSuccess) return code;
   return make_tensor_map(
-      {w.scales, std::int64_t{w.groups} * 2, rows, mla_front::kScaleRow, box_rows}, scales);
+      {w.scales, std::int64_t{w.groups} * scale_bytes(w), rows, mla_front::kScaleRow, box_rows},
+      scales);
 }
 
 cudaError_t make_maps(const MlaDecode& a, Maps& maps) {
@@ -195,10 +207,10 @@ cudaError_t make_maps(const MlaDecode& a, Maps& maps) {
                          maps.rows);
 }
 
-template <int kColumns>
+template <class Codec, int kColumns>
 cudaError_t launch(const Args& args, const Maps& maps, cudaStream_t stream) {
   constexpr unsigned kSharedBytes = mla_front::Places<kColumns>::kTotal;
-  const auto kernel = &mla_front::front_kernel<kColumns>;
+  const auto kernel = &mla_front::front_kernel<Codec, kColumns>;
   const cudaError_t code =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
   if (code != cudaSuccess) return code;
@@ -207,6 +219,13 @@ cudaError_t launch(const Args& args, const Maps& maps, cudaStream_t stream) {
                        .shared_bytes = kSharedBytes,
                        .cluster = mla_front::kBlocks},
                       kernel, stream, args, maps);
+}
+
+template <class Codec>
+cudaError_t launch(const Args& args, const Maps& maps, cudaStream_t stream) {
+  return args.tokens <= 16   ? launch<Codec, 16>(args, maps, stream)
+         : args.tokens <= 32 ? launch<Codec, 32>(args, maps, stream)
+                             : launch<Codec, 64>(args, maps, stream);
 }
 
 }  // namespace
@@ -219,7 +238,7 @@ bool supports_mla_front(const MlaDecode& a) {
          a.rank() == kRank && a.turned() == kTurned && a.nope() == kNope &&
          a.out.size(2) == kValue && vector_rows(l.query) && vector_rows(l.row) &&
          vector_rows(l.rows.pages) && vector_rows(l.q_norm) && vector_rows(l.kv_norm) &&
-         vector_rows(a.absorbed) && suits(device_weight(l.q_b)) && suits(device_weight(a.kv_b));
+         vector_rows(a.absorbed) && suit(device_weight(l.q_b), device_weight(a.kv_b));
 }
 
 cudaError_t launch_mla_front(const MlaDecode& a, cudaStream_t stream) {
@@ -229,6 +248,8 @@ cudaError_t launch_mla_front(const MlaDecode& a, cudaStream_t stream) {
                               .row_stride = l.row.stride(0),
                               .pages = device_rows(l.rows),
                               .sequences = l.tokens.sequence.as<std::int32_t>()},
+                  .q_b = device_weight(l.q_b),
+                  .kv_b = device_weight(a.kv_b),
                   .norm = bf16(l.q_norm),
                   .out = bf16(a.absorbed),
                   .out_token = a.absorbed.stride(0),
@@ -240,9 +261,8 @@ cudaError_t launch_mla_front(const MlaDecode& a, cudaStream_t stream) {
   Maps maps;
   const cudaError_t code = make_maps(a, maps);
   if (code != cudaSuccess) return code;
-  return a.tokens() <= 16   ? launch<16>(args, maps, stream)
-         : a.tokens() <= 32 ? launch<32>(args, maps, stream)
-                            : launch<64>(args, maps, stream);
+  return is_fast_fp4(args.q_b) ? launch<PairsFp4>(args, maps, stream)
+                               : launch<PairsInt4>(args, maps, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -8,8 +8,8 @@
 
 namespace glm::kernels::cuda {
 
-// GLM-4.7-Flash's dimensions, weights in int4 with groups of 32, scales in bf16 and no zeros,
-// plain pages, 9 to 64 tokens.
+// GLM-4.7-Flash's dimensions, weights in int4 with groups of 32, scales in bf16 and no zeros, or in
+// nvfp4, plain pages, 9 to 64 tokens.
 bool supports_mla_front(const MlaDecode& a);
 
 // Writes a.absorbed and the cached rows of the tokens.

@@ -8,6 +8,7 @@
 #include "kernels/device/reduce.cuh"
 #include "kernels/device/tensor_copy.cuh"
 #include "kernels/device/turn.cuh"
+#include "kernels/device/weight.h"
 
 namespace glm::kernels::cuda::mla_front {
 
@@ -109,6 +110,8 @@ struct Latents {
 
 struct Args {
   Latents latents;
+  device::Weight q_b;
+  device::Weight kv_b;
   const __nv_bfloat16* norm;  // of queries
   __nv_bfloat16* out;
   std::int64_t out_token;

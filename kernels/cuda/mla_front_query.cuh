@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/mla_front_block.cuh"
-#include "kernels/cuda/wgmma_codecs.cuh"
+#include "kernels/cuda/pairs_codecs.cuh"
 #include "kernels/device/cluster.cuh"
 #include "kernels/device/octet.cuh"
 #include "kernels/device/wgmma.cuh"
@@ -12,6 +12,12 @@ namespace glm::kernels::cuda::mla_front {
 
 using LeftUnit = LeftSide[kUnit / 32];
 
+__device__ inline uint2 shared_eight_bytes(std::uint32_t address) {
+  uint2 bytes;
+  asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];\n" : "=r"(bytes.x), "=r"(bytes.y) : "r"(address));
+  return bytes;
+}
+
 __device__ inline std::uint32_t product_of(std::uint32_t a, std::uint32_t b) {
   const __nv_bfloat162 product = __hmul2(*reinterpret_cast<const __nv_bfloat162*>(&a),
                                          *reinterpret_cast<const __nv_bfloat162*>(&b));
@@ -19,18 +25,20 @@ __device__ inline std::uint32_t product_of(std::uint32_t a, std::uint32_t b) {
 }
 
 // This lane's part of a unit of q_b, times the norm's weights.
-template <int kColumns>
+template <class Codec, int kColumns>
 __device__ __forceinline__ void decode(const Block<kColumns>& block, int unit, LeftUnit& left) {
   using At = Places<kColumns>;
   const auto lane = static_cast<unsigned>(lane_of());
   const unsigned row = static_cast<unsigned>(warp_of() % 4 * 16) + lane / 4;
   const auto number = static_cast<unsigned>(unit);
   const std::uint32_t weights = block.memory + At::kWeights + number * kUnitBytes + row * kUnitRow;
-  const std::uint32_t scales = block.memory + At::kScales +
-                               (number / 2 * kOwnQuery + row) * kScaleRow +
-                               number % 2 * (kScaleRow / 2);
+  const std::uint32_t scales_at = block.memory + At::kScales +
+                                  (number / 2 * kOwnQuery + row) * kScaleRow +
+                                  number % 2 * (kScaleRow / 2);
   const std::uint32_t norm = block.memory + At::kNorm + (number * kUnit + lane % 4 * 2) * 2;
-  const __nv_bfloat16 zero = __float2bfloat16_rn(128.0F + 8.0F);
+  const typename Codec::Scales scales[2] = {
+      typename Codec::Scales(shared_eight_bytes(scales_at)),
+      typename Codec::Scales(shared_eight_bytes(scales_at + 8 * kScaleRow))};
 #pragma unroll
   for (unsigned piece = 0; piece < kUnit / 32; ++piece) {
     std::uint32_t factors[4];
@@ -38,17 +46,15 @@ __device__ __forceinline__ void decode(const Block<kColumns>& block, int unit, L
     for (unsigned i = 0; i < 4; ++i) factors[i] = shared_word(norm + (piece * 32 + i * 8) * 2);
 #pragma unroll
     for (unsigned lower = 0; lower < 2; ++lower) {
-      const std::uint32_t two = shared_word(scales + lower * 8 * kScaleRow + piece / 2 * 4);
-      const __nv_bfloat16 scale = piece % 2 == 0 ? low_half(two) : high_half(two);
       const uint4 words = shared_octets(weights + lower * 8 * kUnitRow + (piece ^ lane / 8) * 16);
-      const auto pair = [&](std::uint32_t word, std::uint32_t factor) {
-        return product_of(
-            device::int4_pair(own_columns(word, static_cast<int>(lane)), 0, scale, zero), factor);
+      const auto pair = [&](std::uint32_t word, unsigned second, std::uint32_t factor) {
+        return product_of(Codec::pair(word, static_cast<int>(lane), scales[lower], piece, second),
+                          factor);
       };
-      left[piece][0][lower] = pair(words.x, factors[0]);
-      left[piece][0][2 + lower] = pair(words.y, factors[1]);
-      left[piece][1][lower] = pair(words.z, factors[2]);
-      left[piece][1][2 + lower] = pair(words.w, factors[3]);
+      left[piece][0][lower] = pair(words.x, 0, factors[0]);
+      left[piece][0][2 + lower] = pair(words.y, 0, factors[1]);
+      left[piece][1][lower] = pair(words.z, 1, factors[2]);
+      left[piece][1][2 + lower] = pair(words.w, 1, factors[3]);
     }
   }
 }
@@ -71,10 +77,10 @@ __device__ __forceinline__ void multiply(const Block<kColumns>& block, int unit,
   device::warpgroup_commit();
 }
 
-// What each token's sums are multiplied with: one over the length of its query. A warp of one of
-// the blocks has a token, and tells all of them.
+// What each token's sums are multiplied with: one over the length of its query, and `unit`. A warp
+// of one of the blocks has a token, and tells all of them.
 template <int kColumns>
-__device__ void find_factors(const Block<kColumns>& block) {
+__device__ void find_factors(const Block<kColumns>& block, float unit) {
   using At = Places<kColumns>;
   const int lane = lane_of();
 #pragma unroll 1
@@ -93,7 +99,7 @@ __device__ void find_factors(const Block<kColumns>& block) {
     if (lane < kBlocks) {
       device::send_4(
           device::address_in(block.memory + At::kFactors + static_cast<unsigned>(token) * 4, lane),
-          __float_as_uint(rsqrtf(mean + block.a.eps)),
+          __float_as_uint(rsqrtf(mean + block.a.eps) * unit),
           device::address_in(block.factors_came(), lane));
     }
   }

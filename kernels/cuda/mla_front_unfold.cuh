@@ -2,8 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/mla_front_block.cuh"
-#include "kernels/cuda/wgmma_codecs.cuh"
-#include "kernels/device/int4.cuh"
+#include "kernels/cuda/pairs_codecs.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/wgmma.cuh"
 
@@ -16,8 +15,26 @@ __device__ inline std::uint32_t decoded_at(int row, int chunk) {
          static_cast<unsigned>(row * 128 + (chunk % 8 ^ row % 8) * 16);
 }
 
+// Thirty-two columns of a row, whose scales are two bytes, eight at a time: put(i, octet).
+template <class Put>
+__device__ inline void decode_row(PairsInt4 /*codec*/, const std::uint32_t (&words)[4],
+                                  std::uint16_t scale, const Put& put) {
+  const device::Int4Group group{.scale = __ushort_as_bfloat16(scale), .zero = 8};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) put(i, device::int4_word(words[i], group));
+}
+template <class Put>
+__device__ inline void decode_row(PairsFp4 /*codec*/, const std::uint32_t (&words)[4],
+                                  std::uint16_t bytes, const Put& put) {
+  const __nv_bfloat162 scales = device::fp4_row_scales(device::ScaleType::e4m3, bytes);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    put(i, device::fp4_word(words[i], i < 2 ? __low2bfloat16(scales) : __high2bfloat16(scales)));
+  }
+}
+
 // By so many threads, of which this is number `thread`.
-template <int kColumns>
+template <class Codec, int kColumns>
 __device__ void decode_unfold(const Block<kColumns>& block, int thread, int threads) {
   using At = Places<kColumns>;
   constexpr int kChunks = kOwnLatents / kScaled;  // sixteen bytes of a row, with a scale
@@ -38,22 +55,19 @@ __device__ void decode_unfold(const Block<kColumns>& block, int thread, int thre
         "ld.shared.u16 %0, [%1];\n"
         : "=h"(scale)
         : "r"(scales + static_cast<unsigned>(row) * kScaleRow + static_cast<unsigned>(chunk) * 2));
-    const device::Int4Group group{.scale = __ushort_as_bfloat16(scale), .zero = 8};
-    const std::uint32_t four[4] = {words.x, words.y, words.z, words.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const uint4 decoded = device::int4_word(four[i], group);
-      asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};\n" ::"r"(
-                       block.memory + At::kDecoded + decoded_at(row, chunk * 4 + i)),
-                   "r"(decoded.x), "r"(decoded.y), "r"(decoded.z), "r"(decoded.w)
-                   : "memory");
-    }
+    decode_row(Codec{}, {words.x, words.y, words.z, words.w}, scale,
+               [&](int i, const uint4& decoded) {
+                 asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};\n" ::"r"(
+                                  block.memory + At::kDecoded + decoded_at(row, chunk * 4 + i)),
+                              "r"(decoded.x), "r"(decoded.y), "r"(decoded.z), "r"(decoded.w)
+                              : "memory");
+               });
   }
 }
 
-// Sixty-four latents of a warpgroup, of all tokens.
+// Sixty-four latents of a warpgroup, of all tokens. Sums are multiplied with `unit`.
 template <int kColumns>
-__device__ void unfold(const Block<kColumns>& block) {
+__device__ void unfold(const Block<kColumns>& block, float unit) {
   using At = Places<kColumns>;
   constexpr int kDepth = 16;
   // A product waits for the one before it that has the same sums.
@@ -93,8 +107,8 @@ __device__ void unfold(const Block<kColumns>& block) {
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
       const float* eight = sums[0] + 4 * (2 * pair + k);
-      words[2 * k] = device::bf16_pair(eight[0], eight[1]);
-      words[2 * k + 1] = device::bf16_pair(eight[2], eight[3]);
+      words[2 * k] = device::bf16_pair(eight[0] * unit, eight[1] * unit);
+      words[2 * k + 1] = device::bf16_pair(eight[2] * unit, eight[3] * unit);
     }
     device::store_matrices_transposed(column + static_cast<unsigned>(16 * pair) * kResultPitch,
                                       words);

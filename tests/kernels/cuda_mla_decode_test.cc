@@ -280,62 +280,66 @@ TEST_F(CudaMlaDecode, IsItsPartsButForTheOrderOfSums) {
 
 // What comes before the scores is then one launch.
 TEST_F(CudaMlaDecode, TensOfTokensAreTheirParts) {
-  const FormatCase format = all_formats()[3];
-  ASSERT_EQ(format.name, "int4_g32");
-  const RandomWeight q_b(format, kFlash.heads * (kFlash.nope + kFlash.turned), kFlash.q_rank,
-                         engine_);
-  const RandomWeight kv_b(format, kFlash.heads * (kFlash.nope + kFlash.value), kFlash.rank,
-                          engine_);
-  struct Case {
-    std::int64_t tokens, positions;
-  };
-  for (const auto& [tokens, positions] :
-       {Case{9, 1}, Case{16, 513}, Case{17, 130}, Case{32, 70}, Case{33, 600}, Case{64, 300}}) {
-    SCOPED_TRACE(testing::Message() << tokens << ", " << positions << " positions");
-    expect_parts(numbers(kFlash, tokens, positions), q_b, kv_b);
-    if (HasFailure()) return;
+  for (const char* name : {"int4_g32", "nvfp4_multiplies", "nvfp4_divides"}) {
+    const FormatCase format = format_of(name);
+    const RandomWeight q_b(format, kFlash.heads * (kFlash.nope + kFlash.turned), kFlash.q_rank,
+                           engine_);
+    const RandomWeight kv_b(format, kFlash.heads * (kFlash.nope + kFlash.value), kFlash.rank,
+                            engine_);
+    struct Case {
+      std::int64_t tokens, positions;
+    };
+    for (const auto& [tokens, positions] :
+         {Case{9, 1}, Case{16, 513}, Case{17, 130}, Case{32, 70}, Case{33, 600}, Case{64, 300}}) {
+      SCOPED_TRACE(testing::Message()
+                   << name << " " << tokens << ", " << positions << " positions");
+      expect_parts(numbers(kFlash, tokens, positions), q_b, kv_b);
+      if (HasFailure()) return;
+    }
   }
 }
 
 // A token's bits are those it has beside any others.
 TEST_F(CudaMlaDecode, TokensDoNotDependOnEachOther) {
-  const FormatCase format = all_formats()[3];
-  ASSERT_EQ(format.name, "int4_g32");
-  const RandomWeight q_b(format, kFlash.heads * (kFlash.nope + kFlash.turned), kFlash.q_rank,
-                         engine_);
-  const RandomWeight kv_b(format, kFlash.heads * (kFlash.nope + kFlash.value), kFlash.rank,
-                          engine_);
-  for (const std::int64_t tokens : {2, 3, 8, 9, 16, 40, 64}) {
-    SCOPED_TRACE(tokens);
-    const Numbers first = numbers(kFlash, tokens, 500);
-    Numbers second = numbers(kFlash, tokens, 500);
-    // The last token is the same.
-    const auto last = static_cast<std::size_t>(tokens - 1);
-    const auto width = static_cast<std::ptrdiff_t>(kFlash.q_rank + kFlash.width());
-    std::copy(first.rows.end() - width, first.rows.end(), second.rows.end() - width);
-    second.position[last] = first.position[last];
-    second.q_norm = first.q_norm;
-    second.kv_norm = first.kv_norm;
-    second.frequencies = first.frequencies;
-    second.pairs = first.pairs;
-    for (std::int64_t p = 0; p < first.pages; ++p) {
-      const auto page = [&](const Numbers& n) {
-        return n.table[last * static_cast<std::size_t>(first.pages) + static_cast<std::size_t>(p)] *
-               kPageTokens * kFlash.width();
-      };
-      std::copy_n(first.cached.begin() + page(first), kPageTokens * kFlash.width(),
-                  second.cached.begin() + page(second));
+  for (const char* name : {"int4_g32", "nvfp4_multiplies"}) {
+    const FormatCase format = format_of(name);
+    const RandomWeight q_b(format, kFlash.heads * (kFlash.nope + kFlash.turned), kFlash.q_rank,
+                           engine_);
+    const RandomWeight kv_b(format, kFlash.heads * (kFlash.nope + kFlash.value), kFlash.rank,
+                            engine_);
+    for (const std::int64_t tokens : {2, 3, 8, 9, 16, 40, 64}) {
+      SCOPED_TRACE(testing::Message() << name << " " << tokens);
+      const Numbers first = numbers(kFlash, tokens, 500);
+      Numbers second = numbers(kFlash, tokens, 500);
+      // The last token is the same.
+      const auto last = static_cast<std::size_t>(tokens - 1);
+      const auto width = static_cast<std::ptrdiff_t>(kFlash.q_rank + kFlash.width());
+      std::copy(first.rows.end() - width, first.rows.end(), second.rows.end() - width);
+      second.position[last] = first.position[last];
+      second.q_norm = first.q_norm;
+      second.kv_norm = first.kv_norm;
+      second.frequencies = first.frequencies;
+      second.pairs = first.pairs;
+      for (std::int64_t p = 0; p < first.pages; ++p) {
+        const auto page = [&](const Numbers& n) {
+          return n.table[last * static_cast<std::size_t>(first.pages) +
+                         static_cast<std::size_t>(p)] *
+                 kPageTokens * kFlash.width();
+        };
+        std::copy_n(first.cached.begin() + page(first), kPageTokens * kFlash.width(),
+                    second.cached.begin() + page(second));
+      }
+      DeviceMemory memory(*gpu_);
+      const MlaDecode one = place(memory, first, q_b, kv_b);
+      const MlaDecode other = place(memory, second, q_b, kv_b);
+      gpu_->mla_decode(one);
+      gpu_->mla_decode(other);
+      const Floats wanted = said(one);
+      const Floats got = said(other);
+      const auto own = static_cast<std::ptrdiff_t>(kFlash.heads * kFlash.value);
+      EXPECT_EQ(Floats(got.end() - own, got.end()), Floats(wanted.end() - own, wanted.end()));
+      EXPECT_NE(got, wanted);
     }
-    DeviceMemory memory(*gpu_);
-    const MlaDecode one = place(memory, first, q_b, kv_b);
-    const MlaDecode other = place(memory, second, q_b, kv_b);
-    gpu_->mla_decode(one);
-    gpu_->mla_decode(other);
-    const Floats wanted = said(one);
-    const Floats got = said(other);
-    const auto own = static_cast<std::ptrdiff_t>(kFlash.heads * kFlash.value);
-    EXPECT_EQ(Floats(got.end() - own, got.end()), Floats(wanted.end() - own, wanted.end()));
-    EXPECT_NE(got, wanted);
   }
 }
 

@@ -30,14 +30,6 @@ struct LayerCase {
   std::int64_t heads = 256;     // so many numbers
 };
 
-FormatCase format_of(std::string_view name) {
-  for (const FormatCase& format : all_formats()) {
-    if (format.name == name) return format;
-  }
-  ADD_FAILURE() << name;
-  return {};
-}
-
 using Doubles = std::vector<double>;
 
 // w [outputs, inputs] times one row.

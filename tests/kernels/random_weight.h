@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "kernels/weight_format.h"
 
 namespace glm::kernels {
@@ -57,6 +58,15 @@ inline std::vector<FormatCase> all_formats() {
                             .global = GlobalScale::divides}),
       row("mxfp4", {.format = F::mxfp4, .group = 32, .scale_dtype = D::f8_e8m0}),
   };
+}
+
+// One of them.
+inline FormatCase format_of(std::string_view name) {
+  const std::vector<FormatCase> all = all_formats();
+  const auto named = [&](const FormatCase& format) { return format.name == name; };
+  const auto found = std::find_if(all.begin(), all.end(), named);
+  GLM_CHECK(found != all.end());
+  return *found;
 }
 
 class RandomWeight {
