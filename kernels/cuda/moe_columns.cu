@@ -15,6 +15,7 @@
 namespace glm::kernels::cuda {
 namespace {
 
+template <class Codec>
 __global__ void __launch_bounds__(kColumnThreads, 1)
     moe_columns_kernel(const __grid_constant__ MoeArgs a,
                        const __grid_constant__ ColumnsPlan plan) {
@@ -24,7 +25,7 @@ __global__ void __launch_bounds__(kColumnThreads, 1)
   const int warp = warp_index();
   if (warp == kFetchingWarp) {
     block.set_up();
-    ColumnsFetcher fetcher(block, 0);
+    ColumnsFetcher<Codec::kShared> fetcher(block, 0);
     fetcher.begin();
     list_active(block);
     return fetcher.go_on();
@@ -32,11 +33,11 @@ __global__ void __launch_bounds__(kColumnThreads, 1)
   if (warp == kWatchingWarp) {
     servants_find_set_up();
     device::wait_for_earlier_kernels();
-    return take_turn(block);
+    return take_turn<Codec>(block);
   }
   if (warp >= kChoosingWarp) {
     const int token = warp - kChoosingWarp;
-    ColumnsFetcher fetcher(block, 1);
+    ColumnsFetcher<Codec::kShared> fetcher(block, 1);
     if (token > 0) fetcher.begin();
     const ColumnsChoice choice(block, token);
     if (token < a.tokens) {
@@ -46,15 +47,29 @@ __global__ void __launch_bounds__(kColumnThreads, 1)
       device::wait_for_earlier_kernels();
     }
     block.wait_to_know(kListed);  // and the turn
-    return token > 0 ? fetcher.go_on() : await_wide(block);
+    return token > 0 ? fetcher.go_on() : await_wide<Codec>(block);
   }
-  ColumnsWorker::prepare(block);
+  ColumnsWorker<Codec>::prepare(block);
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
-  ColumnsWorker(block).run();
+  ColumnsWorker<Codec>(block).run();
 #else
   __trap();  // built for another device
 #endif
+}
+
+template <class Codec>
+cudaError_t launch(const MoeArgs& a, const ColumnsPlan& plan, int blocks, cudaStream_t stream) {
+  const auto kernel = &moe_columns_kernel<Codec>;
+  if (const cudaError_t code = cudaFuncSetAttribute(
+          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.total));
+      code != cudaSuccess) {
+    return code;
+  }
+  return launch_early({.grid = static_cast<unsigned>(blocks),
+                       .threads = kColumnThreads,
+                       .shared_bytes = plan.total},
+                      kernel, stream, a, plan);
 }
 
 }  // namespace
@@ -63,16 +78,8 @@ cudaError_t launch_moe_columns(const MoeArgs& a, const MoeWorkspace& space,
                                const BulkLimits& limits, cudaStream_t stream) {
   const std::optional<ColumnsPlan> plan = columns_plan(a, space, limits);
   if (!plan) return cudaErrorNotSupported;
-  if (const cudaError_t code =
-          cudaFuncSetAttribute(&moe_columns_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(plan->total));
-      code != cudaSuccess) {
-    return code;
-  }
-  return launch_early({.grid = static_cast<unsigned>(limits.multiprocessors),
-                       .threads = kColumnThreads,
-                       .shared_bytes = plan->total},
-                      &moe_columns_kernel, stream, a, *plan);
+  return a.shared_coded ? launch<ColumnsFp4>(a, *plan, limits.multiprocessors, stream)
+                        : launch<ColumnsInt4>(a, *plan, limits.multiprocessors, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -1,6 +1,7 @@
-// The operation moe_layer for one token (and as it is written, two: see columns_plan()) and weights
-// in int4 without zeros, in groups of thirty-two, as one kernel: kernels/cuda/moe_columns.cu says
-// how, moe_columns_plan.cc where things lie.
+// The operation moe_layer for one token as one kernel: kernels/cuda/moe_columns.cu says how,
+// moe_columns_plan.cc where things lie. Of weights in int4 without zeros, in groups of thirty-two,
+// beside a shared expert in bf16 (and as that is written, for two tokens: see columns_plan()); or
+// of those in nvfp4, the shared expert's as well.
 #pragma once
 
 #include "kernels/cuda/moe_layer.h"
@@ -37,7 +38,9 @@ struct ColumnsPlan {
   BulkPlan outer;
   ColumnsCopy inner_copies[kColumnCopies];
   ColumnsCopy outer_copies[kColumnCopies];
-  int wide_slabs;      // of the shared expert's first half, of eight outputs
+  ColumnsCopy wide_copies[kColumnCopies];    // of the shared expert where it is coded as the others
+  ColumnsCopy shared_copies[kColumnCopies];  // and of its second half
+  int wide_slabs;                            // of the shared expert's first half, of eight outputs
   int hidden_slabs;    // of either second half, of sixteen; not more than blocks
   int wide_slab_cost;  // in sixteenths of a slab of a routed expert's first half
   int stages;

@@ -47,8 +47,13 @@ struct ColumnsRouting {
   float scores[kColumnTokens * kColumnChosen];   // of the experts
   float weights[kColumnTokens * kColumnChosen];  // which are made of them
   float scales[kColumnTokens];                   // what is left to do of the norm
-  std::int32_t count;                            // of active
-  std::uint32_t turn;                            // which of the numbers that are awaited
+  // Of activations in fp16, for every two chunks: before the halves, and between them of pairs and
+  // of the shared expert.
+  float x_units[kColumnWarps / 2];
+  float halves_units[kColumnChosen * kColumnWarps / 2];
+  float wide_units[kColumnWarps / 2];
+  std::int32_t count;  // of active
+  std::uint32_t turn;  // which of the numbers that are awaited
 };
 static_assert(sizeof(ColumnsRouting) <= kColumnsRoutingBytes);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/moe_columns_block.cuh"
+#include "kernels/cuda/moe_columns_math.cuh"
 #include "kernels/cuda/router_choice.cuh"
 
 namespace glm::kernels::cuda {
@@ -151,8 +152,10 @@ __device__ inline void list_active(const ColumnsBlock& b) {
   b.make_known(kListed);
 }
 
-// The rest of all choices. By one warp, which knows them.
-__device__ inline void weigh(const ColumnsBlock& b) {
+// The rest of all choices. By one warp, which knows them. What sums of an expert's second half are
+// to be multiplied with is in its weight here.
+template <class Codec>
+__device__ void weigh(const ColumnsBlock& b) {
   ColumnsRouting& routing = b.routing;
   const RouterRule& rule = b.a.rule;
   const int pair = lane_index();
@@ -164,7 +167,8 @@ __device__ inline void weigh(const ColumnsBlock& b) {
     for (int j = 0; j < rule.chosen; ++j) sum += scores[j];
     const float weight =
         routing.scores[pair] * (rule.normalized ? rule.scale / (sum + 1e-20F) : rule.scale);
-    routing.weights[pair] = weight;
+    routing.weights[pair] =
+        weight * Codec::unit(device::weight_at(b.a.outer.weight, routing.ids[pair]));
     if (blockIdx.x == 0) {
       b.a.ids[pair] = routing.ids[pair];
       b.a.weights[pair] = weight;
@@ -174,7 +178,8 @@ __device__ inline void weigh(const ColumnsBlock& b) {
 }
 
 // The watcher: which of the numbers that are awaited this launch uses; the others are emptied.
-__device__ inline void take_turn(const ColumnsBlock& block) {
+template <class Codec>
+__device__ void take_turn(const ColumnsBlock& block) {
   const MoeArgs& a = block.a;
   const MoeAwaited& awaited = block.plan.awaited;
   const std::uint32_t turn = device::look_at(awaited.turn) & kPhase;
@@ -188,7 +193,7 @@ __device__ inline void take_turn(const ColumnsBlock& block) {
     to[i] = device::kNothing16;
   }
   block.wait_to_know(kListed);
-  weigh(block);
+  weigh<Codec>(block);
   // The turn has been seen, and the router's sums have been read.
   if (lane_index() == 0) add_to(awaited.turn, blockIdx.x == 0, static_cast<int>(gridDim.x));
   if (a.scores == nullptr || blockIdx.x != 0) return;
@@ -202,7 +207,8 @@ __device__ inline void take_turn(const ColumnsBlock& block) {
 }
 
 // What the shared expert has between its halves, to shared memory. By one warp.
-__device__ inline void await_wide(const ColumnsBlock& b) {
+template <class Codec>
+__device__ void await_wide(const ColumnsBlock& b) {
   constexpr int kAtOnce = 6;
   const int octets = b.a.wide_inputs / device::kOctet;
   const int all = b.a.tokens * octets;
@@ -220,6 +226,10 @@ __device__ inline void await_wide(const ColumnsBlock& b) {
         });
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
+      if constexpr (Codec::kHalf) {
+        if (place(i) - lane_index() >= all) continue;
+        own[i] = half_chunks<true>(own[i], b.routing.wide_units + place(i) / device::kWarpThreads);
+      }
       if (place(i) < all) to[place(i)] = own[i];
     }
   }

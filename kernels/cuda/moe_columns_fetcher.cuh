@@ -7,6 +7,8 @@
 
 namespace glm::kernels::cuda {
 
+// kShared: the shared expert is coded as well, and its slabs are as the others.
+template <bool kShared>
 class ColumnsFetcher {
  public:
   // Number `own` of those that fetch: slabs are theirs in turns, as a copy takes long to begin.
@@ -20,7 +22,11 @@ class ColumnsFetcher {
 
   // The shared expert's first half: it depends on nothing.
   __device__ void begin() {
-    wide();
+    if constexpr (kShared) {
+      coded_wide();
+    } else {
+      wide();
+    }
     // Of one token it is known how many experts there will be.
     routed_ = b_.routed_share(b_.a.rule.chosen);
     inner_ = b_.plan.inner_copies[lane_ % kColumnCopies];
@@ -45,13 +51,17 @@ class ColumnsFetcher {
     const ColumnsCopy outer = b_.plan.outer_copies[lane_ % kColumnCopies];
     const Share share = b_.hidden_share();
     if (share.begin == share.end) return;
-    if (own_ == 0 && lane_ < kQuads) {
-      const Ring at = next_.after(lane_);
-      wait_for_room(at);
-      quad(b_.a.shared_down, share.begin * kSlabRows + lane_ * kQuadRows, lane_, at.stage);
+    if constexpr (kShared) {
+      fetch(b_.plan.outer, b_.plan.shared_copies[lane_ % kColumnCopies], 0, share.begin);
+    } else {
+      if (own_ == 0 && lane_ < kQuads) {
+        const Ring at = next_.after(lane_);
+        wait_for_room(at);
+        quad(b_.a.shared_down, share.begin * kSlabRows + lane_ * kQuadRows, lane_, at.stage);
+      }
+      __syncwarp();  // quads are asked for
+      advance(kQuads);
     }
-    __syncwarp();  // quads are asked for
-    advance(kQuads);
 #pragma unroll 1
     for (int i = 0; i < count; ++i) fetch(b_.plan.outer, outer, b_.routing.active[i], share.begin);
   }
@@ -76,6 +86,20 @@ class ColumnsFetcher {
     __syncwarp();  // quads are asked for
     advance(items);
   }
+  // Slabs at once, a lane a copy, before others may know that barriers are set up.
+  __device__ void coded_wide() {
+    const Share share = b_.wide_share();
+    const int slabs = share.end - share.begin;
+    const int own = lane_ / kColumnCopies;
+    const bool fetches = own_ == 0 && own < slabs;
+    if (fetches && lane_ % kColumnCopies == 0) {
+      device::barrier_arrive_expecting(b_.full(own), b_.plan.inner.stage_copied);
+    }
+    __syncwarp();  // bytes are announced
+    if (fetches) copy(b_.plan.wide_copies[lane_ % kColumnCopies], 0, share.begin + own, own);
+    __syncwarp();  // slabs are asked for
+    advance(slabs);
+  }
   // Four rows in bf16. Every other quad is shifted, so that rows of two neighbouring quads lie in
   // different banks.
   __device__ void quad(const device::Weight& w, int row, int number, int stage) const {
@@ -85,18 +109,20 @@ class ColumnsFetcher {
                           static_cast<unsigned>(number) % 2 * kQuadShift,
                       w.data + row * w.row_bytes, bytes, b_.full(stage), policy_);
   }
+  __device__ void copy(const ColumnsCopy& own, int expert, int slab, int stage) const {
+    device::bulk_copy(stages_ + static_cast<unsigned>(stage) * b_.plan.stage + own.to,
+                      own.from + expert * own.expert_bytes + slab * own.slab_bytes, own.bytes,
+                      b_.full(stage), policy_);
+  }
   // A slab. Not several at once: they would only queue in front of what others need.
-  __device__ void fetch(const BulkPlan& plan, const ColumnsCopy& copy, int expert, int slab) {
+  __device__ void fetch(const BulkPlan& plan, const ColumnsCopy& own, int expert, int slab) {
     if (items_ % kFetchers == own_) {
-      const std::uint32_t full = b_.full(next_.stage);
       wait_for_room(next_);
-      if (lane_ == 0) device::barrier_arrive_expecting(full, plan.stage_copied);
-      __syncwarp();  // bytes are announced
-      if (lane_ < kColumnCopies) {
-        device::bulk_copy(stages_ + static_cast<unsigned>(next_.stage) * b_.plan.stage + copy.to,
-                          copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes,
-                          copy.bytes, full, policy_);
+      if (lane_ == 0) {
+        device::barrier_arrive_expecting(b_.full(next_.stage), plan.stage_copied);
       }
+      __syncwarp();  // bytes are announced
+      if (lane_ < kColumnCopies) copy(own, expert, slab, next_.stage);
     }
     advance(1);
   }

@@ -14,25 +14,32 @@ constexpr unsigned padded(std::size_t bytes, unsigned to) {
   return static_cast<unsigned>((bytes + to - 1) / to * to);
 }
 
-bool suits(const MoeArgs& a) {
-  constexpr unsigned kGroupShift = 5;
-  const auto suits_weight = [&](const device::Weight& w) {
-    return w.zeros == nullptr && w.group_shift == kGroupShift;
+// Two bytes of scales for thirty-two columns in either coding.
+bool suits_coding(const MoeArgs& a) {
+  const auto suits = [&](const device::Weight& w) {
+    const unsigned scale_bytes = is_fast_fp4(w) ? 1 : 2;
+    return w.zeros == nullptr && w.group == 16 * scale_bytes;
   };
+  const bool suits_shared =
+      is_fast_fp4(a.inner) == a.shared_coded && (a.shared_coded || is_fast_int4(a.inner));
+  return suits_shared && suits(a.inner.weight.first) && suits(a.outer.weight.first);
+}
+
+bool suits(const MoeArgs& a) {
   const auto longest =
       std::max({static_cast<int>(a.inner.inputs), static_cast<int>(a.outer.inputs), a.wide_inputs});
-  return is_fast_int4(a.inner) && suits_weight(a.inner.weight.first) &&
-         suits_weight(a.outer.weight.first) && !a.shared_coded &&
-         longest <= kColumnWarps * kChunk && a.wide_inputs <= kMoeAwaitedWide &&
+  return suits_coding(a) && longest <= kColumnWarps * kChunk && a.wide_inputs <= kMoeAwaitedWide &&
          a.rule.experts <= kColumnExperts && a.rule.groups == 1 && a.rule.chosen <= kColumnChosen;
 }
 
-void list_copies(const Product& a, const BulkPlan& plan, ColumnsCopy (&copies)[kColumnCopies]) {
+// `up` is null of a second half.
+void list_copies(const device::Weights& weight, const device::Weights* up, const BulkPlan& plan,
+                 ColumnsCopy (&copies)[kColumnCopies]) {
   for (int i = 0; i < kColumnCopies; ++i) {
     const int part = i / kQuads;
     const int quad = i % kQuads;
-    const int quads = a.gated ? kQuads / 2 : kQuads;  // of one weight in a slab
-    const device::Weights& w = a.gated && quad >= quads ? a.up : a.weight;
+    const int quads = up != nullptr ? kQuads / 2 : kQuads;  // of one weight in a slab
+    const device::Weights& w = quad >= quads ? *up : weight;
     const void* base = part == kData ? static_cast<const void*>(w.first.data) : w.first.scales;
     const auto rows = static_cast<std::int64_t>(quad % quads * kQuadRows);
     copies[i] = {.from = static_cast<const std::uint8_t*>(base) + rows * plan.row[part],
@@ -58,8 +65,13 @@ std::optional<ColumnsPlan> columns_plan(const MoeArgs& a, const MoeWorkspace& sp
   const BulkSizes sizes{.tiles = 1, .teams = 1};
   plan.inner = bulk_plan(a.inner, sizes, limits);
   plan.outer = bulk_plan(a.outer, sizes, limits);
-  list_copies(a.inner, plan.inner, plan.inner_copies);
-  list_copies(a.outer, plan.outer, plan.outer_copies);
+  list_copies(a.inner.weight, &a.inner.up, plan.inner, plan.inner_copies);
+  list_copies(a.outer.weight, nullptr, plan.outer, plan.outer_copies);
+  if (a.shared_coded) {
+    const device::Weights up = {.first = a.shared_up};
+    list_copies({.first = a.shared_gate}, &up, plan.inner, plan.wide_copies);
+    list_copies({.first = a.shared_down}, nullptr, plan.outer, plan.shared_copies);
+  }
   plan.wide_slabs = a.wide_inputs / (kSlabRows / 2);
   plan.hidden_slabs = static_cast<int>(a.outer.outputs) / kSlabRows;
   const int blocks = limits.multiprocessors;
@@ -67,13 +79,16 @@ std::optional<ColumnsPlan> columns_plan(const MoeArgs& a, const MoeWorkspace& sp
   const int plain_slab = kSlabRows * 2 * inputs;
   const auto coded_slab = static_cast<int>(plan.inner.stage_copied);
   // About half of the shared expert's has come before the choice is known.
-  plan.wide_slab_cost = plain_slab * 8 / coded_slab;
+  plan.wide_slab_cost = (a.shared_coded ? coded_slab : plain_slab) * 8 / coded_slab;
   plan.by_blocks = reciprocal(blocks);
   plan.by_inner_slabs = reciprocal(plan.inner.slabs);
   plan.x_pitch = static_cast<unsigned>(inputs) * 2 + kRowShift;
   const auto longest = static_cast<unsigned>(std::max(inputs, a.wide_inputs));
-  plan.stage = std::max({plan.inner.stage, plan.outer.stage,
-                         padded(std::size_t{kQuadRows} * 2 * longest + kQuadShift, 128)});
+  plan.stage = std::max(plan.inner.stage, plan.outer.stage);
+  if (!a.shared_coded) {
+    plan.stage =
+        std::max(plan.stage, padded(std::size_t{kQuadRows} * 2 * longest + kQuadShift, 128));
+  }
 
   // What is left to the sums is done by a warp for each slab.
   const int wide_most = (plan.wide_slabs + blocks - 1) / blocks;
@@ -107,6 +122,9 @@ std::optional<ColumnsPlan> columns_plan(const MoeArgs& a, const MoeWorkspace& sp
   // would lose count of their rounds.
   constexpr int kLeastStages = 6;
   if (plan.stages < std::max(wide_most * kQuads, kLeastStages)) return std::nullopt;
+  // Those that are coded one warp asks for at once, a lane a copy.
+  constexpr int kLanes = 32;
+  if (a.shared_coded && wide_most * kColumnCopies > kLanes) return std::nullopt;
   plan.total = plan.stages_at + static_cast<unsigned>(plan.stages) * plan.stage;
   return plan;
 }

@@ -6,19 +6,25 @@
 namespace glm::kernels::cuda {
 
 // What is between the halves of all pairs, to where sums were.
-__device__ inline void ColumnsWorker::load_halves() const {
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::load_halves() const {
   constexpr int kAtOnce = 3;
   const int all = b_.a.tokens * b_.a.rule.chosen * octets(b_.a.outer.inputs);
   const auto* from = reinterpret_cast<const uint4*>(b_.halves(0));
   auto* to = reinterpret_cast<uint4*>(sums());
 #pragma unroll 1
-  for (int first = static_cast<int>(threadIdx.x); first < all; first += kAtOnce * kColumnWorkers) {
+  for (int first = static_cast<int>(threadIdx.x); first - lane_ < all;
+       first += kAtOnce * kColumnWorkers) {
     uint4 own[kAtOnce];
     const auto place = [&](int i) { return first + i * kColumnWorkers; };
     device::await(
         own, [&](int i) { return place(i) < all; }, [&](int i) { return from + place(i); });
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
+      if constexpr (Codec::kHalf) {
+        if (place(i) - lane_ >= all) continue;
+        own[i] = half_chunks<true>(own[i], r_.halves_units + place(i) / device::kWarpThreads);
+      }
       if (place(i) < all) to[place(i)] = own[i];
     }
   }
@@ -26,7 +32,8 @@ __device__ inline void ColumnsWorker::load_halves() const {
 
 // Its chunks are dealt out among the warps. `rehearsed`: one slab for nothing, so that the code has
 // come when it matters.
-__device__ inline void ColumnsWorker::second_half_of_experts(bool rehearsed) {
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::second_half_of_experts(bool rehearsed) {
   const int row_octets = octets(b_.a.outer.inputs);
   const int chunks = row_octets / kOctetsPerChunk;
   const int entries = rehearsed ? 1 : r_.count;
@@ -36,17 +43,18 @@ __device__ inline void ColumnsWorker::second_half_of_experts(bool rehearsed) {
   for (int entry = 0; entry < entries; ++entry) {
     wait_for(next_);
     if (chunk < chunks) {
-      const unsigned own = r_.pairs[entry][group_token()];
-      uint4 x[4];
-      float offset[4];
-      load_groups(reinterpret_cast<const uint4*>(sums()) + static_cast<int>(own) * row_octets,
-                  own != kNone && !rehearsed, chunk, x, offset);
+      const unsigned own = r_.pairs[entry][Codec::token()];
+      const Activations x =
+          load_chunk(reinterpret_cast<const uint4*>(sums()) + static_cast<int>(own) * row_octets,
+                     own != kNone && !rehearsed ? chunk : kNoChunk);
       float rows[2];
-      multiply_groups(b_.plan.outer, stage(next_), GroupsAt(b_.plan.outer, chunk), x, offset, rows);
+      Codec::multiply(b_.plan.outer, stage(next_), Codec::groups_at(b_.plan.outer, chunk), x, rows);
       const unsigned pair = r_.pairs[entry][sum_token()];
       if (pair != kNone) {
-        total[0] += r_.weights[pair] * rows[0];
-        total[1] += r_.weights[pair] * rows[1];
+        const float weight =
+            r_.weights[pair] * unit_of(r_.halves_units, static_cast<int>(pair) * chunks + chunk);
+        total[0] += weight * rows[0];
+        total[1] += weight * rows[1];
       }
     }
     if (!rehearsed) leave(1);
@@ -56,8 +64,26 @@ __device__ inline void ColumnsWorker::second_half_of_experts(bool rehearsed) {
   leave_sums(total, outputs() + slab_sums());
 }
 
-// Four threads for an output of a token, each with some of the columns.
-__device__ inline void ColumnsWorker::store_outputs(int slab) const {
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::second_half_of_shared() {
+  const MoeArgs& a = b_.a;
+  const auto* wide = reinterpret_cast<const uint4*>(b_.at(b_.plan.wide_at));
+  b_.wait_to_know(kWideCame);
+  if constexpr (Codec::kShared) {
+    const int chunk = has_columns(a.wide_inputs) ? warp_ : kNoChunk;
+    multiply_coded(b_.plan.outer, load_chunk(wide, chunk), chunk, outputs(),
+                   unit_of(r_.wide_units, chunk));
+  } else {
+    uint4 x[4];
+    load_plain(wide + min(lane_ / 4, a.tokens - 1) * octets(a.wide_inputs), a.wide_inputs, x);
+    multiply_shared(a.wide_inputs, x, outputs());
+  }
+}
+
+// Four threads for an output of a token, each with some of the columns. Sums of the shared expert
+// are to be multiplied with `unit`.
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::store_outputs(int slab, float unit) const {
   constexpr int kParts = 4;
   const MoeArgs& a = b_.a;
   if (warp_ * device::kWarpThreads >= a.tokens * kSlabRows * kParts) return;
@@ -66,7 +92,9 @@ __device__ inline void ColumnsWorker::store_outputs(int slab) const {
   const float* row = outputs() + at * kSumsPitch + part * (kColumnWarps / kParts);
   float sum = 0;
 #pragma unroll
-  for (int w = 0; w < kColumnWarps / kParts; ++w) sum += row[w] + row[slab_sums() + w];
+  for (int w = 0; w < kColumnWarps / kParts; ++w) {
+    sum += (Codec::kShared ? row[w] * unit : row[w]) + row[slab_sums() + w];
+  }
 #pragma unroll
   for (int other = 1; other < kParts; other *= 2) {
     sum += __shfl_xor_sync(kFullWarp, sum, other);
@@ -78,16 +106,13 @@ __device__ inline void ColumnsWorker::store_outputs(int slab) const {
   device::store(a.out + at / kSlabRows * a.out_stride + slab * kSlabRows + output, sum);
 }
 
-__device__ inline void ColumnsWorker::second_halves() {
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::second_halves() {
   const MoeArgs& a = b_.a;
   const Share share = b_.hidden_share();
   if (share.begin == share.end) return;
-  b_.wait_to_know(kWideCame);
-  uint4 x[4];
-  load_plain(reinterpret_cast<const uint4*>(b_.at(b_.plan.wide_at)) +
-                 min(lane_ / 4, a.tokens - 1) * octets(a.wide_inputs),
-             a.wide_inputs, x);
-  multiply_shared(a.wide_inputs, x, outputs());
+  const auto unit = Codec::unit(a.shared_down);
+  second_half_of_shared();
   b_.wait_to_know(kWeighed);
   column_workers_meet();  // the sums of first halves have been read
 #pragma unroll 1
@@ -100,7 +125,7 @@ __device__ inline void ColumnsWorker::second_halves() {
     second_half_of_experts(rehearsed);
   }
   column_workers_meet();  // the sums of all warps are there
-  store_outputs(share.begin);
+  store_outputs(share.begin, unit);
 }
 
 }  // namespace glm::kernels::cuda

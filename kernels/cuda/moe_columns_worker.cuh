@@ -8,6 +8,7 @@
 
 namespace glm::kernels::cuda {
 
+template <class Codec>
 class ColumnsWorker {
  public:
   __device__ explicit ColumnsWorker(const ColumnsBlock& block)
@@ -33,6 +34,17 @@ class ColumnsWorker {
   }
 
  private:
+  using Activations = typename Codec::Activations;
+  // Of a gated slab, what sums are multiplied with.
+  struct Units {
+    decltype(Codec::unit(device::Weight())) gate;
+    decltype(Codec::unit(device::Weight())) up;
+
+    __device__ Units(const device::Weight& of_gate, const device::Weight& of_up)
+        : gate(Codec::unit(of_gate)), up(Codec::unit(of_up)) {}
+  };
+  static constexpr int kNoChunk = -1;
+
   __device__ static int octets(std::int64_t columns) { return static_cast<int>(columns) / 8; }
   __device__ bool has_columns(std::int64_t inputs) const { return warp_ * kChunk < inputs; }
   __device__ uint4* activations(int token) const {
@@ -64,29 +76,38 @@ class ColumnsWorker {
   }
   // What lane ^ 1 has of the same sums.
   __device__ static void add_neighbours(float (&rows)[2]) {
+    if constexpr (Codec::kParted) {
 #pragma unroll
-    for (float& row : rows) row += __shfl_xor_sync(kFullWarp, row, 1);
+      for (float& row : rows) row += __shfl_xor_sync(kFullWarp, row, 1);
+    }
   }
-  // This warp's sums of its rows and of token sum_token().
-  __device__ void leave_sums(const float (&rows)[2], float* slab) const {
+  // This warp's sums of its rows and of token sum_token(), times `unit`.
+  __device__ void leave_sums(const float (&rows)[2], float* slab, float unit = 1) const {
     if (lane_ % 2 != 0 || sum_token() >= b_.a.tokens) return;
     float* to = slab + (sum_token() * kSlabRows + lane_ / 4) * kSumsPitch + warp_;
-    to[0] = rows[0];
-    to[kSlabRows / 2 * kSumsPitch] = rows[1];
+    to[0] = rows[0] * unit;
+    to[kSlabRows / 2 * kSumsPitch] = rows[1] * unit;
+  }
+  // What sums of a chunk are to be multiplied with.
+  __device__ static float unit_of(const float* of_two, int chunk) {
+    return Codec::kHalf && chunk != kNoChunk ? of_two[chunk / 2] : 1.0F;
   }
 
   __device__ void load_activations() const;
   __device__ void load_plain(const uint4* rows, std::int64_t inputs, uint4 (&x)[4]) const;
   __device__ void multiply_shared(std::int64_t inputs, const uint4 (&x)[4], float* to);
-  __device__ float gated_sum(const float* slab, int token) const;
+  __device__ void multiply_coded(const BulkPlan& plan, const Activations& x, int chunk, float* to,
+                                 float unit);
+  __device__ void multiply_shared_first_half(int slabs);
+  __device__ float gated_sum(const float* slab, int token, const Units& units) const;
   __device__ void shared_first_half();
-  __device__ void load_groups(const uint4* row, bool is_there, int chunk, uint4 (&x)[4],
-                              float (&offset)[4]) const;
-  __device__ void store_halves(const Share& share) const;
+  __device__ Activations load_chunk(const uint4* row, int chunk) const;
+  __device__ void store_halves(const Share& share, const Units& units) const;
   __device__ void first_halves();
   __device__ void load_halves() const;
   __device__ void second_half_of_experts(bool rehearsed);
-  __device__ void store_outputs(int slab) const;
+  __device__ void second_half_of_shared();
+  __device__ void store_outputs(int slab, float unit) const;
   __device__ void second_halves();
 
   const ColumnsBlock& b_;
@@ -98,26 +119,37 @@ class ColumnsWorker {
 
 // In int4_order(). Of a norm, its weight is multiplied here; what is the same for all columns of a
 // token is left to the sums.
-__device__ inline void ColumnsWorker::load_activations() const {
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::load_activations() const {
   const MoeArgs& a = b_.a;
   const int row_octets = octets(a.inner.inputs);
-#pragma unroll 1
-  for (int at = static_cast<int>(threadIdx.x); at < a.tokens * row_octets; at += kColumnWorkers) {
-    const int row = at < row_octets ? 0 : 1;
-    const int octet = at - row * row_octets;
-    const auto* from = reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a.inner.x) +
-                                                      row * a.inner.x_stride);
-    uint4 x = __ldcg(from + octet);
-    if (a.norm != nullptr) {
-      x = device::octet_product(x, __ldg(reinterpret_cast<const uint4*>(a.norm) + octet));
+  const auto* rows = static_cast<const __nv_bfloat16*>(a.inner.x);
+  const auto* norm = reinterpret_cast<const uint4*>(a.norm);
+  const auto read = [&](int row, int octet) {
+    const uint4 x = __ldcg(reinterpret_cast<const uint4*>(rows + row * a.inner.x_stride) + octet);
+    return norm != nullptr ? device::octet_product(x, __ldg(norm + octet)) : x;
+  };
+  if constexpr (Codec::kHalf) {  // of one token: a warp has two chunks, or none
+    const int octet = static_cast<int>(threadIdx.x);
+    if (octet - lane_ < row_octets) {
+      const uint4 x = octet < row_octets ? read(0, octet) : uint4{};
+      const uint4 own = half_chunks<false>(x, r_.x_units + warp_);
+      if (octet < row_octets) activations(0)[octet] = own;
     }
-    activations(row)[octet] = device::int4_order(x);
+  } else {
+#pragma unroll 1
+    for (int at = static_cast<int>(threadIdx.x); at < a.tokens * row_octets; at += kColumnWorkers) {
+      const int row = at < row_octets ? 0 : 1;
+      const int octet = at - row * row_octets;
+      activations(row)[octet] = device::int4_order(read(row, octet));
+    }
   }
 }
 
 // This lane's octets of this warp's chunk, from rows of so many columns one for each token, as
 // multiply_plain() takes them; lanes beyond the last token have its.
-__device__ inline void ColumnsWorker::load_plain(const uint4* rows, std::int64_t inputs,
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::load_plain(const uint4* rows, std::int64_t inputs,
                                                  uint4 (&x)[4]) const {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -128,7 +160,8 @@ __device__ inline void ColumnsWorker::load_plain(const uint4* rows, std::int64_t
 
 // A slab of the shared expert, which are the next four items, times this warp's columns: sums of
 // all tokens to `to`.
-__device__ inline void ColumnsWorker::multiply_shared(std::int64_t inputs, const uint4 (&x)[4],
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::multiply_shared(std::int64_t inputs, const uint4 (&x)[4],
                                                       float* to) {
   const int tile_row = lane_ / 4;
   const std::uint8_t* rows[2];
@@ -151,38 +184,78 @@ __device__ inline void ColumnsWorker::multiply_shared(std::int64_t inputs, const
   }
 }
 
-// Of a slab of first halves: for tile row lane % 8, what is between the halves.
-__device__ inline float ColumnsWorker::gated_sum(const float* slab, int token) const {
+// The same of one that is coded, the next item.
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::multiply_coded(const BulkPlan& plan, const Activations& x,
+                                                     int chunk, float* to, float unit) {
+  wait_for(next_);
+  float rows[2] = {};
+  if (chunk != kNoChunk) {
+    Codec::multiply(plan, stage(next_), Codec::groups_at(plan, chunk), x, rows);
+  }
+  leave(1);
+  add_neighbours(rows);
+  leave_sums(rows, to, unit);
+}
+
+// Of a slab of first halves: for tile row lane % 16, what is between the halves.
+template <class Codec>
+__device__ float ColumnsWorker<Codec>::gated_sum(const float* slab, int token,
+                                                 const Units& units) const {
   const float* row = slab + (token * kSlabRows + lane_ % kSlabRows) * kSumsPitch;
-  const float sum = r_.scales[token] * sum_of(row);
+  const float of_gate = units.gate;
+  const float of_up = units.up;
+  const float unit = lane_ % kSlabRows < kSlabRows / 2 ? of_gate : of_up;
+  const float sum = r_.scales[token] * unit * sum_of(row);
   return gated(sum, __shfl_xor_sync(kFullWarp, sum, kSlabRows / 2));
 }
 
-__device__ inline void ColumnsWorker::shared_first_half() {
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::multiply_shared_first_half(int slabs) {
+  const std::int64_t inputs = b_.a.inner.inputs;
+  if constexpr (Codec::kShared) {
+    const int chunk = has_columns(inputs) ? warp_ : kNoChunk;
+    const Activations x = load_chunk(activations(0), chunk);
+#pragma unroll 1
+    for (int slab = 0; slab < slabs; ++slab) {
+      multiply_coded(b_.plan.inner, x, chunk, sums() + slab * slab_sums(),
+                     unit_of(r_.x_units, chunk));
+    }
+  } else {
+    uint4 x[4];
+    load_plain(activations(min(lane_ / 4, b_.a.tokens - 1)), inputs, x);
+#pragma unroll
+    for (uint4& eight : x) {  // from int4_order()
+      eight = {__byte_perm(eight.x, eight.y, 0x5410), __byte_perm(eight.z, eight.w, 0x5410),
+               __byte_perm(eight.x, eight.y, 0x7632), __byte_perm(eight.z, eight.w, 0x7632)};
+    }
+#pragma unroll 1
+    for (int slab = 0; slab < slabs; ++slab) {
+      multiply_shared(inputs, x, sums() + slab * slab_sums());
+    }
+  }
+}
+
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::shared_first_half() {
   const MoeArgs& a = b_.a;
   const Share share = b_.wide_share();
   const int slabs = share.end - share.begin;
-  uint4 x[4];
-  load_plain(activations(min(lane_ / 4, a.tokens - 1)), a.inner.inputs, x);
-#pragma unroll
-  for (uint4& eight : x) {  // from int4_order()
-    eight = {__byte_perm(eight.x, eight.y, 0x5410), __byte_perm(eight.z, eight.w, 0x5410),
-             __byte_perm(eight.x, eight.y, 0x7632), __byte_perm(eight.z, eight.w, 0x7632)};
-  }
-#pragma unroll 1
-  for (int slab = 0; slab < slabs; ++slab) {
-    multiply_shared(a.inner.inputs, x, sums() + slab * slab_sums());
-  }
+  const Units units(a.shared_gate, a.shared_up);
+  multiply_shared_first_half(slabs);
   column_workers_meet();  // the sums of all warps are there
   b_.wait_to_know(kListed);
   // A warp has a token of a slab.
   if (warp_ < slabs * a.tokens) {
     const int token = warp_ < slabs ? 0 : 1;
     const int slab = warp_ - token * slabs;
-    const float value = gated_sum(sums() + slab * slab_sums(), token);
-    const float next = __shfl_down_sync(kFullWarp, value, 2);  // of the next output
-    if (lane_ < kSlabRows / 2 && lane_ % 4 < 2) {
-      const int output = (share.begin + slab) * (kSlabRows / 2) + weight_row(lane_);
+    const float value = gated_sum(sums() + slab * slab_sums(), token, units);
+    // In the order in which the second half takes it.
+    constexpr int kApart = Codec::kShared ? 1 : 2;  // rows of the tile with neighbours
+    const float next = __shfl_down_sync(kFullWarp, value, kApart);
+    if (lane_ < kSlabRows / 2 && lane_ % (2 * kApart) < kApart) {
+      const int output =
+          (share.begin + slab) * (kSlabRows / 2) + (Codec::kShared ? lane_ : weight_row(lane_));
       device::leave_at(reinterpret_cast<std::uint32_t*>(b_.wide(token) + output),
                        device::bf16_pair(value, next));
     }
@@ -190,25 +263,25 @@ __device__ inline void ColumnsWorker::shared_first_half() {
   column_workers_meet();  // sums have been read
 }
 
-// A chunk of the row of token group_token(), if it is there; and what multiply_groups() wants of
-// it.
-__device__ inline void ColumnsWorker::load_groups(const uint4* row, bool is_there, int chunk,
-                                                  uint4 (&x)[4], float (&offset)[4]) const {
-  const bool owns = owns_group() && is_there;
-  const uint4* from = row + chunk * kOctetsPerChunk + lane_ % 4 * 4;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) x[i] = owns ? from[i] : uint4{};
-  sum_groups(x, offset);
+// A chunk of a row; zeros if there is none.
+template <class Codec>
+__device__ typename Codec::Activations ColumnsWorker<Codec>::load_chunk(const uint4* row,
+                                                                        int chunk) const {
+  Activations x;
+  x.load(row + chunk * kOctetsPerChunk + lane_ % 4 * 4, chunk != kNoChunk);
+  return x;
 }
 
 // What is between the halves: a warp for each slab, in each half of it a token.
-__device__ inline void ColumnsWorker::store_halves(const Share& share) const {
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::store_halves(const Share& share, const Units& units) const {
   const int at = share.begin + warp_;
   if (at >= share.end) return;
   const int entry = b_.entry_of(at);
   const int token = lane_ / kSlabRows;
   const unsigned pair = token < b_.a.tokens ? r_.pairs[entry][token] : kNone;
-  const float value = gated_sum(sums() + warp_ * slab_sums(), token < b_.a.tokens ? token : 0);
+  const float value =
+      gated_sum(sums() + warp_ * slab_sums(), token < b_.a.tokens ? token : 0, units);
   const float next = __shfl_down_sync(kFullWarp, value, 1);  // in the order of the tile's rows
   const int place = lane_ % kSlabRows;
   if (pair == kNone || place >= kSlabRows / 2 || place % 2 != 0) return;
@@ -218,39 +291,43 @@ __device__ inline void ColumnsWorker::store_halves(const Share& share) const {
       device::bf16_pair(value, next));
 }
 
-__device__ inline void ColumnsWorker::first_halves() {
+template <class Codec>
+__device__ void ColumnsWorker<Codec>::first_halves() {
   const ColumnsPlan& plan = b_.plan;
   const Share share = b_.routed_share(r_.count);
   int entry = b_.entry_of(share.begin);
   int slab = share.begin - entry * plan.inner.slabs;
+  // Of the slab that this warp will store, or of any.
+  const int own = r_.active[b_.entry_of(max(min(share.begin + warp_, share.end - 1), 0))];
+  const Units units(device::weight_at(b_.a.inner.weight, own),
+                    device::weight_at(b_.a.inner.up, own));
   bool loaded = false;
   const bool has_own = has_columns(b_.a.inner.inputs);
-  const int chunk = has_own ? warp_ : 0;  // any, times zeros
-  const GroupsAt columns(plan.inner, chunk);
+  const GroupsAt columns = Codec::groups_at(plan.inner, has_own ? warp_ : 0);  // any, times zeros
+  const float own_unit = unit_of(r_.x_units, has_own ? warp_ : kNoChunk);
   float* to = sums();
-  uint4 x[4];
-  float offset[4];
+  Activations x;
 #pragma unroll 1
   for (int at = share.begin; at < share.end; ++at) {
     if (!loaded) {
-      const bool is_wanted = r_.pairs[entry][group_token()] != kNone;
-      load_groups(activations(group_token()), has_own && is_wanted, chunk, x, offset);
+      const bool is_wanted = r_.pairs[entry][Codec::token()] != kNone;
+      x = load_chunk(activations(Codec::token()), has_own && is_wanted ? warp_ : kNoChunk);
       loaded = true;
     }
     wait_for(next_);
     float rows[2];
-    multiply_groups(plan.inner, stage(next_), columns, x, offset, rows);
+    Codec::multiply(plan.inner, stage(next_), columns, x, rows);
     leave(1);
     add_neighbours(rows);
-    leave_sums(rows, to);
+    leave_sums(rows, to, own_unit);
     to += slab_sums();
     if (++slab < plan.inner.slabs) continue;
     slab = 0;
     ++entry;
-    loaded = false;
+    loaded = Codec::kHalf;  // then it is one token, which wants all entries
   }
   column_workers_meet();  // the sums of all warps are there
-  store_halves(share);
+  store_halves(share, units);
 }
 
 }  // namespace glm::kernels::cuda

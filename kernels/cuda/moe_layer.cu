@@ -76,6 +76,7 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
   for (int e = static_cast<int>(threadIdx.x); e < a.rule.experts; e += kWorkers + kServants) {
     routing.masks[e] = 0;
   }
+  if (threadIdx.x == 0) *largest_of_norm(plan, memory) = 0;
   __syncthreads();  // barriers are set up, masks are empty
   const bool works = warp_index() < kMoeWarps;
   if (warp_index() != kMoeWarps) {
@@ -83,9 +84,11 @@ __global__ void __launch_bounds__(kWorkers + kServants, 1)
     const bool chooses = token >= 0 && token < a.tokens;
     const LaneBias bias(a.rule);
     if (works) prepare(a, plan, memory);
+    if (works && std::is_same_v<Codec, FrontedFp4>) find_largest_of_norm(a, plan, memory);
     if (!are_few(a.rule)) {
       device::sync_threads(kPreparedBarrier, kWorkers + kChooserWarps * device::kWarpThreads);
     }
+    if (works && std::is_same_v<Codec, FrontedFp4>) workers_meet();  // the norm is known
     device::wait_for_earlier_kernels();
     if (works) device::let_later_kernels_start();
     if (warp_index() == kWatcher) {
@@ -139,6 +142,10 @@ cudaError_t launch_parts(const MoeLayer& a, const SplitSums& split, cudaStream_t
 
 cudaError_t launch_kernel(const MoeArgs& args, const MoePlan& plan, int blocks,
                           cudaStream_t stream) {
+  const bool nvfp4 = args.inner.weight.first.scale_type == device::ScaleType::e4m3;
+  if (is_fast_fp4(args.inner) && nvfp4 && args.norm != nullptr && args.shared_coded) {
+    return launch<FrontedFp4, true>(args, plan, blocks, stream);
+  }
   if (is_fast_fp4(args.inner)) return launch<BulkFp4>(args, plan, blocks, stream);
   return args.inner.weight.first.zeros != nullptr
              ? launch<BulkInt4Zeros>(args, plan, blocks, stream)

@@ -52,6 +52,7 @@ struct MoePlan {
   unsigned shared_full_at;  // barriers: quads of the shared expert's second half
   unsigned phases_at;       // uppermost bits of MoeProgress
   unsigned scales_at;
+  unsigned half_units_at;  // of tokens, and then the largest weight of the norm (moe_half_rows.cuh)
   unsigned extras_at;
   unsigned scratch_at;
   unsigned scratch;  // of one choice

@@ -147,6 +147,7 @@ std::optional<MoePlan> moe_plan(const MoeArgs& a, const BulkLimits& limits) {
   plan.phases_at = places.take(sizeof(MoeProgress));
   plan.extras_at = places.take(experts);
   plan.scales_at = places.take(kMoeTokensMax * sizeof(float));
+  plan.half_units_at = places.take((kMoeTokensMax + 1) * sizeof(float));
   plan.scratch = static_cast<unsigned>(a.rule.scratch_bytes());
   plan.scratch_at = places.take(kMoeTokensMax * plan.scratch);
   plan.weights_at = places.take(pairs * sizeof(float));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/bulk_slabs.cuh"
+#include "kernels/cuda/moe_half_rows.cuh"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/moe_layer_warps.cuh"
 #include "kernels/cuda/router_choice.cuh"
@@ -122,6 +123,21 @@ __device__ inline float norm_scores(const MoeArgs& a, int token, float* logits) 
     }
   }
   return scale;
+}
+
+__device__ inline std::uint32_t* largest_of_norm(const MoePlan& plan, std::uint8_t* memory) {
+  return reinterpret_cast<std::uint32_t*>(memory + plan.half_units_at) + kMoeTokensMax;
+}
+// By the workers, who then meet; it was zero.
+__device__ inline void find_largest_of_norm(const MoeArgs& a, const MoePlan& plan,
+                                            std::uint8_t* memory) {
+  std::uint32_t most = 0;
+#pragma unroll 1
+  for (int i = static_cast<int>(threadIdx.x); i < plan.octets; i += kWorkers) {
+    most = max(most, device::largest_bits(__ldg(reinterpret_cast<const uint4*>(a.norm) + i)));
+  }
+  most = __reduce_max_sync(kFullWarp, most);
+  if (lane_index() == 0) atomicMax(largest_of_norm(plan, memory), most);
 }
 
 // What the router has besides its large weights, to shared memory; what the norm has, to the

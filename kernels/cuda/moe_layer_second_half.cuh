@@ -18,7 +18,7 @@ __device__ void Worker<Codec, kCoded>::second_half_of_shared(unsigned parity) {
     device::barrier_wait(shared_full_barrier(plan_, memory_, item), parity);
   };
   if constexpr (kCoded) {
-    multiply_coded(a_.shared_down, plan_.outer, 0, octet, wait);
+    multiply_coded<Codec>(a_.shared_down, plan_.outer, 0, octet, wait);
   } else {
     multiply_quads(a_.wide_inputs, 0, octet, wait);
   }

@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include "kernels/cuda/moe_half_rows.cuh"
 #include "kernels/cuda/moe_layer_math.cuh"
 #include "kernels/cuda/moe_layer_routing.cuh"
 #include "kernels/cuda/moe_layer_stages.cuh"
@@ -31,9 +32,9 @@ class Worker {
               .barriers = device::shared_address(memory + plan.team_barriers_at) +
                           8 * (warp_index() / kTeamWarps * kBuffers),
               .turn = 0},
-        gate_unit_(shared_unit(a.shared_gate)),
-        up_unit_(shared_unit(a.shared_up)),
-        down_unit_(shared_unit(a.shared_down)) {}
+        gate_unit_(shared_unit<First>(a.shared_gate)),
+        up_unit_(shared_unit<First>(a.shared_up)),
+        down_unit_(shared_unit<Codec>(a.shared_down)) {}
 
   __device__ void run() {
     // Of many tokens, some have been choosing meanwhile.
@@ -49,6 +50,9 @@ class Worker {
   }
 
  private:
+  using First = FirstHalf<Codec>;
+  static constexpr bool kHalf = std::is_same_v<First, HalfFp4>;
+
   // A row is as long as its norm's weight and kRowShift.
   __device__ uint4* activations(int row) const {
     return reinterpret_cast<uint4*>(memory_ + static_cast<unsigned>(row) * plan_.x_pitch);
@@ -76,6 +80,13 @@ class Worker {
   __device__ int first_item() const {
     return (team_index_ - items_ % kMoeTeams + kMoeTeams) % kMoeTeams;
   }
+  // What is left to do of a token's activations.
+  __device__ float scale_of(int token) const {
+    return kHalf ? routing_.scales[token] * half_units()[token] : routing_.scales[token];
+  }
+  __device__ float* half_units() const {
+    return reinterpret_cast<float*>(memory_ + plan_.half_units_at);
+  }
   __device__ bool has(int token, int expert) const {
     return (routing_.masks[expert] >> token & 1U) != 0;
   }
@@ -87,14 +98,15 @@ class Worker {
   __device__ void load_activations(int first_warp);
   template <class Activations, class Wait>
   __device__ void multiply_quads(int inputs, int slab, const Activations& x, const Wait& wait);
-  template <class Activations, class Wait>
+  template <class Coding, class Activations, class Wait>
   __device__ void multiply_coded(const device::Weight& weight, const BulkPlan& plan, int slab,
                                  const Activations& x, const Wait& wait);
   // Of a weight of the shared expert.
   using SharedUnit = std::conditional_t<kCoded, decltype(Codec::unit(device::Weight())), float>;
+  template <class Coding>
   __device__ static SharedUnit shared_unit(const device::Weight& w) {
     if constexpr (kCoded) {
-      return Codec::unit(w);
+      return Coding::unit(w);
     } else {
       return 1.0F;
     }
@@ -132,11 +144,14 @@ __device__ void Worker<Codec, kCoded>::load_activations(int first_warp) {
   const int threads = (kMoeWarps - first_warp) * device::kWarpThreads;
   const int thread = static_cast<int>(threadIdx.x) - first_warp * device::kWarpThreads;
   const int all = a_.tokens * plan_.octets;
+  const std::uint32_t most = kHalf ? *largest_of_norm(plan_, memory_) : 0;
 #pragma unroll 1
   for (int first = thread; first < all; first += kAtOnce * threads) {
     uint4 x[kAtOnce];
     uint4 norm[kAtOnce];
     uint4* to[kAtOnce];
+    int rows[kAtOnce];
+    MoeScore squares[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       const int at = first + i * threads;
@@ -144,6 +159,11 @@ __device__ void Worker<Codec, kCoded>::load_activations(int first_warp) {
           static_cast<int>(multiplied_high(static_cast<unsigned>(at), plan_.by_octets));
       const int octet = at - row * plan_.octets;
       to[i] = activations(row) + exchanged(octet);
+      if constexpr (kHalf) {
+        const int scores = a_.rule.experts + kMoeSquares;
+        rows[i] = row;
+        squares[i] = at < all ? __ldcg(a_.scores + (row + 1) * scores - 1) : 0;
+      }
       const __nv_bfloat16* from =
           static_cast<const __nv_bfloat16*>(a_.inner.x) + row * a_.inner.x_stride + octet * 8;
       x[i] = at < all ? __ldcg(reinterpret_cast<const uint4*>(from)) : uint4{};
@@ -154,8 +174,14 @@ __device__ void Worker<Codec, kCoded>::load_activations(int first_warp) {
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       if (first + i * threads >= all) continue;
-      if (a_.norm != nullptr) x[i] = device::octet_product(x[i], norm[i]);
-      *to[i] = device::int4_order(x[i]);
+      if constexpr (kHalf) {
+        const device::HalfScale scale = half_row_scale(squares[i], most);
+        *to[i] = device::half_octet(device::octet_product(x[i], norm[i]), scale.factor());
+        half_units()[rows[i]] = scale.unit();  // the same of all its octets
+      } else {
+        if (a_.norm != nullptr) x[i] = device::octet_product(x[i], norm[i]);
+        *to[i] = device::int4_order(x[i]);
+      }
     }
   }
 }
@@ -217,15 +243,15 @@ __device__ void Worker<Codec, kCoded>::multiply_quads(int inputs, int slab, cons
 
 // The same where the shared expert is coded as the others are: the next item of the block.
 template <class Codec, bool kCoded>
-template <class Activations, class Wait>
+template <class Coding, class Activations, class Wait>
 __device__ void Worker<Codec, kCoded>::multiply_coded(const device::Weight& weight,
                                                       const BulkPlan& plan, int slab,
                                                       const Activations& x, const Wait& wait) {
   const Turn turn(items_, plan_);
   float sums[4] = {};
   wait(0);
-  multiply_slab<Codec>(weight, plan, stage(turn), warp_index(), kMoeTeams,
-                       static_cast<int>(weight.cols) / kChunk, x, sums);
+  multiply_slab<Coding>(weight, plan, stage(turn), warp_index(), kMoeTeams,
+                        static_cast<int>(weight.cols) / kChunk, x, sums);
   float total[4];
   if (team_.add(sums, total)) {  // and the team has read the stage
     shared_sums()[(slab * kMoeTeams + team_index_) * device::kWarpThreads] = {total[0], total[1],
@@ -258,7 +284,7 @@ __device__ void Worker<Codec, kCoded>::shared_first_half() {
     };
     const auto wait = [&](int item) { wait_for(Turn(items_ + item, plan_)); };
     if constexpr (kCoded) {
-      multiply_coded(a_.shared_gate, plan_.inner, slab, octet, wait);
+      multiply_coded<First>(a_.shared_gate, plan_.inner, slab, octet, wait);
     } else {
       multiply_quads(static_cast<int>(a_.inner.inputs), slab, octet, wait);
     }
@@ -277,7 +303,7 @@ __device__ void Worker<Codec, kCoded>::store_wide() {
     const int output = (share.begin + slab) * (kSlabRows / 2) + lane_index() / 4;
     const int token = 2 * (lane_index() % 4);
     __nv_bfloat16* to = a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + output;
-    const float scales[2] = {routing_.scales[token], routing_.scales[token + 1]};
+    const float scales[2] = {scale_of(token), scale_of(token + 1)};
     const auto put = [&](__nv_bfloat16* at, float gate, float up, float scale) {
       device::store(at, gated(gate * (gate_unit_ * scale), up * (up_unit_ * scale)));
     };
@@ -289,12 +315,12 @@ __device__ void Worker<Codec, kCoded>::store_wide() {
 
 template <class Codec, bool kCoded>
 __device__ void Worker<Codec, kCoded>::first_half_of_slab(int expert, int slab, const Turn& turn) {
-  const auto gate_unit = Codec::unit(device::weight_at(a_.inner.weight, expert));
-  const auto up_unit = Codec::unit(device::weight_at(a_.inner.up, expert));
+  const auto gate_unit = First::unit(device::weight_at(a_.inner.weight, expert));
+  const auto up_unit = First::unit(device::weight_at(a_.inner.up, expert));
   float sums[4] = {};
   wait_for(turn);
   const uint4* x = own_activations();
-  multiply_slab<Codec>(
+  multiply_slab<First>(
       a_.inner.weight.first, plan_.inner, stage(turn), team_.warp, 1,
       plan_.octets / kOctetsPerChunk,
       [&](int chunk, int word) { return x[chunk * kOctetsPerChunk + exchanged_word(word)]; }, sums);
@@ -306,7 +332,7 @@ __device__ void Worker<Codec, kCoded>::first_half_of_slab(int expert, int slab, 
   for (int e = 0; e < 2; ++e) {
     const int token = 2 * (lane_index() % 4) + e;
     if (!has(token, expert)) continue;
-    const float scale = routing_.scales[token];
+    const float scale = scale_of(token);
     device::store(static_cast<__nv_bfloat16*>(a_.inner.out) +
                       pair_of(token, expert) * a_.inner.out_stride + output,
                   gated(total[e] * (gate_unit * scale), total[2 + e] * (up_unit * scale)));
