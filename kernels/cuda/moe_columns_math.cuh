@@ -68,6 +68,8 @@ struct GroupsAt {
     words = at(kData) + static_cast<unsigned>(chunk) * (kChunk / 2) + lane % 4 * 16;
     scales = at(kScales) + static_cast<unsigned>(chunk) * 8 + lane % (4 / lanes) * (2 * lanes);
   }
+  // Found once, and not for each slab again.
+  __device__ void hold() { asm volatile("" : "+r"(words), "+r"(scales)); }
 };
 
 // The words of a lane's two rows.

@@ -303,7 +303,8 @@ __device__ void ColumnsWorker<Codec>::first_halves() {
                     device::weight_at(b_.a.inner.up, own));
   bool loaded = false;
   const bool has_own = has_columns(b_.a.inner.inputs);
-  const GroupsAt columns = Codec::groups_at(plan.inner, has_own ? warp_ : 0);  // any, times zeros
+  GroupsAt columns = Codec::groups_at(plan.inner, has_own ? warp_ : 0);  // any, times zeros
+  columns.hold();
   const float own_unit = unit_of(r_.x_units, has_own ? warp_ : kNoChunk);
   float* to = sums();
   Activations x;
