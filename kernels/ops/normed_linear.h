@@ -10,9 +10,9 @@
 //             one writes
 //   out       [tokens, outputs]  dtype of x; must not overlap what is read
 //
-// Bounds and numerics as those two; equal to them one after the other, bit for bit, unless norm.x is
-// the result of a moe_mlp or moe_layer that is the operation before this one. Then y may be rounded
-// before it is divided by the root of its mean square.
+// Bounds and numerics as those two; equal to them one after the other, bit for bit, unless norm.x
+// is the result of a moe_mlp or moe_layer that is the operation before this one. Then y may be
+// rounded before it is divided by the root of its mean square.
 #pragma once
 
 #include "kernels/ops/linear.h"
