@@ -51,7 +51,6 @@ __global__ void __launch_bounds__(kColumnThreads, 1)
   }
   ColumnsWorker<Codec>::prepare(block);
   device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
   ColumnsWorker<Codec>(block).run();
 #else
   __trap();  // built for another device

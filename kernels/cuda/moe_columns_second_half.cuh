@@ -121,6 +121,8 @@ __device__ void ColumnsWorker<Codec>::second_halves() {
     if (!rehearsed) {
       load_halves();
       column_workers_meet();  // what is between the halves is there
+      // Not before: their blocks find no room until these end, and to have them wait costs time.
+      device::let_later_kernels_start();
     }
     second_half_of_experts(rehearsed);
   }
