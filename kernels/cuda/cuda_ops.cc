@@ -18,6 +18,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mla_decode.h"
 #include "kernels/cuda/mla_decode_batch.h"
+#include "kernels/cuda/mla_decode_long.h"
 #include "kernels/cuda/mla_front.h"
 #include "kernels/cuda/moe_layer.h"
 #include "kernels/cuda/moe_opening.h"
@@ -189,6 +190,9 @@ class Device final : public Ops {
     // A token alone needs no other blocks than its heads' while its positions are few.
     if ((args.tokens() == 1 || !batch) && supports_mla_decode(args, attention_)) {
       return remember("mla_decode", launch_mla_decode(args, stream()));
+    }
+    if (supports_mla_decode_long(args, attention_)) {
+      return remember("mla_decode", launch_mla_decode_long(args, attention_, stream_.get()));
     }
     if (batch) {
       return remember("mla_decode", launch_mla_decode_batch(args, attention_, stream()));

@@ -129,7 +129,7 @@ __device__ inline void empty_other_queries(const Args& a, unsigned turn, int hea
       octet < kOctets ? rank * kOctets + octet : kRank / 8 + rank * kTurnedOctets + octet - kOctets;
   // Those of heads that are none this time as well: the launch before may have had them.
 #pragma unroll 1
-  for (int h = head; h < kHeadsMax; h += static_cast<int>(gridDim.y)) {
+  for (int h = head; h < kHeadsMax; h += a.heads) {
     a.meeting->asked[turn ^ 1U][token][h][at] = device::kNothing16;
   }
 }

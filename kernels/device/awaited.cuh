@@ -76,4 +76,20 @@ __device__ inline void await(Number (&to)[kCount], const IsOwn& is_own, const At
   }
 }
 
+// The same with all numbers looked at again while one is missing: half the code, and who misses
+// many does not wait for each by itself.
+template <int kCount, typename Number, typename IsOwn, typename At>
+__device__ inline void await_together(Number (&to)[kCount], const IsOwn& is_own, const At& at) {
+  bool all = false;
+#pragma unroll 1
+  for (unsigned looks = 0; !all; ++looks) {
+    if (looks >= kLooksMax) __trap();
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) to[i] = is_own(i) ? look_at(at(i)) : Number{};
+    all = true;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) all = all && has_come(to[i]);
+  }
+}
+
 }  // namespace glm::kernels::device
