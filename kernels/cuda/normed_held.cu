@@ -32,7 +32,7 @@ __device__ inline float sum_of_eight(const float* parts) {
 // ended, and rows come to shared memory: there are no registers for both. A thread reads only what
 // it has copied.
 template <class Tiles, int kRows>
-constexpr bool kIsEarly = Tiles::kStaged && kRows > 1;
+constexpr bool kIsEarly = Tiles::kStaged&& kRows > 1;
 
 // kRows: of each half of the threads.
 template <class Tiles, int kRows>

@@ -227,9 +227,8 @@ class HeldTiles {
       const int lane = static_cast<int>(held_lane());
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const float other = kXInRegisters
-                                ? of_others_[i]
-                                : __shfl_down_sync(0xFFFFFFFFU, sums_[kTiles][2 + i], 2);
+        const float other =
+            kXInRegisters ? of_others_[i] : __shfl_down_sync(0xFFFFFFFFU, sums_[kTiles][2 + i], 2);
         const int row = 2 * (lane % 4) + i;
         if (row < kRowsMax && row < rows) {
           partial.at(row, held_warp())[kTiles * kHeldTile + lane / 4] = sums_[kTiles][i] + other;
