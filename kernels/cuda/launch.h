@@ -52,7 +52,7 @@ bool supports_linears_in_halves(const NormedLinear& a, const SplitSums& split);
 cudaError_t launch_linears_in_halves(const NormedLinear& a, const RowSquares& squares,
                                      const SplitSums& split, cudaStream_t stream);
 // A layer's front with the first half of its norm, of which front.projection.out has the result,
-// and `squares` in parts of kSquaredOutputs; the shared expert's weights are asked for.
+// and `squares` in parts of kSquaredOutputs.
 bool supports_front_in_halves(const MoeLayer& a, const SplitSums& split);
 cudaError_t launch_front_in_halves(const MoeLayer& a, const SplitSums& split, float* squares,
                                    cudaStream_t stream);

@@ -1,7 +1,5 @@
 // linear, gated_linear and head_linear as products, but for heads that are read the other way.
 // Contracts: kernels/ops/<name>.h.
-#include <iterator>
-
 #include "base/check.h"
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
@@ -94,12 +92,6 @@ cudaError_t launch_front_in_halves(const MoeLayer& a, const SplitSums& split, fl
                     .weighted_stride = product.out_stride};
   product.out = norm.sum.data;
   product.out_stride = norm.sum.stride(0);
-  const WeightView* soon[] = {&a.shared.gate, &a.shared.up, &a.shared.down};
-  static_assert(std::size(soon) == std::size(product.soon));
-  for (std::size_t i = 0; i < std::size(soon); ++i) {
-    const device::Weight weight = device_weight(*soon[i]);
-    product.soon[i] = {weight.data, soon[i]->layout.rows * weight.row_bytes};
-  }
   return launch_pairs(product, stream);
 }
 

@@ -74,21 +74,6 @@ __device__ inline void fetch_weights(const Product& a, const PairPlan& plan, con
   }
 }
 
-// A block's part of what is read soon, line by line: a bulk request keeps the copy engine, and who
-// asks, for microseconds. By all warps but the one that fetches.
-__device__ inline void fetch_soon(const Product& a, const PairPlan& plan) {
-  constexpr unsigned kLine = 128;
-#pragma unroll
-  for (int i = 0; i < kSoonReads; ++i) {
-    const unsigned first = blockIdx.x * plan.soon[i];
-    const unsigned end = min(first + plan.soon[i], static_cast<unsigned>(a.soon[i].bytes));
-#pragma unroll 1
-    for (unsigned at = first + threadIdx.x * kLine; at < end; at += kFetchThread * kLine) {
-      device::prefetch(static_cast<const std::uint8_t*>(a.soon[i].data) + at);
-    }
-  }
-}
-
 // To both blocks of the pair, which have barriers set up: by a warp.
 __device__ inline void fetch_rows(const PairPlan& plan, const PairMaps& maps,
                                   const PairBlock& block) {

@@ -54,11 +54,11 @@ __device__ __forceinline__ void decode(const PairPlan& plan, const PairBlock& bl
 }
 
 // `fetch` is called by the warp that asks for activations, before it decodes weights if those have
-// not come yet, or else after it has decoded the first; `meanwhile` by the others then.
-template <class Codec, int kColumns, typename Fetch, typename Meanwhile>
+// not come yet, or else after it has decoded the first.
+template <class Codec, int kColumns, typename Fetch>
 __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& block,
                                          float (&sums)[kChains<kColumns>][kColumns / 2],
-                                         const Fetch& fetch, const Meanwhile& meanwhile) {
+                                         const Fetch& fetch) {
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
   LeftUnit left[2];
   for (auto& chain : sums) device::hold(chain);
@@ -97,7 +97,6 @@ __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& 
   decode_next(left[0]);
   if (plan.units > 1) decode_next(left[1]);
   if (fetches) fetch();
-  if (threadIdx.x < kFetchThread) meanwhile();
 #pragma unroll 1
   for (int turn = 0; turn < plan.units; turn += 2) {
     multiply_one(left[0]);

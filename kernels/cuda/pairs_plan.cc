@@ -66,12 +66,6 @@ PairPlan plan_with(const Product& a, int parts, const BulkLimits& limits) {
                   2 * parts * plan.tiles <= limits.multiprocessors;
   plan.barriers_at = plan.received_at + (parts > 1 && plan.together ? received : 0);
   plan.total = kPairAlignment + plan.barriers_at + barriers;
-  constexpr std::int64_t kSoonStep = 128;
-  const std::int64_t blocks = std::int64_t{plan.tiles} * parts;
-  for (int i = 0; i < kSoonReads; ++i) {
-    const std::int64_t steps = (a.soon[i].bytes + blocks * kSoonStep - 1) / (blocks * kSoonStep);
-    plan.soon[i] = static_cast<unsigned>(steps * kSoonStep);
-  }
   plan.whole_fours = !a.out_f32 && a.bias == nullptr && a.factor == nullptr && aligned(a.out, 8) &&
                      a.out_stride % 4 == 0 && a.out_group_stride % 4 == 0;
   return plan;

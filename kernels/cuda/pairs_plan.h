@@ -40,9 +40,8 @@ struct PairPlan {
   unsigned received_at;
   unsigned barriers_at;
   unsigned total;
-  unsigned soon[kSoonReads];  // of what is read soon, a block's part
-  bool whole_fours;           // of results go out at once
-  bool together;              // all parts of a tile are a cluster
+  bool whole_fours;  // of results go out at once
+  bool together;     // all parts of a tile are a cluster
 };
 
 struct PairWeightMaps {

@@ -60,14 +60,6 @@ struct NormBehind {
 };
 constexpr int kSquaredOutputs = 64;
 
-// Weights that the kernel behind reads: they come to the second-level cache while this one has
-// little to read.
-struct SoonRead {
-  const void* data = nullptr;
-  std::int64_t bytes = 0;  // less than 2^31
-};
-constexpr int kSoonReads = 3;
-
 struct Product {
   void* out = nullptr;      // bf16 or f32
   const void* x = nullptr;  // bf16
@@ -94,7 +86,6 @@ struct Product {
   // For the variant "pairs" alone; the squares in four parts.
   RowSquares squares = {};
   NormBehind behind = {};
-  SoonRead soon[kSoonReads] = {};
 
   // Rows with groups of their own.
   const std::int32_t* row_group = nullptr;  // [rows]

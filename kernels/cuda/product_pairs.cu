@@ -52,10 +52,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     fetch_rows(plan, maps, block);
     __syncwarp();
   };
-  const auto meanwhile = [&] {
-    if (a.soon[0].data != nullptr) fetch_soon(a, plan);
-  };
-  multiply<Codec, kColumns>(plan, block, sums, fetch, meanwhile);
+  multiply<Codec, kColumns>(plan, block, sums, fetch);
   device::cluster_arrive_relaxed();    // what was copied to this block has come
   device::wait_for_earlier_kernels();  // before anything is written
   auto* partial = reinterpret_cast<float*>(unaligned + (base - address));
