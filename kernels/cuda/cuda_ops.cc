@@ -141,7 +141,7 @@ class Device final : public Ops {
     if (supports_normed_linear(args, options_.variant)) {
       return remember("normed_linear", launch_normed_linear(args, options_.variant, stream()));
     }
-    if (sum_left_ && supports_moe_sum_and_norm(*sum_left_, args.norm) &&
+    if (sum_left_ && options_.variant.empty() && supports_moe_sum_and_norm(*sum_left_, args.norm) &&
         supports_linears_in_halves(args, split_)) {
       return normed_linear_in_halves(args);
     }
@@ -192,7 +192,7 @@ class Device final : public Ops {
       return remember("mla_decode", launch_mla_decode(args, stream()));
     }
     if (supports_mla_decode_long(args, attention_)) {
-      return remember("mla_decode", launch_mla_decode_long(args, attention_, stream_.get()));
+      return remember("mla_decode", launch_mla_decode_long(args, attention_, stream()));
     }
     if (batch) {
       return remember("mla_decode", launch_mla_decode_batch(args, attention_, stream()));

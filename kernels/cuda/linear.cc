@@ -75,7 +75,8 @@ bool supports_front_in_halves(const MoeLayer& a, const SplitSums& split) {
   const RmsNorm& norm = a.front.norm;
   return linear.x.size(0) > 0 && linear.x.size(0) <= kMoeSquaredTokens && !linear.bias &&
          linear.x.dtype == Dtype::bf16 && linear.out.dtype == Dtype::bf16 &&
-         linear.out.size(1) % (8 * kSquaredOutputs) == 0 && in_fours(linear.out) &&
+         linear.out.size(1) % (8 * kSquaredOutputs) == 0 && aligned(linear.out.data) &&
+         linear.out.stride(0) % 8 == 0 && norm.out.data != linear.out.data &&
          in_fours(norm.residual) && in_fours(norm.sum) && aligned(norm.weight.data, 8) &&
          choose_variant(product_of(linear, split), {}).launch == &launch_pairs;
 }

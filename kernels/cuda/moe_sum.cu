@@ -196,8 +196,8 @@ cudaError_t launch_moe_sum(const MoeSum& a, cudaStream_t stream) {
 
 bool supports_moe_sum_and_norm(const MoeSum& a, const RmsNorm& norm) {
   return a.weights == nullptr && a.tokens <= kMoeSquaredTokens && a.in_octets &&
-         a.hidden == 4 * kMoeSumColumns && norm.x.data == a.out && norm.residual &&
-         norm.x.size(0) == a.tokens && norm.x.stride(0) == a.out_stride &&
+         a.hidden == 4 * kMoeSumColumns && norm.x.data == a.out && norm.x.size(1) == a.hidden &&
+         norm.residual && norm.x.size(0) == a.tokens && norm.x.stride(0) == a.out_stride &&
          rows_in_octets(norm.residual) && rows_in_octets(norm.sum) && rows_in_octets(norm.out) &&
          aligned(norm.weight.data);
 }

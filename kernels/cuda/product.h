@@ -51,7 +51,7 @@ struct RowSquares {
 };
 // The first half, of results to which a residual is added: the sum is what is stored as they are.
 struct NormBehind {
-  const void* residual = nullptr;  // bf16 [rows, outputs]; null: nothing is added
+  const void* residual = nullptr;  // bf16 [rows, outputs]; null: there is no such norm
   const void* weight = nullptr;    // bf16 [outputs]
   void* weighted = nullptr;        // bf16 [rows, outputs]
   float* squares = nullptr;        // [rows, outputs / kSquaredOutputs]
