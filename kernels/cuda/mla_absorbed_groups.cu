@@ -245,6 +245,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     for (int tile = 0; tile < tiles; ++tile) {
       if (tile + 1 == tiles) {
         device::barrier_wait(block.weighed(tile), static_cast<unsigned>(tile / 2) % 2);
+        __syncwarp();
         device::cluster_arrive_relaxed();
       }
       add_values(block, tile, group, values);

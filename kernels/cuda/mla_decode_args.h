@@ -1,5 +1,5 @@
-// What the two kernels of mla_decode.h and mla_decode_batch.h want of the operation, and how they
-// are told of it.
+// What the kernels of mla_decode.h, mla_decode_batch.h and mla_decode_long.h want of the operation,
+// and how they are told of it.
 #pragma once
 
 #include "kernels/cuda/aligned.h"

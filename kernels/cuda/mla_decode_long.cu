@@ -65,8 +65,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
   }
   const bool norms = thread < mla_decode::kNormThreads;
-  const float query_unit = Fetch::unit(a.one.q_b);
-  const float unit = Fetch::unit(a.one.kv_b);
+  const auto query_unit = Fetch::unit(a.one.q_b);
+  const auto unit = Fetch::unit(a.one.kv_b);
   const uint4 norm = norms ? device::read_octet(a.one.q_norm + thread * 8) : uint4{};
   const float angle = warp == kTurnWarp ? a.one.turns.angle(0, lane) : 0;
   const auto start = [&] {

@@ -103,8 +103,10 @@ struct Range {
             .first = block * each + min(block, more),
             .count = each + (block < more ? 1 : 0)};
   }
-  // Whether the token's own row is in the last of these tiles.
-  __device__ bool has_own() const { return count > 0 && own / kTile == first + count - 1; }
+  // Whether the token's own row is in the last of these tiles; a place that is padding has none.
+  __device__ bool has_own() const {
+    return own >= 0 && count > 0 && own / kTile == first + count - 1;
+  }
   __device__ int rows(int tile) const { return min(kTile, own + 1 - (first + tile) * kTile); }
   // Blocks that have any.
   __device__ int readers(const Args& a) const { return min(own / kTile + 1, a.splits); }

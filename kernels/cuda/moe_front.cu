@@ -137,7 +137,8 @@ __global__ void __launch_bounds__(kFrontThreads, 3)
 #endif
 }
 
-// Forty outputs a block: one for each of the multiprocessors that mla_decode leaves free.
+// Forty outputs a block: one for each of the multiprocessors that mla_decode and mla_batch leave
+// free.
 constexpr int kFewRows = kHeldRowsMax / 2;
 template <class Codec, int kRows = kFewRows>
 using WideTiles = HeldTiles<Codec, kHeldLongSteps, 1, true, kRows>;
