@@ -8,10 +8,10 @@
 //   token()      which token's columns of activations a lane holds
 //   unit(w)      what sums are to be multiplied with
 //
-// ColumnsInt4: the thirty-two columns are a group. The activations that
-// token s of two has of group g are in column 4s + g of the tensor-core tile; the tile's other
-// columns are zero where weights are of that group. So sums of groups stay apart until they are
-// scaled, and codes are multiplied as they are, as numbers that are 136 too large.
+// ColumnsInt4: the thirty-two columns are a group. The activations that token s of two has of group
+// g are in column 4s + g of the tensor-core tile; the tile's other columns are zero where weights
+// are of that group. So sums of groups stay apart until they are scaled, and codes are multiplied
+// as they are, as numbers that are 136 too large.
 //
 // ColumnsFp4, for one token: scales, of sixteen columns each, are multiplied into the weights, in
 // fp16 (device/fp4_half.cuh), and all columns of the tile are the token. Activations have a power
@@ -91,7 +91,6 @@ __device__ inline void multiply_word(const std::uint32_t (&pairs)[2][4], const u
 }
 
 struct ColumnsInt4 {
-  using First = ColumnsInt4;
   static constexpr bool kParted = true;
   static constexpr bool kShared = false;
   static constexpr bool kHalf = false;

@@ -142,7 +142,8 @@ cudaError_t launch_parts(const MoeLayer& a, const SplitSums& split, cudaStream_t
 
 cudaError_t launch_kernel(const MoeArgs& args, const MoePlan& plan, int blocks,
                           cudaStream_t stream) {
-  const bool nvfp4 = args.inner.weight.first.scale_type == device::ScaleType::e4m3;
+  const bool nvfp4 = args.inner.weight.first.scale_type == device::ScaleType::e4m3 &&
+                     args.outer.weight.first.scale_type == device::ScaleType::e4m3;
   if (is_fast_fp4(args.inner) && nvfp4 && args.norm != nullptr && args.shared_coded) {
     return launch<FrontedFp4, true>(args, plan, blocks, stream);
   }

@@ -139,6 +139,15 @@ class Fetcher {
           copy.from + expert * copy.expert_bytes + slab * copy.slab_bytes, copy.bytes, other_full);
   }
 
+  // Until workers have left so many items, the first of which was that many before the next.
+  __device__ void wait_until_left(int before, int items) const {
+#pragma unroll 1
+    for (int i = 0; i < items; ++i) {
+      const Turn turn(item_ - before + i, plan_);
+      device::barrier_wait(empty_ + 8 * turn.stage, turn.parity);
+    }
+  }
+
  private:
   __device__ bool is_own() {
     const bool own = item_ == next_;
@@ -255,8 +264,14 @@ __device__ void fetch_second_half(const MoeArgs& a, const MoePlan& plan, const s
   if constexpr (kCoded) {
     shared = shared_copy<false>(a, plan.outer, lane_index() < kCopies ? lane_index() : 0);
   }
+  constexpr int kOfShared = kCoded ? 1 : kQuads;
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
+    // The shared expert's barriers are used again: all must have passed them. A free stage says so
+    // only where the ring has come round since.
+    if (slab > share.begin && kOfShared + count < plan.stages) {
+      fetcher.wait_until_left(kOfShared + count, kOfShared);
+    }
     if constexpr (kCoded) {
       fetcher.slab(plan.outer, shared, kCopies, 0, slab, 0, shared_full_barrier(plan, memory, 0));
     } else {
