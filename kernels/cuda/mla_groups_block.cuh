@@ -153,6 +153,7 @@ __device__ inline void fetch(const Block& block, const Maps& maps, const std::in
                              std::int32_t pages, int early) {
   const int lane = lane_of();
   const int units = block.range.count * kUnits;
+  const std::uint64_t policy = device::read_once_policy();
   // Units before the first that must wait, for the kernel in front or for a place, all at once.
   const int first = min(max(0, min(early * kUnits, kSlots)), units);
   static_assert(kSlots * kUnitBoxes <= 32);
@@ -165,7 +166,7 @@ __device__ inline void fetch(const Block& block, const Maps& maps, const std::in
     device::copy_box(
         block.slot(unit) + static_cast<unsigned>(lane % kUnitBoxes * groups::kTileBox), maps.pages,
         {(own % kUnits * kUnitBoxes + lane % kUnitBoxes) * groups::kBoxColumns, 0, own_page},
-        block.full(unit));
+        block.full(unit), policy);
   }
   __syncwarp();
   device::wait_for_earlier_kernels();
@@ -184,7 +185,7 @@ __device__ inline void fetch(const Block& block, const Maps& maps, const std::in
     if (lane < kUnitBoxes) {
       device::copy_box(block.slot(unit) + static_cast<unsigned>(lane * groups::kTileBox),
                        maps.pages, {(third * kUnitBoxes + lane) * groups::kBoxColumns, 0, page},
-                       block.full(unit));
+                       block.full(unit), policy);
     }
   }
 }
