@@ -6,6 +6,8 @@
 
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/moe_workspace.h"
+#include "kernels/cuda/pairs_plan.h"
 #include "kernels/cuda/tensor_map.h"
 
 namespace glm::kernels::cuda {
@@ -13,6 +15,8 @@ namespace {
 
 constexpr unsigned kRingBytes = 5 * kOpeningRowsBytes;
 constexpr int kChosenMax = 32;
+// Norms in halves have squares of as many tokens as there are in any launch.
+static_assert(kOpeningTokensMax <= kMoeSquaredTokens && kPairRowsMax <= kMoeSquaredTokens);
 constexpr unsigned kReceivedBytes = kOpeningTokensMax / 2 * kOpeningFirstRows * sizeof(float);
 
 // bf16, in whole steps of two blocks.
