@@ -21,29 +21,35 @@ __device__ inline int lane_index() {
   return static_cast<int>(threadIdx.x) % device::kWarpThreads;
 }
 
-// ends[e]: how many entries experts up to e have. All threads of the block. Without experts, one
-// that has all rows. Calls `wait` where the experts of rows have to be there.
+// counts[e]: how many rows expert e has; ids: the expert of each row. By all threads of the block,
+// which meet. Calls `wait` where the experts of rows have to be there.
 template <class Wait>
-__device__ void list_entries(const Product& a, int entry_rows, int* ends, std::uint16_t* ids,
-                             const Wait& wait) {
+__device__ void count_rows(const Product& a, int* counts, std::uint16_t* ids, const Wait& wait) {
   const int experts = static_cast<int>(a.groups);
-  if (a.row_group == nullptr) {
-    wait();
-    if (threadIdx.x == 0) ends[0] = (static_cast<int>(a.rows) + entry_rows - 1) / entry_rows;
-    __syncthreads();  // the list is there
-    return;
-  }
   for (int e = static_cast<int>(threadIdx.x); e < experts; e += static_cast<int>(blockDim.x)) {
-    ends[e] = 0;
+    counts[e] = 0;
   }
   __syncthreads();  // counts are zero
   wait();
   for (int i = static_cast<int>(threadIdx.x); i < a.rows; i += static_cast<int>(blockDim.x)) {
     const std::int32_t expert = __ldcg(a.row_group + i);
     ids[i] = static_cast<std::uint16_t>(expert);
-    atomicAdd(&ends[expert], 1);
+    atomicAdd(&counts[expert], 1);
   }
   __syncthreads();  // all rows are counted
+}
+
+// ends[e]: how many entries experts up to e have. All threads of the block. Without experts, one
+// that has all rows.
+__device__ inline void list_entries(const Product& a, int entry_rows, int* ends,
+                                    std::uint16_t* ids) {
+  const int experts = static_cast<int>(a.groups);
+  if (a.row_group == nullptr) {
+    if (threadIdx.x == 0) ends[0] = (static_cast<int>(a.rows) + entry_rows - 1) / entry_rows;
+    __syncthreads();  // the list is there
+    return;
+  }
+  count_rows(a, ends, ids, [] {});
   if (threadIdx.x < device::kWarpThreads) {
     const int lane = lane_index();
     int before = 0;
@@ -60,12 +66,6 @@ __device__ void list_entries(const Product& a, int entry_rows, int* ends, std::u
     }
   }
   __syncthreads();  // the list is there
-}
-
-// The same where they are.
-__device__ inline void list_entries(const Product& a, int entry_rows, int* ends,
-                                    std::uint16_t* ids) {
-  list_entries(a, entry_rows, ends, ids, [] {});
 }
 
 // By a whole warp.

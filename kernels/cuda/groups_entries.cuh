@@ -26,17 +26,7 @@ struct GroupsEntries {
   template <class Wait, class Then>
   __device__ void list(const Product& a, const Wait& wait, const Then& then) const {
     const int experts = static_cast<int>(a.groups);
-    for (int e = static_cast<int>(threadIdx.x); e < experts; e += static_cast<int>(blockDim.x)) {
-      ends[e] = 0;
-    }
-    __syncthreads();  // counts are zero
-    wait();
-    for (int i = static_cast<int>(threadIdx.x); i < a.rows; i += static_cast<int>(blockDim.x)) {
-      const std::int32_t expert = __ldcg(a.row_group + i);
-      ids[i] = static_cast<std::uint16_t>(expert);
-      atomicAdd(&ends[expert], 1);
-    }
-    __syncthreads();  // all rows are counted
+    count_rows(a, ends, ids, wait);
     if (threadIdx.x < device::kWarpThreads) then(add_up(experts));
     __syncthreads();  // the list is there
   }

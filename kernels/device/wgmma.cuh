@@ -39,11 +39,6 @@ __device__ inline void memory_is_written() {
   asm volatile("fence.proxy.async.global;\n" ::: "memory");
 }
 
-// This thread arrives at the barrier when all asynchronous copies that it has begun have ended.
-__device__ inline void barrier_arrive_when_copied(std::uint32_t barrier) {
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];\n" ::"r"(barrier) : "memory");
-}
-
 // A right side: rows of 64 numbers (128 bytes), the eight 16-byte pieces of row r in the order
 // piece ^ (r % 8). `address` is a multiple of 1,024. Sixteen columns on is + 2, eight rows on + 64.
 __device__ inline std::uint64_t right_side(std::uint32_t address) {
