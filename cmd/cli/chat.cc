@@ -95,14 +95,14 @@ constexpr Row kSettings[] = {
     {"parameter", &set_parameter, "NAME VALUE   an option, such as temperature 0.5"},
     {"system", &set_system, "TEXT            what the model is told first"},
     {"think",
-     [](Session& session, std::string_view) -> Status {
-       session.asking.think = true;
+     [](Session& session, std::string_view level) -> Status {
+       session.asking.think = level.empty() ? "true" : std::string(level);
        return Ok{};
      },
-     "                 let it think before it answers"},
+     "[LEVEL]          let it think before it answers: low, medium, high or max"},
     {"nothink",
      [](Session& session, std::string_view) -> Status {
-       session.asking.think = false;
+       session.asking.think = "false";
        return Ok{};
      },
      "               let it answer at once"},

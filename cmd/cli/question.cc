@@ -39,7 +39,11 @@ Status set_option(Json& options, std::string_view name, std::string_view text,
 
 Json request_for(const Asking& asking) {
   Json request = {{"model", asking.model}, {"stream", true}};
-  if (asking.think) request["think"] = *asking.think;
+  if (asking.think == "true" || asking.think == "false") {
+    request["think"] = asking.think == "true";
+  } else if (!asking.think.empty()) {
+    request["think"] = asking.think;
+  }
   if (!asking.keep_alive.empty()) request["keep_alive"] = asking.keep_alive;
   if (!asking.options.empty()) request["options"] = asking.options;
   return request;

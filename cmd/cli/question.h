@@ -2,7 +2,6 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,7 +14,7 @@ namespace glm {
 struct Asking {
   std::string model;
   std::string system;             // empty: the Modelfile's
-  std::optional<bool> think;      // absent: the model's own way
+  std::string think;              // true, false, a level; empty: the model's own way
   std::string keep_alive;         // empty: the daemon's
   Json options = Json::object();  // by the names of modelfiles/parameters.h
   ThinkingView thinking = ThinkingView::shown;

@@ -29,7 +29,7 @@ struct Args {
   std::vector<std::string> prompt;
   std::string system;
   std::string keep_alive;
-  std::optional<bool> think;
+  std::string think;
   bool hide_thinking = false;
   bool verbose = false;
   bool json = false;
@@ -156,9 +156,16 @@ void add_run(CLI::App& app, Cli& cli) {
       ->add_option("--keepalive", args->keep_alive,
                    "How long the model stays loaded afterwards: 5m, 1h, 0, -1 for ever")
       ->type_name("DURATION");
-  command->add_flag_function(
-      "--think,!--no-think", [args](std::int64_t on) { args->think = on > 0; },
-      "Let it think first, or not");
+  CLI::Option* think =
+      command
+          ->add_flag("--think", args->think,
+                     "Let it think first: true (alone the same), false, or low, "
+                     "medium, high, max for models with levels")
+          ->check(CLI::IsMember({"true", "false", "low", "medium", "high", "max"}));
+  command
+      ->add_flag_callback(
+          "--no-think", [args] { args->think = "false"; }, "As --think=false")
+      ->excludes(think);
   command->add_flag("--hide-thinking,--hidethinking", args->hide_thinking,
                     "Do not show what it thinks");
   command->add_flag("--verbose", args->verbose, "Print counts and rates to standard error");

@@ -138,6 +138,13 @@ TEST_F(RunCommand, SendsItsFlags) {
   EXPECT_EQ(sent("POST /api/generate")["think"], true);
   EXPECT_EQ(glm({"run", "--think=false", "tiny", "x"}).exit_code, 0);
   EXPECT_EQ(sent("POST /api/generate")["think"], false);
+  EXPECT_EQ(glm({"run", "--think=high", "tiny", "x"}).exit_code, 0);
+  EXPECT_EQ(sent("POST /api/generate")["think"], "high");
+  for (const auto* wrong : {"--think=much", "--no-think=high"}) {
+    const Ran refused = glm({"run", wrong, "tiny", "x"});
+    EXPECT_EQ(refused.exit_code, 2) << refused.err;
+    EXPECT_NE(refused.err.find("think"), std::string::npos) << refused.err;
+  }
 }
 
 TEST_F(RunCommand, TakesDeviceAndCacheTypeFromTheEnvironment) {
