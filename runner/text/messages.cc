@@ -70,6 +70,13 @@ Status normalise(Json& message) {
     return make_error(Errc::invalid_argument, "role is missing or not a string");
   }
   if (*role == "developer") *role = "system";
+  if (*role == "function") *role = "tool";  // its name of old
+  if (*role != "system" && *role != "user" && *role != "assistant" && *role != "tool") {
+    // A template leaves out what it does not know, without a word.
+    return make_error(Errc::invalid_argument,
+                      "role {} is not one of system, developer, user, assistant, tool",
+                      role->dump());
+  }
   Json& content = message["content"];  // absent: null
   if (content.is_null()) content = "";
   if (!content.is_string() && !content.is_array()) {

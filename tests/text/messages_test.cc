@@ -21,7 +21,8 @@ TEST(Messages, BecomeWhatTemplatesExpect) {
       {"name": "h", "arguments": {"k": "v"}},
       {"function": {"name": "i"}}]},
     {"role": "assistant", "content": "c", "reasoning": "r", "reasoning_content": "", "tool_calls": null},
-    {"role": "tool", "content": "18C", "tool_name": "f"}])");
+    {"role": "tool", "content": "18C", "tool_name": "f"},
+    {"role": "function", "content": "5C", "name": "g"}])");
   const auto normalised = normalise_messages(messages);
   ASSERT_TRUE(normalised.ok()) << normalised.error().message;
   EXPECT_EQ(normalised->dump(), Json::parse(R"([
@@ -33,7 +34,8 @@ TEST(Messages, BecomeWhatTemplatesExpect) {
       {"name": "h", "arguments": {"k": "v"}},
       {"function": {"name": "i", "arguments": {}}}], "reasoning_content": "t"},
     {"role": "assistant", "content": "c", "reasoning": "r", "reasoning_content": ""},
-    {"role": "tool", "content": "18C", "tool_name": "f", "name": "f"}])")
+    {"role": "tool", "content": "18C", "tool_name": "f", "name": "f"},
+    {"role": "tool", "content": "5C", "name": "g"}])")
                                     .dump());
 }
 
@@ -49,6 +51,8 @@ const Refusal kRefusals[] = {
     {"no_array", "{}", "messages is a JSON object, wanted an array"},
     {"no_object", "[1]", "messages[0]: a JSON number, wanted an object"},
     {"no_role", R"([{"content": "a"}])", "messages[0]: role is missing or not a string"},
+    {"role", R"([{"role": "system", "content": ""}, {"role": "bogus", "content": "a"}])",
+     "messages[1]: role \"bogus\" is not one of system, developer, user, assistant, tool"},
     {"content", R"([{"role": "user", "content": 5}])",
      "messages[0]: content is a JSON number, wanted a string or an array"},
     {"not_json",
