@@ -1,10 +1,12 @@
 #include "cmd/api/http_server.h"
 
+#include <fcntl.h>
 #include <httplib.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -27,17 +29,23 @@ constexpr std::chrono::seconds kBodyTimeMax{60};
 // know of its client.
 thread_local const Connection* connection_here = nullptr;
 
-// The library listens with a backlog of 5.
+// The library listens with a backlog of 5. Its stop() forgets the socket, and a stream without a
+// socket gets no body: one that had no first token by then would end in nothing.
 class ListeningServer final : public httplib::Server {
  public:
-  bool widen_backlog() { return ::listen(svr_sock_, kBacklog) == 0; }
+  ~ListeningServer() override { end(); }
 
-  // Also before listen_after_bind(), where the library's stop() would do nothing.
+  bool widen_backlog() {
+    if (::listen(svr_sock_, kBacklog) != 0) return false;
+    listening_ = ::fcntl(svr_sock_, F_DUPFD_CLOEXEC, 0);
+    return listening_ >= 0;
+  }
+
+  // Nobody connects any more, and listen_after_bind() returns when all are answered; also when it
+  // is called later. The descriptor is ours: the library may have closed its own.
   void end() {
-    const socket_t socket = svr_sock_.exchange(INVALID_SOCKET);
-    if (socket == INVALID_SOCKET) return;
-    ::shutdown(socket, SHUT_RDWR);
-    ::close(socket);
+    const Fd listening(listening_.exchange(-1));
+    if (listening) ::shutdown(listening.get(), SHUT_RDWR);
   }
 
  private:
@@ -52,6 +60,8 @@ class ListeningServer final : public httplib::Server {
     connection_here = nullptr;
     return answered;
   }
+
+  std::atomic<int> listening_ = -1;
 };
 
 class SinkWriter final : public StreamWriter {

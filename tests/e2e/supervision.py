@@ -202,6 +202,35 @@ def check_drain(glm: Glm) -> None:
         print(f"  {' '.join(command)}: waited for the answer that ran, {refused} others were refused")
 
 
+def check_drain_of_prompts(glm: Glm) -> None:
+    """Streams whose first token is not there yet when the daemon is told to end are whole, too."""
+    glm.ok("list")  # starts a daemon
+    assert answers(glm)
+    daemon, runner = glm.daemon_pid(), runner_pid(glm)
+    os.kill(runner, signal.SIGSTOP)  # no token until everything else has happened
+    chat = {"model": "tiny", **QUESTION}
+    streams = [Stream(glm, "/v1/chat/completions", {**chat, "stream": True}), Stream(glm, "/api/chat", chat),
+               Stream(glm, "/v1/completions", {"model": "tiny", "prompt": "x", "stream": True})]
+    run = glm.start("run", "tiny", "What is 17 + 25?")
+    wait_until("they wait for tokens", lambda: models(glm)[0]["requests"] == len(streams) + 1)
+    os.kill(daemon, signal.SIGTERM)
+
+    def refused() -> bool:
+        with contextlib.suppress(OSError):
+            glm.api("GET", "/health")
+            return False
+        return True
+
+    wait_until("nobody is let in", refused)
+    os.kill(runner, signal.SIGCONT)
+    for stream in streams:
+        stream.join(60)
+        assert stream.error is None, (stream.path, stream.error)
+        assert stream.last == "data: [DONE]" or json.loads(stream.last)["done"], (stream.path, stream.last)
+    assert run.wait(60) == 0
+    wait_until("the daemon is gone", lambda: not runs(daemon))
+
+
 def check_killed_daemon(glm: Glm) -> None:
     """The runner of a daemon that is killed ends, in the middle of its work."""
     glm.ok("list")  # starts a daemon
@@ -296,6 +325,7 @@ def test(glm: Glm, hub: Hub) -> None:
     check_stopped_process(glm)
     check_backoff(glm)
     check_drain(glm)
+    check_drain_of_prompts(glm)
     check_killed_daemon(glm)
     check_turns(glm)
 
