@@ -75,16 +75,21 @@ PullView::PullView(Options options, const Clock& clock, std::function<void(std::
     : options_(options), clock_(clock), write_(std::move(write)) {}
 
 PullView::File& PullView::file_for(const Json& line, const std::string& digest) {
-  const auto known = std::find_if(files_.begin(), files_.end(),
-                                  [&](const File& file) { return file.digest == digest; });
-  if (known != files_.end()) return *known;
   File file;
   file.digest = digest;
   file.label = for_terminal(text_field(line, "status"));
+  file.here = file.label.starts_with("verified ");
   const std::string name = for_terminal(text_field(line, "file"));
   if (!name.empty()) file.label += " " + name;
-  files_.push_back(std::move(file));
-  return files_.back();
+  const auto known = std::find_if(files_.begin(), files_.end(),
+                                  [&](const File& one) { return one.digest == digest; });
+  if (known == files_.end()) {
+    files_.push_back(std::move(file));
+    return files_.back();
+  }
+  // Bytes that come are counted anew after those that were read here.
+  if (known->label != file.label && !known->settled) *known = std::move(file);
+  return *known;
 }
 
 void PullView::update(const Json& line) {
@@ -123,6 +128,7 @@ void PullView::write_line(File& file) {
   }
   file.tenths_said = done / 10;
   file.said_at = now;
+  if (file.settled && file.here) return write_(settled_line(file) + "\n");
   std::string text = fmt::format("{}: {}% of {}", file.label, done, format_bytes(file.total_bytes));
   const Pace current = pace(file.speed, file.total_bytes - file.completed_bytes);
   if (!file.settled && !current.speed.empty()) {
@@ -131,9 +137,13 @@ void PullView::write_line(File& file) {
   write_(text + "\n");
 }
 
+std::size_t PullView::line_width() const {
+  return static_cast<std::size_t>(std::max(options_.width - 1, 20));
+}
+
 // "pulling 4d1c3bf1b4ba   67% [=====>   ]  6.2 GB/9.3 GB  11.0 MB/s  4m28s"
 std::string PullView::bar_line(const File& file) const {
-  const auto width = static_cast<std::size_t>(std::max(options_.width - 1, 20));
+  const std::size_t width = line_width();
   const int done = percent(file.completed_bytes, file.total_bytes);
   const Pace current = pace(file.speed, file.total_bytes - file.completed_bytes);
   const std::string right =
@@ -152,13 +162,19 @@ std::string PullView::bar_line(const File& file) const {
   return label + number + "[" + bar + "]" + right;
 }
 
+// Of a file that is here already no bar is left behind: nothing was fetched.
+std::string PullView::settled_line(const File& file) const {
+  if (!file.here) return bar_line(file);
+  return fmt::format("{}: here already, {}", file.label, format_bytes(file.total_bytes));
+}
+
 void PullView::redraw() {
   std::string text;
   if (drawn_lines_ > 0) text += fmt::format("\x1b[{}A\r", drawn_lines_);
   for (File& file : files_) {
     if (file.settled || !file.complete()) continue;
     file.settled = true;
-    text += fmt::format("{}{}\n", bar_line(file), kClearToLineEnd);
+    text += fmt::format("{}{}\n", fitted(settled_line(file), line_width()), kClearToLineEnd);
   }
   std::size_t active = 0;
   drawn_lines_ = 0;

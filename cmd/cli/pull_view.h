@@ -1,7 +1,8 @@
 // How a download looks: redrawn lines on a terminal, occasional lines in a log.
 //
 // Fed with the objects of POST /api/pull: {"status"}, or {"status", "digest", "file", "total",
-// "completed"} again and again for each file.
+// "completed"} again and again for each file. The status of a file changes from "verifying …" to
+// "verified …" when it is here already, or to "pulling …".
 //
 // Thread safety: one thread at a time.
 #pragma once
@@ -53,6 +54,7 @@ class PullView {
   struct File {
     std::string digest;
     std::string label;  // "pulling 4d1c3bf1b4ba"
+    bool here = false;  // it needs not be fetched
     std::uint64_t total_bytes = 0;
     std::uint64_t completed_bytes = 0;
     SpeedMeter speed;
@@ -67,7 +69,9 @@ class PullView {
   void update_status(const std::string& status);
   void write_line(File& file);
   void redraw();
+  std::size_t line_width() const;
   std::string bar_line(const File& file) const;
+  std::string settled_line(const File& file) const;
 
   const Options options_;
   const Clock& clock_;

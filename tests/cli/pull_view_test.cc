@@ -108,6 +108,59 @@ TEST(PullViewLines, WritesAtMostOneLineASecondForAFile) {
   EXPECT_EQ(screen.text, "pulling 4d1c3bf1b4ba: 100% of 100 B\n");
 }
 
+Json verify_line(const char* what, std::uint64_t completed) {
+  return {{"status", std::string(what) + " 4d1c3bf1b4ba"},
+          {"digest", "sha256:4d1c3bf1b4ba"},
+          {"file", "model.safetensors"},
+          {"total", 1'000'000'000},
+          {"completed", completed}};
+}
+
+TEST(PullViewLines, SaysWhatIsHereAlready) {
+  Screen screen(PullView::Style::lines);
+  screen.view.update({{"status", "pulling manifest"}});
+  screen.view.update(verify_line("verifying", 1));
+  screen.clock.sleep(milliseconds(1500));
+  screen.view.update(verify_line("verifying", 600'000'000));
+  screen.view.update(verify_line("verified", 1'000'000'000));
+  screen.view.update({{"status", "success"}});
+  EXPECT_EQ(screen.text,
+            "pulling manifest\n"
+            "verifying 4d1c3bf1b4ba model.safetensors: 60% of 1.0 GB, 400.0 MB/s, 2 s left\n"
+            "verified 4d1c3bf1b4ba model.safetensors: here already, 1.0 GB\n"
+            "success\n");
+}
+
+TEST(PullViewLines, CountsAnewWhatIsFetchedAgain) {
+  Screen screen(PullView::Style::lines);
+  screen.view.update(verify_line("verifying", 1));
+  screen.clock.sleep(milliseconds(1500));
+  screen.view.update(verify_line("verifying", 900'000'000));
+  screen.view.update({{"status", "model.safetensors is damaged here"}});
+  screen.view.update(verify_line("pulling", 1));
+  screen.clock.sleep(milliseconds(1000));
+  screen.view.update(verify_line("pulling", 100'000'000));
+  screen.view.update(verify_line("pulling", 1'000'000'000));
+  EXPECT_EQ(screen.text,
+            "verifying 4d1c3bf1b4ba model.safetensors: 90% of 1.0 GB, 600.0 MB/s, 1 s left\n"
+            "model.safetensors is damaged here\n"
+            "pulling 4d1c3bf1b4ba model.safetensors: 10% of 1.0 GB, 100.0 MB/s, 10 s left\n"
+            "pulling 4d1c3bf1b4ba model.safetensors: 100% of 1.0 GB\n");
+}
+
+TEST(PullViewRedrawn, LeavesNoBarOfWhatIsHereAlready) {
+  Screen screen(PullView::Style::redrawn, 120);
+  screen.view.update(verify_line("verifying", 500'000'000));
+  EXPECT_TRUE(screen.shown()[0].starts_with("verifying 4d1c3bf1b4ba model.safetensors  50% [==="))
+      << screen.shown()[0];
+  screen.view.update(verify_line("verified", 1'000'000'000));
+  screen.view.update({{"status", "success"}});
+  const std::vector<std::string> lines = screen.shown();
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[0], "verified 4d1c3bf1b4ba model.safetensors: here already, 1.0 GB");
+  EXPECT_EQ(lines[1], "success");
+}
+
 TEST(PullViewLines, HasNoControlCharacters) {
   Screen screen(PullView::Style::lines);
   screen.view.update({{"status", "evil\x1b[2J\rstatus"}});
