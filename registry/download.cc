@@ -11,12 +11,11 @@
 
 #include "base/mutex.h"
 #include "store/sha256.h"
+#include "store/verify.h"
 
 namespace glm::registry {
 namespace {
 
-// Files without a SHA-256 in the listing are small ones kept in git.
-constexpr std::uint64_t kGitSizeMax = 64ull << 20;
 constexpr std::chrono::milliseconds kBusyPatience{200};
 
 // Parts of one file, fetched by several threads, handed to the writer in order. At most two parts
@@ -156,15 +155,21 @@ Status fetch(const Job& job, store::BlobWriter& writer) {
                                                : fetch_in_order(job, writer);
 }
 
-// A writer, once no other pull has this blob; nullptr when that one has finished it.
+enum class Known { trusted, damaged };
+
+// A writer, once no other pull has this blob; nullptr when that one has finished it, or it is here
+// and trusted.
 Result<std::unique_ptr<store::BlobWriter>> wait_for_writer(const store::BlobStore& blobs,
                                                            const store::Digest& digest,
-                                                           std::uint64_t size_bytes,
+                                                           std::uint64_t size_bytes, Known known,
                                                            std::stop_token stop) {
   while (true) {
-    if (blobs.contains(digest, size_bytes)) return std::unique_ptr<store::BlobWriter>();
+    if (known == Known::trusted && blobs.contains(digest, size_bytes)) {
+      return std::unique_ptr<store::BlobWriter>();
+    }
     auto writer = blobs.writer(digest, size_bytes);
     if (writer.ok() || writer.error().code != Errc::unavailable) return writer;
+    known = Known::trusted;  // what the other one puts there was hashed
     if (stop.stop_requested()) return make_error(Errc::cancelled, "cancelled");
     std::this_thread::sleep_for(kBusyPatience);
   }
@@ -172,8 +177,9 @@ Result<std::unique_ptr<store::BlobWriter>> wait_for_writer(const store::BlobStor
 
 Result<store::Digest> download_large(const store::BlobStore& blobs, const Job& job,
                                      const store::Digest& digest) {
+  const Known known = job.options.replace ? Known::damaged : Known::trusted;
   for (int attempt = 0;; ++attempt) {
-    auto writer = GLM_TRY(wait_for_writer(blobs, digest, job.file.size_bytes, job.stop));
+    auto writer = GLM_TRY(wait_for_writer(blobs, digest, job.file.size_bytes, known, job.stop));
     if (!writer) return digest;
     job.progress(writer->offset());
     GLM_TRY(fetch(job, *writer));
@@ -210,7 +216,12 @@ Result<store::Digest> download_git(const store::BlobStore& blobs, const Job& job
     store::Sha256 sha256;
     sha256.update(bytes);
     const store::Digest digest = sha256.finish();
-    auto writer = GLM_TRY(wait_for_writer(blobs, digest, bytes.size(), job.stop));
+    // Nobody knew until now which blob it is, so nobody has looked at it.
+    const store::ManifestFile blob{file.path, digest, bytes.size()};
+    const auto states = GLM_TRY(store::verify(blobs, {&blob, 1}, {}, job.stop));
+    const bool whole = states.front() == store::BlobState::whole;
+    auto writer = GLM_TRY(wait_for_writer(blobs, digest, bytes.size(),
+                                          whole ? Known::trusted : Known::damaged, job.stop));
     if (!writer) return digest;
     GLM_TRY(writer->restart());
     GLM_TRY(writer->append(bytes));

@@ -12,16 +12,20 @@
 
 namespace glm::registry {
 
+// Files without a SHA-256 in the listing are small ones kept in git.
+inline constexpr std::uint64_t kGitSizeMax = 64ull << 20;
+
 struct DownloadOptions {
   std::uint64_t part_bytes = 8ull << 20;  // of one ranged request
+  bool replace = false;                   // what is here under the digest is damaged
 };
 
 using ByteProgress = std::function<void(std::uint64_t completed_bytes)>;
 
-// Returns the digest under which the file now is in the store; does nothing when it is there. Bytes
-// of an earlier attempt count. A wrong digest is fetched once more from the start and is then
-// Errc::corrupt, with nothing left behind. Otherwise the errors of the source and of the store; what
-// has arrived stays for the next attempt.
+// Returns the digest under which the file now is in the store; does nothing when it is there and is
+// not to be replaced. Bytes of an earlier attempt count. A wrong digest is fetched once more from
+// the start and is then Errc::corrupt, with nothing left behind. Otherwise the errors of the source
+// and of the store; what has arrived stays for the next attempt.
 Result<store::Digest> download(const store::BlobStore& blobs, Source& source,
                                const Snapshot& snapshot, const RemoteFile& file,
                                const DownloadOptions& options, const ByteProgress& progress,

@@ -2,7 +2,9 @@
 //
 // A blob is an immutable file named after its SHA-256: <root>/blobs/ab/ab12…ef. A name exists only
 // if every byte behind it was hashed on the way in, so a reader never sees a partial or wrong blob,
-// whatever crashed before. Who still needs a blob is the index's business; see store/index.h.
+// whatever crashed before. What a disk or a person does to it later is found by store/verify.h, and
+// the next writer's commit() puts another file in its place: who has the old one open keeps it. Who
+// still needs a blob is the index's business; see store/index.h.
 //
 //   writer() ──append()*──► <root>/partials/<hex> ──commit(): size, digest, fsync, rename──► blob
 //                                 │ destroyed, killed: stays, resumed by the next writer()

@@ -1,16 +1,11 @@
 #include "store/store.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
 #include <ctime>
 
 #include "base/errno_error.h"
-#include "base/fd.h"
-#include "store/sha256.h"
 
 namespace glm::store {
 namespace fs = std::filesystem;
@@ -24,21 +19,6 @@ bool untouched_since(const fs::path& path, std::chrono::seconds age_min,
   size_bytes = static_cast<std::uint64_t>(info.st_size);
   // The inode change time moves with renames, which mtime does not.
   return std::time(nullptr) - std::max(info.st_mtime, info.st_ctime) >= age_min.count();
-}
-
-Result<Digest> hash_file(const fs::path& path, const std::function<void(std::uint64_t)>& add) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return errno_error("open", path, errno);
-  Sha256 hash;
-  std::vector<std::byte> buffer(1 << 20);
-  while (true) {
-    const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno_error("read", path, errno);
-    if (got == 0) return hash.finish();
-    hash.update(std::span(buffer.data(), static_cast<std::size_t>(got)));
-    add(static_cast<std::uint64_t>(got));
-  }
 }
 
 }  // namespace
@@ -114,24 +94,6 @@ Result<GcReport> Store::gc(std::chrono::seconds untouched_min) const {
   }
   if (failure) return errno_error("list", partials, failure.value());
   return report;
-}
-
-Status Store::verify(const Manifest& manifest,
-                     const std::function<void(std::uint64_t)>& progress) const {
-  std::uint64_t done_bytes = 0;
-  for (const ManifestFile& file : manifest.files) {
-    const fs::path path = GLM_TRY(blobs_.path(file.digest).with(file.path));
-    const Digest got = GLM_TRY(hash_file(path, [&](std::uint64_t more_bytes) {
-      done_bytes += more_bytes;
-      if (progress) progress(done_bytes);
-    }));
-    if (got != file.digest) {
-      return make_error(Errc::corrupt,
-                        "{}: {}: got {}, want {}; remove the model and pull it again",
-                        manifest.name, file.path, got.str(), file.digest.str());
-    }
-  }
-  return Ok{};
 }
 
 }  // namespace glm::store

@@ -11,7 +11,6 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -52,10 +51,6 @@ class Store {
 
   // Removes blobs and partials that nobody names and nobody has touched for so long.
   Result<GcReport> gc(std::chrono::seconds untouched_min) const;
-
-  // Hashes every file of the model again. Errc::corrupt names the first file that differs.
-  Status verify(const Manifest& manifest,
-                const std::function<void(std::uint64_t done_bytes)>& progress) const;
 
  private:
   Store(BlobStore blobs, std::unique_ptr<Index> index)

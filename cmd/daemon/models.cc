@@ -67,8 +67,8 @@ Result<ModelLease> Models::acquire(const store::Manifest& manifest, const RunOpt
     if (it == entries_.end()) break;
     Entry& entry = it->second;
     const bool alive = entry.model && entry.model->runner->alive();
-    const bool fits =
-        alive && entry.model->options == options && entry.model->manifest.digest() == digest;
+    const bool fits = alive && !entry.stale && entry.model->options == options &&
+                      entry.model->manifest.digest() == digest;
     if (alive && entry.stopping) {
       return make_error(Errc::unavailable, "{} is being stopped; try again when it is gone",
                         manifest.name);
@@ -210,6 +210,15 @@ bool Models::unload(const std::string& name) {
     if (entry.model && clock_.now() >= deadline) entry.model->runner->stop();
     changed_.notify_all();
     (void)lock.wait_until(changed_, std::chrono::steady_clock::now() + kWaitPeriod);
+  }
+}
+
+void Models::mended(const store::Digest& file) {
+  MutexLock lock(mutex_);
+  for (auto& [name, entry] : entries_) {
+    const std::vector<store::ManifestFile>& files = entry.manifest.files;
+    entry.stale = entry.stale || std::any_of(files.begin(), files.end(),
+                                             [&](const auto& one) { return one.digest == file; });
   }
 }
 

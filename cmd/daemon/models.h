@@ -7,8 +7,8 @@
 //      needed └──────────────────┴──────────────────────────────────── ending
 //
 // Concurrent requests for a model that is loading wait for that one load; models are loaded one
-// after the other. A model whose run options or files differ from what is asked is replaced as soon
-// as nobody uses it.
+// after the other. A model whose run options or files differ from what is asked, or one of whose
+// files was damaged and is mended now, is replaced as soon as nobody uses it.
 //
 // When there is no room (a limit on their number, the host's free memory, or a runner that says it
 // has not enough), idle models go, the one first whose last use is longest ago, and those that are
@@ -120,6 +120,10 @@ class Models {
   // given up. False when it was not here.
   bool unload(const std::string& name);
 
+  // A file was damaged, and another has taken its place: models that were loaded from it are loaded
+  // again for whoever asks next. Answers under way go on.
+  void mended(const store::Digest& file);
+
   std::vector<ModelInfo> list() const;  // longest remaining first
 
  private:
@@ -139,6 +143,7 @@ class Models {
     bool counts = false;                 // among the loaded: it has a place
     bool ending = false;
     bool stopping = false;  // by unload(): new requests are refused
+    bool stale = false;     // by mended(): loaded from files that were damaged
     int claims = 0;         // who waits for its place; new requests wait meanwhile
     std::size_t leases = 0;
     KeepAlive keep_alive{};

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cmd/daemon/prompt_files.h"
-#include "cmd/daemon/text_model.h"
 #include "registry/bundled_source.h"
 #include "registry/hub_client.h"
 #include "registry/model_name.h"
@@ -23,27 +22,33 @@ constexpr int kLooksMax = 4;
 constexpr std::chrono::seconds kLookTimeMax{90};
 constexpr std::chrono::milliseconds kLookPatience{100};
 
-// Blobs that were here already are not hashed again, so that they may have been damaged since.
+// Every byte was hashed before it is looked at.
+Error of_repository(Error error) {
+  if (error.code == Errc::corrupt) error.message += "; the repository itself is broken";
+  return error;
+}
+
 Status accept(const runner::CheckpointFiles& small_files) {
   GLM_TRY(runner::inspect_small_files(small_files));
   Status tokenizer = check_tokenizer(small_files);
-  if (!tokenizer.ok()) return with_repair_hint(std::move(tokenizer).error());
+  if (!tokenizer.ok()) return of_repository(std::move(tokenizer).error());
   return Ok{};
 }
 
 Result<std::string> describe(const runner::CheckpointFiles& files) {
   Result<runner::ModelFacts> facts = runner::inspect(files);
-  if (!facts.ok()) return with_repair_hint(std::move(facts).error());
+  if (!facts.ok()) return of_repository(std::move(facts).error());
   return runner::facts_json(*facts);
 }
 
 }  // namespace
 
 PullJob::PullJob(store::Store& store, std::unique_ptr<registry::Source> source,
-                 registry::PullRequest request)
+                 registry::PullRequest request, OnMended on_mended)
     : store_(store),
       source_(std::move(source)),
       request_(std::move(request)),
+      on_mended_(std::move(on_mended)),
       thread_([this](std::stop_token stop) { run(std::move(stop)); }) {}
 
 PullJob::~PullJob() {
@@ -67,8 +72,13 @@ void PullJob::run(std::stop_token stop) {
 
 // The files are a stranger's: whatever they make a library throw ends this pull only.
 Result<store::Manifest> PullJob::pull(std::stop_token stop) try {
+  const auto mended = [this](const store::Digest& digest) {
+    spdlog::warn("a damaged file was fetched again model={} digest={}", request_.name,
+                 digest.hex());
+    on_mended_(digest);
+  };
   return registry::pull(
-      store_, *source_, request_, {accept, describe},
+      store_, *source_, request_, {accept, describe, mended},
       [this](const registry::PullProgress& progress) { report(progress); }, std::move(stop));
 } catch (const std::exception& failure) {
   return make_error(Errc::internal, "{}", failure.what());
@@ -110,8 +120,12 @@ std::optional<Status> PullJob::outcome() const {
   return outcome_;
 }
 
-Pulls::Pulls(store::Store& store, const modelfiles::Catalog& catalog, std::filesystem::path bundles)
-    : store_(store), catalog_(catalog), bundles_(std::move(bundles)) {}
+Pulls::Pulls(store::Store& store, const modelfiles::Catalog& catalog, std::filesystem::path bundles,
+             OnMended on_mended)
+    : store_(store),
+      catalog_(catalog),
+      bundles_(std::move(bundles)),
+      on_mended_(std::move(on_mended)) {}
 
 Result<registry::PullRequest> Pulls::plan(const std::string& name) const {
   const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
@@ -149,7 +163,7 @@ Result<std::shared_ptr<PullJob>> Pulls::join(const std::string& name) {
   std::weak_ptr<PullJob>& known = jobs_[request.name];
   if (std::shared_ptr<PullJob> job = known.lock(); job && !job->outcome()) return job;
   auto source = GLM_TRY(source_for(request));
-  auto job = std::make_shared<PullJob>(store_, std::move(source), std::move(request));
+  auto job = std::make_shared<PullJob>(store_, std::move(source), std::move(request), on_mended_);
   known = job;
   return job;
 }

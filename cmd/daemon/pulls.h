@@ -25,10 +25,13 @@
 
 namespace glm::daemon {
 
+// A file in the store was damaged and is right again.
+using OnMended = std::function<void(const store::Digest& file)>;
+
 class PullJob {
  public:
   PullJob(store::Store& store, std::unique_ptr<registry::Source> source,
-          registry::PullRequest request);
+          registry::PullRequest request, OnMended on_mended);
   ~PullJob();  // cancels and waits
 
   // What has changed since `seen` (which is moved on), blocking up to time_max for something.
@@ -52,6 +55,7 @@ class PullJob {
   store::Store& store_;
   std::unique_ptr<registry::Source> source_;
   const registry::PullRequest request_;
+  const OnMended on_mended_;
   mutable Mutex mutex_;
   std::condition_variable changed_;
   std::vector<Line> lines_ GLM_GUARDED_BY(mutex_);  // one per status and digest
@@ -63,7 +67,8 @@ class PullJob {
 class Pulls {
  public:
   // `bundles` is the folder of the models that ship with the program.
-  Pulls(store::Store& store, const modelfiles::Catalog& catalog, std::filesystem::path bundles);
+  Pulls(store::Store& store, const modelfiles::Catalog& catalog, std::filesystem::path bundles,
+        OnMended on_mended);
 
   // Starts the pull of a model by its name, or joins the one under way. The pull lasts as long as
   // somebody holds the job. Errc::invalid_argument for a name that cannot be, not_found for a
@@ -84,6 +89,7 @@ class Pulls {
   store::Store& store_;
   const modelfiles::Catalog& catalog_;
   const std::filesystem::path bundles_;
+  const OnMended on_mended_;
   Mutex mutex_;
   std::map<std::string, std::weak_ptr<PullJob>> jobs_ GLM_GUARDED_BY(mutex_);
   bool stopping_ GLM_GUARDED_BY(mutex_) = false;

@@ -125,7 +125,8 @@ Status serve(const ServeOptions& options) {
   Metrics metrics;
   StoredModelLoader loader(*store, metrics);
   Models models(loader, metrics, system_clock(), GLM_TRY(model_limits()));
-  Pulls pulls(*store, catalog, share / "models");
+  Pulls pulls(*store, catalog, share / "models",
+              [&models](const store::Digest& file) { models.mended(file); });
   Services services{*store, catalog, models, metrics, pulls, system_clock(), [&] { stop->wake(); }};
   api::HttpServer server(services);
   GLM_TRY(server.bind(address));

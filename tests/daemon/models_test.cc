@@ -113,6 +113,25 @@ TEST_F(ModelsTest, ReplacesAModelThatIsWantedWithOtherOptions) {
   EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a", "end a", "start a", "ready a"}));
 }
 
+TEST_F(ModelsTest, LoadsAModelAgainWhoseFileWasMended) {
+  open();
+  const store::Digest file = manifest("a").files.front().digest;
+  std::future<void> next;
+  {
+    const Result<ModelLease> busy = acquire("a");
+    ASSERT_TRUE(busy.ok());
+    models_->mended(store::Digest(store::Digest::Bytes{1}));  // of another model
+    EXPECT_TRUE(acquire("a").ok());
+    models_->mended(file);
+    next = std::async(std::launch::async, [&] { EXPECT_TRUE(acquire("a").ok()); });
+    EXPECT_TRUE(waits(next)) << "the answer under way was cut off";
+    EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a"}));
+  }
+  next.get();
+  EXPECT_TRUE(acquire("a").ok());
+  EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a", "end a", "start a", "ready a"}));
+}
+
 TEST_F(ModelsTest, EndsTheLeastRecentlyUsedBeforeItTriesAgain) {
   open();
   set_memory(100);

@@ -110,6 +110,39 @@ def check_damage(glm: Glm) -> None:
     assert healed.stdout == "42\n" and "pulling" in healed.stderr, healed
 
 
+def change_a_byte(glm: Glm, model: str, path: str) -> None:
+    """Of a file in the middle, so that its length stays."""
+    digest = next(f["digest"] for f in glm.json("show", model)["files"] if f["path"] == path).removeprefix("sha256:")
+    blob = glm.home / "blobs" / digest[:2] / digest
+    bytes_ = bytearray(blob.read_bytes())
+    bytes_[len(bytes_) // 2] ^= 1
+    blob.chmod(0o644)
+    blob.write_bytes(bytes_)
+
+
+def check_mending(glm: Glm) -> None:
+    """A pull of what is here reads it, and fetches again what was damaged; a loaded model is loaded anew."""
+    model = "glm-org/glm-tiny"
+    glm.ok("pull", model)
+    again = glm.run("pull", model)
+    assert again.returncode == 0 and again.stderr.count("here already") > 5 and ": 100%" not in again.stderr, again.stderr
+    glm.ok("cp", model, "shared")
+    for path in ("model-00001-of-00002.safetensors", "config.json"):
+        assert glm.ok("run", model, "What is 17 + 25?") == "42\n"
+        before = runner_pid(glm)
+        change_a_byte(glm, model, path)
+        mended = glm.run("pull", model)
+        assert mended.returncode == 0 and f"{path} is damaged here\n" in mended.stderr, mended.stderr
+        assert mended.stderr.count(": 100%") == 1, mended.stderr
+        assert glm.ok("run", model, "What is 17 + 25?") == "42\n"
+        assert runner_pid(glm) != before, "the model is still loaded from the damaged file"
+    glm.ok("stop", model)
+    glm.ok("rm", model)
+    assert glm.ok("run", "shared", "What is 17 + 25?") == "42\n"
+    glm.ok("stop", "shared")
+    glm.ok("rm", "shared")
+
+
 def check_full_disk(program: str, hub: Hub) -> None:
     """A limit on the size of files stands for a disk that is full."""
     glm = Glm(program, hub.url)
@@ -256,6 +289,7 @@ def check_client_that_leaves(glm: Glm) -> None:
 def test(glm: Glm, hub: Hub) -> None:
     check_names(glm)
     check_models_that_cannot_run(glm)
+    check_mending(glm)
     check_damage(glm)
     check_web_pages(glm)
     check_bodies(glm)

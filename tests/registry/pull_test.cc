@@ -7,14 +7,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <mutex>
 #include <random>
 #include <sstream>
 #include <thread>
 
 #include "registry/hub_client.h"
 #include "store/sha256.h"
+#include "store/verify.h"
 #include "tests/fakes/fake_hub.h"
 #include "tests/fakes/manual_clock.h"
 #include "tests/fakes/temp_dir.h"
@@ -63,9 +66,45 @@ class PullTest : public testing::Test {
     request.source = source_name_;
     request.revision = revision_;
     request.download.part_bytes = part_bytes_;
-    const Inspector inspector{accept_, [](const FilesOnDisk&) { return std::string("{}"); }};
-    return registry::pull(
-        *store_, source, request, inspector, [](const PullProgress&) {}, stop);
+    const Inspector inspector{accept_, [](const FilesOnDisk&) { return std::string("{}"); },
+                              [&](const store::Digest& digest) { mended_.push_back(digest); }};
+    {
+      const std::lock_guard lock(said_mutex_);
+      said_.clear();
+    }
+    const auto progress = [&](const PullProgress& said) {
+      const std::lock_guard lock(said_mutex_);
+      if (said_.empty() || said_.back() != said.status) said_.push_back(said.status);
+    };
+    return registry::pull(*store_, source, request, inspector, progress, stop);
+  }
+
+  bool said(std::string_view status) const {
+    return std::find(said_.begin(), said_.end(), status) != said_.end();
+  }
+
+  // Other bytes in the place of a blob's, as a disk may come to have them.
+  void damage(const std::string& text) {
+    const std::filesystem::path blob = *store_->blobs().path(store::sha256(text));
+    std::filesystem::permissions(blob, std::filesystem::perms::owner_write,
+                                 std::filesystem::perm_options::add);
+    std::fstream file(blob, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(text.size() / 2));
+    file.put(static_cast<char>(text[text.size() / 2] ^ 1));
+  }
+
+  std::size_t requests_of(std::string_view path) const {
+    const auto requests = hub_.requests();
+    return static_cast<std::size_t>(
+        std::count_if(requests.begin(), requests.end(), [&](const fakes::HubRequest& request) {
+          return request.method == "GET" && request.target.find(path) != std::string::npos;
+        }));
+  }
+
+  void expect_digests(const store::Manifest& manifest) {
+    const auto states = store::verify(store_->blobs(), manifest.files, {}, {});
+    ASSERT_TRUE(states.ok());
+    for (const store::BlobState state : *states) EXPECT_EQ(state, store::BlobState::whole);
   }
 
   void expect_whole() {
@@ -74,7 +113,7 @@ class PullTest : public testing::Test {
     EXPECT_EQ(found->source, kRepository);
     EXPECT_EQ(found->commit, hub_.commit(kRepository));
     ASSERT_EQ(found->files.size(), 3u);
-    EXPECT_TRUE(store_->verify(*found, nullptr).ok());
+    expect_digests(*found);
     EXPECT_EQ(contents(*store_->blobs().path(store::sha256(weights_))), weights_);
   }
 
@@ -109,6 +148,9 @@ class PullTest : public testing::Test {
   std::optional<HubOptions> options_;
   std::function<Status(const FilesOnDisk&)> accept_ = [](const FilesOnDisk&) { return Ok{}; };
   std::unique_ptr<store::Store> store_;
+  std::mutex said_mutex_;
+  std::vector<std::string> said_;
+  std::vector<store::Digest> mended_;
 };
 
 TEST_F(PullTest, BringsTheWholeModelAndNoCode) {
@@ -128,7 +170,93 @@ TEST_F(PullTest, FetchesNothingTwice) {
   expect_recovery();
   hub_.forget_requests();
   ASSERT_TRUE(pull().ok());
-  for (const fakes::HubRequest& request : hub_.requests()) EXPECT_EQ(request.host, "hub");
+  for (const fakes::HubRequest& request : hub_.requests()) {
+    EXPECT_TRUE(request.target.starts_with("/api/")) << request.target;
+  }
+  EXPECT_TRUE(said("verified " + store::sha256(weights_).hex().substr(0, 12)));
+  for (const std::string& status : said_) {
+    EXPECT_TRUE(status == "pulling manifest" || !status.starts_with("pulling")) << status;
+  }
+}
+
+TEST_F(PullTest, FetchesASmallFileThatIsAnotherOneNow) {
+  expect_recovery();
+  hub_.add_file(kRepository, "config.json", "{\"a\": 2}\n");
+  expect_recovery();
+  EXPECT_EQ(contents(*store_->blobs().path(store::sha256("{\"a\": 2}\n"))), "{\"a\": 2}\n");
+  EXPECT_TRUE(mended_.empty());
+}
+
+TEST_F(PullTest, MendsWhatWasDamagedAndFetchesNothingElse) {
+  expect_recovery();
+  hub_.forget_requests();
+  damage(weights_);
+  part_bytes_ = 1 << 30;
+  expect_recovery();
+  EXPECT_TRUE(said("model.safetensors is damaged here"));
+  EXPECT_EQ(mended_, std::vector{store::sha256(weights_)});
+  EXPECT_EQ(requests_of("tokenizer.json"), 0u);
+  EXPECT_EQ(requests_of("config.json"), 0u);
+  mended_.clear();
+  damage("{\"a\": 1}\n");  // known to the hub by its git id
+  expect_recovery();
+  EXPECT_TRUE(said("config.json is damaged here"));
+  EXPECT_EQ(mended_, std::vector{store::sha256("{\"a\": 1}\n")});
+}
+
+// Another model shares the file, and nobody has pulled this one.
+TEST_F(PullTest, MendsABlobThatCameUnderAnotherName) {
+  expect_recovery();
+  ASSERT_TRUE(store_->copy("m:latest", "other").ok());
+  ASSERT_TRUE(store_->remove("m:latest").ok());
+  damage(weights_);
+  damage("{\"a\": 1}\n");
+  expect_recovery();
+  expect_digests(*store_->find("other"));
+}
+
+TEST_F(PullTest, KeepsADamagedFileUntilItsSuccessorIsWhole) {
+  expect_recovery();
+  damage(weights_);
+  part_bytes_ = 1 << 30;
+  const std::filesystem::path blob = *store_->blobs().path(store::sha256(weights_));
+  std::ifstream reader(blob, std::ios::binary);  // as a model that is being loaded
+  hub_.misbehave(kRepository, kWeights, {.kind = FaultKind::cut, .bytes = 9000});
+  options_ = options();
+  options_->retry.attempts_max = 1;
+  EXPECT_FALSE(pull().ok());
+  EXPECT_TRUE(std::filesystem::exists(blob));
+  EXPECT_TRUE(mended_.empty());
+  EXPECT_GT(store_->blobs().partial_bytes(store::sha256(weights_)), 0u);
+  hub_.behave();
+  expect_recovery();
+  std::ostringstream still;
+  still << reader.rdbuf();
+  EXPECT_EQ(still.str().size(), weights_.size());
+  EXPECT_NE(still.str(), weights_) << "it was written over in place";
+}
+
+TEST_F(PullTest, ReadsWhatIsHereWhenTheHubIsAway) {
+  expect_recovery();
+  options_ = options();
+  options_->offline = true;
+  const auto fails = [&](Errc code, const std::string& message) {
+    const Result<store::Manifest> pulled = pull();
+    ASSERT_FALSE(pulled.ok());
+    EXPECT_EQ(pulled.error().code, code);
+    EXPECT_EQ(pulled.error().message, message);
+  };
+  const std::string away =
+      "HF_HUB_OFFLINE is set, so org/model cannot be looked up; unset it to pull";
+  fails(Errc::unavailable, away + "; what is here of the model was read again and is whole");
+  EXPECT_TRUE(said("verified " + store::sha256(weights_).hex().substr(0, 12)));
+  damage(weights_);
+  fails(Errc::corrupt, "model.safetensors is damaged here and cannot be fetched again: " + away);
+  ASSERT_TRUE(store_->blobs().remove(store::sha256(weights_)).ok());
+  fails(Errc::unavailable,
+        "model.safetensors is missing here and cannot be fetched again: " + away);
+  options_.reset();
+  expect_recovery();
 }
 
 TEST_F(PullTest, FetchesAgainWhatSomebodyCutOrLengthened) {
