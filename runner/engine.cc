@@ -13,7 +13,7 @@ std::uint64_t ns_between(Clock::Steady from, Clock::Steady to) {
 }
 
 Error not_finite() {
-  return make_error(Errc::internal, "the model computed logits that are not finite");
+  return make_error(Errc::corrupt, "the model computed logits that are not finite");
 }
 
 RequestEvent failure(std::uint64_t id, const Error& error) {

@@ -19,8 +19,7 @@ Status smoke_test(Model& model, KvPool& pool) {
     GLM_TRY(model.submit({&step, 1}).with("smoke test"));
     const std::span<const Sampled> sampled = GLM_TRY(model.collect().with("smoke test"));
     if (sampled.front().finite != 1) {
-      return make_error(Errc::internal,
-                        "smoke test: the model computed logits that are not finite");
+      return make_error(Errc::corrupt, "smoke test: the model computed logits that are not finite");
     }
     step = {.cache = &cache, .continues = true, .sampling = &greedy};
   }

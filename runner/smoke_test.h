@@ -6,7 +6,8 @@
 
 namespace glm::runner {
 
-// Generates a few tokens from a fixed prompt. Errc::internal when logits are not finite.
+// Generates a few tokens from a fixed prompt. Errc::corrupt when logits are not finite,
+// as damaged weights make them.
 Status smoke_test(Model& model, KvPool& pool);
 
 }  // namespace glm::runner

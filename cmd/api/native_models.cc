@@ -85,7 +85,7 @@ Result<Json> show_stored(Services& services, const store::Manifest& manifest,
   }
   // Without the tokenizer, which is large and tells nothing here.
   Result<runner::ModelFacts> facts = runner::survey(files);
-  if (!facts.ok()) return daemon::with_repair_hint(std::move(facts).error());
+  if (!facts.ok()) return daemon::with_repair_hint(std::move(facts).error(), manifest.name);
   if (!facts->refusal && !files.contains("tokenizer.json")) facts->refusal = daemon::no_tokenizer();
   Json answer = {{"model", manifest.name}, {"modelfile", manifest.modelfile}};
   add(answer, description(*facts, files, modelfile));

@@ -110,7 +110,7 @@ Result<Delta> Generation::take(std::size_t index, const TokenEvent& arrival) {
   if (event.finish == runner::FinishReason::failed) {
     const bool theirs = event.code == Errc::cancelled;
     finish(answer, theirs ? Finished::abort : Finished::error, arrival.at);
-    return Error{event.code, event.message};
+    return with_repair_hint(Error{event.code, event.message}, model_.manifest.name);
   }
   if (answer.text.stopped()) {
     model_.runner->cancel(event.id);

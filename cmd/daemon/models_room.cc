@@ -24,9 +24,11 @@ std::uint64_t weight_bytes(const store::Manifest& manifest) {
 // What it throws (no memory, no threads) must not leave an entry that loads for ever.
 Result<std::shared_ptr<LoadedModel>> Models::load(const store::Manifest& manifest,
                                                   const RunOptions& options, const Gone& gone) try {
-  std::shared_ptr<const TextModel> text = GLM_TRY(loader_.text(manifest));
+  Result<std::shared_ptr<const TextModel>> read = loader_.text(manifest);
+  if (!read.ok()) return with_repair_hint(std::move(read).error(), manifest.name);
+  std::shared_ptr<const TextModel> text = *std::move(read);
   Result<std::shared_ptr<Runner>> started = start_with_room(manifest, options, gone);
-  if (!started.ok()) return with_repair_hint(std::move(started).error());
+  if (!started.ok()) return with_repair_hint(std::move(started).error(), manifest.name);
   std::shared_ptr<Runner> runner = *std::move(started);
   ModelMetrics& metrics = metrics_.model(manifest.name);
   ++metrics.loads;

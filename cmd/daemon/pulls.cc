@@ -136,7 +136,17 @@ Result<registry::PullRequest> Pulls::plan(const std::string& name) const {
     request.revision = ref.revision;
     return request;
   }
-  const modelfiles::CatalogEntry entry = GLM_TRY(catalog_.find(ref.model, ref.tag));
+  Result<modelfiles::CatalogEntry> known = catalog_.find(ref.model, ref.tag);
+  if (!known.ok() && known.error().code == Errc::not_found) {
+    // A second name of a model, from `glm cp`, has its source.
+    if (Result<store::Manifest> copy = store_.find(request.name); copy.ok()) {
+      request.modelfile = std::move(copy->modelfile);
+      request.source = std::move(copy->source);
+      request.revision = std::move(copy->revision);
+      return request;
+    }
+  }
+  const modelfiles::CatalogEntry entry = GLM_TRY(std::move(known));
   request.modelfile = entry.text;
   request.source = entry.modelfile.from;
   request.revision = "main";

@@ -72,7 +72,7 @@ class Pulls {
 
   // Starts the pull of a model by its name, or joins the one under way. The pull lasts as long as
   // somebody holds the job. Errc::invalid_argument for a name that cannot be, not_found for a
-  // short name that the catalog does not have (the message lists what it has).
+  // short name that neither the catalog (the message lists what it has) nor the store has.
   Result<std::shared_ptr<PullJob>> join(const std::string& name);
 
   // What a pull of this name would bring, without pulling it. Ends early when `gone` says that

@@ -33,23 +33,17 @@ Result<runner::ChatTemplate> parse_published(const std::string& source) {
 TextModel::TextModel(runner::ModelFacts facts, runner::Tokenizer tokenizer)
     : facts_(std::move(facts)), tokenizer_(std::move(tokenizer)) {}
 
-Error with_repair_hint(Error error) {
+Error with_repair_hint(Error error, std::string_view model) {
   if (error.code == Errc::corrupt) {
-    error.message +=
-        "; if the file was damaged here, removing the model and a new pull of it help ('glm rm', "
-        "'glm pull'); if the error comes back, the repository itself is broken";
+    error.message += fmt::format(
+        "; if a file was damaged here, 'glm pull {}' finds and mends it; if the error comes back, "
+        "the repository itself is broken",
+        model);
   }
   return error;
 }
 
 Result<TextModel> TextModel::load(const runner::CheckpointFiles& files,
-                                  const std::string& modelfile) {
-  Result<TextModel> model = read(files, modelfile);
-  if (!model.ok()) return with_repair_hint(std::move(model).error());
-  return model;
-}
-
-Result<TextModel> TextModel::read(const runner::CheckpointFiles& files,
                                   const std::string& modelfile) {
   runner::ModelFacts facts = GLM_TRY(runner::inspect(files));
   const std::string json =

@@ -51,7 +51,6 @@ class TextModel {
  private:
   const runner::ChatTemplate* template_for(const nlohmann::ordered_json& tools) const;
   TextModel(runner::ModelFacts facts, runner::Tokenizer tokenizer);
-  static Result<TextModel> read(const runner::CheckpointFiles& files, const std::string& modelfile);
 
   runner::ModelFacts facts_;
   runner::Tokenizer tokenizer_;
@@ -62,7 +61,7 @@ class TextModel {
 };
 
 // Files in the store are as published until something damages them, and what was published may be
-// wrong itself: tells how to find out which.
-Error with_repair_hint(Error error);
+// wrong itself: tells how to find out which. `model` is the name of the model in the store.
+Error with_repair_hint(Error error, std::string_view model);
 
 }  // namespace glm::daemon
