@@ -2,15 +2,20 @@
 #include <sys/types.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
+#include "base/paths.h"
 #include "base/subprocess.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/terminal.h"
+#include "cmd/daemon/pid_file.h"
 
 namespace glm {
 namespace {
@@ -26,12 +31,34 @@ struct Args {
   bool all = false;
 };
 
-Status stop_all(Cli& cli) {
-  std::optional<Client> client = GLM_TRY(connect_if_running(cli));
-  if (!client) {
+// A daemon that was started with another GLM_HOST has this user's models all the same.
+Status stop_elsewhere(const Cli& cli) {
+  const std::filesystem::path home = GLM_TRY(glm_home());
+  const std::optional<pid_t> pid = daemon::PidFile::holder(home / "daemon.pid");
+  if (!pid || !GLM_TRY(daemon_address(cli.host)).is_loopback()) {
     say("glm: no daemon runs\n");
     return Ok{};
   }
+  if (::kill(*pid, SIGTERM) != 0 && errno != ESRCH) {
+    return make_error(Errc::permission, "end the daemon of {} (pid {}): not allowed", home.string(),
+                      *pid);
+  }
+  const auto deadline = Steady::now() + kShutdownTimeMax;
+  while (process_runs(*pid)) {
+    if (Steady::now() > deadline) {
+      return make_error(Errc::unavailable, "the daemon of {} (pid {}) was told to end {} s ago",
+                        home.string(), *pid, kShutdownTimeMax.count());
+    }
+    std::this_thread::sleep_for(kPollInterval);
+  }
+  say(fmt::format("glm: ended the daemon of {} (pid {}), which listened at another address\n",
+                  home.string(), *pid));
+  return Ok{};
+}
+
+Status stop_all(Cli& cli) {
+  std::optional<Client> client = GLM_TRY(connect_if_running(cli));
+  if (!client) return stop_elsewhere(cli);
   const HostAddress address = client->address();
   pid_t pid = 0;
   const Result<Json> answer = client->post("/api/shutdown", Json::object());

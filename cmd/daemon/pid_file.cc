@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <string>
 
 #include "base/errno_error.h"
@@ -37,10 +38,11 @@ Result<PidFile> PidFile::acquire(const std::filesystem::path& path) {
   if (!locked) {
     std::string pid = read_file(path, 64).value_or("");
     while (!pid.empty() && pid.back() == '\n') pid.pop_back();
-    return make_error(Errc::already_exists,
-                      "another daemon (pid {}) already serves {}; stop it with `glm stop --all`, or "
-                      "choose another folder with GLM_HOME",
-                      pid, path.parent_path().string());
+    return make_error(
+        Errc::already_exists,
+        "another daemon (pid {}) already serves {}; stop it with `glm stop --all`, or "
+        "choose another folder with GLM_HOME",
+        pid, path.parent_path().string());
   }
   const std::string pid = std::to_string(::getpid()) + "\n";
   if (::ftruncate(fd.get(), 0) != 0 ||
@@ -48,6 +50,15 @@ Result<PidFile> PidFile::acquire(const std::filesystem::path& path) {
     return errno_error("write", path, errno);
   }
   return PidFile(path, std::move(fd));
+}
+
+std::optional<pid_t> PidFile::holder(const std::filesystem::path& path) {
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd || ::flock(fd.get(), LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK) return std::nullopt;
+  const std::string text = read_file(path, 64).value_or("");
+  pid_t pid = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), pid);
+  return pid > 0 ? std::optional(pid) : std::nullopt;
 }
 
 PidFile::~PidFile() {

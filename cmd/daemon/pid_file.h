@@ -2,7 +2,10 @@
 // file left by a crash is never mistaken for a daemon.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
+#include <optional>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -13,6 +16,9 @@ class PidFile {
  public:
   // Errc::already_exists names the process that holds it.
   static Result<PidFile> acquire(const std::filesystem::path& path);
+
+  // The process that holds it; nullopt when nobody does.
+  static std::optional<pid_t> holder(const std::filesystem::path& path);
 
   PidFile(PidFile&&) noexcept = default;
   PidFile& operator=(PidFile&&) = delete;

@@ -192,6 +192,11 @@ def check_ports(program: str, hub: Hub) -> None:
         second = subprocess.run([program, "serve"], env={**glm.environment, "GLM_HOST": f"127.0.0.1:{free_port()}"},
                                 capture_output=True, text=True, check=False)
         assert second.returncode == EXISTS and f"pid {glm.daemon_pid()}" in second.stderr, second
+        # What that message advises ends a daemon at another address, too.
+        elsewhere = subprocess.run([program, "stop", "--all"], env={**glm.environment, "GLM_HOST": f"127.0.0.1:{free_port()}"},
+                                   capture_output=True, text=True, check=False)
+        assert elsewhere.returncode == 0 and "listened at another address" in elsewhere.stderr, elsewhere
+        assert glm.daemon_pid() == 0
         far = subprocess.run([program, "serve"], env={**glm.environment, "GLM_HOST": "0.0.0.0:1"},
                              capture_output=True, text=True, check=False)
         assert far.returncode == UNSUPPORTED and "loopback" in far.stderr, far
