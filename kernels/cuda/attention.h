@@ -40,9 +40,9 @@ struct AttentionWorkspace {
   int multiprocessors = 0;
   int compute_major = 0;
   std::int64_t shared_bytes_max = 0;  // of a block that opted in (sharedMemPerBlockOptin)
-  // How many clusters of 1, 2, 4, 8, 16 blocks of the cluster variant run at once; zeros where the
-  // device has none.
-  std::array<int, 5> latent_clusters = {};
+  // How many clusters of so many blocks, 1 to 8 or 16, of the cluster variant run at once; zeros
+  // where the device has none.
+  std::array<int, 17> latent_clusters = {};
   // EncodeTensorMap of tensor_map.h; null where there is none, or nothing in this program uses it.
   void* encode_tensor_map = nullptr;
 };

@@ -46,9 +46,8 @@ inline std::int64_t cluster_cost(const ClusterShape& shape, const AttentionWorks
 inline ClusterPlan choose_clusters(const ClusterShape& shape, const AttentionWorkspace& workspace) {
   ClusterPlan best;
   std::int64_t least = INT64_MAX;
-  for (std::size_t i = 0; i < workspace.latent_clusters.size(); ++i) {
-    const std::int64_t at_once = workspace.latent_clusters[i];
-    const std::int64_t size = std::int64_t{1} << i;
+  for (const std::int64_t size : {1, 2, 4, 8, 16}) {
+    const std::int64_t at_once = workspace.latent_clusters[static_cast<std::size_t>(size)];
     if (at_once == 0 || size > std::max<std::int64_t>(shape.tiles, 1)) break;
     const std::int64_t most =
         std::min(shape.splits_max, std::max<std::int64_t>(shape.tiles / size, 1));

@@ -170,22 +170,21 @@ cudaError_t count_latent_clusters(AttentionWorkspace& workspace) {
   }
   const auto kernel = &mla_cluster_kernel<device::PlainRing>;
   if (const cudaError_t code = allow<device::PlainRing>(kernel); code != cudaSuccess) return code;
-  for (std::size_t i = 0; i < workspace.latent_clusters.size(); ++i) {
+  for (const unsigned size : {1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U, 16U}) {
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeClusterDimension;
-    attribute.val.clusterDim = {1U << i, 1, 1};
+    attribute.val.clusterDim = {size, 1, 1};
     cudaLaunchConfig_t config = {};
-    config.gridDim = 1U << i;
+    config.gridDim = size;
     config.blockDim = kThreads;
     config.dynamicSmemBytes = kSharedBytes<device::PlainRing>;
     config.attrs = &attribute;
     config.numAttrs = 1;
     // Devices without clusters of this size say so by an error.
-    if (cudaOccupancyMaxActiveClusters(&workspace.latent_clusters[i], kernel, &config) !=
+    if (cudaOccupancyMaxActiveClusters(&workspace.latent_clusters[size], kernel, &config) !=
         cudaSuccess) {
-      workspace.latent_clusters[i] = 0;
+      workspace.latent_clusters[size] = 0;
       (void)cudaGetLastError();
-      break;
     }
   }
   return cudaSuccess;
@@ -196,7 +195,7 @@ bool mla_absorbed_cluster_decode_supports(const MlaAbsorbed& a,
   constexpr std::int64_t kGridMax = 65535;
   const std::int64_t bytes =
       a.rows.plain() ? kSharedBytes<device::PlainRing> : kSharedBytes<device::Fp8Ring>;
-  return workspace.latent_clusters[0] > 0 && workspace.shared_bytes_max >= bytes &&
+  return workspace.latent_clusters[1] > 0 && workspace.shared_bytes_max >= bytes &&
          a.q.dtype == Dtype::bf16 && a.q.size(2) == kWidth && a.out.size(2) == kLatent &&
          a.q.size(0) <= kGridMax && vector_rows(a.q) && vector_rows(a.out) &&
          vector_rows(a.rows.pages);

@@ -278,7 +278,8 @@ using mla_groups::kSizeMax;
 using mla_groups::Maps;
 
 // How many blocks share the positions of a token, in tenths of a microsecond on an H100. A tile
-// takes the time of its products, or of its bytes where many blocks read at once.
+// takes the time of its products, or of its bytes where many blocks read at once. `tiles` is a
+// bound in steps of powers of two: sequences have between half as many and all.
 int blocks_of_token(std::int64_t units, std::int64_t tiles, const AttentionWorkspace& workspace) {
   constexpr std::int64_t kStart = 34;
   constexpr std::int64_t kProducts = 17;
@@ -286,15 +287,14 @@ int blocks_of_token(std::int64_t units, std::int64_t tiles, const AttentionWorks
   constexpr std::int64_t kMeet = 6;
   int best = 1;
   std::int64_t least = INT64_MAX;
-  for (std::size_t i = 0; (1 << i) <= kSizeMax; ++i) {
-    const std::int64_t size = std::int64_t{1} << i;
-    const std::int64_t at_once = workspace.latent_clusters[i];
-    if (at_once == 0 || size > std::max<std::int64_t>(tiles, 1)) break;
+  for (std::int64_t size = 1; size <= std::clamp<std::int64_t>(tiles, 1, kSizeMax); ++size) {
+    const std::int64_t at_once = workspace.latent_clusters[static_cast<std::size_t>(size)];
+    if (at_once == 0) continue;
     const std::int64_t rounds = (units + at_once - 1) / at_once;
     const std::int64_t blocks = std::min(units, at_once) * size;
     const std::int64_t tile = std::max(kProducts, kRead * blocks / workspace.multiprocessors);
-    const std::int64_t cost =
-        rounds * (kStart + (tiles + size - 1) / size * tile) + (size > 1 ? kMeet + size : 0);
+    const std::int64_t own = tile * (3 * tiles + 2 * (size - 1)) / (4 * size);  // on average
+    const std::int64_t cost = rounds * (kStart + own) + (size > 1 ? kMeet + size : 0);
     if (cost >= least) continue;
     least = cost;
     best = static_cast<int>(size);
@@ -333,7 +333,7 @@ bool mla_absorbed_groups_decode_supports(const MlaAbsorbed& a,
                                          const AttentionWorkspace& workspace) {
   constexpr std::int64_t kGridMax = 65535;
   return workspace.encode_tensor_map != nullptr && workspace.compute_major == 9 &&
-         workspace.latent_clusters[0] > 0 && workspace.shared_bytes_max >= kSharedBytes &&
+         workspace.latent_clusters[1] > 0 && workspace.shared_bytes_max >= kSharedBytes &&
          a.rows.plain() && a.q.dtype == Dtype::bf16 && a.q.size(2) == groups::kWidth &&
          a.out.size(2) == groups::kLatent && a.q.size(0) <= kGridMax && vector_rows(a.q) &&
          vector_rows(a.out) && vector_rows(a.rows.pages);

@@ -200,7 +200,7 @@ cudaError_t launch(const Args& args, const MlaDecode& a, cudaStream_t stream) {
 bool supports_mla_decode(const MlaDecode& a, const AttentionWorkspace& workspace) {
   constexpr std::int64_t kTokensMax = 2;
   constexpr std::int64_t kPositionsMax = 1024;  // of all tokens
-  return workspace.latent_clusters[3] > 0 && a.heads() % kHeads == 0 &&
+  return workspace.latent_clusters[8] > 0 && a.heads() % kHeads == 0 &&
          workspace.shared_bytes_max >= kSharedBytes && a.tokens() >= 1 &&
          a.tokens() <= kTokensMax && a.tokens() * a.latents.tokens.positions_max <= kPositionsMax &&
          mla_decode::suits(a);

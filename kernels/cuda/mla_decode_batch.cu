@@ -193,7 +193,7 @@ cudaError_t set_up_mla_meeting(void* meeting, cudaStream_t stream) {
 }
 
 bool supports_mla_decode_batch(const MlaDecode& a, const AttentionWorkspace& workspace) {
-  return workspace.meeting != nullptr && workspace.latent_clusters[2] >= a.heads() &&
+  return workspace.meeting != nullptr && workspace.latent_clusters[4] >= a.heads() &&
          a.heads() <= mla_batch::kHeadsMax && a.heads() * kBlocks >= a.tokens() &&
          a.tokens() >= 1 && a.tokens() <= mla_batch::kTokens && mla_decode::suits(a);
 }

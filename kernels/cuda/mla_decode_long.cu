@@ -233,7 +233,7 @@ cudaError_t launch_mla_decode_long(const MlaDecode& a, const AttentionWorkspace&
                        .box_middle = device::latent_groups::kTile},
                       pages);
   if (code != cudaSuccess) return code;
-  const int clusters = std::min(workspace.latent_clusters[2], mla_batch::kBlocksMax / kBlocks);
+  const int clusters = std::min(workspace.latent_clusters[4], mla_batch::kBlocksMax / kBlocks);
   const Args args{.one = mla_decode::args_of(a),
                   .meeting = static_cast<Meeting*>(workspace.meeting),
                   .tokens = 1,

@@ -89,7 +89,7 @@ struct Paged {
 // Some variants need what sm_90 has.
 bool has(const cuda::AttentionWorkspace& device, std::string_view variant) {
   const bool large = device.shared_bytes_max > 200 * 1024;
-  if (variant == "cluster_decode") return large && device.latent_clusters[0] > 0;
+  if (variant == "cluster_decode") return large && device.latent_clusters[1] > 0;
   if (variant == "wgmma_prefill" || variant == "groups_decode")
     return large && device.compute_major == 9 && device.encode_tensor_map != nullptr;
   return true;
