@@ -95,7 +95,13 @@ PairsKernel kernel_for(const Product& a) {
   return is_fast_fp4(a) ? kernel_of<PairsFp4>(a) : kernel_of<PairsInt4>(a);
 }
 
+// All of a multiprocessor's, so that large blocks of the kernel behind, too, find room beside those
+// of this one: how much is shared changes only while nothing runs there.
 cudaError_t allow_shared_memory(PairsKernel kernel, const PairPlan& plan) {
+  const cudaError_t code =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                           static_cast<int>(cudaSharedmemCarveoutMaxShared));
+  if (code != cudaSuccess) return code;
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                               static_cast<int>(plan.total));
 }
