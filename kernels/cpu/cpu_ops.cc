@@ -95,7 +95,10 @@ class CpuOps final : public Ops {
   void rope(const Rope& args) override { cpu::rope(pool_, args); }
   void router_topk(const RouterTopK& args) override { cpu::router_topk(pool_, args); }
   void sample(const Sample& args) override { cpu::sample(pool_, args); }
-  void step_ids(const StepIds& args) override { cpu::step_ids(pool_, args); }
+  void step_ids(const StepIds& args) override {
+    if (args.began_ns != nullptr) timestamp({.out = args.began_ns});
+    cpu::step_ids(pool_, args);
+  }
   void timestamp(const Timestamp& args) override {
     check(args);
     *args.out = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -3,7 +3,7 @@
 
 namespace glm::kernels::cpu {
 
-void step_ids(ThreadPool& /*pool*/, const StepIds& a) {
+void step_ids(ThreadPool& pool, const StepIds& a) {
   check(a);
   const auto* given = a.given.as<std::int32_t>();
   const auto* sequence = a.tokens.sequence.as<std::int32_t>();
@@ -14,6 +14,7 @@ void step_ids(ThreadPool& /*pool*/, const StepIds& a) {
     if (given[t] >= 0) *cell = given[t];
     ids[t] = *cell;
   }
+  if (a.rows) embedding(pool, a.embedding());
 }
 
 }  // namespace glm::kernels::cpu

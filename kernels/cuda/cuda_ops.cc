@@ -226,7 +226,12 @@ class Device final : public Ops {
   }
   void step_ids(const StepIds& args) override {
     check(args);
+    if (supports_step_rows(args)) {
+      return remember("step_ids", launch_step_rows(args, stream()));
+    }
+    if (args.began_ns != nullptr) timestamp({.out = args.began_ns});
     remember("step_ids", launch_step_ids(args, stream()));
+    if (args.rows) embedding(args.embedding());
   }
   void store_rows(const StoreRows& args) override {
     check(args);

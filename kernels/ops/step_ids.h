@@ -9,11 +9,15 @@
 //
 //   ids, given  [tokens]              i32   contiguous; must not overlap
 //   pages       [pages, kPageTokens]  i32   contiguous
+//   rows        [tokens, dim]               unless empty: embedding (embedding.h) of the ids, from
+//   table       rows x dim
+//   began_ns                                unless null: timestamp (timestamp.h), before all that
 //
 // Bounds   tokens >= 0 (0 does nothing). A cell that is read must have been written.
 #pragma once
 
 #include "kernels/match.h"
+#include "kernels/ops/embedding.h"
 #include "kernels/ops/paged_rows.h"
 
 namespace glm::kernels {
@@ -28,6 +32,11 @@ struct StepIds {
   PagedIds history;
   StepTokens tokens;
   ConstTensorView given;
+  TensorView rows = {};
+  WeightView table = {};
+  std::uint64_t* began_ns = nullptr;
+
+  Embedding embedding() const { return {.out = rows, .ids = ids, .table = table}; }
 };
 
 inline void check(const PagedIds& a) {
@@ -45,6 +54,7 @@ inline void check(const StepIds& a) {
   check(a.tokens, tokens);
   match(a.ids, "ids").shape({&tokens}).dtype({Dtype::i32}).contiguous();
   match(a.given, "given").shape({&tokens}).dtype({Dtype::i32}).contiguous();
+  if (a.rows) check(a.embedding());
 }
 
 }  // namespace glm::kernels

@@ -289,7 +289,6 @@ Status Decoder::run(const DecoderPool& pool, std::span<const SequenceStep> batch
   inputs_.upload(*ops_, in_flight_.inputs(), batch, end, padding);
   const StepResults results = in_flight_.results();
   const auto enqueue = [&] {
-    ops_->timestamp({.out = &results.times->began_ns});
     run_layers(pool);
     if (inputs_.wanted() > 0) run_head();
     if (inputs_.wanted() > 0 && end == StepEnd::tokens) run_sample(pool);
@@ -320,8 +319,10 @@ void Decoder::run_layers(const DecoderPool& pool) {
   ops_->step_ids({.ids = ids,
                   .history = {.pages = pool.ids(), .table = inputs_.table()},
                   .tokens = inputs_.places(),
-                  .given = inputs_.given()});
-  ops_->embedding({.out = inside_x, .ids = ids, .table = embedding_.view()});
+                  .given = inputs_.given(),
+                  .rows = inside_x,
+                  .table = embedding_.view(),
+                  .began_ns = &in_flight_.results().times->began_ns});
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     const Layer& layer = layers_[index];
     kernels::RmsNorm norm{.out = normed,

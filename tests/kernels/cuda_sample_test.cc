@@ -121,6 +121,33 @@ TEST_F(CudaSampleTest, IdsAreWrittenToTheirPagesOrReadFromThem) {
   gpu_->step_ids(args);
   EXPECT_EQ(back<std::int32_t>(args.ids.data, given.size()), want);
   EXPECT_EQ(back<std::int32_t>(args.history.pages.data, pages.size()), want_pages);
+
+  // With their rows of a table: in one launch where rows are whole octets, else in parts.
+  for (const std::int64_t dim : {2048, 520, 36}) {
+    const std::int64_t table_rows = 4096;
+    std::vector<std::uint16_t> numbers(static_cast<std::size_t>(table_rows * dim));
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      numbers[i] =
+          static_cast<std::uint16_t>(static_cast<std::uint32_t>(i) * 2654435761U >> 18U);  // finite
+    }
+    std::vector<std::uint16_t> want_rows;
+    for (const std::int32_t id : want) {
+      const auto row = numbers.begin() + id * dim;
+      want_rows.insert(want_rows.end(), row, row + dim);
+    }
+    args.ids.data = poisoned(given.size() * 4);
+    args.history.pages.data = device(pages);
+    args.rows = {poisoned(want_rows.size() * 2), Dtype::bf16, {count, dim}};
+    args.table = {.layout = {.format = WeightFormat::bf16, .rows = table_rows, .cols = dim},
+                  .data = device(numbers)};
+    const std::vector<std::uint64_t> never = {0};
+    args.began_ns = static_cast<std::uint64_t*>(device(never));
+    gpu_->step_ids(args);
+    EXPECT_EQ(back<std::int32_t>(args.ids.data, given.size()), want);
+    EXPECT_EQ(back<std::int32_t>(args.history.pages.data, pages.size()), want_pages);
+    EXPECT_EQ(back<std::uint16_t>(args.rows.data, want_rows.size()), want_rows) << dim;
+    EXPECT_NE(back<std::uint64_t>(args.began_ns, 1), never);
+  }
 }
 
 TEST_F(CudaSampleTest, EventsComeInTheirOrder) {
