@@ -3,6 +3,7 @@
 // again. Weights are read before the kernel in front has ended. Contract: kernels/ops/rms_norm.h.
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/tensor_map.h"
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/numbers.cuh"
 #include "kernels/device/octet.cuh"
@@ -89,11 +90,13 @@ bool in_octets(const Rows<__nv_bfloat16>& a) {
 }
 
 // Inside a layer, but for prompts, the blocks behind are large: started at once, they read weights
-// while the kernel in front ends. Those of a model's head are many and small and would only be in
-// the way; there the sum takes the residual's place.
+// while the kernel in front ends. So are those of a model's head where it is a product of few large
+// blocks (product_flow.cu); elsewhere they are many and small and would only be in the way. There
+// the sum takes the residual's place.
 bool lets_start(const RmsNorm& a) {
   constexpr std::int64_t kRowsMax = 64;
-  return a.residual && a.residual.data != a.sum.data && a.x.size(0) <= kRowsMax;
+  return a.residual && a.x.size(0) <= kRowsMax &&
+         (a.residual.data != a.sum.data || takes_warpgroups());
 }
 
 template <typename T>
