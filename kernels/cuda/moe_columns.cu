@@ -27,7 +27,6 @@ __global__ void __launch_bounds__(kColumnThreads, 1)
     block.set_up();
     ColumnsFetcher<Codec::kShared> fetcher(block, 0);
     fetcher.begin();
-    list_active(block);
     return fetcher.go_on();
   }
   if (warp == kWatchingWarp) {
@@ -35,19 +34,17 @@ __global__ void __launch_bounds__(kColumnThreads, 1)
     device::wait_for_earlier_kernels();
     return take_turn<Codec>(block);
   }
-  if (warp >= kChoosingWarp) {
-    const int token = warp - kChoosingWarp;
+  if (warp == kChoosingWarp) {
+    ColumnsChoice(block).choose();
+    block.wait_to_know(kTurnKnown);
+    return await_wide<Codec>(block);
+  }
+  if (warp > kChoosingWarp) {
     ColumnsFetcher<Codec::kShared> fetcher(block, 1);
-    if (token > 0) fetcher.begin();
-    const ColumnsChoice choice(block, token);
-    if (token < a.tokens) {
-      choice.choose();
-    } else {
-      servants_find_set_up();
-      device::wait_for_earlier_kernels();
-    }
-    block.wait_to_know(kListed);  // and the turn
-    return token > 0 ? fetcher.go_on() : await_wide<Codec>(block);
+    fetcher.begin();
+    servants_find_set_up();
+    device::wait_for_earlier_kernels();
+    return fetcher.go_on();
   }
   ColumnsWorker<Codec>::prepare(block);
   device::wait_for_earlier_kernels();

@@ -1,7 +1,6 @@
 // The operation moe_layer for one token as one kernel: kernels/cuda/moe_columns.cu says how,
 // moe_columns_plan.cc where things lie. Of weights in int4 without zeros, in groups of thirty-two,
-// beside a shared expert in bf16 (and as that is written, for two tokens: see columns_plan()); or
-// of those in nvfp4, the shared expert's as well.
+// beside a shared expert in bf16; or of those in nvfp4, the shared expert's as well.
 #pragma once
 
 #include "kernels/cuda/moe_layer.h"
@@ -13,13 +12,12 @@ constexpr int kColumnWarps = 16;    // that multiply: each has at most one chunk
 constexpr int kColumnServants = 4;  // warps: two fetch, one watches, one chooses and then awaits
 constexpr int kColumnExperts = 64;  // two of a lane
 constexpr int kColumnChosen = 16;   // experts of a token
-constexpr int kColumnTokens = 2;
 constexpr unsigned kColumnStagesMax = 32;
 constexpr int kSumsPitch = kColumnWarps + 1;  // of a row's sums of all warps
 
-// What a block waits for, each with a barrier: that all tokens have chosen; that it is listed, and
-// which turn it is; that weights are there; and what the shared expert has between its halves.
-enum ColumnsKnown : unsigned { kTokensChose, kListed, kWeighed, kWideCame, kColumnsKnown };
+// What a block waits for, each with a barrier: which experts are chosen; which turn it is; their
+// weights; and what the shared expert has between its halves.
+enum ColumnsKnown : unsigned { kChosen, kTurnKnown, kWeighed, kWideCame, kColumnsKnown };
 constexpr std::size_t kColumnsRoutingBytes = 2048;
 
 // Of four rows of a slab's weights, or of their scales.
@@ -47,8 +45,8 @@ struct ColumnsPlan {
   // 2^32 divided by these and rounded up: what multiplied_high() takes to divide.
   unsigned by_blocks;
   unsigned by_inner_slabs;
-  unsigned x_pitch;  // from row to row of activations, which come first in shared memory
   unsigned stage;
+  // In shared memory, where activations come first.
   unsigned stages_at;
   unsigned sums_at;     // of all warps, of first halves; then what is between the halves
   unsigned wide_at;     // what is between the halves of the shared expert

@@ -17,7 +17,6 @@ constexpr int kFetchingWarp = kColumnWarps;
 constexpr int kWatchingWarp = kColumnWarps + 1;
 constexpr int kChoosingWarp = kColumnWarps + 2;  // and the next, which then fetches, too
 constexpr int kFetchers = 2;
-constexpr unsigned kNone = 0xFF;
 
 // Named barriers: the workers; and who has set up the others, with who waits for that.
 constexpr int kMeetBarrier = 1;
@@ -37,22 +36,17 @@ __device__ inline void servants_find_set_up() {
   device::sync_threads(kServantsBarrier, kColumnServants * device::kWarpThreads);
 }
 
-// In shared memory. A pair is a use of an expert by a token: token * chosen + which of its choice.
+// In shared memory.
 struct ColumnsRouting {
-  std::int32_t active[kColumnExperts];                // experts that are wanted, in their order
-  std::uint8_t pairs[kColumnExperts][kColumnTokens];  // of them; kNone: the token does not want it
-  std::uint8_t places[kColumnExperts]
-                     [kColumnTokens];  // of all experts: in a token's choice, or kNone
-  std::int32_t ids[kColumnTokens * kColumnChosen];
-  float scores[kColumnTokens * kColumnChosen];   // of the experts
-  float weights[kColumnTokens * kColumnChosen];  // which are made of them
-  float scales[kColumnTokens];                   // what is left to do of the norm
-  // Of activations in fp16, for every two chunks: before the halves, and between them of pairs and
-  // of the shared expert.
+  std::int32_t ids[kColumnChosen];  // experts, as they were chosen
+  float scores[kColumnChosen];      // of them
+  float weights[kColumnChosen];     // which are made of the scores
+  float scale;                      // what is left to do of the norm
+  // Of activations in fp16, for every two chunks: before the halves, and between them of the chosen
+  // experts and of the shared one.
   float x_units[kColumnWarps / 2];
   float halves_units[kColumnChosen * kColumnWarps / 2];
   float wide_units[kColumnWarps / 2];
-  std::int32_t count;  // of active
   std::uint32_t turn;  // which of the numbers that are awaited
 };
 static_assert(sizeof(ColumnsRouting) <= kColumnsRoutingBytes);
@@ -93,16 +87,9 @@ class ColumnsBlock {
       device::barrier_set_up(empty(lane), kColumnWarps);
     }
     if (lane < kColumnsKnown) {
-      // That it is listed two say, who lists and who takes the turn.
-      device::barrier_set_up(known_ + 8 * lane, lane == kTokensChose ? a.tokens
-                                                : lane == kListed    ? 2
-                                                                     : 1);
+      device::barrier_set_up(known_ + 8 * lane, 1);
     }
     device::barriers_are_set_up();
-    auto* places = reinterpret_cast<std::uint32_t*>(routing.places);
-    for (int i = lane; i < kColumnExperts * kColumnTokens / 4; i += device::kWarpThreads) {
-      places[i] = ~0U;
-    }
     __syncwarp();  // by all lanes
     arrive_at(kSetUpBarrier, kColumnWorkers + device::kWarpThreads);
     arrive_at(kServantsBarrier, kColumnServants * device::kWarpThreads);
@@ -130,8 +117,8 @@ class ColumnsBlock {
   }
   // What of the routed experts' first halves a block has: with its part of the shared expert it is
   // about as many bytes for all blocks.
-  __device__ Share routed_share(int active) const {
-    const int total = active * plan.inner.slabs;
+  __device__ Share routed_share() const {
+    const int total = a.rule.chosen * plan.inner.slabs;
     const int cost = total * 16 + plan.wide_slabs * plan.wide_slab_cost;
     const Share wide = equal_share(plan.wide_slabs);
     const Share own = equal_share(cost);
@@ -147,13 +134,12 @@ class ColumnsBlock {
   __device__ int entry_of(int slab) const {
     return static_cast<int>(multiplied_high(static_cast<unsigned>(slab), plan.by_inner_slabs));
   }
-  // What is between the halves: of pairs, and of tokens of the shared expert. As they are awaited.
-  __device__ __nv_bfloat16* halves(unsigned pair) const {
-    return awaited() + static_cast<std::int64_t>(pair) * a.outer.inputs;
+  // What is between the halves: of a chosen expert, and of the shared one. As they are awaited.
+  __device__ __nv_bfloat16* halves(int entry) const {
+    return awaited() + static_cast<std::int64_t>(entry) * a.outer.inputs;
   }
-  __device__ __nv_bfloat16* wide(int token) const {
-    return awaited() + plan.awaited.count -
-           static_cast<std::int64_t>(kMoeAwaitedTokens - token) * kMoeAwaitedWide;
+  __device__ __nv_bfloat16* wide() const {
+    return awaited() + plan.awaited.count - kMoeAwaitedWide;
   }
 
   const MoeArgs& a;

@@ -17,10 +17,10 @@ __device__ inline int rehearsals() {
   return count;
 }
 
-// By one warp, for one token. What depends on nothing is read when this is made.
+// By one warp. What depends on nothing is read when this is made.
 class ColumnsChoice {
  public:
-  __device__ ColumnsChoice(const ColumnsBlock& block, int token) : b_(block), token_(token) {
+  __device__ explicit ColumnsChoice(const ColumnsBlock& block) : b_(block) {
     const RouterRule& rule = b_.a.rule;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
@@ -70,17 +70,15 @@ class ColumnsChoice {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       if (places[i] < 0) continue;
-      const int pair = token_ * rule.chosen + places[i];
-      routing.places[expert(i)][token_] = static_cast<std::uint8_t>(places[i]);
-      routing.ids[pair] = expert(i);
-      routing.scores[pair] = scores[i];
+      routing.ids[places[i]] = expert(i);
+      routing.scores[places[i]] = scores[i];
     }
-    if (lane_index() == 0) routing.scales[token_] = scale;
-    b_.make_known(kTokensChose);
+    if (lane_index() == 0) routing.scale = scale;
+    b_.make_known(kChosen);
     if (b_.a.scores == nullptr || blockIdx.x != 0) return;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      if (is_expert(i)) b_.a.logits[token_ * rule.experts + expert(i)] = logits[i];
+      if (is_expert(i)) b_.a.logits[expert(i)] = logits[i];
     }
   }
 
@@ -97,16 +95,13 @@ class ColumnsChoice {
     const MoeArgs& a = b_.a;
     if (a.scores == nullptr) {
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        logits[i] = is_expert(i) ? __ldcg(a.logits + token_ * a.rule.experts + expert(i)) : 0.0F;
-      }
+      for (int i = 0; i < 2; ++i) logits[i] = is_expert(i) ? __ldcg(a.logits + expert(i)) : 0.0F;
       return 1;
     }
-    const MoeScore* scores = a.scores + token_ * (a.rule.experts + kMoeSquares);
-    const MoeScore squares = __ldcg(scores + a.rule.experts);
+    const MoeScore squares = __ldcg(a.scores + a.rule.experts);
     MoeScore own[2];
 #pragma unroll
-    for (int i = 0; i < 2; ++i) own[i] = is_expert(i) ? __ldcg(scores + expert(i)) : 0;
+    for (int i = 0; i < 2; ++i) own[i] = is_expert(i) ? __ldcg(a.scores + expert(i)) : 0;
     const float mean = __ll2float_rn(static_cast<long long>(squares)) *
                        __fdividef(kMoeSquaresUnit, static_cast<float>(a.inner.inputs));
     const float scale = rsqrtf(mean + a.eps);
@@ -118,60 +113,28 @@ class ColumnsChoice {
   }
 
   const ColumnsBlock& b_;
-  int token_;
   float bias_[2];
 };
 
-// By one warp, when all tokens have chosen.
-__device__ inline void list_active(const ColumnsBlock& b) {
-  ColumnsRouting& routing = b.routing;
-  const int lane = lane_index();
-  int before = 0;
-#pragma unroll 1
-  for (int left = rehearsals(); left >= 0; --left) {
-    if (left == 0) b.wait_to_know(kTokensChose);
-    before = 0;
-#pragma unroll
-    for (int i = 0; i < kColumnExperts / device::kWarpThreads; ++i) {
-      const int expert = lane + i * device::kWarpThreads;
-      const unsigned first = routing.places[expert][0];
-      const unsigned second = routing.places[expert][1];
-      const bool is_wanted = first != kNone || second != kNone;
-      const unsigned all = __ballot_sync(kFullWarp, is_wanted);
-      if (is_wanted) {
-        const int entry = before + __popc(all & ((1U << lane) - 1U));
-        routing.active[entry] = expert;
-        const unsigned beyond = static_cast<unsigned>(b.a.rule.chosen) + second;
-        routing.pairs[entry][0] = static_cast<std::uint8_t>(first);
-        routing.pairs[entry][1] = static_cast<std::uint8_t>(second != kNone ? beyond : kNone);
-      }
-      before += __popc(all);
-    }
-  }
-  if (lane == 0) routing.count = before;
-  b.make_known(kListed);
-}
-
-// The rest of all choices. By one warp, which knows them. What sums of an expert's second half are
+// The rest of the choice. By one warp, which knows it. What sums of an expert's second half are
 // to be multiplied with is in its weight here.
 template <class Codec>
 __device__ void weigh(const ColumnsBlock& b) {
   ColumnsRouting& routing = b.routing;
   const RouterRule& rule = b.a.rule;
-  const int pair = lane_index();
-  static_assert(kColumnTokens * kColumnChosen <= device::kWarpThreads);
-  if (pair < b.a.tokens * rule.chosen) {
-    const float* scores = routing.scores + (pair < rule.chosen ? 0 : rule.chosen);
+  const int entry = lane_index();
+  static_assert(kColumnChosen <= device::kWarpThreads);
+  if (entry < rule.chosen) {
     float sum = 0;
 #pragma unroll 1
-    for (int j = 0; j < rule.chosen; ++j) sum += scores[j];
+    for (int j = 0; j < rule.chosen; ++j) sum += routing.scores[j];
     const float weight =
-        routing.scores[pair] * (rule.normalized ? rule.scale / (sum + 1e-20F) : rule.scale);
-    routing.weights[pair] =
-        weight * Codec::unit(device::weight_at(b.a.outer.weight, routing.ids[pair]));
+        routing.scores[entry] * (rule.normalized ? rule.scale / (sum + 1e-20F) : rule.scale);
+    routing.weights[entry] =
+        weight * Codec::unit(device::weight_at(b.a.outer.weight, routing.ids[entry]));
     if (blockIdx.x == 0) {
-      b.a.ids[pair] = routing.ids[pair];
-      b.a.weights[pair] = weight;
+      b.a.ids[entry] = routing.ids[entry];
+      b.a.weights[entry] = weight;
     }
   }
   b.make_known(kWeighed);
@@ -184,7 +147,7 @@ __device__ void take_turn(const ColumnsBlock& block) {
   const MoeAwaited& awaited = block.plan.awaited;
   const std::uint32_t turn = device::look_at(awaited.turn) & kPhase;
   if (lane_index() == 0) block.routing.turn = turn / kPhase;
-  block.make_known(kListed);
+  block.make_known(kTurnKnown);
   const unsigned octets = static_cast<unsigned>(awaited.count) / device::kOctet;
   auto* to = reinterpret_cast<uint4*>(awaited.first + (turn == 0 ? awaited.count : 0));
 #pragma unroll 1
@@ -192,7 +155,7 @@ __device__ void take_turn(const ColumnsBlock& block) {
        i < octets; i += gridDim.x * device::kWarpThreads) {
     to[i] = device::kNothing16;
   }
-  block.wait_to_know(kListed);
+  block.wait_to_know(kChosen);
   weigh<Codec>(block);
   // The turn has been seen, and the router's sums have been read.
   if (lane_index() == 0) add_to(awaited.turn, blockIdx.x == 0, static_cast<int>(gridDim.x));
@@ -200,8 +163,7 @@ __device__ void take_turn(const ColumnsBlock& block) {
   if (lane_index() == 0) wait_for_change(awaited.turn, turn);
   __syncwarp();  // all blocks have
 #pragma unroll 1
-  for (int i = lane_index(); i < a.tokens * (a.rule.experts + kMoeSquares);
-       i += device::kWarpThreads) {
+  for (int i = lane_index(); i < a.rule.experts + kMoeSquares; i += device::kWarpThreads) {
     a.scores[i] = 0;
   }
 }
@@ -210,20 +172,16 @@ __device__ void take_turn(const ColumnsBlock& block) {
 template <class Codec>
 __device__ void await_wide(const ColumnsBlock& b) {
   constexpr int kAtOnce = 6;
-  const int octets = b.a.wide_inputs / device::kOctet;
-  const int all = b.a.tokens * octets;
+  const int all = b.a.wide_inputs / device::kOctet;
+  const auto* from = reinterpret_cast<const uint4*>(b.wide());
   auto* to = reinterpret_cast<uint4*>(b.at(b.plan.wide_at));
 #pragma unroll 1
   for (int first = lane_index(); first - lane_index() < all;
        first += kAtOnce * device::kWarpThreads) {
     uint4 own[kAtOnce];
     const auto place = [&](int i) { return first + i * device::kWarpThreads; };
-    device::await(
-        own, [&](int i) { return place(i) < all; },
-        [&](int i) {
-          const int token = place(i) < octets ? 0 : 1;
-          return reinterpret_cast<const uint4*>(b.wide(token)) + place(i) - token * octets;
-        });
+    device::await_together(
+        own, [&](int i) { return place(i) < all; }, [&](int i) { return from + place(i); });
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       if constexpr (Codec::kHalf) {

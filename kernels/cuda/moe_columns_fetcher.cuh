@@ -27,8 +27,7 @@ class ColumnsFetcher {
     } else {
       wide();
     }
-    // Of one token it is known how many experts there will be.
-    routed_ = b_.routed_share(b_.a.rule.chosen);
+    routed_ = b_.routed_share();
     inner_ = b_.plan.inner_copies[lane_ % kColumnCopies];
     // Now, not when they are used.
     asm volatile(""
@@ -37,13 +36,12 @@ class ColumnsFetcher {
   }
   // When the choice is known.
   __device__ void go_on() {
-    const int count = b_.routing.count;
-    if (b_.a.tokens > 1) routed_ = b_.routed_share(count);
     int entry = b_.entry_of(routed_.begin);
     int slab = routed_.begin - entry * b_.plan.inner.slabs;
+    b_.wait_to_know(kChosen);
 #pragma unroll 1
     for (int at = routed_.begin; at < routed_.end; ++at) {
-      fetch(b_.plan.inner, inner_, b_.routing.active[entry], slab);
+      fetch(b_.plan.inner, inner_, b_.routing.ids[entry], slab);
       if (++slab < b_.plan.inner.slabs) continue;
       slab = 0;
       ++entry;
@@ -63,7 +61,9 @@ class ColumnsFetcher {
       advance(kQuads);
     }
 #pragma unroll 1
-    for (int i = 0; i < count; ++i) fetch(b_.plan.outer, outer, b_.routing.active[i], share.begin);
+    for (int i = 0; i < b_.a.rule.chosen; ++i) {
+      fetch(b_.plan.outer, outer, b_.routing.ids[i], share.begin);
+    }
   }
 
  private:

@@ -5,15 +5,14 @@
 //   kParted      lane ^ 1 has the other part of its sums
 //   kShared      the shared expert is coded as well
 //   kHalf        activations are fp16
-//   token()      which token's columns of activations a lane holds
 //   unit(w)      what sums are to be multiplied with
 //
-// ColumnsInt4: the thirty-two columns are a group. The activations that token s of two has of group
-// g are in column 4s + g of the tensor-core tile; the tile's other columns are zero where weights
-// are of that group. So sums of groups stay apart until they are scaled, and codes are multiplied
-// as they are, as numbers that are 136 too large.
+// ColumnsInt4: the thirty-two columns are a group. The activations of group g are in column g of
+// the tensor-core tile; the tile's other columns are zero where weights are of that group. So sums
+// of groups stay apart until they are scaled, and codes are multiplied as they are, as numbers that
+// are 136 too large.
 //
-// ColumnsFp4, for one token: scales, of sixteen columns each, are multiplied into the weights, in
+// ColumnsFp4: scales, of sixteen columns each, are multiplied into the weights, in
 // fp16 (device/fp4_half.cuh), and all columns of the tile are the token. Activations have a power
 // of two for every two chunks.
 #pragma once
@@ -25,16 +24,9 @@
 
 namespace glm::kernels::cuda {
 
-// Lanes with activations, and of which token.
+// Lanes with activations of a group.
 __device__ inline bool owns_group() {
-  return lane_index() / 4 % 4 == lane_index() % 4;
-}
-__device__ inline int group_token() {
-  return lane_index() / 16;
-}
-// Of which token a lane has sums.
-__device__ inline int sum_token() {
-  return lane_index() % 4 / 2;
+  return lane_index() / 4 == lane_index() % 4;
 }
 
 // -136 times the sums of groups of these activations, as sums of a tile.
@@ -95,7 +87,6 @@ struct ColumnsInt4 {
   static constexpr bool kShared = false;
   static constexpr bool kHalf = false;
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
-  __device__ static int token() { return group_token(); }
   __device__ static GroupsAt groups_at(const BulkPlan& plan, int chunk) { return {plan, chunk, 2}; }
 
   // In int4_order().
@@ -103,7 +94,7 @@ struct ColumnsInt4 {
     uint4 x[4];
     float offset[4];
 
-    // Of this lane's columns and token group_token(), from there on, if it is there.
+    // Of this lane's columns from there on, if it is there.
     __device__ void load(const uint4* from, bool is_there) {
       const bool owns = owns_group() && is_there;
 #pragma unroll
@@ -112,8 +103,7 @@ struct ColumnsInt4 {
     }
   };
 
-  // A chunk of a slab times activations: this lane's part of the sums of its rows and of token
-  // sum_token().
+  // A chunk of a slab times activations: the first two lanes of a row have its sum in two parts.
   __device__ static void multiply(const BulkPlan& plan, const std::uint8_t* stage,
                                   const GroupsAt& at, const Activations& a, float (&rows)[2]) {
     uint4 words[2];
@@ -154,7 +144,6 @@ struct ColumnsFp4 {
   __device__ static device::Fp4Unit unit(const device::Weight& w) {
     return device::fp4_half_unit(w);
   }
-  __device__ static int token() { return 0; }
   __device__ static GroupsAt groups_at(const BulkPlan& plan, int chunk) { return {plan, chunk, 1}; }
 
   struct Activations {
@@ -207,8 +196,8 @@ __device__ uint4 half_chunks(const uint4& x, float* unit) {
   return device::half_octet<kFromInt4Order>(x, scale.factor());
 }
 
-// Sixteen rows in bf16, of which this lane has these, times activations of up to eight tokens:
-// words of both in the order of plain_word().
+// Sixteen rows in bf16, of which this lane has these, times activations: words of both in the order
+// of plain_word().
 __device__ inline int plain_word(int i) {
   return i ^ (lane_index() % 4 / 2);  // so that lanes meet no bank twice
 }

@@ -54,11 +54,9 @@ void list_copies(const device::Weights& weight, const device::Weights* up, const
 
 std::optional<ColumnsPlan> columns_plan(const MoeArgs& a, const MoeWorkspace& space,
                                         const BulkLimits& limits) {
-  // Of two tokens it is as fast as moe_layer.cu, and in which order a token's sums are added would
+  // Two tokens were as fast in moe_layer.cu, and in which order a token's sums are added would
   // depend on the experts of the other.
-  constexpr int kTokensTaken = 1;
-  static_assert(kTokensTaken <= kColumnTokens && kColumnTokens <= kMoeAwaitedTokens);
-  if (!limits.alone || !suits(a) || a.tokens > kTokensTaken) return std::nullopt;
+  if (!limits.alone || !suits(a) || a.tokens != 1) return std::nullopt;
   ColumnsPlan plan = {};
   plan.awaited = space.awaited;
   const auto inputs = static_cast<int>(a.inner.inputs);
@@ -82,7 +80,6 @@ std::optional<ColumnsPlan> columns_plan(const MoeArgs& a, const MoeWorkspace& sp
   plan.wide_slab_cost = (a.shared_coded ? coded_slab : plain_slab) * 8 / coded_slab;
   plan.by_blocks = reciprocal(blocks);
   plan.by_inner_slabs = reciprocal(plan.inner.slabs);
-  plan.x_pitch = static_cast<unsigned>(inputs) * 2 + kRowShift;
   const auto longest = static_cast<unsigned>(std::max(inputs, a.wide_inputs));
   plan.stage = std::max(plan.inner.stage, plan.outer.stage);
   if (!a.shared_coded) {
@@ -92,23 +89,22 @@ std::optional<ColumnsPlan> columns_plan(const MoeArgs& a, const MoeWorkspace& sp
 
   // What is left to the sums is done by a warp for each slab.
   const int wide_most = (plan.wide_slabs + blocks - 1) / blocks;
-  const int routed = a.tokens * a.rule.chosen * plan.inner.slabs;
+  const int routed = a.rule.chosen * plan.inner.slabs;
   const int routed_most = (routed * 16 + plan.wide_slabs * plan.wide_slab_cost) / blocks / 16 + 2;
-  if (std::max(routed_most, wide_most * a.tokens) > kColumnWarps) return std::nullopt;
-  const auto tokens = static_cast<std::size_t>(a.tokens);
-  const std::size_t slab_sums = tokens * kSlabRows * sizeof(float) * kSumsPitch;
-  const std::size_t halves = tokens * static_cast<std::size_t>(a.rule.chosen) *
-                             static_cast<std::size_t>(a.outer.inputs) * 2;
+  if (std::max(routed_most, wide_most) > kColumnWarps) return std::nullopt;
+  constexpr std::size_t slab_sums = kSlabRows * sizeof(float) * kSumsPitch;
+  const std::size_t halves =
+      static_cast<std::size_t>(a.rule.chosen) * static_cast<std::size_t>(a.outer.inputs) * 2;
   unsigned used = 0;
   const auto take = [&](std::size_t bytes) {
     const unsigned place = used;
     used += padded(bytes, 16);
     return place;
   };
-  take(tokens * plan.x_pitch);
+  take(static_cast<std::size_t>(inputs) * 2);
   plan.sums_at = take(
       std::max(static_cast<std::size_t>(std::max(routed_most, wide_most)) * slab_sums, halves));
-  plan.wide_at = take(tokens * static_cast<std::size_t>(a.wide_inputs) * 2);
+  plan.wide_at = take(static_cast<std::size_t>(a.wide_inputs) * 2);
   plan.outputs_at = take(2 * slab_sums);
   plan.barriers_at = take(std::size_t{2} * kColumnStagesMax * sizeof(std::uint64_t));
   plan.known_at = take(kColumnsKnown * sizeof(std::uint64_t));

@@ -5,11 +5,11 @@
 
 namespace glm::kernels::cuda {
 
-// What is between the halves of all pairs, to where sums were.
+// What is between the halves of all chosen experts, to where sums were.
 template <class Codec>
 __device__ void ColumnsWorker<Codec>::load_halves() const {
   constexpr int kAtOnce = 3;
-  const int all = b_.a.tokens * b_.a.rule.chosen * octets(b_.a.outer.inputs);
+  const int all = b_.a.rule.chosen * octets(b_.a.outer.inputs);
   const auto* from = reinterpret_cast<const uint4*>(b_.halves(0));
   auto* to = reinterpret_cast<uint4*>(sums());
 #pragma unroll 1
@@ -17,7 +17,7 @@ __device__ void ColumnsWorker<Codec>::load_halves() const {
        first += kAtOnce * kColumnWorkers) {
     uint4 own[kAtOnce];
     const auto place = [&](int i) { return first + i * kColumnWorkers; };
-    device::await(
+    device::await_together(
         own, [&](int i) { return place(i) < all; }, [&](int i) { return from + place(i); });
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
@@ -36,32 +36,26 @@ template <class Codec>
 __device__ void ColumnsWorker<Codec>::second_half_of_experts(bool rehearsed) {
   const int row_octets = octets(b_.a.outer.inputs);
   const int chunks = row_octets / kOctetsPerChunk;
-  const int entries = rehearsed ? 1 : r_.count;
+  const int entries = rehearsed ? 1 : b_.a.rule.chosen;
   float total[2] = {};
   int chunk = warp_;
 #pragma unroll 1
   for (int entry = 0; entry < entries; ++entry) {
     wait_for(next_);
     if (chunk < chunks) {
-      const unsigned own = r_.pairs[entry][Codec::token()];
-      const Activations x =
-          load_chunk(reinterpret_cast<const uint4*>(sums()) + static_cast<int>(own) * row_octets,
-                     own != kNone && !rehearsed ? chunk : kNoChunk);
+      const Activations x = load_chunk(reinterpret_cast<const uint4*>(sums()) + entry * row_octets,
+                                       !rehearsed ? chunk : kNoChunk);
       float rows[2];
       Codec::multiply(b_.plan.outer, stage(next_), Codec::groups_at(b_.plan.outer, chunk), x, rows);
-      const unsigned pair = r_.pairs[entry][sum_token()];
-      if (pair != kNone) {
-        const float weight =
-            r_.weights[pair] * unit_of(r_.halves_units, static_cast<int>(pair) * chunks + chunk);
-        total[0] += weight * rows[0];
-        total[1] += weight * rows[1];
-      }
+      const float weight = r_.weights[entry] * unit_of(r_.halves_units, entry * chunks + chunk);
+      total[0] += weight * rows[0];
+      total[1] += weight * rows[1];
     }
     if (!rehearsed) leave(1);
     chunk = (chunk + kColumnWarps - chunks) % kColumnWarps;
   }
   add_neighbours(total);
-  leave_sums(total, outputs() + slab_sums());
+  leave_sums(total, outputs() + kSlabSums);
 }
 
 template <class Codec>
@@ -75,35 +69,33 @@ __device__ void ColumnsWorker<Codec>::second_half_of_shared() {
                    unit_of(r_.wide_units, chunk));
   } else {
     uint4 x[4];
-    load_plain(wide + min(lane_ / 4, a.tokens - 1) * octets(a.wide_inputs), a.wide_inputs, x);
+    load_plain(wide, a.wide_inputs, x);
     multiply_shared(a.wide_inputs, x, outputs());
   }
 }
 
-// Four threads for an output of a token, each with some of the columns. Sums of the shared expert
-// are to be multiplied with `unit`.
+// Four threads for an output, each with some of the columns. Sums of the shared expert are to be
+// multiplied with `unit`.
 template <class Codec>
 __device__ void ColumnsWorker<Codec>::store_outputs(int slab, float unit) const {
   constexpr int kParts = 4;
   const MoeArgs& a = b_.a;
-  if (warp_ * device::kWarpThreads >= a.tokens * kSlabRows * kParts) return;
+  if (warp_ * device::kWarpThreads >= kSlabRows * kParts) return;
   const int at = static_cast<int>(threadIdx.x) / kParts;
   const int part = lane_ % kParts;
   const float* row = outputs() + at * kSumsPitch + part * (kColumnWarps / kParts);
   float sum = 0;
 #pragma unroll
   for (int w = 0; w < kColumnWarps / kParts; ++w) {
-    sum += (Codec::kShared ? row[w] * unit : row[w]) + row[slab_sums() + w];
+    sum += (Codec::kShared ? row[w] * unit : row[w]) + row[kSlabSums + w];
   }
 #pragma unroll
   for (int other = 1; other < kParts; other *= 2) {
     sum += __shfl_xor_sync(kFullWarp, sum, other);
   }
   if (part != 0) return;
-  const int tile_row = at % kSlabRows;
-  const int output =
-      tile_row / (kSlabRows / 2) * (kSlabRows / 2) + weight_row(tile_row % (kSlabRows / 2));
-  device::store(a.out + at / kSlabRows * a.out_stride + slab * kSlabRows + output, sum);
+  const int output = at / (kSlabRows / 2) * (kSlabRows / 2) + weight_row(at % (kSlabRows / 2));
+  device::store(a.out + slab * kSlabRows + output, sum);
 }
 
 template <class Codec>

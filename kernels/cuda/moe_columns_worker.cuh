@@ -47,12 +47,9 @@ class ColumnsWorker {
 
   __device__ static int octets(std::int64_t columns) { return static_cast<int>(columns) / 8; }
   __device__ bool has_columns(std::int64_t inputs) const { return warp_ * kChunk < inputs; }
-  __device__ uint4* activations(int token) const {
-    return reinterpret_cast<uint4*>(b_.at(static_cast<unsigned>(token) * b_.plan.x_pitch));
-  }
+  __device__ uint4* activations() const { return reinterpret_cast<uint4*>(b_.at(0)); }
   __device__ float* sums() const { return reinterpret_cast<float*>(b_.at(b_.plan.sums_at)); }
-  // From slab to slab.
-  __device__ int slab_sums() const { return b_.a.tokens * kSlabRows * kSumsPitch; }
+  static constexpr int kSlabSums = kSlabRows * kSumsPitch;
   // Of second halves: of the shared expert, and then of the others.
   __device__ float* outputs() const { return reinterpret_cast<float*>(b_.at(b_.plan.outputs_at)); }
   __device__ const std::uint8_t* stage(const Ring& at) const {
@@ -81,10 +78,10 @@ class ColumnsWorker {
       for (float& row : rows) row += __shfl_xor_sync(kFullWarp, row, 1);
     }
   }
-  // This warp's sums of its rows and of token sum_token(), times `unit`.
+  // This warp's sums of its rows, times `unit`.
   __device__ void leave_sums(const float (&rows)[2], float* slab, float unit = 1) const {
-    if (lane_ % 2 != 0 || sum_token() >= b_.a.tokens) return;
-    float* to = slab + (sum_token() * kSlabRows + lane_ / 4) * kSumsPitch + warp_;
+    if (lane_ % 4 != 0) return;
+    float* to = slab + lane_ / 4 * kSumsPitch + warp_;
     to[0] = rows[0] * unit;
     to[kSlabRows / 2 * kSumsPitch] = rows[1] * unit;
   }
@@ -94,12 +91,12 @@ class ColumnsWorker {
   }
 
   __device__ void load_activations() const;
-  __device__ void load_plain(const uint4* rows, std::int64_t inputs, uint4 (&x)[4]) const;
+  __device__ void load_plain(const uint4* row, std::int64_t inputs, uint4 (&x)[4]) const;
   __device__ void multiply_shared(std::int64_t inputs, const uint4 (&x)[4], float* to);
   __device__ void multiply_coded(const BulkPlan& plan, const Activations& x, int chunk, float* to,
                                  float unit);
   __device__ void multiply_shared_first_half(int slabs);
-  __device__ float gated_sum(const float* slab, int token, const Units& units) const;
+  __device__ float gated_sum(const float* slab, const Units& units) const;
   __device__ void shared_first_half();
   __device__ Activations load_chunk(const uint4* row, int chunk) const;
   __device__ void store_halves(const Share& share, const Units& units) const;
@@ -117,49 +114,43 @@ class ColumnsWorker {
   Ring next_;
 };
 
-// In int4_order(). Of a norm, its weight is multiplied here; what is the same for all columns of a
-// token is left to the sums.
+// In int4_order(). Of a norm, its weight is multiplied here; what is the same for all columns is
+// left to the sums.
 template <class Codec>
 __device__ void ColumnsWorker<Codec>::load_activations() const {
   const MoeArgs& a = b_.a;
   const int row_octets = octets(a.inner.inputs);
-  const auto* rows = static_cast<const __nv_bfloat16*>(a.inner.x);
-  const auto* norm = reinterpret_cast<const uint4*>(a.norm);
-  const auto read = [&](int row, int octet) {
-    const uint4 x = __ldcg(reinterpret_cast<const uint4*>(rows + row * a.inner.x_stride) + octet);
-    return norm != nullptr ? device::octet_product(x, __ldg(norm + octet)) : x;
-  };
-  if constexpr (Codec::kHalf) {  // of one token: a warp has two chunks, or none
-    const int octet = static_cast<int>(threadIdx.x);
-    if (octet - lane_ < row_octets) {
-      const uint4 x = octet < row_octets ? read(0, octet) : uint4{};
-      const uint4 own = half_chunks<false>(x, r_.x_units + warp_);
-      if (octet < row_octets) activations(0)[octet] = own;
-    }
-  } else {
-#pragma unroll 1
-    for (int at = static_cast<int>(threadIdx.x); at < a.tokens * row_octets; at += kColumnWorkers) {
-      const int row = at < row_octets ? 0 : 1;
-      const int octet = at - row * row_octets;
-      activations(row)[octet] = device::int4_order(read(row, octet));
+  const int octet = static_cast<int>(threadIdx.x);
+  if (octet - lane_ >= row_octets) return;  // a warp has two chunks, or none
+  const bool is_there = octet < row_octets;
+  uint4 x = {};
+  if (is_there) {
+    x = __ldcg(static_cast<const uint4*>(a.inner.x) + octet);
+    if (a.norm != nullptr) {
+      x = device::octet_product(x, __ldg(reinterpret_cast<const uint4*>(a.norm) + octet));
     }
   }
+  if constexpr (Codec::kHalf) {
+    x = half_chunks<false>(x, r_.x_units + warp_);
+  } else {
+    x = device::int4_order(x);
+  }
+  if (is_there) activations()[octet] = x;
 }
 
-// This lane's octets of this warp's chunk, from rows of so many columns one for each token, as
-// multiply_plain() takes them; lanes beyond the last token have its.
+// This lane's octets of this warp's chunk, as multiply_plain() takes them.
 template <class Codec>
-__device__ void ColumnsWorker<Codec>::load_plain(const uint4* rows, std::int64_t inputs,
+__device__ void ColumnsWorker<Codec>::load_plain(const uint4* row, std::int64_t inputs,
                                                  uint4 (&x)[4]) const {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    x[i] = has_columns(inputs) ? rows[warp_ * kOctetsPerChunk + lane_ % 4 * 4 + plain_word(i)]
+    x[i] = has_columns(inputs) ? row[warp_ * kOctetsPerChunk + lane_ % 4 * 4 + plain_word(i)]
                                : uint4{};
   }
 }
 
-// A slab of the shared expert, which are the next four items, times this warp's columns: sums of
-// all tokens to `to`.
+// A slab of the shared expert, which are the next four items, times this warp's columns: sums to
+// `to`.
 template <class Codec>
 __device__ void ColumnsWorker<Codec>::multiply_shared(std::int64_t inputs, const uint4 (&x)[4],
                                                       float* to) {
@@ -176,12 +167,7 @@ __device__ void ColumnsWorker<Codec>::multiply_shared(std::int64_t inputs, const
   float all[4] = {};
   if (has_columns(inputs)) multiply_plain(rows, x, all);
   leave(kQuads);
-  if (lane_ % 4 != 0) return;  // columns of the first two tokens
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    if (i % 2 >= b_.a.tokens) continue;
-    to[(i % 2 * kSlabRows + tile_row + i / 2 * (kSlabRows / 2)) * kSumsPitch + warp_] = all[i];
-  }
+  leave_sums({all[0], all[2]}, to);  // all columns of the tile are the same
 }
 
 // The same of one that is coded, the next item.
@@ -200,13 +186,12 @@ __device__ void ColumnsWorker<Codec>::multiply_coded(const BulkPlan& plan, const
 
 // Of a slab of first halves: for tile row lane % 16, what is between the halves.
 template <class Codec>
-__device__ float ColumnsWorker<Codec>::gated_sum(const float* slab, int token,
-                                                 const Units& units) const {
-  const float* row = slab + (token * kSlabRows + lane_ % kSlabRows) * kSumsPitch;
+__device__ float ColumnsWorker<Codec>::gated_sum(const float* slab, const Units& units) const {
+  const float* row = slab + lane_ % kSlabRows * kSumsPitch;
   const float of_gate = units.gate;
   const float of_up = units.up;
   const float unit = lane_ % kSlabRows < kSlabRows / 2 ? of_gate : of_up;
-  const float sum = r_.scales[token] * unit * sum_of(row);
+  const float sum = r_.scale * unit * sum_of(row);
   return gated(sum, __shfl_xor_sync(kFullWarp, sum, kSlabRows / 2));
 }
 
@@ -215,15 +200,15 @@ __device__ void ColumnsWorker<Codec>::multiply_shared_first_half(int slabs) {
   const std::int64_t inputs = b_.a.inner.inputs;
   if constexpr (Codec::kShared) {
     const int chunk = has_columns(inputs) ? warp_ : kNoChunk;
-    const Activations x = load_chunk(activations(0), chunk);
+    const Activations x = load_chunk(activations(), chunk);
 #pragma unroll 1
     for (int slab = 0; slab < slabs; ++slab) {
-      multiply_coded(b_.plan.inner, x, chunk, sums() + slab * slab_sums(),
+      multiply_coded(b_.plan.inner, x, chunk, sums() + slab * kSlabSums,
                      unit_of(r_.x_units, chunk));
     }
   } else {
     uint4 x[4];
-    load_plain(activations(min(lane_ / 4, b_.a.tokens - 1)), inputs, x);
+    load_plain(activations(), inputs, x);
 #pragma unroll
     for (uint4& eight : x) {  // from int4_order()
       eight = {__byte_perm(eight.x, eight.y, 0x5410), __byte_perm(eight.z, eight.w, 0x5410),
@@ -231,7 +216,7 @@ __device__ void ColumnsWorker<Codec>::multiply_shared_first_half(int slabs) {
     }
 #pragma unroll 1
     for (int slab = 0; slab < slabs; ++slab) {
-      multiply_shared(inputs, x, sums() + slab * slab_sums());
+      multiply_shared(inputs, x, sums() + slab * kSlabSums);
     }
   }
 }
@@ -243,20 +228,18 @@ __device__ void ColumnsWorker<Codec>::shared_first_half() {
   const int slabs = share.end - share.begin;
   const Units units(a.shared_gate, a.shared_up);
   multiply_shared_first_half(slabs);
-  column_workers_meet();  // the sums of all warps are there
-  b_.wait_to_know(kListed);
-  // A warp has a token of a slab.
-  if (warp_ < slabs * a.tokens) {
-    const int token = warp_ < slabs ? 0 : 1;
-    const int slab = warp_ - token * slabs;
-    const float value = gated_sum(sums() + slab * slab_sums(), token, units);
+  column_workers_meet();     // the sums of all warps are there
+  b_.wait_to_know(kChosen);  // with what is left of the norm
+  b_.wait_to_know(kTurnKnown);
+  if (warp_ < slabs) {
+    const float value = gated_sum(sums() + warp_ * kSlabSums, units);
     // In the order in which the second half takes it.
     constexpr int kApart = Codec::kShared ? 1 : 2;  // rows of the tile with neighbours
     const float next = __shfl_down_sync(kFullWarp, value, kApart);
     if (lane_ < kSlabRows / 2 && lane_ % (2 * kApart) < kApart) {
       const int output =
-          (share.begin + slab) * (kSlabRows / 2) + (Codec::kShared ? lane_ : weight_row(lane_));
-      device::leave_at(reinterpret_cast<std::uint32_t*>(b_.wide(token) + output),
+          (share.begin + warp_) * (kSlabRows / 2) + (Codec::kShared ? lane_ : weight_row(lane_));
+      device::leave_at(reinterpret_cast<std::uint32_t*>(b_.wide() + output),
                        device::bf16_pair(value, next));
     }
   }
@@ -272,60 +255,44 @@ __device__ typename Codec::Activations ColumnsWorker<Codec>::load_chunk(const ui
   return x;
 }
 
-// What is between the halves: a warp for each slab, in each half of it a token.
+// What is between the halves: a warp for each slab.
 template <class Codec>
 __device__ void ColumnsWorker<Codec>::store_halves(const Share& share, const Units& units) const {
   const int at = share.begin + warp_;
   if (at >= share.end) return;
-  const int entry = b_.entry_of(at);
-  const int token = lane_ / kSlabRows;
-  const unsigned pair = token < b_.a.tokens ? r_.pairs[entry][token] : kNone;
-  const float value =
-      gated_sum(sums() + warp_ * slab_sums(), token < b_.a.tokens ? token : 0, units);
+  const float value = gated_sum(sums() + warp_ * kSlabSums, units);
   const float next = __shfl_down_sync(kFullWarp, value, 1);  // in the order of the tile's rows
-  const int place = lane_ % kSlabRows;
-  if (pair == kNone || place >= kSlabRows / 2 || place % 2 != 0) return;
+  if (lane_ >= kSlabRows / 2 || lane_ % 2 != 0) return;
+  const int entry = b_.entry_of(at);
   const int slab = at - entry * b_.plan.inner.slabs;
   device::leave_at(
-      reinterpret_cast<std::uint32_t*>(b_.halves(pair) + slab * (kSlabRows / 2) + place),
+      reinterpret_cast<std::uint32_t*>(b_.halves(entry) + slab * (kSlabRows / 2) + lane_),
       device::bf16_pair(value, next));
 }
 
 template <class Codec>
 __device__ void ColumnsWorker<Codec>::first_halves() {
   const ColumnsPlan& plan = b_.plan;
-  const Share share = b_.routed_share(r_.count);
-  int entry = b_.entry_of(share.begin);
-  int slab = share.begin - entry * plan.inner.slabs;
+  const Share share = b_.routed_share();
   // Of the slab that this warp will store, or of any.
-  const int own = r_.active[b_.entry_of(max(min(share.begin + warp_, share.end - 1), 0))];
+  const int own = r_.ids[b_.entry_of(max(min(share.begin + warp_, share.end - 1), 0))];
   const Units units(device::weight_at(b_.a.inner.weight, own),
                     device::weight_at(b_.a.inner.up, own));
-  bool loaded = false;
   const bool has_own = has_columns(b_.a.inner.inputs);
   GroupsAt columns = Codec::groups_at(plan.inner, has_own ? warp_ : 0);  // any, times zeros
   columns.hold();
   const float own_unit = unit_of(r_.x_units, has_own ? warp_ : kNoChunk);
   float* to = sums();
-  Activations x;
+  const Activations x = load_chunk(activations(), has_own ? warp_ : kNoChunk);
 #pragma unroll 1
   for (int at = share.begin; at < share.end; ++at) {
-    if (!loaded) {
-      const bool is_wanted = r_.pairs[entry][Codec::token()] != kNone;
-      x = load_chunk(activations(Codec::token()), has_own && is_wanted ? warp_ : kNoChunk);
-      loaded = true;
-    }
     wait_for(next_);
     float rows[2];
     Codec::multiply(plan.inner, stage(next_), columns, x, rows);
     leave(1);
     add_neighbours(rows);
     leave_sums(rows, to, own_unit);
-    to += slab_sums();
-    if (++slab < plan.inner.slabs) continue;
-    slab = 0;
-    ++entry;
-    loaded = Codec::kHalf;  // then it is one token, which wants all entries
+    to += kSlabSums;
   }
   column_workers_meet();  // the sums of all warps are there
   store_halves(share, units);

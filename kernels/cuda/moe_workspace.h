@@ -38,9 +38,8 @@ constexpr int kMoeMeetings = 2;
 constexpr int kMoeSquaredTokens = 64;
 
 // What the blocks of moe_columns.cu leave for each other, as numbers that say that they have come
-// (device/awaited.cuh), for so many tokens: what is between the halves of all pairs, and then what
-// the shared expert has there. There are two; a launch uses one and empties the other.
-constexpr int kMoeAwaitedTokens = 2;
+// (device/awaited.cuh): what is between the halves of a token's experts, and then what the shared
+// expert has there. There are two; a launch uses one and empties the other.
 constexpr int kMoeAwaitedWide = 2048;  // columns
 
 struct MoeAwaited {

@@ -37,7 +37,9 @@ MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
   moe.opening = pieces.take<MoeOpeningProgress>(1);
   moe.meetings = pieces.take<std::uint32_t>(kMoeMeetings);
   moe.squares = pieces.take<float>(kMoeSquaredTokens * (bounds.hidden / kSquaredOutputs));
-  moe.awaited.count = kMoeAwaitedTokens * (bounds.chosen * bounds.inner + kMoeAwaitedWide);
+  constexpr std::int64_t kOctet = 8;  // of numbers, which are read together
+  moe.awaited.count =
+      (bounds.chosen * bounds.inner + kOctet - 1) / kOctet * kOctet + kMoeAwaitedWide;
   moe.awaited.first = pieces.take<std::uint16_t>(2 * moe.awaited.count);
   moe.awaited.turn = pieces.take<std::uint32_t>(1);
   moe.scores = pieces.take<MoeScore>(kMoeScoredTokens * (bounds.experts + kMoeSquares));
