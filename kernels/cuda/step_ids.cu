@@ -1,5 +1,5 @@
-// One thread per token; or with rows of a table one block, which then begins a step without three
-// launches behind each other. Contract: kernels/ops/step_ids.h.
+// One thread per token; with rows of a table a block per token, so that a step begins with one
+// launch instead of three. Contract: kernels/ops/step_ids.h.
 #include <cuda_bf16.h>
 
 #include "kernels/cuda/aligned.h"
