@@ -12,16 +12,17 @@
 namespace glm::kernels::cuda {
 
 struct GroupsFp4 {
-  static constexpr bool kPlainRows = false;
   __device__ static device::Fp4Unit unit(const device::Weight& w) {
     return device::fp4_half_unit(w);
   }
   // What the sums of a row are to be multiplied with.
-  __device__ static float row_unit(const float* begins, int place) { return begins[place]; }
+  __device__ static float row_unit(const float* units, int place) { return units[place]; }
 
-  // By a whole warp.
-  __device__ static void load_row(const Product& a, const uint4* x, uint4* activations,
-                                  float* row_unit);
+  // By a whole warp: row `place` of the tile.
+  __device__ static void load_row(const Product& a, const uint4* x, std::uint8_t* activations,
+                                  float* units, int place);
+  // Where a lane reads in what it writes.
+  __device__ static int activations_at() { return lane_index() * 16; }
 
   // What a lane has of a chunk.
   struct Held {
@@ -30,20 +31,19 @@ struct GroupsFp4 {
   };
   __device__ static void load(std::uint32_t stage, const GroupsLane& at, Held& held) {
 #pragma unroll
-    for (int g = 0; g < kChunkGroups; ++g) load_matrices(held.words[g], stage + at.data[g]);
+    for (int g = 0; g < kChunkGroups; ++g) load_matrices(held.words[g], at.data(stage, g));
 #pragma unroll
     for (unsigned half = 0; half < 2; ++half) {
-      const std::uint32_t from = stage + at.scales + half * kGroupsHalfScales;
+      const std::uint32_t from = at.scales(stage) + half * kGroupsHalfScales;
       load_scales(from, held.scales[half][0]);
       load_scales(from + kGroupsHalfScales / 2, held.scales[half][1]);
     }
   }
 
-  __device__ static void multiply(const Held& held, const uint4* x, const float4* /*begin*/,
-                                  float (&sums)[2][4]) {
+  __device__ static void multiply(const Held& held, const std::uint8_t* x, float (&sums)[2][4]) {
 #pragma unroll
     for (int g = 0; g < kChunkGroups; ++g) {
-      const uint4 four = x[g * 32];
+      const uint4 four = *reinterpret_cast<const uint4*>(x + g * kGroupBytes);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         std::uint32_t pairs[2][4];  // of rows l / 4 and l / 4 + 8
@@ -72,11 +72,12 @@ struct GroupsFp4 {
   }
 };
 
-__device__ inline void GroupsFp4::load_row(const Product& a, const uint4* x, uint4* activations,
-                                           float* row_unit) {
+__device__ inline void GroupsFp4::load_row(const Product& a, const uint4* x,
+                                           std::uint8_t* activations, float* units, int place) {
   constexpr int kHeld = 8;  // octets of a lane
   const int lane = lane_index();
   const int octets = static_cast<int>(a.inputs) / 8;
+  uint4* own = reinterpret_cast<uint4*>(activations) + 4 * place;
   uint4 held[kHeld] = {};
   __nv_bfloat162 most = __float2bfloat162_rn(0);
 #pragma unroll
@@ -93,18 +94,18 @@ __device__ inline void GroupsFp4::load_row(const Product& a, const uint4* x, uin
   }
   const auto scale =
       device::HalfScale::of(__reduce_max_sync(kFullWarp, device::largest_bits(most)));
-  if (lane == 0) *row_unit = scale.unit();
+  if (lane == 0) units[place] = scale.unit();
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
     const int octet = lane + i * device::kWarpThreads;
     if (octet < octets) {
-      activations[octet / 4 * 32 + octet % 4] = device::half_octet(held[i], scale.factor());
+      own[octet / 4 * 32 + octet % 4] = device::half_octet(held[i], scale.factor());
     }
   }
 #pragma unroll 1
   for (int octet = lane + kHeld * device::kWarpThreads; octet < octets;
        octet += device::kWarpThreads) {
-    activations[octet / 4 * 32 + octet % 4] = device::half_octet(__ldcg(x + octet), scale.factor());
+    own[octet / 4 * 32 + octet % 4] = device::half_octet(__ldcg(x + octet), scale.factor());
   }
 }
 

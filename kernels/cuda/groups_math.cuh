@@ -3,23 +3,16 @@
 
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/groups_plan.h"
-#include "kernels/device/int4.cuh"
+#include "kernels/device/fp4_half.cuh"
 #include "kernels/device/mma.cuh"
+#include "kernels/device/planes.cuh"
 
 namespace glm::kernels::cuda {
 
 constexpr int kChunkGroups = kChunk / 32;
 constexpr int kPartGroups = kGroupsPart / 32;
-
-// d = a * b + c, otherwise as device::mma_16x8x16().
-__device__ inline void mma_from(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
-                                std::uint32_t b1, float c0, float c1, float c2, float c3) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};\n"
-      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c0), "f"(c1), "f"(c2),
-        "f"(c3));
-}
+// Of activations in shared memory, for each group.
+constexpr int kGroupBytes = kTileRows * 32 * 2;
 
 // As device::load_matrices(), but it may move among what does not write.
 __device__ inline void load_matrices(std::uint32_t (&out)[4], std::uint32_t row) {
@@ -34,41 +27,45 @@ __device__ inline uint2 load_eight_bytes(std::uint32_t from) {
 }
 
 // Where a lane reads in a stage.
-struct GroupsLane {
-  std::uint32_t data[kChunkGroups];
-  std::uint32_t scales;
-
+class GroupsLane {
+ public:
   __device__ explicit GroupsLane(int warp) {
     const auto lane = static_cast<unsigned>(lane_index());
     const auto chunk = static_cast<unsigned>(warp);
     // Of the matrix l / 8: rows 0 to 7 of the first half, 8 to 15, then of the second half.
     const unsigned row = lane / 8 % 2 * 8 + lane % 8;
-    const unsigned first =
-        lane / 16 * kGroupsHalfData + chunk / 2 * (kGroupsHalfRows * 128) + row * 128;
-#pragma unroll
-    for (unsigned g = 0; g < kChunkGroups; ++g) {
-      data[g] = first + ((chunk % 2 * kChunkGroups + g) ^ row % 8) * 16;
-    }
+    data_ = lane / 16 * kGroupsHalfData + chunk / 2 * (kGroupsHalfRows * 128) + row * 128 +
+            (chunk % 2 * kChunkGroups ^ row % 8) * 16;
     const unsigned scales_row = lane / 4;
-    scales =
+    scales_ =
         kGroupsScalesAt + scales_row * 32 + (chunk / 2 ^ scales_row / 4 % 2) * 16 + chunk % 2 * 8;
   }
+  // In a stage, which is at a multiple of 128.
+  __device__ std::uint32_t data(std::uint32_t stage, int group) const {
+    return (stage + data_) ^ (static_cast<unsigned>(group) * 16);
+  }
+  __device__ std::uint32_t scales(std::uint32_t stage) const { return stage + scales_; }
+
+ private:
+  std::uint32_t data_;
+  std::uint32_t scales_;
 };
 
-// int4 in groups of thirty-two columns: two products of the tensor cores cover one group of sixteen
-// rows, so that its scale is left for their sum. Codes become 128 + code by one logical operation;
-// what that is too much, 136 times the group's activations, is where the sum begins.
+// int4 in groups of thirty-two columns: products of the tensor cores cover a group of sixteen rows,
+// so that its scale is left for what comes of it. Arithmetic is what takes the time, most of it
+// that which makes operands of codes: for whole numbers of eight bits it takes three instructions
+// for eight of them, for bf16 seven. So rows of activations are two planes of whole numbers
+// (device/planes.cuh), each with a product of its own.
 struct GroupsInt4 {
-  static constexpr bool kPlainRows = true;  // of activations: in bf16, with what sums begin with
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
-  __device__ static float row_unit(const float* /*begins*/, int /*place*/) { return 1; }
+  // What the sums of a row are to be multiplied with.
+  __device__ static float row_unit(const float* units, int place) { return units[place]; }
 
-  // 128 + code of columns i and i + 4 of the eight in a word.
-  __device__ static std::uint32_t pair(std::uint32_t word, int i) {
-    std::uint32_t fields = 0;
-    asm("lop3.b32 %0, %1, 0x000F000F, 0x43004300, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
-    return fields;
-  }
+  // By a whole warp: row `place` of the tile.
+  __device__ static void load_row(const Product& a, const uint4* x, std::uint8_t* activations,
+                                  float* units, int place);
+  // Where a lane reads in what load_row() writes.
+  __device__ static int activations_at() { return lane_index() * 16; }
 
   // What a lane has of a chunk.
   struct Held {
@@ -77,69 +74,90 @@ struct GroupsInt4 {
   };
   __device__ static void load(std::uint32_t stage, const GroupsLane& at, Held& held) {
 #pragma unroll
-    for (int g = 0; g < kChunkGroups; ++g) load_matrices(held.words[g], stage + at.data[g]);
+    for (int g = 0; g < kChunkGroups; ++g) load_matrices(held.words[g], at.data(stage, g));
 #pragma unroll
     for (unsigned half = 0; half < 2; ++half) {
-      const std::uint32_t from = stage + at.scales + half * kGroupsHalfScales;
+      const std::uint32_t from = at.scales(stage) + half * kGroupsHalfScales;
       held.scales[half][0] = load_eight_bytes(from);
       held.scales[half][1] = load_eight_bytes(from + kGroupsHalfScales / 2);
     }
   }
 
-  // sums[half] += the rows of a half of a slab times activations, over a chunk. x and begin point
-  // to what this lane has of the chunk's first group.
-  __device__ static void multiply(const Held& held, const uint4* x, const float4* begin,
-                                  float (&sums)[2][4]) {
-    const auto& scales = held.scales;
-    // Two groups at a time, whose products do not wait for each other.
+  // sums[half] += the rows of a half of a slab times activations, over a chunk. `x` points to what
+  // this lane has of the chunk.
+  __device__ static void multiply(const Held& held, const std::uint8_t* x, float (&sums)[2][4]) {
+    // Sums begin with the bits of 2^23 + 2^22 and are read as floats, which are that much too much.
+    constexpr int kBegin = 0x4B400000;
+    constexpr float kTooMuch = 12582912.0F;
+    constexpr float kUpper = 256;
 #pragma unroll
-    for (int first = 0; first < kChunkGroups; first += 2) {
-      uint4 four[2];
-      float parts[2][2][4];
+    for (int g = 0; g < kChunkGroups; ++g) {
+      const uint4 planes = *reinterpret_cast<const uint4*>(x + g * kGroupBytes);
 #pragma unroll
-      for (int i = 0; i < 2; ++i) four[i] = x[(first + i) * 32];
+      for (int half = 0; half < 2; ++half) {
+        const std::uint32_t top = held.words[g][2 * half];
+        const std::uint32_t bottom = held.words[g][2 * half + 1];
+        const std::uint32_t codes[4] = {
+            device::sixteenfold_codes(top << 4U), device::sixteenfold_codes(bottom << 4U),
+            device::sixteenfold_codes(top), device::sixteenfold_codes(bottom)};
+        int upper[4];
+        int lower[4];
+        device::mma_16x8x32(upper, codes, planes.x, planes.y, kBegin);
+        device::mma_16x8x32(lower, codes, planes.z, planes.w, kBegin);
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const float4 from = begin[(first + i) * 4];
+        for (int row = 0; row < 2; ++row) {
+          const uint2& of_row = held.scales[half][row];
+          const std::uint32_t two = g < 2 ? of_row.x : of_row.y;
+          const float scale = g % 2 == 0 ? device::bf16_low(two) : device::bf16_high(two);
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const std::uint32_t upper = held.words[first + i][2 * half];
-          const std::uint32_t lower = held.words[first + i][2 * half + 1];
-          const std::uint32_t front[4] = {pair(upper, 0), pair(lower, 0), pair(upper, 1),
-                                          pair(lower, 1)};
-          mma_from(parts[i][half], front, four[i].x, four[i].y, from.x, from.y, from.z, from.w);
-        }
-      }
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const std::uint32_t upper = held.words[first + i][2 * half];
-          const std::uint32_t lower = held.words[first + i][2 * half + 1];
-          const std::uint32_t back[4] = {pair(upper, 2), pair(lower, 2), pair(upper, 3),
-                                         pair(lower, 3)};
-          float(&part)[4] = parts[i][half];
-          mma_from(part, back, four[i].z, four[i].w, part[0], part[1], part[2], part[3]);
-        }
-      }
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-#pragma unroll
-          for (int row = 0; row < 2; ++row) {
-            const uint2& of_row = scales[half][row];
-            const std::uint32_t two = first == 0 ? of_row.x : of_row.y;
-            const float scale = i == 0 ? device::bf16_low(two) : device::bf16_high(two);
-#pragma unroll
-            for (int e = 2 * row; e < 2 * row + 2; ++e) {
-              sums[half][e] = fmaf(parts[i][half][e], scale, sums[half][e]);
-            }
+          for (int e = 2 * row; e < 2 * row + 2; ++e) {
+            // Exact: what the lower one is too much is taken from the upper one.
+            const float above = __int_as_float(upper[e]) - (kTooMuch + kTooMuch / kUpper);
+            const float whole = fmaf(above, kUpper, __int_as_float(lower[e]));
+            sums[half][e] = fmaf(whole, scale, sums[half][e]);
           }
         }
       }
     }
   }
 };
+
+__device__ inline void GroupsInt4::load_row(const Product& a, const uint4* x,
+                                            std::uint8_t* activations, float* units, int place) {
+  constexpr int kHeld = 8;  // octets of a lane
+  constexpr float kOfSixteenfold = 1.0F / 16;
+  const int lane = lane_index();
+  const int octets = static_cast<int>(a.inputs) / 8;  // a multiple of a warp's
+  uint4 held[kHeld] = {};
+  __nv_bfloat162 most = __float2bfloat162_rn(0);
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    const int octet = lane + i * device::kWarpThreads;
+    if (octet < octets) held[i] = __ldcg(x + octet);
+  }
+#pragma unroll
+  for (const uint4& octet : held) most = device::largest(octet, most);
+#pragma unroll 1
+  for (int octet = lane + kHeld * device::kWarpThreads; octet < octets;
+       octet += device::kWarpThreads) {
+    most = device::largest(__ldcg(x + octet), most);
+  }
+  const device::PlanesScale scale(__reduce_max_sync(kFullWarp, device::largest_bits(most)));
+  if (lane == 0) units[place] = scale.unit() * kOfSixteenfold;
+  uint4* own = reinterpret_cast<uint4*>(activations) + 4 * place;
+  const auto put = [&](int octet, const uint4& numbers) {
+    own[octet / 4 * 32 + octet % 4] = device::planes_of(numbers, scale.factor());
+  };
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    const int octet = lane + i * device::kWarpThreads;
+    if (octet < octets) put(octet, held[i]);
+  }
+#pragma unroll 1
+  for (int octet = lane + kHeld * device::kWarpThreads; octet < octets;
+       octet += device::kWarpThreads) {
+    put(octet, __ldcg(x + octet));
+  }
+}
 
 }  // namespace glm::kernels::cuda

@@ -61,7 +61,7 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   GroupsPlan plan = {};
   const auto columns = static_cast<std::size_t>(inputs);
   const std::size_t activations = kTileRows * columns * 2;
-  const std::size_t begins = kTileRows * columns / 32 * 2 * sizeof(float);
+  constexpr std::size_t kUnits = kTileRows * sizeof(float);
   constexpr std::size_t kSums =
       std::size_t{kGroupsTeams} * kSumBuffers * kBufferedSums * 4 * sizeof(float);
   constexpr std::size_t kBarriers =
@@ -75,7 +75,7 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   const std::size_t entries = static_cast<std::size_t>(a.groups) * 2 * sizeof(int) +
                               static_cast<std::size_t>(a.rows) * 2 * sizeof(std::uint16_t);
   const auto lay_out = [&](int buffers) {
-    const std::size_t fixed = static_cast<std::size_t>(buffers) * (activations + begins) + kSums +
+    const std::size_t fixed = static_cast<std::size_t>(buffers) * (activations + kUnits) + kSums +
                               kBarriers + kSumBarriers + kOnce + kShares + kRows + entries;
     const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
     plan.buffers = buffers;
@@ -85,9 +85,9 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   for (int buffers = kRowBuffersMax; buffers > 0 && plan.depth < kDepthOfBuffers; --buffers) {
     lay_out(buffers);
   }
-  plan.rows_bytes = static_cast<unsigned>(activations + begins);
+  plan.rows_bytes = static_cast<unsigned>(activations + kUnits);
   plan.activations_at = static_cast<unsigned>(plan.depth) * kGroupsTeams * kGroupsStage;
-  plan.begins_at = plan.activations_at + static_cast<unsigned>(activations);
+  plan.units_at = plan.activations_at + static_cast<unsigned>(activations);
   plan.sums_at = plan.activations_at + static_cast<unsigned>(plan.buffers) * plan.rows_bytes;
   plan.barriers_at = plan.sums_at + static_cast<unsigned>(kSums);
   plan.sum_barriers_at = plan.barriers_at + static_cast<unsigned>(kBarriers);

@@ -52,7 +52,7 @@ struct GroupsProduct {
 // In bytes, but for the depth and the buffers.
 struct GroupsPlan {
   unsigned activations_at;  // in shared memory, where stages come first
-  unsigned begins_at;
+  unsigned units_at;
   unsigned rows_bytes;  // from one buffer of both to the next
   unsigned sums_at;
   unsigned barriers_at;  // of stages

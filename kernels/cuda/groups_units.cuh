@@ -61,8 +61,8 @@ struct RowBuffer {
   std::uint32_t empty;  // all that use them have left them
   std::int32_t* rows;
   int* count;
-  uint4* activations;
-  float* begins;
+  std::uint8_t* activations;
+  float* units;  // of rows
 
   __device__ RowBuffer(const GroupsPlan& plan, std::uint8_t* memory, int buffer) {
     std::uint8_t* numbers = memory + plan.rows_at + buffer * kRowBufferBytes;
@@ -70,10 +70,9 @@ struct RowBuffer {
     empty = full + 8;
     rows = reinterpret_cast<std::int32_t*>(numbers + 16);
     count = rows + kTileRows;
-    activations = reinterpret_cast<uint4*>(memory + plan.activations_at +
-                                           static_cast<unsigned>(buffer) * plan.rows_bytes);
-    begins = reinterpret_cast<float*>(memory + plan.begins_at +
-                                      static_cast<unsigned>(buffer) * plan.rows_bytes);
+    activations = memory + plan.activations_at + static_cast<unsigned>(buffer) * plan.rows_bytes;
+    units = reinterpret_cast<float*>(memory + plan.units_at +
+                                     static_cast<unsigned>(buffer) * plan.rows_bytes);
   }
 };
 

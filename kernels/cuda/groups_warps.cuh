@@ -56,8 +56,7 @@ __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& sh
   }
 }
 
-// One of the warps that bring rows of entries to shared memory, and what the sums of their groups
-// begin with.
+// One of the warps that bring rows of entries to shared memory.
 template <class Codec>
 class GroupsLoader {
  public:
@@ -89,42 +88,10 @@ class GroupsLoader {
 
 template <class Codec>
 __device__ void GroupsLoader<Codec>::load_row(const Product& a, const RowBuffer& to, int place) {
-  const int lane = lane_index();
-  const int octets = static_cast<int>(a.inputs) / 8;
   const auto row = static_cast<unsigned>(to.rows[place]) / static_cast<unsigned>(a.x_divisor);
   const auto* x =
       reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a.x) + row * a.x_stride);
-  uint4* activations = to.activations + 4 * place;
-  if constexpr (!Codec::kPlainRows) {
-    return Codec::load_row(a, x, activations, to.begins + place);
-  }
-  float* begin = to.begins + place / 2 * 4 + place % 2;
-  constexpr int kAtOnce = 8;
-#pragma unroll 1
-  for (int first = lane; first < octets; first += kAtOnce * device::kWarpThreads) {
-    uint4 eight[kAtOnce];
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      const int octet = first + i * device::kWarpThreads;
-      if (octet < octets) eight[i] = __ldcg(x + octet);
-    }
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      const int octet = first + i * device::kWarpThreads;
-      if (octet >= octets) break;  // for all lanes: octets are a multiple of a warp's
-      activations[octet / 4 * 32 + octet % 4] = device::int4_order(eight[i]);
-      float sum = device::bf16_low(eight[i].x) + device::bf16_high(eight[i].x) +
-                  device::bf16_low(eight[i].y) + device::bf16_high(eight[i].y) +
-                  device::bf16_low(eight[i].z) + device::bf16_high(eight[i].z) +
-                  device::bf16_low(eight[i].w) + device::bf16_high(eight[i].w);
-      sum += __shfl_xor_sync(kFullWarp, sum, 1);
-      sum += __shfl_xor_sync(kFullWarp, sum, 2);
-      if (lane % 4 == 0) {
-        begin[octet / 4 * 16] = -136.0F * sum;
-        begin[octet / 4 * 16 + 2] = -136.0F * sum;
-      }
-    }
-  }
+  Codec::load_row(a, x, to.activations, to.units, place);
 }
 
 template <class Codec>

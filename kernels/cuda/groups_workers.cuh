@@ -51,20 +51,17 @@ class GroupsWorker {
         lane_(warp_) {}
 
   __device__ void work(const GroupsProduct& p, const GroupsShare& share) {
-    const uint4* x = nullptr;
-    const float4* begins = nullptr;
+    const std::uint8_t* x = nullptr;
     go_through(
         p, plan_, memory_, share, team_, turn_,
         [&](int /*entry*/, const RowBuffer& rows) {
-          x = rows.activations + warp_ * kChunkGroups * 32 + lane_index();
-          begins = reinterpret_cast<const float4*>(rows.begins) + warp_ * kChunkGroups * 4 +
-                   lane_index() % 4;
+          x = rows.activations + warp_ * (kChunkGroups * kGroupBytes) + Codec::activations_at();
         },
-        [&](int /*slab*/) { work_on_slab(p, x, begins); });
+        [&](int /*slab*/) { work_on_slab(p, x); });
   }
 
  private:
-  __device__ void work_on_slab(const GroupsProduct& p, const uint4* x, const float4* begin);
+  __device__ void work_on_slab(const GroupsProduct& p, const std::uint8_t* x);
 
   const GroupsPlan& plan_;
   std::uint8_t* memory_;
@@ -77,8 +74,7 @@ class GroupsWorker {
 };
 
 template <class Codec>
-__device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, const uint4* x,
-                                                  const float4* begin) {
+__device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, const std::uint8_t* x) {
   float sums[2][4] = {};
   const int parts = p.parts;
   const int own = (p.chunks - warp_ + kTeamWarps - 1) / kTeamWarps;  // the last may be without
@@ -90,9 +86,8 @@ __device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, const 
     __syncwarp();  // all lanes have read the stage
     if (lane_index() == 0) device::barrier_arrive(ring_.empty());
     ring_.advance();
-    if (part < own) Codec::multiply(held, x, begin, sums);
-    x += kPartGroups * 32;
-    begin += kPartGroups * 4;
+    if (part < own) Codec::multiply(held, x, sums);
+    x += kPartGroups * kGroupBytes;
   }
   sums_.leave(warp_, sums);
 }
@@ -133,7 +128,7 @@ class GroupsFinisher {
                                  a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
-      const float of_row = Codec::row_unit(rows.begins, 2 * (lane_index() % 4) + e);
+      const float of_row = Codec::row_unit(rows.units, 2 * (lane_index() % 4) + e);
       units[e][0] = of_weights[0] * of_row;
       units[e][1] = of_weights[1] * of_row;
     }

@@ -63,14 +63,14 @@ __device__ uint4 half_octet(const uint4& x, float factor) {
   return {pair(0, 2), pair(4, 6), pair(1, 3), pair(5, 7)};
 }
 
-// The largest magnitudes of eight bf16 numbers and some before, two columns each; and the larger
-// one's bits, which are in the order of magnitudes.
+// The largest magnitudes of eight bf16 numbers and some before, two columns each, NaN above all;
+// and the larger one's bits, which are in the order of magnitudes.
 __device__ inline __nv_bfloat162 largest(const uint4& octet, const __nv_bfloat162& before) {
   const auto pair = [](std::uint32_t word) {
     return __habs2(*reinterpret_cast<const __nv_bfloat162*>(&word));
   };
-  return __hmax2(__hmax2(before, __hmax2(pair(octet.x), pair(octet.y))),
-                 __hmax2(pair(octet.z), pair(octet.w)));
+  return __hmax2_nan(__hmax2_nan(before, __hmax2_nan(pair(octet.x), pair(octet.y))),
+                     __hmax2_nan(pair(octet.z), pair(octet.w)));
 }
 __device__ inline std::uint32_t largest_bits(const __nv_bfloat162& two) {
   const std::uint32_t bits = *reinterpret_cast<const std::uint32_t*>(&two);

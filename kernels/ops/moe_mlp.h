@@ -13,10 +13,11 @@
 //   out      [tokens, hidden]           dtype of x  overwritten; must not overlap x or shared
 //
 // Bounds   what Ops::reserve() was told, where the backend asks for it.
-// Numerics f32 (cuda: as linear.h, with silu(gate) * up rounded to bf16, and where the products of
-//          many rows are taken what an expert gives as well); a token's contributions are added in
-//          the order of expert indices, then shared: its result does not depend on the other
-//          tokens.
+// Numerics f32 (cuda: as linear.h, with silu(gate) * up rounded to bf16, where the products of many
+//          rows are taken what an expert gives as well, and where those of some tens of rows with
+//          four-bit weights are, numbers of a row below 2^-7 of its largest to 2^-14 of that);
+//          a token's contributions are added in the order of expert indices, then shared: its
+//          result does not depend on the other tokens.
 // Cost     the weights of the experts that occur, once.
 #pragma once
 

@@ -837,6 +837,70 @@ TEST_F(CudaProducts, MoeMlpInGroupsTakesRowsOfAnySize) {
   }
 }
 
+// They are results of the rows they are in, and of no other.
+TEST_F(CudaProducts, MoeMlpInGroupsShowsNumbersThatAreNotFinite) {
+  constexpr std::int64_t kTokens = 9;
+  constexpr std::int64_t kHidden = 512;
+  constexpr std::int64_t kInner = 256;
+  constexpr std::int64_t kExperts = 3;
+  for (const FormatCase& format : all_formats()) {
+    if (format.name != "nvfp4_multiplies" && format.name != "int4_g32") continue;
+    SCOPED_TRACE(format.name);
+    const RandomWeight gate(format, kInner, kHidden, engine_, kExperts);
+    const RandomWeight up(format, kInner, kHidden, engine_, kExperts);
+    const RandomWeight down(format, kHidden, kInner, engine_, kExperts);
+    std::vector<std::int32_t> ids;
+    for (std::int64_t t = 0; t < kTokens; ++t) {
+      ids.push_back(static_cast<std::int32_t>(t % kExperts));
+    }
+    const auto groups =
+        std::find(std::begin(kVariants), std::end(kVariants), std::string("groups"));
+    ASSERT_NE(groups, std::end(kVariants));
+    Ops& ops = *variants_[static_cast<std::size_t>(groups - std::begin(kVariants))];
+    ASSERT_TRUE(ops.reserve({.tokens = kTokens,
+                             .chosen = 1,
+                             .experts = kExperts,
+                             .hidden = kHidden,
+                             .inner = kInner})
+                    .ok());
+    const ExpertsView gates = experts_on_device(gate);
+    const ExpertsView ups = experts_on_device(up);
+    const ExpertsView downs = experts_on_device(down);
+    const void* ids_memory = device(ids);
+    const void* weights = device(random_floats(kTokens));
+    const auto run = [&](const Bits& x) {
+      void* out = poisoned(kTokens * kHidden * 2);
+      ops.moe_mlp({.out = {out, Dtype::bf16, {kTokens, kHidden}},
+                   .x = {device(x), Dtype::bf16, {kTokens, kHidden}},
+                   .ids = {ids_memory, Dtype::i32, {kTokens, 1}},
+                   .weights = {weights, Dtype::f32, {kTokens, 1}},
+                   .gate = gates,
+                   .up = ups,
+                   .down = downs});
+      return back<std::uint16_t>(ops, out, kTokens * kHidden);
+    };
+    Bits x = random(kTokens * kHidden);
+    const Bits before = run(x);
+    x[4 * kHidden + 17] = 0x7FC0;   // NaN
+    x[7 * kHidden + 300] = 0xFF80;  // -infinity
+    const Bits bits = run(x);
+    const Floats got = floats(bits);
+    for (std::int64_t t = 0; t < kTokens; ++t) {
+      const auto first = static_cast<std::size_t>(t * kHidden);
+      const auto end = first + kHidden;
+      if (t == 4 || t == 7) {
+        EXPECT_TRUE(std::none_of(got.begin() + first, got.begin() + end,
+                                 [](float y) { return std::isfinite(y); }))
+            << "token " << t;
+      } else {
+        EXPECT_TRUE(std::equal(bits.begin() + first, bits.begin() + end, before.begin() + first))
+            << "token " << t;
+      }
+    }
+    forget();
+  }
+}
+
 // Widths of published experts among them.
 TEST_F(CudaProducts, MoeMlpOfWarpgroupsMatchesTheFormulaInFourBitsOfAnyGroupAndFp8) {
   only_ = "wgmma";
