@@ -94,7 +94,10 @@ class CpuOps final : public Ops {
   void rms_norm(const RmsNorm& args) override { cpu::rms_norm(pool_, args); }
   void rope(const Rope& args) override { cpu::rope(pool_, args); }
   void router_topk(const RouterTopK& args) override { cpu::router_topk(pool_, args); }
-  void sample(const Sample& args) override { cpu::sample(pool_, args); }
+  void sample(const Sample& args) override {
+    if (args.head.out) linear(args.head);
+    cpu::sample(pool_, args);
+  }
   void step_ids(const StepIds& args) override {
     if (args.began_ns != nullptr) timestamp({.out = args.began_ns});
     cpu::step_ids(pool_, args);

@@ -508,7 +508,12 @@ void Device::moe_mlp(const MoeMlp& args) {
 void Device::sample(const Sample& args) {
   check(args);
   if (workspace_.holds(args)) {
-    return remember("sample", launch_sample(args, workspace_.sample(), stream()));
+    const SampleWorkspace& space = workspace_.sample();
+    if (args.head.out && options_.variant.empty() && supports_sample_of_head(args)) {
+      return remember("sample", launch_sample_of_head(args, space, stream()));
+    }
+    if (args.head.out) linear(args.head);
+    return remember("sample", launch_sample(args, space, stream()));
   }
   if (failure_) return;
   failure_ = make_error(Errc::exhausted,

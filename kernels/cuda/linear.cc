@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/device_weight.h"
+#include "kernels/cuda/head_choice.h"
 #include "kernels/cuda/head_transposed.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/product.h"
@@ -50,6 +51,17 @@ cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_
   if (a.x.size(0) == 0 || a.out.size(1) == 0) return cudaSuccess;
   const Product product = product_of(a, split);
   return choose_variant(product, variant).launch(product, stream);
+}
+
+bool supports_sample_of_head(const Sample& a) {
+  if (a.head.x.dtype != Dtype::bf16) return false;
+  const Product head = product_of(a.head, {});
+  return supports_head_choice(head, a) && choose_variant(head, {}).launch == &launch_flow;
+}
+
+cudaError_t launch_sample_of_head(const Sample& a, const SampleWorkspace& space,
+                                  cudaStream_t stream) {
+  return launch_head_choice(product_of(a.head, {}), a, space, stream);
 }
 
 bool supports_linears_in_halves(const NormedLinear& a, const SplitSums& split) {

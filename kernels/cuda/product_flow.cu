@@ -10,118 +10,18 @@
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/flow_codecs.cuh"
 #include "kernels/cuda/flow_plan.h"
+#include "kernels/cuda/flow_tiles.cuh"
 #include "kernels/cuda/product_rows.cuh"
 #include "kernels/device/counters.cuh"
 #include "kernels/device/sync_threads.cuh"
-#include "kernels/device/tensor_copy.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-struct Tile {
-  int first_output;
-  int weight_rows;
-  int first_step;
-  int steps;
-};
-
-__device__ inline int tiles_of_block(const FlowPlan& plan) {
-  const int rest = static_cast<int>(blockIdx.x) < plan.rest_blocks ? 1 : 0;
-  return plan.whole_tiles + rest;
-}
-
-__device__ inline Tile tile_at(const FlowPlan& plan, int number) {
-  const auto block = static_cast<int>(blockIdx.x);
-  if (number < plan.whole_tiles) {
-    return {.first_output = (number * static_cast<int>(gridDim.x) + block) * plan.whole_outputs,
-            .weight_rows = kFlowTileRows,
-            .first_step = 0,
-            .steps = plan.steps};
-  }
-  const int part = block % plan.parts;
-  const int first_step = plan.steps * part / plan.parts;
-  return {.first_output = plan.rest_first + block / plan.parts * plan.rest_outputs,
-          .weight_rows = plan.rest_rows,
-          .first_step = first_step,
-          .steps = plan.steps * (part + 1) / plan.parts - first_step};
-}
-
-// Goes through the steps of this block's tiles.
-struct Cursor {
-  const FlowPlan& plan;
-  int number = 0;
-  int step = 0;
-  Tile tile;
-  __device__ explicit Cursor(const FlowPlan& p) : plan(p), tile(tile_at(p, 0)) {}
-  __device__ bool there() const { return number < tiles_of_block(plan); }
-  __device__ void next() {
-    if (++step < tile.steps) return;
-    step = 0;
-    tile = tile_at(plan, ++number);
-  }
-};
-
-template <class Codec, int kRows>
-class Filler {
- public:
-  __device__ Filler(const FlowMaps& maps, const FlowPlan& plan, bool gated, const FlowRing& ring)
-      : maps_(maps), plan_(plan), gated_(gated), ring_(ring), policy_(device::read_once_policy()) {}
-
-  __device__ void run() {
-    Cursor weights(plan_);
-    int early = 0;
-    for (; early < plan_.stages && weights.there(); ++early, weights.next()) {
-      copy_weights(weights, early);  // they depend on nothing
-    }
-    device::wait_for_earlier_kernels();
-    Cursor rows(plan_);
-    for (int i = 0; i < early; ++i, rows.next()) copy_rows(rows, i);
-    for (; weights.there(); weights.next()) {
-      device::barrier_wait(ring_.empty + 8 * ring_.stage, ring_.parity);
-      copy_weights(weights, ring_.stage);
-      copy_rows(weights, ring_.stage);
-      ring_.next();
-    }
-  }
-
- private:
-  __device__ int column_of(const Cursor& c) const {
-    return (c.tile.first_step + c.step) * Codec::kDepth;
-  }
-  __device__ void copy_weights(const Cursor& c, int stage) const {
-    const Tile& tile = c.tile;
-    device::barrier_arrive_expecting(
-        ring_.full + 8 * stage,
-        static_cast<unsigned>(tile.weight_rows + kRows * Codec::kBoxes) * kFlowRowBytes);
-    const bool whole = tile.weight_rows == kFlowTileRows;
-    const int column = column_of(c);
-    device::copy_box(ring_.at(stage), whole ? &maps_.whole : &maps_.rest,
-                     {.first = column,
-                      .second = gated_ ? 0 : tile.first_output,
-                      .third = 0,
-                      .outer = gated_ ? tile.first_output / (kFlowGatedRows / 2) : 0},
-                     ring_.full + 8 * stage, policy_);
-  }
-  __device__ void copy_rows(const Cursor& c, int stage) const {
-#pragma unroll
-    for (int box = 0; box < Codec::kBoxes; ++box) {
-      device::copy_box(ring_.at(stage) + plan_.rows_at + box * (kRows * kFlowRowBytes), maps_.rows,
-                       {.column = column_of(c) + box * kFlowDepth, .middle = 0, .outer = 0},
-                       ring_.full + 8 * stage);
-    }
-  }
-
-  const FlowMaps& maps_;
-  const FlowPlan& plan_;
-  bool gated_;
-  FlowRing ring_;
-  std::uint64_t policy_;
-};
-
 template <int kRows>
-__device__ void store(const Product& a, const FlowPlan& plan, const Tile& tile,
+__device__ void store(const Product& a, const FlowPlan& plan, const FlowTile& tile,
                       const float (&sums)[kRows / 2]) {
   const int weight_row = flow_weight_row();
   if (a.gated) {
@@ -151,7 +51,7 @@ __device__ void store(const Product& a, const FlowPlan& plan, const Tile& tile,
 // Blocks with parts of the same outputs' columns leave their sums for each other; each then adds
 // up and stores its share of the outputs. All workers.
 template <int kRows>
-__device__ void add_parts(const Product& a, const FlowPlan& plan, const Tile& tile,
+__device__ void add_parts(const Product& a, const FlowPlan& plan, const FlowTile& tile,
                           const float (&sums)[kRows / 2]) {
   const unsigned parts = static_cast<unsigned>(plan.parts);
   const unsigned which = blockIdx.x / parts;
@@ -200,8 +100,8 @@ __device__ void add_parts(const Product& a, const FlowPlan& plan, const Tile& ti
 }
 
 template <class Codec, int kRows>
-__device__ void multiply(const Product& a, const FlowPlan& plan, const Tile& tile, FlowRing& ring,
-                         float (&sums)[kRows / 2]) {
+__device__ void multiply(const Product& a, const FlowPlan& plan, const FlowTile& tile,
+                         FlowRing& ring, float (&sums)[kRows / 2]) {
   if constexpr (Codec::kScaled) {
     const int weight_row = flow_weight_row();
     const int own = a.gated ? flow_gated_output(weight_row) : weight_row;
@@ -223,9 +123,9 @@ __device__ void multiply(const Product& a, const FlowPlan& plan, const Tile& til
 
 template <class Codec, int kRows>
 __device__ void work(const Product& a, const FlowPlan& plan, FlowRing ring) {
-  const int tiles = tiles_of_block(plan);
+  const int tiles = flow_tiles_of_block(plan);
   for (int number = 0; number < tiles; ++number) {
-    const Tile tile = tile_at(plan, number);
+    const FlowTile tile = flow_tile_at(plan, number);
     float sums[kRows / 2] = {};
     multiply<Codec, kRows>(a, plan, tile, ring, sums);
     if (plan.parts > 1) {
@@ -259,7 +159,7 @@ __global__ void __launch_bounds__(kFlowThreads, 1)
   }
   __syncthreads();  // the barriers are set up
   if (threadIdx.x >= kFlowWorkers) {
-    if (threadIdx.x == kFlowWorkers) Filler<Codec, kRows>(maps, plan, a.gated, ring).run();
+    if (threadIdx.x == kFlowWorkers) FlowFiller<Codec, kRows>(maps, plan, a.gated, ring).run();
     return;
   }
   device::wait_for_earlier_kernels();

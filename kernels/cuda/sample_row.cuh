@@ -23,7 +23,7 @@ struct Args {
   std::int64_t logits_stride;
   int row_count;
   int vocab;
-  int chunks;
+  int chunks;  // of each row, as many parts
 
   __device__ int ids_of(const SampleRow& row) const { return min(vocab, row.vocab_limit); }
   __device__ const float* raw(unsigned row) const { return logits + row * logits_stride; }
@@ -168,6 +168,8 @@ struct Draw {
     return {.score = draw::score(logit, per_temperature, words.word[id % 4]), .id = id};
   }
 };
+
+Args args_of(const Sample& a, const SampleWorkspace& space);
 
 cudaError_t launch_scan(const Args& a, cudaStream_t stream);
 cudaError_t launch_bins(const Args& a, cudaStream_t stream);

@@ -2,11 +2,11 @@
 // finds the best of the piece by the scores of greedy choice or of the draw. Contract:
 // kernels/ops/sample.h.
 //
-// A score of the draw takes two logarithms in a fixed form. So each id has a bound first, a few
-// instructions that never come below its score; the score of the highest bound is computed, and
-// then those of the ids whose bounds are not below it: one or two of a piece.
+// Most ids have but a bound of their score (sample_scores.cuh); the score of the highest bound is
+// computed, and then those of the ids whose bounds are not below it: one or two of a piece.
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/sample_row.cuh"
+#include "kernels/cuda/sample_scores.cuh"
 #include "kernels/device/bulk_copy.cuh"
 
 namespace glm::kernels::cuda {
@@ -68,25 +68,11 @@ __device__ void collect_changes(const Args& a, const SampleRow& row, int first, 
   __syncthreads();  // counts and biases are complete
 }
 
-// Whole numbers in the order of floats, and back.
-__device__ inline int rank_of(float x) {
-  const int bits = __float_as_int(x);
-  return bits ^ (bits >> 31 & 0x7FFFFFFF);
-}
-__device__ inline float of_rank(int rank) {
-  return __int_as_float(rank ^ (rank >> 31 & 0x7FFFFFFF));
-}
 __device__ inline float warp_highest(float x) {
   return of_rank(__reduce_max_sync(kFullWarp, rank_of(x)));
 }
 __device__ inline float warp_lowest(float x) {
   return of_rank(__reduce_min_sync(kFullWarp, rank_of(x)));
-}
-
-__device__ inline float log2_approx(float x) {
-  float result;
-  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
 }
 
 // Rare, and not worth the room in every kind of scan.
@@ -104,31 +90,21 @@ template <bool kDraws>
 class Scores {
  public:
   __device__ Scores(const SampleRow& row)
-      : row_(row), per_temperature_(kDraws ? draw::per_temperature(row) : 1) {
-    // Beyond what floats can hold nothing is a bound, and all scores are computed.
-    constexpr double kSteepest = 1e30;
-    slope_ = per_temperature_ <= kSteepest ? static_cast<float>(per_temperature_ * kLog2E) : NAN;
-  }
+      : row_(row),
+        per_temperature_(kDraws ? draw::per_temperature(row) : 1),
+        slope_(bound_slope(per_temperature_)) {}
 
-  // Of the score times log2(e): -log(-log(1 - v)) is at most -log(v). Off by 2^-21 of itself and
-  // 2^-15 where roundings are all on one side.
   __device__ float bound(float logit, std::uint32_t random) const {
-    if (!kDraws) return logit;
-    const float v = fmaf(static_cast<float>(random), 0x1p-32F, 0x1p-33F);
-    return fmaf(logit, slope_, -log2_approx(v));
+    return kDraws ? bound_of_draw(logit, slope_, random) : logit;
   }
   // Ids with bounds below this have lower scores.
-  __device__ float limit(double score) const {
-    const auto value = static_cast<float>(kDraws ? score * kLog2E : score);
-    return value - fmaf(fabsf(value), 0x1p-18F, 0x1p-8F);
-  }
+  __device__ float limit(double score) const { return limit_of_bounds(score, kDraws); }
   __device__ SampleBest score(float logit, int id) const {
     if (!kDraws) return {.score = logit, .id = id};
     return {.score = drawn_score(row_.seed, row_.position, per_temperature_, logit, id), .id = id};
   }
 
  private:
-  static constexpr double kLog2E = 1.4426950408889634;
   const SampleRow& row_;
   double per_temperature_;
   float slope_;
@@ -290,6 +266,21 @@ __global__ void __launch_bounds__(kScanThreads) scan_kernel(Args a) {
 
 }  // namespace
 
+Args args_of(const Sample& a, const SampleWorkspace& space) {
+  return {.out = a.out,
+          .logits = a.logits.as<float>(),
+          .rows = a.rows,
+          .history = {.pages = a.history.pages.as<std::int32_t>(),
+                      .table = a.history.table.as<std::int32_t>(),
+                      .table_stride = a.history.table.stride(0)},
+          .biases = a.biases,
+          .space = space,
+          .logits_stride = a.logits.stride(0),
+          .row_count = static_cast<int>(a.logits.size(0)),
+          .vocab = static_cast<int>(a.logits.size(1)),
+          .chunks = static_cast<int>(sample_chunks(a.logits.size(1)))};
+}
+
 cudaError_t launch_scan(const Args& a, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(a.chunks), static_cast<unsigned>(a.row_count));
   return launch_early({.grid = grid, .threads = kScanThreads}, &scan_kernel, stream, a);
@@ -299,18 +290,7 @@ cudaError_t launch_scan(const Args& a, cudaStream_t stream) {
 
 cudaError_t launch_sample(const Sample& a, const SampleWorkspace& space, cudaStream_t stream) {
   if (a.logits.size(0) == 0) return cudaSuccess;
-  const sampling::Args args{.out = a.out,
-                            .logits = a.logits.as<float>(),
-                            .rows = a.rows,
-                            .history = {.pages = a.history.pages.as<std::int32_t>(),
-                                        .table = a.history.table.as<std::int32_t>(),
-                                        .table_stride = a.history.table.stride(0)},
-                            .biases = a.biases,
-                            .space = space,
-                            .logits_stride = a.logits.stride(0),
-                            .row_count = static_cast<int>(a.logits.size(0)),
-                            .vocab = static_cast<int>(a.logits.size(1)),
-                            .chunks = static_cast<int>(sample_chunks(a.logits.size(1)))};
+  const sampling::Args args = sampling::args_of(a, space);
   cudaError_t code = sampling::launch_scan(args, stream);
   if (code == cudaSuccess && a.may_filter) code = sampling::launch_bins(args, stream);
   if (code == cudaSuccess && a.may_filter) code = sampling::launch_gather(args, stream);

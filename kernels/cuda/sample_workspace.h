@@ -11,6 +11,11 @@ constexpr int kSampleChunk = 4096;
 constexpr std::int64_t sample_chunks(std::int64_t vocab) {
   return (vocab + kSampleChunk - 1) / kSampleChunk;
 }
+// Blocks that choose while they multiply (head_choice.cu) have a part each, which may be more.
+constexpr std::int64_t sample_parts(std::int64_t vocab) {
+  constexpr std::int64_t kBlocksMax = 256;
+  return sample_chunks(vocab) > kBlocksMax ? sample_chunks(vocab) : kBlocksMax;
+}
 
 struct SampleBest {
   double score;
@@ -44,7 +49,7 @@ struct SampleList {
 };
 
 struct SampleWorkspace {
-  SamplePart* parts = nullptr;  // [rows, chunks]
+  SamplePart* parts = nullptr;  // [rows, sample_parts()]
   SampleBest* drawn = nullptr;  // [rows, chunks]; of the keys that surely stay
   SampleBins* bins = nullptr;   // [rows]
   SampleList* lists = nullptr;  // [rows]

@@ -48,7 +48,7 @@ MoeWorkspace lay_out_moe(const WorkspaceBounds& bounds, Pieces& pieces) {
 
 SampleWorkspace lay_out_sample(const WorkspaceBounds& bounds, Pieces& pieces) {
   SampleWorkspace sample;
-  sample.parts = pieces.take<SamplePart>(bounds.rows * sample_chunks(bounds.vocab));
+  sample.parts = pieces.take<SamplePart>(bounds.rows * sample_parts(bounds.vocab));
   sample.drawn = pieces.take<SampleBest>(bounds.rows * sample_chunks(bounds.vocab));
   sample.bins = pieces.take<SampleBins>(bounds.rows);
   sample.lists = pieces.take<SampleList>(bounds.rows);

@@ -35,7 +35,8 @@
 // Numerics integer sums and f32/f64 operations in a fixed form: results are the same bits on every
 //          backend. Against exact arithmetic: logprobs absolute 1e-5 (relative above 10); masses
 //          relative 1e-6, so that a token may stay or go whose sum is that near to top_p.
-// Cost     one read of the logits; rows with top_k, top_p or logprobs a few more.
+// Cost     one read of the logits; rows with top_k, top_p or logprobs a few more. With a head its
+//          weights once; on cuda, where no row looks at its logits, nothing beside that.
 // Stream-ordered, allocates nothing, safe inside graph capture: what the rows ask for is read when
 // it runs.
 #pragma once
@@ -45,6 +46,7 @@
 
 #include "base/check.h"
 #include "kernels/match.h"
+#include "kernels/ops/linear.h"
 #include "kernels/ops/step_ids.h"
 
 namespace glm::kernels {
@@ -95,6 +97,11 @@ struct Sample {
   const LogitBias* biases = nullptr;
   // What the host knows without asking the device: false if no row has top_k, top_p or min_p.
   bool may_filter = true;
+  // And false if none has a bias, penalties, filters or logprobs either.
+  bool may_look = true;
+  // Unless empty, the product whose results `logits` are: it is part of this operation then. Where
+  // rows do not look at their logits, what is in them afterwards is undefined.
+  Linear head = {};
 };
 
 inline void check(const Sample& a) {
@@ -104,6 +111,10 @@ inline void check(const Sample& a) {
   check(a.history);
   GLM_CHECK(vocab.value() >= 1 && vocab.value() < (1LL << 24U));
   GLM_CHECK(rows.value() == 0 || (a.out != nullptr && a.rows != nullptr));
+  if (!a.head.out) return;
+  check(a.head);
+  GLM_CHECK(a.head.out.data == a.logits.data && a.head.out.size(0) == rows.value() &&
+            a.head.out.size(1) == vocab.value() && a.head.out.stride(0) == a.logits.stride(0));
 }
 
 }  // namespace glm::kernels

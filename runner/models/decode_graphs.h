@@ -22,10 +22,12 @@ struct DecodeShape {
   std::int64_t table_width = 0;
   bool samples = false;  // tokens are wanted, not logits
   bool filters = false;  // of some sequence's likely tokens only a part may be drawn
+  bool looks = false;    // somebody wants more of the logits than the draw
 
   bool operator<(const DecodeShape& other) const {
-    return std::tie(pool, sequences, table_width, samples, filters) <
-           std::tie(other.pool, other.sequences, other.table_width, other.samples, other.filters);
+    return std::tie(pool, sequences, table_width, samples, filters, looks) <
+           std::tie(other.pool, other.sequences, other.table_width, other.samples, other.filters,
+                    other.looks);
   }
 };
 

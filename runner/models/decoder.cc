@@ -71,8 +71,7 @@ class Decoder final : public Model {
   Status run(const DecoderPool& pool, std::span<const SequenceStep> batch, StepEnd end);
   void run_layers(const DecoderPool& pool);
   void gather_wanted(const DeviceArray& from, const TensorView& to);
-  void run_head();
-  void run_sample(const DecoderPool& pool);
+  void run_end(const DecoderPool& pool, StepEnd end);
 
   ModelFacts facts_;
   std::unique_ptr<Ops> ops_;
@@ -290,8 +289,7 @@ Status Decoder::run(const DecoderPool& pool, std::span<const SequenceStep> batch
   const StepResults results = in_flight_.results();
   const auto enqueue = [&] {
     run_layers(pool);
-    if (inputs_.wanted() > 0) run_head();
-    if (inputs_.wanted() > 0 && end == StepEnd::tokens) run_sample(pool);
+    if (inputs_.wanted() > 0) run_end(pool, end);
     ops_->timestamp({.out = &results.times->ended_ns});
   };
   if (repeats) {
@@ -300,7 +298,8 @@ Status Decoder::run(const DecoderPool& pool, std::span<const SequenceStep> batch
                         .sequences = inputs_.tokens(),
                         .table_width = inputs_.table().size(1),
                         .samples = end == StepEnd::tokens,
-                        .filters = inputs_.may_filter()},
+                        .filters = inputs_.may_filter(),
+                        .looks = inputs_.may_look()},
                        enqueue);
   }
   enqueue();
@@ -371,8 +370,9 @@ void Decoder::gather_wanted(const DeviceArray& from, const TensorView& to) {
                              .data = from.view({inputs_.tokens(), hidden}).data}});
 }
 
-// Logits of the batch that just ran: one pass over the head's weights for all that want some.
-void Decoder::run_head() {
+// Logits of the batch that just ran, one pass over the head's weights for all that want some; or a
+// token from each row of them, told to the host and to the pages.
+void Decoder::run_end(const DecoderPool& pool, StepEnd end) {
   const std::int64_t hidden = config().hidden_size;
   const std::int64_t wanted = inputs_.wanted();
   const TensorView normed = normed_.view({wanted, hidden});
@@ -390,19 +390,18 @@ void Decoder::run_head() {
                   .residual = x,
                   .sum = x,
                   .eps = config().rms_norm_eps});
-  ops_->linear({.out = logits_.view({wanted, config().vocab_size}),
-                .x = normed,
-                .weight = head_is_embedding_ ? embedding_.view() : head_.view()});
-}
-
-// A token from each row of logits, told to the host and to the pages.
-void Decoder::run_sample(const DecoderPool& pool) {
+  const kernels::Linear head{.out = logits_.view({wanted, config().vocab_size}),
+                             .x = normed,
+                             .weight = head_is_embedding_ ? embedding_.view() : head_.view()};
+  if (end == StepEnd::logits) return ops_->linear(head);
   ops_->sample({.out = in_flight_.results().sampled,
-                .logits = logits_.view({inputs_.wanted(), config().vocab_size}),
+                .logits = head.out,
                 .rows = inputs_.sample_rows(),
                 .history = {.pages = pool.ids(), .table = inputs_.table()},
                 .biases = inputs_.biases(),
-                .may_filter = inputs_.may_filter()});
+                .may_filter = inputs_.may_filter(),
+                .may_look = inputs_.may_look(),
+                .head = head});
 }
 
 }  // namespace

@@ -108,11 +108,15 @@ void StepInputs::upload(Ops& ops, std::span<std::byte> host, std::span<const Seq
   Writer writer(host);
   std::int32_t biases = 0;
   may_filter_ = false;
+  may_look_ = false;
   for (std::size_t s = 0; end == StepEnd::tokens && s < batch.size(); ++s) {
     if (batch[s].sampling == nullptr) continue;
     SampleRow row = sample_row(*batch[s].sampling, stretches_[s], *batch[s].cache);
     row.bias_first = std::exchange(biases, biases + row.bias_count);
     may_filter_ = may_filter_ || row.top_k > 0 || row.top_p < 1 || row.min_p > 0;
+    may_look_ = may_look_ || may_filter_ || row.bias_count > 0 || row.logprobs >= 0 ||
+                (row.repeat_last_n != 0 && (row.repeat_penalty != 1 || row.presence_penalty != 0 ||
+                                            row.frequency_penalty != 0));
     writer.put(row);
   }
   for (std::int64_t i = 0; i < padding.sequences; ++i) writer.put(SampleRow{});

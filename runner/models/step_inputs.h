@@ -55,6 +55,7 @@ class StepInputs {
   const kernels::SampleRow* sample_rows() const;
   const kernels::LogitBias* biases() const;
   bool may_filter() const { return may_filter_; }  // Sample::may_filter
+  bool may_look() const { return may_look_; }      // Sample::may_look
 
  private:
   class Writer;
@@ -74,6 +75,7 @@ class StepInputs {
   std::int64_t tokens_ = 0;
   std::int64_t wanted_ = 0;
   bool may_filter_ = false;
+  bool may_look_ = false;
   // Offsets in words.
   std::int64_t given_ = 0;
   std::int64_t wanted_first_ = 0;

@@ -74,6 +74,82 @@ TEST_F(CudaSampleTest, ComesToTheBitsOfTheReferenceOverTheVocabularyOfAModel) {
   }
 }
 
+// The head's own logits are the reference's, whether they are stored or not.
+TEST_F(CudaSampleTest, WithTheHeadInFrontComesToTheBitsOfTheReference) {
+  struct Shape {
+    std::int64_t vocab;
+    std::int64_t hidden;
+  };
+  // In parts; then vocabularies of low tiles alone, of whole ones, and of both.
+  for (const Shape shape : {Shape{1000, 64}, {4097, 4096}, {33'792, 512}, {154'880, 136}}) {
+    const auto [vocab, hidden] = shape;
+    Bits weight = random(vocab * hidden);
+    // Equal logits: the lower id goes before.
+    for (std::int64_t o = 8; o < vocab; o += 1 + static_cast<std::int64_t>(engine_() % 97)) {
+      std::copy_n(weight.begin(), hidden, weight.begin() + o * hidden);
+    }
+    const void* weights = device(weight);
+    for (const std::int64_t rows : {1, 2, 8, 9, 17, 33, 64}) {
+      SampleCase c(engine_, vocab, static_cast<std::size_t>(rows));
+      for (SampleRow& row : c.rows()) {
+        row.top_k = 0;
+        row.top_p = 1;
+        row.min_p = 0;
+        row.repeat_last_n = 0;
+        row.bias_count = 0;
+        row.logprobs = -1;
+      }
+      Bits x = random(rows * hidden);
+      if (rows > 8) {
+        x[static_cast<std::size_t>(3 * hidden)] = 0x7FC0;  // NaN
+        x[static_cast<std::size_t>(5 * hidden)] = 0x7F80;  // infinity
+      }
+      void* logits = poisoned(c.logits().size() * sizeof(float));
+      const Linear head{
+          .out = TensorView(logits, Dtype::f32, {rows, c.stride()}).slice(1, 0, vocab),
+          .x = {device(x), Dtype::bf16, {rows, hidden}},
+          .weight = {.layout = {.format = WeightFormat::bf16, .rows = vocab, .cols = hidden},
+                     .data = weights}};
+      gpu_->linear(head);
+      c.logits() = back<float>(logits, c.logits().size());
+      std::vector<SampledRow> want(static_cast<std::size_t>(rows));
+      std::vector<std::int32_t> want_pages = c.pages();
+      cpu_->sample(c.sample(want, want_pages));
+
+      void* out = poisoned(want.size() * sizeof(SampledRow));
+      void* pages = device(c.pages());
+      void* again = poisoned(c.logits().size() * sizeof(float));
+      Sample args = c.sample(static_cast<SampledRow*>(out), again,
+                             static_cast<const SampleRow*>(device(c.rows())), pages,
+                             device(c.table()), nullptr);
+      args.may_filter = false;
+      args.head = head;
+      args.head.out.data = again;
+      for (const bool may_look : {true, false}) {
+        args.may_look = may_look;
+        gpu_->sample(args);
+        const std::vector<SampledRow> got = back<SampledRow>(out, want.size());
+        for (std::size_t r = 0; r < want.size(); ++r) {
+          const std::string what =
+              fmt::format("row {} of {} vocab {} hidden {} limit {} T {} looks {}", r, rows, vocab,
+                          hidden, c.rows()[r].vocab_limit, c.rows()[r].temperature, may_look);
+          ASSERT_EQ(got[r].finite, want[r].finite) << what;
+          ASSERT_EQ(got[r].id, want[r].id) << what;
+          ASSERT_EQ(got[r].top_count, 0) << what;
+        }
+        ASSERT_EQ(back<std::int32_t>(pages, want_pages.size()), want_pages);
+      }
+      if (vocab == 1000 || rows > 32) continue;
+      // Where nobody looks at them, logits are not stored.
+      const Floats mark(c.logits().size(), -1.0F);
+      gpu_->upload(again, std::as_bytes(std::span(mark)));
+      gpu_->sample(args);
+      EXPECT_EQ(back<float>(again, mark.size()), mark) << vocab << " " << rows;
+    }
+    forget();
+  }
+}
+
 TEST_F(CudaSampleTest, RefusesMoreThanItsWorkspaceHolds) {
   const SampleCase c(engine_, 7, 65);
   std::vector<SampledRow> out(65);

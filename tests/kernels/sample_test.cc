@@ -345,6 +345,35 @@ TEST_F(SampleTest, PenalizesWhatWasSaid) {
             1);
 }
 
+TEST_F(SampleTest, TakesTheProductInFrontWithIt) {
+  const std::vector<float> x = {1, 2, -3, 1};
+  const std::vector<float> weight = {1, 0, 0, 1, 2, 2};  // of three ids
+  std::vector<float> logits(6, 100);
+  std::vector<std::int32_t> said(2 * kPageTokens);
+  const std::vector<std::int32_t> table = {0, 1};
+  const std::vector<SampleRow> rows = {{.next_cell = 5}, {.sequence = 1, .next_cell = 70}};
+  std::vector<SampledRow> out(2);
+  const TensorView results = view(std::span<float>(logits), {2, 3});
+  for (const bool may_look : {true, false}) {
+    ops_->sample({.out = out.data(),
+                  .logits = results,
+                  .rows = rows.data(),
+                  .history = {.pages = view(std::span<std::int32_t>(said), {2, kPageTokens}),
+                              .table = view(std::span<const std::int32_t>(table), {2, 1})},
+                  .may_filter = false,
+                  .may_look = may_look,
+                  .head = {.out = results,
+                           .x = view(std::span<const float>(x), {2, 2}),
+                           .weight = {.layout = {.format = WeightFormat::f32, .rows = 3, .cols = 2},
+                                      .data = weight.data()}}});
+    EXPECT_EQ(out[0].id, 2);  // 1, 2, 6
+    EXPECT_EQ(out[1].id, 1);  // -3, 1, -4
+    EXPECT_EQ(said[5], 2);
+    EXPECT_EQ(said[70], 1);
+    EXPECT_EQ(out[0].finite, 1);
+  }
+}
+
 // The vectors that come with the authors' library (Random123, kat_vectors).
 TEST(Draw, HasThePublishedRandomNumbers) {
   const auto words = [](draw::Words counter, std::uint64_t seed) {
