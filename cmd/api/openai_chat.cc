@@ -48,6 +48,10 @@ Result<Json> openai_options(const Json& body) {
     OptionRow row = *modelfiles::parameter_table().find(option.parameter);
     row.name = option.field;
     GLM_TRY(OptionTable::check(row, *modelfiles::option_value(nlohmann::json(value))));
+    if (option.parameter == "num_predict" && value == 0) {
+      return make_error(Errc::invalid_argument, "{} wants 1 or more, or -1 for no bound, got 0",
+                        option.field);
+    }
     options[std::string(option.parameter)] = value;
   }
   if (const Json* stop = find(body, "stop")) options["stop"] = *stop;

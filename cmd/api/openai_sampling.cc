@@ -81,6 +81,8 @@ Json token_json(const runner::Tokenizer& tokenizer, std::int32_t id, float logpr
 }  // namespace
 
 Status read_sampling(const Json& body, Question& question) {
+  GLM_TRY(refuse_fields(body, {"guided_json", "guided_regex", "guided_choice", "guided_grammar",
+                               "structured_outputs"}));
   question.logit_bias = GLM_TRY(read_biases(body));
   question.logprobs = GLM_TRY(read_logprobs(body));
   question.ignore_eos = GLM_TRY(boolean(body, "ignore_eos")).value_or(false);

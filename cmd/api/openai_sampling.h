@@ -9,7 +9,8 @@
 namespace glm::api {
 
 // "logit_bias": {"1234": -100}, "logprobs": true, "top_logprobs": 3, "min_tokens": 5, "ignore_eos":
-// true. Errc::invalid_argument with the field's name.
+// true. Errc::invalid_argument with the field's name; Errc::unsupported for what would bind answers
+// to a form.
 Status read_sampling(const Json& body, Question& question);
 
 // {"content": [{"token", "logprob", "bytes", "top_logprobs": [...]}]}; a token that is only part of

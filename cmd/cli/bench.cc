@@ -210,7 +210,8 @@ void add_bench(CLI::App& app, Cli& cli) {
   add_serve_flags(command, *args);
   Group both(command, *args, "MODEL, --synthetic, --serve",
              {Form::model, Form::synthetic, Form::serve});
-  both.add("--seed", args->seed, "Of the prompts (0)");
+  both.add("--seed", args->seed, "Of the prompts (0)")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{INT64_MAX}));
   both.take(command->add_option_function<double>(
       "--temperature",
       [args](const double& value) {

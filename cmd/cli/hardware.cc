@@ -60,7 +60,9 @@ Result<Json> probe() {
 Result<Json> hardware_for_plan(const std::string& key) {
   if (key.empty()) return probe().with("look at this machine's hardware");
   if (key == "cpu") return runner::to_json(runner::find_cpu());
-  return runner::to_json(GLM_TRY(runner::hardware_named(key).with("--hardware")));
+  const auto named = runner::hardware_named(key);
+  if (named.ok()) return runner::to_json(*named);
+  return make_error(named.error().code, "--hardware: {}, and cpu", named.error().message);
 }
 
 }  // namespace glm

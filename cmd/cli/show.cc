@@ -156,7 +156,8 @@ void add_show(CLI::App& app, Cli& cli) {
   command->add_flag("--plan", args->plan, "Print what a run of it would be, and why");
   command->add_option("--hardware", args->hardware, "Plan for this, not for what is here")
       ->type_name("cpu|rtx-4090|h200|…");
-  command->add_option("--num-ctx", args->num_ctx, "Plan for a context of so many tokens");
+  command->add_option("--num-ctx", args->num_ctx, "Plan for a context of so many tokens")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{INT32_MAX}));
   command->callback([&cli, args] { cli.run = [&cli, args] { return show(cli, *args); }; });
 }
 

@@ -23,6 +23,8 @@ TEST(OpenaiOptions, GoUnderTheNamesOfParameters) {
 TEST(OpenaiOptions, AreRefusedUnderTheNamesOfTheRequest) {
   EXPECT_EQ(openai_options({{"max_tokens", 1.5}}).error().message,
             "max_tokens wants a whole number in [-2, 2147483647], got 1.5");
+  EXPECT_EQ(openai_options({{"max_completion_tokens", 0}}).error().message,
+            "max_completion_tokens wants 1 or more, or -1 for no bound, got 0");
   EXPECT_EQ(openai_options({{"repetition_penalty", 11}}).error().message,
             "repetition_penalty wants a number in [0.01, 10], got 11");
   EXPECT_EQ(openai_options({{"temperature", 3}}).error().message,

@@ -68,6 +68,22 @@ TEST_P(OpenaiSamplingRefusals, NameTheField) {
 INSTANTIATE_TEST_SUITE_P(All, OpenaiSamplingRefusals, testing::ValuesIn(kRefusals),
                          [](const auto& test) { return std::string(test.param.name); });
 
+TEST(OpenaiSampling, RefusesToBindAnswersToAForm) {
+  for (const auto& [field, value] :
+       {std::pair<std::string, Json>{"guided_json", {{"type", "object"}}},
+        {"guided_regex", "[a-z]+"},
+        {"guided_choice", {"yes", "no"}},
+        {"guided_grammar", "root ::= x"},
+        {"structured_outputs", {{"regex", "a"}}}}) {
+    Question question;
+    const Status status = read_sampling({{field, value}}, question);
+    ASSERT_FALSE(status.ok()) << field;
+    EXPECT_EQ(status.error().code, Errc::unsupported);
+    EXPECT_EQ(status.error().message, "field '" + field + "' is not supported by this version");
+    EXPECT_TRUE(read_sampling({{field, nullptr}}, question).ok()) << field;
+  }
+}
+
 TEST(OpenaiSampling, RefusesMoreBiasesThanFit) {
   Question question;
   Json body;
