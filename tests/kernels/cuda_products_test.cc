@@ -19,6 +19,7 @@ namespace {
 
 constexpr const char* kVariants[] = {"naive", "stream", "tiles", "bulk",      "wgmma", "split",
                                      "flow",  "ring",   "held",  "held_wide", "pairs", "groups"};
+constexpr std::int64_t kFlowTokensMax = 64;
 constexpr std::int64_t kGuard = 3;  // columns beyond a row that nobody may touch
 
 struct Shape {
@@ -723,8 +724,10 @@ void CudaProducts::check_moe(const FormatCase& format, const MoeCase& c) {
       const double least = 1e-6 * std::min(1.0, static_cast<double>(size * size));
       ASSERT_LE(std::sqrt(error), tolerance * std::sqrt(norm) + least) << "token " << t;
     }
+    // Of more tokens another variant takes the place of this one.
+    const bool gives_way = kVariants[v] == std::string_view("flow") && tokens > kFlowTokensMax;
     for (const std::int64_t t : {std::int64_t{0}, tokens / 2, tokens - 1}) {
-      EXPECT_EQ(run(out, t, 1), bits) << "token " << t << " alone";
+      if (!gives_way) EXPECT_EQ(run(out, t, 1), bits) << "token " << t << " alone";
     }
     EXPECT_EQ(run(poisoned(count * 2), 0, tokens), bits) << "once more";
     if (HasFailure()) return;
