@@ -727,7 +727,8 @@ void CudaProducts::check_moe(const FormatCase& format, const MoeCase& c) {
     // Of more tokens another variant takes the place of this one.
     const bool gives_way = kVariants[v] == std::string_view("flow") && tokens > kFlowTokensMax;
     for (const std::int64_t t : {std::int64_t{0}, tokens / 2, tokens - 1}) {
-      if (!gives_way) EXPECT_EQ(run(out, t, 1), bits) << "token " << t << " alone";
+      if (gives_way) continue;
+      EXPECT_EQ(run(out, t, 1), bits) << "token " << t << " alone";
     }
     EXPECT_EQ(run(poisoned(count * 2), 0, tokens), bits) << "once more";
     if (HasFailure()) return;
