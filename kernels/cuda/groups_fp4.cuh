@@ -74,39 +74,10 @@ struct GroupsFp4 {
 
 __device__ inline void GroupsFp4::load_row(const Product& a, const uint4* x,
                                            std::uint8_t* activations, float* units, int place) {
-  constexpr int kHeld = 8;  // octets of a lane
-  const int lane = lane_index();
-  const int octets = static_cast<int>(a.inputs) / 8;
-  uint4* own = reinterpret_cast<uint4*>(activations) + 4 * place;
-  uint4 held[kHeld] = {};
-  __nv_bfloat162 most = __float2bfloat162_rn(0);
-#pragma unroll
-  for (int i = 0; i < kHeld; ++i) {
-    const int octet = lane + i * device::kWarpThreads;
-    if (octet < octets) held[i] = __ldcg(x + octet);
-  }
-#pragma unroll
-  for (const uint4& octet : held) most = device::largest(octet, most);
-#pragma unroll 1
-  for (int octet = lane + kHeld * device::kWarpThreads; octet < octets;
-       octet += device::kWarpThreads) {
-    most = device::largest(__ldcg(x + octet), most);
-  }
-  const auto scale =
-      device::HalfScale::of(__reduce_max_sync(kFullWarp, device::largest_bits(most)));
-  if (lane == 0) units[place] = scale.unit();
-#pragma unroll
-  for (int i = 0; i < kHeld; ++i) {
-    const int octet = lane + i * device::kWarpThreads;
-    if (octet < octets) {
-      own[octet / 4 * 32 + octet % 4] = device::half_octet(held[i], scale.factor());
-    }
-  }
-#pragma unroll 1
-  for (int octet = lane + kHeld * device::kWarpThreads; octet < octets;
-       octet += device::kWarpThreads) {
-    own[octet / 4 * 32 + octet % 4] = device::half_octet(__ldcg(x + octet), scale.factor());
-  }
+  const auto scale = load_scaled_row<device::HalfScale>(
+      a, x, activations, place,
+      [](const uint4& octet, float factor) { return device::half_octet(octet, factor); });
+  if (lane_index() == 0) units[place] = scale.unit();
 }
 
 }  // namespace glm::kernels::cuda

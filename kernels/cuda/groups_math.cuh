@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/groups_plan.h"
-#include "kernels/device/fp4_half.cuh"
+#include "kernels/cuda/groups_rows.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/planes.cuh"
 
@@ -124,40 +124,11 @@ struct GroupsInt4 {
 
 __device__ inline void GroupsInt4::load_row(const Product& a, const uint4* x,
                                             std::uint8_t* activations, float* units, int place) {
-  constexpr int kHeld = 8;  // octets of a lane
   constexpr float kOfSixteenfold = 1.0F / 16;
-  const int lane = lane_index();
-  const int octets = static_cast<int>(a.inputs) / 8;  // a multiple of a warp's
-  uint4 held[kHeld] = {};
-  __nv_bfloat162 most = __float2bfloat162_rn(0);
-#pragma unroll
-  for (int i = 0; i < kHeld; ++i) {
-    const int octet = lane + i * device::kWarpThreads;
-    if (octet < octets) held[i] = __ldcg(x + octet);
-  }
-#pragma unroll
-  for (const uint4& octet : held) most = device::largest(octet, most);
-#pragma unroll 1
-  for (int octet = lane + kHeld * device::kWarpThreads; octet < octets;
-       octet += device::kWarpThreads) {
-    most = device::largest(__ldcg(x + octet), most);
-  }
-  const device::PlanesScale scale(__reduce_max_sync(kFullWarp, device::largest_bits(most)));
-  if (lane == 0) units[place] = scale.unit() * kOfSixteenfold;
-  uint4* own = reinterpret_cast<uint4*>(activations) + 4 * place;
-  const auto put = [&](int octet, const uint4& numbers) {
-    own[octet / 4 * 32 + octet % 4] = device::planes_of(numbers, scale.factor());
-  };
-#pragma unroll
-  for (int i = 0; i < kHeld; ++i) {
-    const int octet = lane + i * device::kWarpThreads;
-    if (octet < octets) put(octet, held[i]);
-  }
-#pragma unroll 1
-  for (int octet = lane + kHeld * device::kWarpThreads; octet < octets;
-       octet += device::kWarpThreads) {
-    put(octet, __ldcg(x + octet));
-  }
+  const auto scale = load_scaled_row<device::PlanesScale>(
+      a, x, activations, place,
+      [](const uint4& octet, float factor) { return device::planes_of(octet, factor); });
+  if (lane_index() == 0) units[place] = scale.unit() * kOfSixteenfold;
 }
 
 }  // namespace glm::kernels::cuda

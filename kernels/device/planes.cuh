@@ -12,12 +12,13 @@
 
 namespace glm::kernels::device {
 
-// Of numbers of which these are largest_bits() (fp4_half.cuh).
 class PlanesScale {
  public:
-  __device__ explicit PlanesScale(std::uint32_t bits)
-      // One more, since 128 is added to what is rounded: it would not hold 2^15 less 2^7.
-      : exponent_(max(static_cast<int>((bits + 1) >> 7U), kLeast)) {}
+  // Of numbers of which these are largest_bits() (fp4_half.cuh).
+  __device__ static PlanesScale of(std::uint32_t bits) {
+    // One more, since 128 is added to what is rounded: it would not hold 2^15 less 2^7.
+    return PlanesScale(static_cast<int>((bits + 1) >> 7U));
+  }
   __device__ float factor() const { return power(2 * kBias + kTop - exponent_); }
   // What a one is worth; of numbers that are not finite this is none.
   __device__ float unit() const {
@@ -29,6 +30,7 @@ class PlanesScale {
   static constexpr int kBias = 127;
   static constexpr int kLeast = 24;  // below it factors would not be finite, nor units normal
   static constexpr int kNotFinite = 255;
+  __device__ explicit PlanesScale(int exponent) : exponent_(max(exponent, kLeast)) {}
   __device__ static float power(int biased) {
     return __uint_as_float(static_cast<unsigned>(biased) << 23U);
   }
