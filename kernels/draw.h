@@ -8,13 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/ops/sample.h"
-
-#ifdef __CUDACC__
-#define GLM_BOTH __host__ __device__ inline
-#else
-#define GLM_BOTH inline
-#endif
+#include "kernels/draw_settings.h"
 
 namespace glm::kernels::draw {
 
@@ -68,18 +62,6 @@ GLM_BOTH float never() {
 }  // -infinity
 GLM_BOTH bool is_finite(float x) {
   return (bits_of(x) & 0x7F800000U) != 0x7F800000U;
-}
-
-// What of a row's settings can change something.
-GLM_BOTH bool penalizes(const SampleRow& row) {
-  return row.repeat_last_n != 0 && (row.repeat_penalty != 1.0F || row.presence_penalty != 0.0F ||
-                                    row.frequency_penalty != 0.0F);
-}
-GLM_BOTH bool draws(const SampleRow& row) {
-  return row.temperature > 0;
-}
-GLM_BOTH bool filters(const SampleRow& row) {
-  return draws(row) && (row.top_k > 0 || row.top_p < 1.0F || row.min_p > 0);
 }
 
 // exp(x) for x <= 0, relative error 2e-7; 0 below -86. (Cephes, expf.)

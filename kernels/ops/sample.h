@@ -21,7 +21,9 @@
 // the same logits, history and settings give the same token in any batch, on any backend, and again
 // when a sequence is worked off a second time.
 //
-//   logits   [rows, vocab]  f32   columns contiguous; only read
+//   logits   [rows, vocab]  f32   columns contiguous; only read, unless there is a head
+//   head     a product (linear.h) whose results the logits are, in f32; optional: it is part of the
+//            operation then. Where no row looks at its logits they are undefined afterwards
 //   rows     [rows]               in device memory, like everything here
 //   out      [rows]
 //   history  pages of ids (step_ids.h), 16-byte aligned: the tokens at 0 .. row.position of
@@ -35,10 +37,10 @@
 // Numerics integer sums and f32/f64 operations in a fixed form: results are the same bits on every
 //          backend. Against exact arithmetic: logprobs absolute 1e-5 (relative above 10); masses
 //          relative 1e-6, so that a token may stay or go whose sum is that near to top_p.
-// Cost     one read of the logits; rows with top_k, top_p or logprobs a few more. With a head its
-//          weights once; on cuda, where no row looks at its logits, nothing beside that.
+// Cost     one read of the logits; rows with top_k, top_p or logprobs a few more. With a head that
+//          of the product; cuda then need not write logits that nobody looks at (head_choice.h).
 // Stream-ordered, allocates nothing, safe inside graph capture: what the rows ask for is read when
-// it runs.
+// it runs, and must be within may_filter and may_look.
 #pragma once
 
 #include <cstdint>
@@ -95,12 +97,10 @@ struct Sample {
   const SampleRow* rows = nullptr;
   PagedIds history;
   const LogitBias* biases = nullptr;
-  // What the host knows without asking the device: false if no row has top_k, top_p or min_p.
+  // What the host knows without asking the device: false if no row filters, or looks at its logits
+  // (draw_settings.h). Who filters looks.
   bool may_filter = true;
-  // And false if none has a bias, penalties, filters or logprobs either.
   bool may_look = true;
-  // Unless empty, the product whose results `logits` are: it is part of this operation then. Where
-  // rows do not look at their logits, what is in them afterwards is undefined.
   Linear head = {};
 };
 
@@ -111,10 +111,12 @@ inline void check(const Sample& a) {
   check(a.history);
   GLM_CHECK(vocab.value() >= 1 && vocab.value() < (1LL << 24U));
   GLM_CHECK(rows.value() == 0 || (a.out != nullptr && a.rows != nullptr));
+  GLM_CHECK(a.may_look || !a.may_filter);
   if (!a.head.out) return;
   check(a.head);
-  GLM_CHECK(a.head.out.data == a.logits.data && a.head.out.size(0) == rows.value() &&
-            a.head.out.size(1) == vocab.value() && a.head.out.stride(0) == a.logits.stride(0));
+  GLM_CHECK(a.head.out.dtype == Dtype::f32 && a.head.out.data == a.logits.data &&
+            a.head.out.size(0) == rows.value() && a.head.out.size(1) == vocab.value() &&
+            a.head.out.stride(0) == a.logits.stride(0));
 }
 
 }  // namespace glm::kernels

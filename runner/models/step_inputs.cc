@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "kernels/draw_settings.h"
 
 namespace glm::runner {
 
@@ -113,10 +114,8 @@ void StepInputs::upload(Ops& ops, std::span<std::byte> host, std::span<const Seq
     if (batch[s].sampling == nullptr) continue;
     SampleRow row = sample_row(*batch[s].sampling, stretches_[s], *batch[s].cache);
     row.bias_first = std::exchange(biases, biases + row.bias_count);
-    may_filter_ = may_filter_ || row.top_k > 0 || row.top_p < 1 || row.min_p > 0;
-    may_look_ = may_look_ || may_filter_ || row.bias_count > 0 || row.logprobs >= 0 ||
-                (row.repeat_last_n != 0 && (row.repeat_penalty != 1 || row.presence_penalty != 0 ||
-                                            row.frequency_penalty != 0));
+    may_filter_ = may_filter_ || kernels::draw::filters(row);
+    may_look_ = may_look_ || kernels::draw::looks(row);
     writer.put(row);
   }
   for (std::int64_t i = 0; i < padding.sequences; ++i) writer.put(SampleRow{});

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/workspace.h"
+#include "kernels/draw_settings.h"
 #include "tests/bench/device_ceilings.h"
 #include "tests/kernels/cuda_attention_cases.h"
 
@@ -76,13 +77,12 @@ void run() {
         std::memcpy(bytes.data() + static_cast<std::size_t>(r) * sizeof row, &row, sizeof row);
       }
       const DeviceArray<std::uint8_t> device_rows(bytes);
-      const Sample args{
-          .out = reinterpret_cast<SampledRow*>(out.data()),
-          .logits = {device_logits.data(), Dtype::f32, {rows, kVocab}},
-          .rows = reinterpret_cast<const SampleRow*>(device_rows.data()),
-          .history = {.pages = {device_ids.data(), Dtype::i32, {pages, kPageTokens}},
-                      .table = {device_table.data(), Dtype::i32, {rows, pages}}},
-          .may_filter = setting.row.top_k > 0 || setting.row.top_p < 1 || setting.row.min_p > 0};
+      const Sample args{.out = reinterpret_cast<SampledRow*>(out.data()),
+                        .logits = {device_logits.data(), Dtype::f32, {rows, kVocab}},
+                        .rows = reinterpret_cast<const SampleRow*>(device_rows.data()),
+                        .history = {.pages = {device_ids.data(), Dtype::i32, {pages, kPageTokens}},
+                                    .table = {device_table.data(), Dtype::i32, {rows, pages}}},
+                        .may_filter = draw::filters(setting.row)};
       check(args);
       const double seconds = timer.median(
           15, [&] { cuda_ok(cuda::launch_sample(args, workspace.sample(), nullptr), "sample"); });

@@ -374,6 +374,34 @@ TEST_F(SampleTest, TakesTheProductInFrontWithIt) {
   }
 }
 
+TEST(Draw, KnowsWhatARowWantsOfItsLogits) {
+  struct Case {
+    SampleRow row;
+    bool filters;
+    bool looks;
+  };
+  const std::vector<Case> cases = {
+      {{}, false, false},
+      {{.temperature = 1}, false, false},
+      {{.temperature = 1, .top_k = 5}, true, true},
+      {{.temperature = 1, .top_p = 0.95F}, true, true},
+      {{.temperature = 1, .min_p = 0.1F}, true, true},
+      // Of the most likely token alone nothing is cut off.
+      {{.top_k = 5, .top_p = 0.95F, .min_p = 0.1F}, false, false},
+      {{.repeat_penalty = 1.1F}, false, false},
+      {{.repeat_penalty = 1.1F, .repeat_last_n = 64}, false, true},
+      {{.presence_penalty = 1, .repeat_last_n = -1}, false, true},
+      {{.frequency_penalty = 1, .repeat_last_n = 1}, false, true},
+      {{.repeat_last_n = 64}, false, false},
+      {{.bias_count = 1}, false, true},
+      {{.logprobs = 0}, false, true},
+  };
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    EXPECT_EQ(draw::filters(cases[i].row), cases[i].filters) << i;
+    EXPECT_EQ(draw::looks(cases[i].row), cases[i].looks) << i;
+  }
+}
+
 // The vectors that come with the authors' library (Random123, kat_vectors).
 TEST(Draw, HasThePublishedRandomNumbers) {
   const auto words = [](draw::Words counter, std::uint64_t seed) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
 
 #include "tests/fakes/noting_ops.h"
 
@@ -37,10 +38,17 @@ TEST(DecodeGraphs, RunAShapeOnceBeforeItIsRecorded) {
 TEST(DecodeGraphs, RecordOtherPoolsAndTablesAnew) {
   NotingOps ops;
   DecodeGraphs graphs;
-  for (const DecodeShape& shape : {DecodeShape{1, 1, 4}, {2, 1, 4}, {1, 1, 8}, {1, 1, 4, true}}) {
+  std::string want;
+  for (const DecodeShape& shape : {DecodeShape{1, 1, 4},
+                                   {2, 1, 4},
+                                   {1, 1, 8},
+                                   {1, 1, 4, true},
+                                   {1, 1, 4, true, false, true},
+                                   {1, 1, 4, true, true, true}}) {
     for (int i = 0; i < 2; ++i) ASSERT_TRUE(graphs.run(ops, shape, [] {}).ok());
+    want += "record replay ";
   }
-  EXPECT_EQ(ops.notes(), "record replay record replay record replay record replay ");
+  EXPECT_EQ(ops.notes(), want);
 }
 
 TEST(DecodeGraphs, RunAsTheyAreWhereABackendRecordsNothing) {
