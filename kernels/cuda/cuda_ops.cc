@@ -509,8 +509,8 @@ void Device::sample(const Sample& args) {
   check(args);
   if (workspace_.holds(args)) {
     const SampleWorkspace& space = workspace_.sample();
-    if (args.head.out && options_.variant.empty() && supports_sample_of_head(args)) {
-      return remember("sample", launch_sample_of_head(args, space, stream()));
+    if (args.head.out && options_.variant.empty() && supports_sample_of_head(args, split_)) {
+      return remember("sample", launch_sample_of_head(args, space, split_, stream()));
     }
     if (args.head.out) linear(args.head);
     return remember("sample", launch_sample(args, space, stream()));

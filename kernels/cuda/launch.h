@@ -66,10 +66,11 @@ cudaError_t launch_read_memory(const ReadMemory& a, cudaStream_t stream);
 cudaError_t launch_rms_norm(const RmsNorm& a, cudaStream_t stream);
 cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream);
 cudaError_t launch_sample(const Sample& a, const SampleWorkspace& space, cudaStream_t stream);
-// With a.head, whose results are not stored.
-bool supports_sample_of_head(const Sample& a);
+// With a.head, whose results are not stored; `split` as the product alone would have it: a row's
+// logits are the same bits either way.
+bool supports_sample_of_head(const Sample& a, const SplitSums& split);
 cudaError_t launch_sample_of_head(const Sample& a, const SampleWorkspace& space,
-                                  cudaStream_t stream);
+                                  const SplitSums& split, cudaStream_t stream);
 // With rows of a table in bf16 that can be moved sixteen bytes at a time, and the time.
 bool supports_step_rows(const StepIds& a);
 cudaError_t launch_step_rows(const StepIds& a, cudaStream_t stream);

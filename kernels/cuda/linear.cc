@@ -53,15 +53,15 @@ cudaError_t launch_linear(const Linear& a, std::string_view variant, cudaStream_
   return choose_variant(product, variant).launch(product, stream);
 }
 
-bool supports_sample_of_head(const Sample& a) {
+bool supports_sample_of_head(const Sample& a, const SplitSums& split) {
   if (a.head.x.dtype != Dtype::bf16) return false;
-  const Product head = product_of(a.head, {});
+  const Product head = product_of(a.head, split);
   return supports_head_choice(head, a) && choose_variant(head, {}).launch == &launch_flow;
 }
 
 cudaError_t launch_sample_of_head(const Sample& a, const SampleWorkspace& space,
-                                  cudaStream_t stream) {
-  return launch_head_choice(product_of(a.head, {}), a, space, stream);
+                                  const SplitSums& split, cudaStream_t stream) {
+  return launch_head_choice(product_of(a.head, split), a, space, stream);
 }
 
 bool supports_linears_in_halves(const NormedLinear& a, const SplitSums& split) {
