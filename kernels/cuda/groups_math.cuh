@@ -111,7 +111,8 @@ struct GroupsInt4 {
           const float scale = g % 2 == 0 ? device::bf16_low(two) : device::bf16_high(two);
 #pragma unroll
           for (int e = 2 * row; e < 2 * row + 2; ++e) {
-            // The first is exact; what the lower one is too much is taken from the upper one.
+            // Both are exact: `whole` is a multiple of 16 below 2^28. What the lower one is too
+            // much is taken from the upper one.
             const float above = __int_as_float(upper[e]) - (kTooMuch + kTooMuch / kUpper);
             const float whole = fmaf(above, kUpper, __int_as_float(lower[e]));
             sums[half][e] = fmaf(whole, scale, sums[half][e]);

@@ -1,9 +1,9 @@
 // bf16 numbers as whole numbers of sixteen bits in two planes of eight, for the integer products of
 // the tensor cores, whose operands take the fewest instructions to make of four-bit codes.
 //
-// A row is multiplied with a power of two that brings its largest number to about 2^14 or more:
-// what has at least 2^-7 of its magnitude stays as it is, other numbers are off by at most 2^-15 of
-// it.
+// A row is multiplied with a power of two that brings its largest number to about 2^14 or more, and
+// rounded: to steps of at most about 2^-14 of that number, so that what has more than 2^-7 of its
+// magnitude stays as it is. In rows whose largest is below 2^-103 steps are of 2^-117.
 #pragma once
 
 #include <cstdint>
@@ -17,24 +17,26 @@ class PlanesScale {
   // Of numbers of which these are largest_bits() (fp4_half.cuh).
   __device__ static PlanesScale of(std::uint32_t bits) {
     // One more, since 128 is added to what is rounded: it would not hold 2^15 less 2^7.
-    return PlanesScale(static_cast<int>((bits + 1) >> 7U));
+    return PlanesScale(static_cast<int>((bits + 1) >> 7U), bits < kInfinity);
   }
   __device__ float factor() const { return power(2 * kBias + kTop - exponent_); }
   // What a one is worth; of numbers that are not finite this is none.
   __device__ float unit() const {
-    return exponent_ >= kNotFinite ? __uint_as_float(0x7FC00000U) : power(exponent_ - kTop);
+    return finite_ ? power(exponent_ - kTop) : __uint_as_float(0x7FC00000U);
   }
 
  private:
   static constexpr int kTop = 14;
   static constexpr int kBias = 127;
-  static constexpr int kLeast = 24;  // below it factors would not be finite, nor units normal
-  static constexpr int kNotFinite = 255;
-  __device__ explicit PlanesScale(int exponent) : exponent_(max(exponent, kLeast)) {}
+  static constexpr int kLeast = 24;  // so that factors are finite, and units normal, divided too
+  static constexpr std::uint32_t kInfinity = 0x7F80;
+  __device__ PlanesScale(int exponent, bool finite)
+      : exponent_(max(exponent, kLeast)), finite_(finite) {}
   __device__ static float power(int biased) {
     return __uint_as_float(static_cast<unsigned>(biased) << 23U);
   }
   int exponent_;
+  bool finite_;
 };
 
 // Of eight columns the upper plane of the even ones and of the odd ones, then the lower plane: 256

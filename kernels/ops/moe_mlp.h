@@ -14,8 +14,8 @@
 //
 // Bounds   what Ops::reserve() was told, where the backend asks for it.
 // Numerics f32 (cuda: as linear.h, with silu(gate) * up rounded to bf16, where the products of many
-//          rows are taken what an expert gives as well, and where those of some tens of rows with
-//          four-bit weights are, numbers of a row below 2^-7 of its largest to 2^-14 of that);
+//          rows are taken what an expert gives as well, and where those of some tens of rows are
+//          with int4 in groups of 32, the numbers of a row to steps of about 2^-14 of its largest);
 //          a token's contributions are added in the order of expert indices, then shared: its
 //          result does not depend on the other tokens.
 // Cost     the weights of the experts that occur, once.
