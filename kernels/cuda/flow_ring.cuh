@@ -36,6 +36,19 @@ struct FlowRing {
   }
 };
 
+// In the shared memory of a block.
+__device__ inline FlowRing flow_ring(const FlowPlan& plan, const std::uint8_t* unaligned) {
+  const std::uint32_t address = device::shared_address(unaligned);
+  const std::uint32_t memory = (address + kFlowAlignment - 1) / kFlowAlignment * kFlowAlignment;
+  const std::uint32_t barriers = memory + plan.barriers_at;
+  return {.memory = memory,
+          .full = barriers,
+          .empty = barriers + 8U * static_cast<unsigned>(plan.stages),
+          .stages = plan.stages,
+          .stage_bytes = plan.stage,
+          .rows_at = plan.rows_at};
+}
+
 // By one thread, before a __syncthreads().
 __device__ inline void set_up_ring(const FlowRing& ring) {
 #pragma unroll 1

@@ -41,8 +41,11 @@ class Chooser {
     for (SampleBest& best : best_) best = {.score = 0, .id = -1};
   }
 
-  // All results of a tile.
-  __device__ void look(const FlowTile& tile, const float (&sums)[kRows / 2]) {
+  // All results of a tile. Before the exchange, sums of a set are two rows' (lane % 4 says which)
+  // at two ids that are eight apart (lane / 4 says which); after it, four ids in a row of one row:
+  // of the first or second by bit 2 of the lane, eight apart by bit 3, the lower or upper four by
+  // bit 4.
+  __device__ void take(const FlowTile& tile, const float (&sums)[kRows / 2]) {
 #pragma unroll
     for (int set = 0; set < kSets; ++set) {
       float four[4];
@@ -53,12 +56,13 @@ class Chooser {
       const int weight_row = warp() * 16 + lane() / 8 % 2 * 8 + lane() / 16 * 4;
       const int row = row_of(set);
       if (row < count_ && weight_row < tile.weight_rows) {
-        look(set, rows_[row], tile.first_output + weight_row, four);
+        consider(set, rows_[row], tile.first_output + weight_row, four);
       }
     }
   }
 
-  // What this thread has found of a row: `parts` has room for that of all warps.
+  // What has been found of each row: lanes that differ in bits 3 and 4 have the same ones. `parts`
+  // has room for those of all warps.
   __device__ void leave(SamplePart* parts) const {
 #pragma unroll
     for (int set = 0; set < kSets; ++set) {
@@ -94,7 +98,7 @@ class Chooser {
     (second ? c : d) = second_back;
   }
 
-  __device__ void look(int set, ChoiceRow& row, int first, const float (&four)[4]) {
+  __device__ void consider(int set, ChoiceRow& row, int first, const float (&four)[4]) {
     draw::Words words = {};
     if (row.draws) words = draw::random_words(row.seed, row.position, first / 4);
     float bounds[4];
@@ -147,17 +151,9 @@ __global__ void __launch_bounds__(kFlowThreads, 1)
                   const __grid_constant__ sampling::Args a) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ std::uint8_t unaligned[];
-  const std::uint32_t address = device::shared_address(unaligned);
-  const std::uint32_t memory = (address + kFlowAlignment - 1) / kFlowAlignment * kFlowAlignment;
-  std::uint8_t* stages = unaligned + (memory - address);
+  const FlowRing empty_ring = flow_ring(plan, unaligned);
+  std::uint8_t* stages = unaligned + (empty_ring.memory - device::shared_address(unaligned));
   auto* rows = reinterpret_cast<ChoiceRow*>(unaligned + plan.total);
-  const std::uint32_t barriers = memory + plan.barriers_at;
-  const FlowRing empty_ring{.memory = memory,
-                            .full = barriers,
-                            .empty = barriers + 8U * static_cast<unsigned>(plan.stages),
-                            .stages = plan.stages,
-                            .stage_bytes = plan.stage,
-                            .rows_at = plan.rows_at};
   const auto thread = static_cast<int>(threadIdx.x);
   if (thread == 0) {
     set_up_ring(empty_ring);
@@ -188,7 +184,7 @@ __global__ void __launch_bounds__(kFlowThreads, 1)
     const FlowTile tile = flow_tile_at(plan, number);
     float sums[kRows / 2] = {};
     FlowBf16::multiply<kRows>(ring, tile.weight_rows, tile.steps, sums);
-    chooser.look(tile, sums);
+    chooser.take(tile, sums);
     __syncwarp();  // products want whole warps
   }
   device::sync_threads(1, kFlowWorkers);  // stages have been used

@@ -10,8 +10,8 @@
 
 namespace glm::kernels::cuda {
 
-// A head in bf16 and no more rows than a tile of product_flow.cu has. `head` is a.head as a
-// product.
+// A head in bf16, without bias, that launch_flow() would take with its columns in one part, up to
+// 32 rows, and nobody who filters or looks. `head` is a.head as a product.
 bool supports_head_choice(const Product& head, const Sample& a);
 cudaError_t launch_head_choice(const Product& head, const Sample& a, const SampleWorkspace& space,
                                cudaStream_t stream);

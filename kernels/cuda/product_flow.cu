@@ -144,15 +144,7 @@ __global__ void __launch_bounds__(kFlowThreads, 1)
                 const __grid_constant__ FlowPlan plan) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ std::uint8_t unaligned[];
-  const std::uint32_t address = device::shared_address(unaligned);
-  const std::uint32_t memory = (address + kFlowAlignment - 1) / kFlowAlignment * kFlowAlignment;
-  const std::uint32_t barriers = memory + plan.barriers_at;
-  const FlowRing ring{.memory = memory,
-                      .full = barriers,
-                      .empty = barriers + 8U * static_cast<unsigned>(plan.stages),
-                      .stages = plan.stages,
-                      .stage_bytes = plan.stage,
-                      .rows_at = plan.rows_at};
+  const FlowRing ring = flow_ring(plan, unaligned);
   if (threadIdx.x == 0) {
     set_up_ring(ring);
     device::barriers_are_set_up();

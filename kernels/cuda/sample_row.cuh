@@ -23,7 +23,7 @@ struct Args {
   std::int64_t logits_stride;
   int row_count;
   int vocab;
-  int chunks;  // of each row, as many parts
+  int chunks;  // parts of each row: pieces of the scan, or blocks of head_choice.cu
 
   __device__ int ids_of(const SampleRow& row) const { return min(vocab, row.vocab_limit); }
   __device__ const float* raw(unsigned row) const { return logits + row * logits_stride; }

@@ -11,7 +11,8 @@ constexpr int kSampleChunk = 4096;
 constexpr std::int64_t sample_chunks(std::int64_t vocab) {
   return (vocab + kSampleChunk - 1) / kSampleChunk;
 }
-// Blocks that choose while they multiply (head_choice.cu) have a part each, which may be more.
+// Blocks that choose while they multiply (head_choice.cu) have a part each, which may be more. They
+// do so on devices with up to so many.
 constexpr std::int64_t sample_parts(std::int64_t vocab) {
   constexpr std::int64_t kBlocksMax = 256;
   return sample_chunks(vocab) > kBlocksMax ? sample_chunks(vocab) : kBlocksMax;
