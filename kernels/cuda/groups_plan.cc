@@ -62,12 +62,10 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   const auto columns = static_cast<std::size_t>(inputs);
   const std::size_t activations = kTileRows * columns * 2;
   constexpr std::size_t kUnits = kTileRows * sizeof(float);
-  constexpr std::size_t kSums =
-      std::size_t{kGroupsTeams} * kSumBuffers * kBufferedSums * 4 * sizeof(float);
+  constexpr std::size_t kSums = std::size_t{kGroupsTeams} * kBufferedSums * 4 * sizeof(float);
   constexpr std::size_t kBarriers =
       std::size_t{2} * kDepthMax * kGroupsTeams * sizeof(std::uint64_t);
-  constexpr std::size_t kSumBarriers =
-      std::size_t{2} * kSumBuffers * kGroupsTeams * sizeof(std::uint64_t);
+  constexpr std::size_t kSumBarriers = std::size_t{2} * kGroupsTeams * sizeof(std::uint64_t);
   constexpr std::size_t kOnce = 3 * sizeof(std::uint64_t);
   constexpr std::size_t kShares = std::size_t{kTurnsMax} * 4 * sizeof(int);
   constexpr std::size_t kRows = std::size_t{kRowBuffersMax} * kRowBufferBytes;

@@ -32,7 +32,6 @@ constexpr int kTurnsMax = 2 * kLots;  // of a block: lot by lot, half by half
 constexpr int kRowBuffersMax = 3;
 constexpr unsigned kRowBufferBytes = 64;  // beside activations
 // A team's sums over columns, while the next slab is under way.
-constexpr int kSumBuffers = 2;
 constexpr int kBufferedSums = kTeamWarps * 2 * 32;  // of four
 
 // By which the parts come: the columns of both halves of a slab, then their scales.

@@ -116,14 +116,14 @@ struct Once {
 // By one thread of each warp, before a __syncthreads(): barriers of a warp are set up one after the
 // other, and all wait for the last.
 __device__ inline void set_up_barriers(const GroupsPlan& plan, std::uint8_t* memory, int warp) {
-  constexpr int kSums = kGroupsTeams * kSumBuffers;
+  constexpr int kSums = kGroupsTeams;
   const int stages = kGroupsTeams * plan.depth;
   for (int i = warp; i < kSums + stages + plan.buffers + 1;
        i += kGroupsThreads / device::kWarpThreads) {
     const int stage = i - kSums;
     const int buffer = stage - stages;
     if (i < kSums) {
-      GroupsSums(plan, memory, i / kSumBuffers).set_up(i % kSumBuffers);
+      GroupsSums(plan, memory, i).set_up();
     } else if (stage < stages) {
       const GroupsRing ring(plan, memory, stage / plan.depth);
       const auto number = static_cast<unsigned>(stage % plan.depth);
