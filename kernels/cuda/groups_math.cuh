@@ -61,9 +61,10 @@ struct GroupsInt4 {
   // What the sums of a row are to be multiplied with.
   __device__ static float row_unit(const float* units, int place) { return units[place]; }
 
-  // By a whole warp: row `place` of the tile.
+  // By a whole warp: row `place` of the tile. Calls `read` when the row has been read.
+  template <class Read>
   __device__ static void load_row(const Product& a, const uint4* x, std::uint8_t* activations,
-                                  float* units, int place);
+                                  float* units, int place, const Read& read);
   // Where a lane reads in what load_row() writes.
   __device__ static int activations_at() { return lane_index() * 16; }
 
@@ -123,11 +124,12 @@ struct GroupsInt4 {
   }
 };
 
-__device__ inline void GroupsInt4::load_row(const Product& a, const uint4* x,
-                                            std::uint8_t* activations, float* units, int place) {
+template <class Read>
+__device__ void GroupsInt4::load_row(const Product& a, const uint4* x, std::uint8_t* activations,
+                                     float* units, int place, const Read& read) {
   constexpr float kOfSixteenfold = 1.0F / 16;
   const auto scale = load_scaled_row<device::PlanesScale>(
-      a, x, activations, place,
+      a, x, activations, place, read,
       [](const uint4& octet, float factor) { return device::planes_of(octet, factor); });
   if (lane_index() == 0) units[place] = scale.unit() * kOfSixteenfold;
 }

@@ -10,10 +10,10 @@ namespace glm::kernels::cuda {
 
 // By a whole warp: `form(octet, factor)` of each eight numbers of a row to its place among the
 // activations of row `place` of a tile. Scale is that of the row's largest_bits(); what a warp
-// cannot hold in registers is read twice.
-template <class Scale, class Form>
+// cannot hold in registers is read twice. Between reading and forming, `read` is called.
+template <class Scale, class Read, class Form>
 __device__ inline Scale load_scaled_row(const Product& a, const uint4* x, std::uint8_t* activations,
-                                        int place, const Form& form) {
+                                        int place, const Read& read, const Form& form) {
   constexpr int kHeld = 8;  // octets of a lane
   const int lane = lane_index();
   const int octets = static_cast<int>(a.inputs) / 8;
@@ -32,6 +32,7 @@ __device__ inline Scale load_scaled_row(const Product& a, const uint4* x, std::u
     most = device::largest(__ldcg(x + octet), most);
   }
   const Scale scale = Scale::of(__reduce_max_sync(kFullWarp, device::largest_bits(most)));
+  read();
   uint4* own = reinterpret_cast<uint4*>(activations) + 4 * place;
   const auto put = [&](int octet, const uint4& numbers) {
     own[octet / 4 * 32 + octet % 4] = form(numbers, scale.factor());

@@ -89,9 +89,9 @@ struct RowTurn {
   }
 };
 
-// What is used once: the barrier that is passed when the first rows are there; and of either lot,
-// how many finishers have stored what is between the halves, and what the counter of its meeting
-// was before this block came.
+// What is used once: the barrier that is passed when the first rows have been read; and of either
+// lot, how many finishers have stored what is between the halves, and what the counter of its
+// meeting was before this block came.
 struct Once {
   std::uint32_t first_rows;
   std::uint32_t* stored;

@@ -8,8 +8,8 @@
 namespace glm::kernels::cuda {
 
 // The warp that fills the stages of a team, by four lanes, one for each map. In front of the first
-// rows there shall be few weights: behind the first part it waits at the barrier `first_rows`,
-// unless that is 0, as it is from then on.
+// rows there shall be few weights: behind the first part it waits at the barrier `first_rows` until
+// they have been read, unless that is 0, as it is from then on.
 __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& share,
                                    const int* ends, int team, std::uint32_t& first_rows,
                                    GroupsRing& ring) {
@@ -76,22 +76,32 @@ class GroupsLoader {
   __device__ void load(const GroupsProduct& p, const GroupsShare& share);
 
  private:
-  __device__ static void load_row(const Product& a, const RowBuffer& to, int place);
+  __device__ void load_row(const Product& a, const RowBuffer& to, int place);
+  // A row, if this warp has one of the first, has been read: weights may follow.
+  __device__ void have_read();
 
   const GroupsPlan& plan_;
   std::uint8_t* memory_;
   const GroupsEntries& entries_;
   int warp_;
   RowTurn turn_;
-  bool loaded_ = false;
+  bool has_read_ = false;
 };
+
+template <class Codec>
+__device__ void GroupsLoader<Codec>::have_read() {
+  if (!has_read_ && lane_index() == 0) {
+    device::barrier_arrive(Once(plan_, memory_).first_rows);
+  }
+  has_read_ = true;
+}
 
 template <class Codec>
 __device__ void GroupsLoader<Codec>::load_row(const Product& a, const RowBuffer& to, int place) {
   const auto row = static_cast<unsigned>(to.rows[place]) / static_cast<unsigned>(a.x_divisor);
   const auto* x =
       reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(a.x) + row * a.x_stride);
-  Codec::load_row(a, x, to.activations, to.units, place);
+  Codec::load_row(a, x, to.activations, to.units, place, [&] { have_read(); });
 }
 
 template <class Codec>
@@ -108,12 +118,9 @@ __device__ void GroupsLoader<Codec>::load(const GroupsProduct& p, const GroupsSh
     if (warp_ == 0 && lane_index() == 0) *to.count = count;
     __syncwarp();  // the rows of this warp are known
     for (int place = warp_; place < count; place += kGroupsLoaders) load_row(p.a, to, place);
+    have_read();
     __syncwarp();  // and there
-    if (lane_index() == 0) {
-      device::barrier_arrive(to.full);
-      if (!loaded_) device::barrier_arrive(Once(plan_, memory_).first_rows);
-    }
-    loaded_ = true;
+    if (lane_index() == 0) device::barrier_arrive(to.full);
     turn_.advance();
     left -= p.slabs - first;
     first = 0;
