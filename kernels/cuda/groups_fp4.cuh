@@ -23,7 +23,7 @@ struct GroupsFp4 {
   __device__ static void load_row(const Product& a, const uint4* x, std::uint8_t* activations,
                                   float* units, int place, const Read& read);
   // Where a lane reads in what it writes.
-  __device__ static int activations_at() { return lane_index() * 16; }
+  __device__ static unsigned activations_at() { return static_cast<unsigned>(lane_index()) * 16; }
 
   // What a lane has of a chunk.
   struct Held {
@@ -41,10 +41,10 @@ struct GroupsFp4 {
     }
   }
 
-  __device__ static void multiply(const Held& held, const std::uint8_t* x, float (&sums)[2][4]) {
+  __device__ static void multiply(const Held& held, std::uint32_t x, float (&sums)[2][4]) {
 #pragma unroll
     for (int g = 0; g < kChunkGroups; ++g) {
-      const uint4 four = *reinterpret_cast<const uint4*>(x + g * kGroupBytes);
+      const uint4 four = load_sixteen_bytes(x + g * kGroupBytes);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         std::uint32_t pairs[2][4];  // of rows l / 4 and l / 4 + 8

@@ -12,7 +12,7 @@ namespace glm::kernels::cuda {
 constexpr int kChunkGroups = kChunk / 32;
 constexpr int kPartGroups = kGroupsPart / 32;
 // Of activations in shared memory, for each group.
-constexpr int kGroupBytes = kTileRows * 32 * 2;
+constexpr unsigned kGroupBytes = kTileRows * 32 * 2;
 
 // As device::load_matrices(), but it may move among what does not write.
 __device__ inline void load_matrices(std::uint32_t (&out)[4], std::uint32_t row) {
@@ -23,6 +23,14 @@ __device__ inline void load_matrices(std::uint32_t (&out)[4], std::uint32_t row)
 __device__ inline uint2 load_eight_bytes(std::uint32_t from) {
   uint2 bytes;
   asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(bytes.x), "=r"(bytes.y) : "r"(from));
+  return bytes;
+}
+
+__device__ inline uint4 load_sixteen_bytes(std::uint32_t from) {
+  uint4 bytes;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
+               : "=r"(bytes.x), "=r"(bytes.y), "=r"(bytes.z), "=r"(bytes.w)
+               : "r"(from));
   return bytes;
 }
 
@@ -66,7 +74,7 @@ struct GroupsInt4 {
   __device__ static void load_row(const Product& a, const uint4* x, std::uint8_t* activations,
                                   float* units, int place, const Read& read);
   // Where a lane reads in what load_row() writes.
-  __device__ static int activations_at() { return lane_index() * 16; }
+  __device__ static unsigned activations_at() { return static_cast<unsigned>(lane_index()) * 16; }
 
   // What a lane has of a chunk.
   struct Held {
@@ -84,16 +92,16 @@ struct GroupsInt4 {
     }
   }
 
-  // sums[half] += the rows of a half of a slab times activations, over a chunk. `x` points to what
+  // sums[half] += the rows of a half of a slab times activations, over a chunk. At `x` is what
   // this lane has of the chunk.
-  __device__ static void multiply(const Held& held, const std::uint8_t* x, float (&sums)[2][4]) {
+  __device__ static void multiply(const Held& held, std::uint32_t x, float (&sums)[2][4]) {
     // Sums begin with the bits of 2^23 + 2^22 and are read as floats, which are that much too much.
     constexpr int kBegin = 0x4B400000;
     constexpr float kTooMuch = 12582912.0F;
     constexpr float kUpper = 256;
 #pragma unroll
     for (int g = 0; g < kChunkGroups; ++g) {
-      const uint4 planes = *reinterpret_cast<const uint4*>(x + g * kGroupBytes);
+      const uint4 planes = load_sixteen_bytes(x + g * kGroupBytes);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const std::uint32_t top = held.words[g][2 * half];

@@ -36,6 +36,11 @@ __device__ void go_through(const GroupsProduct& p, const GroupsPlan& plan, std::
   }
 }
 
+// The number stays in its register: it is not found again from what it was made of.
+__device__ inline void keep(std::uint32_t& number) {
+  asm volatile("" : "+r"(number));
+}
+
 // A warp that multiplies.
 template <class Codec>
 class GroupsWorker {
@@ -48,20 +53,28 @@ class GroupsWorker {
         warp_(warp % kTeamWarps),
         ring_(plan, memory, team_),
         sums_(plan, memory, team_),
-        lane_(warp_) {}
+        lane_(warp_),
+        activations_at_(static_cast<unsigned>(warp_) * (kChunkGroups * kGroupBytes) +
+                        Codec::activations_at()) {
+    keep(activations_at_);
+  }
 
   __device__ void work(const GroupsProduct& p, const GroupsShare& share) {
-    const std::uint8_t* x = nullptr;
+    const int parts = p.parts;
+    const int own = (p.chunks - warp_ + kTeamWarps - 1) / kTeamWarps;  // the last may be without
+    std::uint32_t x = 0;
     go_through(
         p, plan_, memory_, share, team_, turn_,
         [&](int /*entry*/, const RowBuffer& rows) {
-          x = rows.activations + warp_ * (kChunkGroups * kGroupBytes) + Codec::activations_at();
+          x = device::shared_address(rows.activations) + activations_at_;
+          keep(x);
         },
-        [&](int /*slab*/) { work_on_slab(p, x); });
+        [&](int /*slab*/) { work_on_slab(parts, own, x); });
   }
 
  private:
-  __device__ void work_on_slab(const GroupsProduct& p, const std::uint8_t* x);
+  // With chunks in `own` of a slab's parts.
+  __device__ void work_on_slab(int parts, int own, std::uint32_t x);
 
   const GroupsPlan& plan_;
   std::uint8_t* memory_;
@@ -71,20 +84,19 @@ class GroupsWorker {
   GroupsRing ring_;
   GroupsSums sums_;
   GroupsLane lane_;
+  unsigned activations_at_;  // in a buffer
 };
 
 template <class Codec>
-__device__ void GroupsWorker<Codec>::work_on_slab(const GroupsProduct& p, const std::uint8_t* x) {
+__device__ void GroupsWorker<Codec>::work_on_slab(int parts, int own, std::uint32_t x) {
   float sums[2][4] = {};
-  const int parts = p.parts;
-  const int own = (p.chunks - warp_ + kTeamWarps - 1) / kTeamWarps;  // the last may be without
 #pragma unroll 1
   for (int part = 0; part < parts; ++part) {
     device::barrier_wait(ring_.full(), ring_.parity());
     typename Codec::Held held;
     Codec::load(ring_.place(), lane_, held);
     __syncwarp();  // all lanes have read the stage
-    if (lane_index() == 0) device::barrier_arrive(ring_.empty());
+    device::barrier_arrive_as_one(ring_.empty());
     ring_.advance();
     if (part < own) Codec::multiply(held, x, sums);
     x += kPartGroups * kGroupBytes;

@@ -21,9 +21,9 @@ namespace {
 // finishers are a warpgroup each.
 constexpr unsigned kBeginRegisters = 72;
 constexpr unsigned kWorkerRegisters = 80;
-constexpr unsigned kFetcherRegisters = 40;
-constexpr unsigned kLoaderRegisters = 88;
-constexpr unsigned kFinisherRegisters = 56;
+constexpr unsigned kFetcherRegisters = 32;
+constexpr unsigned kLoaderRegisters = 80;
+constexpr unsigned kFinisherRegisters = 72;
 static_assert(kGroupsWorkers * kWorkerRegisters + kGroupsFetchers * kFetcherRegisters +
                   kGroupsLoaders * kLoaderRegisters + kGroupsFinishers * kFinisherRegisters <=
               kGroupsThreads / device::kWarpThreads * kBeginRegisters);

@@ -24,6 +24,17 @@ __device__ inline void barriers_are_set_up() {
 __device__ inline void barrier_arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(barrier) : "memory");
 }
+// By a whole warp, which is together: one of its threads arrives. Who does is found where it is
+// needed and takes no register until then.
+__device__ inline void barrier_arrive_as_one(std::uint32_t barrier) {
+  asm volatile(
+      "{\n"
+      ".reg .pred one;\n"
+      "elect.sync _|one, 0xFFFFFFFF;\n"
+      "@one mbarrier.arrive.shared::cta.b64 _, [%0];\n"
+      "}\n" ::"r"(barrier)
+      : "memory");
+}
 // An arrival that announces bytes to come in this phase.
 __device__ inline void barrier_arrive_expecting(std::uint32_t barrier, unsigned bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;\n" ::"r"(barrier), "r"(bytes)
