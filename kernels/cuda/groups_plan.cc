@@ -9,9 +9,6 @@
 namespace glm::kernels::cuda {
 namespace {
 
-// Two stages of every team are enough for memory; more in flight only let rows wait longer.
-constexpr int kDepthMax = 2;
-constexpr int kDepthOfBuffers = 2;  // rather than fewer, there are fewer buffers
 constexpr std::int64_t kRowsMax = 8192;
 constexpr std::int64_t kColumnsOfBox = 256;  // 128 bytes
 
@@ -64,7 +61,7 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   constexpr std::size_t kUnits = kTileRows * sizeof(float);
   constexpr std::size_t kSums = std::size_t{kGroupsTeams} * kBufferedSums * 4 * sizeof(float);
   constexpr std::size_t kBarriers =
-      std::size_t{2} * kDepthMax * kGroupsTeams * sizeof(std::uint64_t);
+      std::size_t{2} * kGroupsDepth * kGroupsTeams * sizeof(std::uint64_t);
   constexpr std::size_t kSumBarriers = std::size_t{2} * kGroupsTeams * sizeof(std::uint64_t);
   constexpr std::size_t kOnce = 3 * sizeof(std::uint64_t);
   constexpr std::size_t kShares = std::size_t{kTurnsMax} * 4 * sizeof(int);
@@ -72,19 +69,14 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   // Of each expert where its entries and rows end, of each row its expert, and rows in order.
   const std::size_t entries = static_cast<std::size_t>(a.groups) * 2 * sizeof(int) +
                               static_cast<std::size_t>(a.rows) * 2 * sizeof(std::uint16_t);
-  const auto lay_out = [&](int buffers) {
-    const std::size_t fixed = static_cast<std::size_t>(buffers) * (activations + kUnits) + kSums +
-                              kBarriers + kSumBarriers + kOnce + kShares + kRows + entries;
-    const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
-    plan.buffers = buffers;
-    plan.depth =
-        static_cast<int>(std::min<std::size_t>(room / (kGroupsTeams * kGroupsStage), kDepthMax));
-  };
-  for (int buffers = kRowBuffersMax; buffers > 0 && plan.depth < kDepthOfBuffers; --buffers) {
-    lay_out(buffers);
-  }
+  constexpr std::size_t kStages = std::size_t{kGroupsDepth} * kGroupsTeams * kGroupsStage;
+  const std::size_t fixed =
+      kStages + kSums + kBarriers + kSumBarriers + kOnce + kShares + kRows + entries;
+  const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;
+  plan.buffers =
+      static_cast<int>(std::min<std::size_t>(room / (activations + kUnits), kRowBuffersMax));
   plan.rows_bytes = static_cast<unsigned>(activations + kUnits);
-  plan.activations_at = static_cast<unsigned>(plan.depth) * kGroupsTeams * kGroupsStage;
+  plan.activations_at = static_cast<unsigned>(kStages);
   plan.units_at = plan.activations_at + static_cast<unsigned>(activations);
   plan.sums_at = plan.activations_at + static_cast<unsigned>(plan.buffers) * plan.rows_bytes;
   plan.barriers_at = plan.sums_at + static_cast<unsigned>(kSums);
@@ -105,7 +97,7 @@ bool supports_groups(const Product& a) {
          a.inputs % kColumnsOfBox == 0 &&
          a.outputs % (a.gated ? kGroupsHalfRows : kGroupsSlabRows) == 0 && fits_maps(a.weight) &&
          (!a.gated || fits_maps(a.up)) && find_encode_tensor_map() != nullptr &&
-         groups_plan(a, a.inputs, bulk_limits()).depth > 0;
+         groups_plan(a, a.inputs, bulk_limits()).buffers > 0;
 }
 
 cudaError_t make_groups_product(const Product& a, GroupsProduct& p) {
@@ -125,7 +117,7 @@ bool supports_halves(const Product& inner, const Product& outer) {
   const BulkLimits limits = bulk_limits();
   return limits.alone && supports_groups(inner) && supports_groups(outer) &&
          is_fast_int4(inner) == is_fast_int4(outer) &&
-         groups_plan(inner, std::max(inner.inputs, outer.inputs), limits).depth > 0;
+         groups_plan(inner, std::max(inner.inputs, outer.inputs), limits).buffers > 0;
 }
 
 }  // namespace glm::kernels::cuda

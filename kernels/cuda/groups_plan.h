@@ -25,6 +25,8 @@ constexpr unsigned kGroupsHalfData = kGroupsHalfRows * kGroupsPart / 2;
 constexpr unsigned kGroupsHalfScales = kGroupsHalfRows * kGroupsPart / 32 * 2;
 constexpr unsigned kGroupsScalesAt = 2 * kGroupsHalfData;  // in a stage
 constexpr unsigned kGroupsStage = kGroupsScalesAt + 2 * kGroupsHalfScales;
+// Two stages of every team are enough for memory; more in flight only let rows wait longer.
+constexpr int kGroupsDepth = 2;
 // Entries come in two lots: the first halves of both, then the second ones. So a block can go on
 // with one lot while others end what it needs of the other.
 constexpr int kLots = 2;
@@ -48,7 +50,7 @@ struct GroupsProduct {
   int slabs;   // of an expert
 };
 
-// In bytes, but for the depth and the buffers.
+// In bytes, but for the counts at the end.
 struct GroupsPlan {
   unsigned activations_at;  // in shared memory, where stages come first
   unsigned units_at;
@@ -61,14 +63,12 @@ struct GroupsPlan {
   unsigned rows_at;
   unsigned entries_at;
   unsigned total;
-  int depth;  // stages of a team
   int rows;
   int experts;
   int buffers;  // of rows
 };
 
-// For rows of so many inputs; with as many stages as there is room for, none if there is not even
-// one a team.
+// For rows of so many inputs; with as many buffers as there is room for, maybe none.
 GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& limits);
 
 cudaError_t make_groups_product(const Product& a, GroupsProduct& p);

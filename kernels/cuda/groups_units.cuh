@@ -21,38 +21,35 @@ constexpr int kGroupsFinishers = kGroupsTeams;
 constexpr int kGroupsThreads =
     (kGroupsWorkers + kGroupsFetchers + kGroupsLoaders + kGroupsFinishers) * device::kWarpThreads;
 
-// Of a team; and where in it somebody is. Workers go on with few instructions: a chunk has but some
-// two hundred.
+// Of a team, two stages; and where in it somebody is. Workers go on with few instructions: a chunk
+// has but some two hundred.
 class GroupsRing {
  public:
   __device__ GroupsRing(const GroupsPlan& plan, std::uint8_t* memory, int team)
-      : bytes_(static_cast<unsigned>(plan.depth) * kGroupsStage),
-        barriers_(8 * static_cast<unsigned>(plan.depth)),
-        place_(device::shared_address(memory) + static_cast<unsigned>(team) * bytes_),
-        end_(place_ + bytes_),
+      : place_(device::shared_address(memory) +
+               static_cast<unsigned>(team) * (kGroupsDepth * kGroupsStage)),
+        other_(place_ ^ (place_ + kGroupsStage)),
         full_(device::shared_address(memory + plan.barriers_at) +
-              2 * static_cast<unsigned>(team) * barriers_) {}
+              static_cast<unsigned>(team) * (2 * kBarriers)) {}
   __device__ std::uint32_t place() const { return place_; }
   // Barriers of the stage; and the parity of the round.
   __device__ std::uint32_t full() const { return full_; }
-  __device__ std::uint32_t empty() const { return full_ + barriers_; }
-  __device__ unsigned parity() const { return parity_; }
+  __device__ std::uint32_t empty() const { return full_ + kBarriers; }
+  __device__ unsigned parity() const { return turns_ >> 31U; }
   __device__ void advance() {
-    place_ += kGroupsStage;
-    full_ += 8;
-    if (place_ != end_) return;
-    place_ -= bytes_;
-    full_ -= barriers_;
-    parity_ ^= 1U;
+    place_ ^= other_;
+    full_ ^= kBarriers / 2;
+    turns_ += 1U << 30U;
   }
 
  private:
-  std::uint32_t bytes_;  // of all stages, and of their barriers
-  std::uint32_t barriers_;
+  static_assert(kGroupsDepth == 2);
+  static constexpr unsigned kBarriers = kGroupsDepth * 8;  // those that say full
+
   std::uint32_t place_;
-  std::uint32_t end_;
-  std::uint32_t full_;
-  unsigned parity_ = 0;
+  std::uint32_t other_;      // in what the other stage's differs
+  std::uint32_t full_;       // at a multiple of kBarriers
+  std::uint32_t turns_ = 0;  // in quarters of 2^32: two of them are a round
 };
 
 // Buffer `buffer` of the rows of an entry.
@@ -117,7 +114,7 @@ struct Once {
 // other, and all wait for the last.
 __device__ inline void set_up_barriers(const GroupsPlan& plan, std::uint8_t* memory, int warp) {
   constexpr int kSums = kGroupsTeams;
-  const int stages = kGroupsTeams * plan.depth;
+  const int stages = kGroupsTeams * kGroupsDepth;
   for (int i = warp; i < kSums + stages + plan.buffers + 1;
        i += kGroupsThreads / device::kWarpThreads) {
     const int stage = i - kSums;
@@ -125,8 +122,8 @@ __device__ inline void set_up_barriers(const GroupsPlan& plan, std::uint8_t* mem
     if (i < kSums) {
       GroupsSums(plan, memory, i).set_up();
     } else if (stage < stages) {
-      const GroupsRing ring(plan, memory, stage / plan.depth);
-      const auto number = static_cast<unsigned>(stage % plan.depth);
+      const GroupsRing ring(plan, memory, stage / kGroupsDepth);
+      const auto number = static_cast<unsigned>(stage % kGroupsDepth);
       device::barrier_set_up(ring.full() + 8 * number, 1);
       device::barrier_set_up(ring.empty() + 8 * number, kTeamWarps);
     } else if (buffer < plan.buffers) {
