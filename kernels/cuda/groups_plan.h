@@ -28,8 +28,10 @@ constexpr unsigned kGroupsStage = kGroupsScalesAt + 2 * kGroupsHalfScales;
 // Two stages of every team are enough for memory; more in flight only let rows wait longer.
 constexpr int kGroupsDepth = 2;
 // Entries come in two lots: the first halves of both, then the second ones. So a block can go on
-// with one lot while others end what it needs of the other.
+// with one lot while others end what it needs of the other. Second halves are shorter: for both
+// times to be long enough, the first lot is the larger one.
 constexpr int kLots = 2;
+constexpr int kFirstLot = 5;          // of eight
 constexpr int kTurnsMax = 2 * kLots;  // of a block: lot by lot, half by half
 constexpr int kRowBuffersMax = 3;
 constexpr unsigned kRowBufferBytes = 64;  // beside activations

@@ -168,8 +168,9 @@ struct GroupsShares {
   // to blocks in turn. `slabs` are those of an entry in either half.
   __device__ void note(int entries, int slabs_of_first, int slabs_of_second) const {
     const int turn = lane_index() % kTurnsMax;
-    const int first = turn % kLots == 0 ? 0 : entries / kLots;
-    const int end = turn % kLots == 0 ? entries / kLots : entries;
+    const int of_first_lot = entries * kFirstLot / 8;
+    const int first = turn % kLots == 0 ? 0 : of_first_lot;
+    const int end = turn % kLots == 0 ? of_first_lot : entries;
     const auto slabs = static_cast<unsigned>(turn < kLots ? slabs_of_first : slabs_of_second);
     const unsigned weight = slabs + kEntryCost;
     const unsigned all = static_cast<unsigned>(end - first) * weight;
