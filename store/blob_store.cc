@@ -230,6 +230,15 @@ Status BlobStore::remove(const Digest& digest) const {
   return Ok{};
 }
 
+Status BlobStore::renew() const {
+  for (const Digest& digest : GLM_TRY(list())) {
+    const fs::path path = blob_path(digest);
+    if (::utimensat(AT_FDCWD, path.c_str(), nullptr, AT_SYMLINK_NOFOLLOW) == 0) continue;
+    if (errno != ENOENT) return errno_error("renew", path, errno);
+  }
+  return Ok{};
+}
+
 Result<std::vector<Digest>> BlobStore::list() const {
   std::vector<Digest> digests;
   std::error_code failure;

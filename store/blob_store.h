@@ -76,6 +76,9 @@ class BlobStore {
   // Every blob, in no order.
   Result<std::vector<Digest>> list() const;
 
+  // As if every blob had just come.
+  Status renew() const;
+
   const std::filesystem::path& root() const { return root_; }
 
  private:

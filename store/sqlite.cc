@@ -11,29 +11,45 @@ constexpr int kBusyTimeMax_ms = 5000;
 
 Errc code_of(int sqlite_code) {
   switch (sqlite_code & 0xFF) {
-    case SQLITE_FULL: return Errc::exhausted;
+    case SQLITE_FULL:
+      return Errc::exhausted;
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return Errc::unavailable;
+    case SQLITE_LOCKED:
+      return Errc::unavailable;
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-    case SQLITE_CANTOPEN: return Errc::permission;
+    case SQLITE_CANTOPEN:
+      return Errc::permission;
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return Errc::corrupt;
-    default: return Errc::internal;
+    case SQLITE_NOTADB:
+      return Errc::corrupt;
+    default:
+      return Errc::internal;
   }
 }
 
 Error error_of(sqlite3* database) {
   const char* file = database == nullptr ? nullptr : sqlite3_db_filename(database, "main");
-  return make_error(code_of(sqlite3_extended_errcode(database)), "index {}: {}",
-                    file == nullptr ? "" : file, sqlite3_errmsg(database));
+  Error error = make_error(code_of(sqlite3_extended_errcode(database)), "index {}: {}",
+                           file == nullptr ? "" : file, sqlite3_errmsg(database));
+  if (error.code == Errc::corrupt && file != nullptr) {
+    error.message += fmt::format(
+        "; it is damaged: move {0}, {0}-wal and {0}-shm away (those that are there) and pull your "
+        "models again, whose files stay here and are not fetched again",
+        file);
+  }
+  return error;
 }
 
 }  // namespace
 
-void SqliteTraits::close(Raw database) { sqlite3_close_v2(database); }
-void StatementTraits::close(Raw statement) { sqlite3_finalize(statement); }
+void SqliteTraits::close(Raw database) {
+  sqlite3_close_v2(database);
+}
+void StatementTraits::close(Raw statement) {
+  sqlite3_finalize(statement);
+}
 
 Statement& Statement::bind(std::string_view text) {
   sqlite3_bind_text(handle_.get(), next_parameter_++, text.data(), static_cast<int>(text.size()),
@@ -73,9 +89,8 @@ std::int64_t Statement::integer(int column) const {
 
 Result<Sqlite> Sqlite::open(const std::filesystem::path& path) {
   Handle<SqliteTraits> handle;
-  const int code =
-      sqlite3_open_v2(path.c_str(), handle.out(),
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), handle.out(),
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   if (code != SQLITE_OK) {
     return make_error(code_of(code), "open index {}: {}", path.string(), sqlite3_errstr(code));
   }

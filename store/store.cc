@@ -28,7 +28,11 @@ Result<std::unique_ptr<Store>> Store::open(const fs::path& root) {
   if (fs::create_directories(root, failure)) ::chmod(root.c_str(), 0700);
   if (failure) return errno_error("create", root, failure.value());
   BlobStore blobs = GLM_TRY(BlobStore::open(root));
-  auto index = GLM_TRY(Index::open(root / "index.db"));
+  const fs::path index_path = root / "index.db";
+  // Of an index that was moved away nobody knows any more what names these blobs: who pulls his
+  // models again has as long for it as for new ones before gc().
+  if (!fs::exists(index_path, failure)) GLM_TRY(blobs.renew());
+  auto index = GLM_TRY(Index::open(index_path));
   return std::unique_ptr<Store>(new Store(std::move(blobs), std::move(index)));
 }
 

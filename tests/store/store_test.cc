@@ -142,6 +142,37 @@ TEST_F(StoreTest, RefusesAnIndexThatIsNoDatabase) {
   const Result<std::unique_ptr<Store>> store = Store::open(dir_.path());
   ASSERT_FALSE(store.ok());
   EXPECT_EQ(store.error().code, Errc::corrupt);
+  const std::string path = (dir_.path() / "index.db").string();
+  EXPECT_NE(store.error().message.find("move " + path + ", " + path + "-wal"), std::string::npos)
+      << store.error().message;
+}
+
+TEST_F(StoreTest, KeepsBlobsOfAnIndexThatWasMovedAway) {
+  const std::vector<std::string> texts = {"one", "two", ""};
+  std::vector<ManifestFile> files;
+  {
+    auto store = open();
+    for (const std::string& text : texts) files.push_back(put(*store, "f" + text, text));
+    ASSERT_TRUE(store->publish(model("a", files)).ok());
+  }
+  using std::filesystem::last_write_time;
+  const auto now = std::filesystem::file_time_type::clock::now();
+  const auto age_of = [&](const ManifestFile& file) {
+    return now - last_write_time(*BlobStore::open(dir_.path())->path(file.digest));
+  };
+  const auto year = std::chrono::hours(24 * 365);
+  for (const ManifestFile& file : files) {
+    last_write_time(*BlobStore::open(dir_.path())->path(file.digest), now - year);
+  }
+  EXPECT_EQ(open()->list()->size(), 1U);
+  for (const ManifestFile& file : files) EXPECT_GE(age_of(file), year - std::chrono::hours(1));
+  for (const char* end : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(dir_.path() / (std::string("index.db") + end));
+  }
+  auto store = open();
+  EXPECT_EQ(store->list()->size(), 0U);
+  for (const ManifestFile& file : files) EXPECT_LT(age_of(file), std::chrono::hours(1));
+  ASSERT_TRUE(store->publish(model("a", files)).ok());
 }
 
 }  // namespace
