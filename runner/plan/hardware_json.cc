@@ -83,20 +83,24 @@ Result<HardwareFacts> hardware_from_json(const Json& json) {
   HardwareFacts facts;
   facts.device = GLM_TRY(text(json, "device"));
   facts.name = GLM_TRY(text(json, "name"));
+  if (facts.device.empty()) return wrong("device", "a text such as \"cuda:0\" or \"cpu\"");
   const std::string memory = GLM_TRY(text(json, "memory"));
-  bool known = false;
+  facts.memory = facts.device == "cpu" ? MemoryKind::of_the_host : MemoryKind::of_a_device;
+  bool known = memory.empty();
   for (const auto& [name, kind] : kKinds) {
     if (name != memory) continue;
     facts.memory = kind;
     known = true;
   }
-  if (facts.device.empty()) return wrong("device", "a text such as \"cuda:0\" or \"cpu\"");
   if (!known) return wrong("memory", "\"device\", \"unified\" or \"host\"");
   facts.memory_total_bytes = GLM_TRY(bytes(json, "memory_total_bytes"));
   facts.memory_free_bytes = GLM_TRY(bytes(json, "memory_free_bytes"));
   facts.host_free_bytes = GLM_TRY(bytes(json, "host_free_bytes"));
   facts.bandwidth_bytes_per_s = GLM_TRY(number(json, "bandwidth_bytes_per_s"));
   GLM_TRY(read_capability(GLM_TRY(text(json, "compute_capability")), facts));
+  if (!json.contains("memory_free_bytes")) facts.memory_free_bytes = facts.memory_total_bytes;
+  if (!json.contains("memory_total_bytes")) facts.memory_total_bytes = facts.memory_free_bytes;
+  if (facts.memory_total_bytes == 0) return wrong("memory_total_bytes", "how much memory there is");
   if (facts.memory_free_bytes > facts.memory_total_bytes) {
     return wrong("memory_free_bytes", "no more than memory_total_bytes");
   }

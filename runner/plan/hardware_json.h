@@ -4,7 +4,9 @@
 //    "memory_free_bytes": …, "host_free_bytes": …, "bandwidth_bytes_per_s": …,
 //    "compute_capability": "9.0"}
 //
-// "memory" is "device", "unified" or "host"; what is not known is left out.
+// "memory" is "device", "unified" or "host"; what is not known is left out, but for the device and
+// how much memory there is. Then memory is the host's for "cpu", else a device's; and all of it is
+// free, or no more is known than what is free.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -645,6 +645,11 @@ TEST_F(Commands, AllExplainThemselvesAndTheirExitCodes) {
     EXPECT_EQ(ran.err, "");
     EXPECT_NE(ran.out.find("Exit codes: 0 done;"), std::string::npos) << ran.out;
   }
+  const Ran serve = glm({"serve", "--help"});
+  for (const char* name : {"GLM_HOST", "GLM_HOME", "GLM_KEEP_ALIVE", "GLM_MAX_LOADED_MODELS",
+                           "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "Exit codes: 0 done;"}) {
+    EXPECT_NE(serve.out.find(name), std::string::npos) << name << "\n" << serve.out;
+  }
   const Ran nothing = glm({});
   EXPECT_EQ(nothing.exit_code, 2);
   EXPECT_EQ(nothing.out, "");

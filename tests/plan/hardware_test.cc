@@ -48,6 +48,23 @@ TEST(HardwareJson, BringsBackWhatWentIn) {
   }
 }
 
+TEST(HardwareJson, MayTellAsLittleAsADeviceAndItsMemory) {
+  const auto facts_from = [](const char* json) {
+    return hardware_from_json(Json::parse(json)).value();
+  };
+  const HardwareFacts gpu = facts_from(R"({"device": "cuda:0", "memory_total_bytes": 24})");
+  EXPECT_EQ(gpu.memory, MemoryKind::of_a_device);
+  EXPECT_EQ(gpu.memory_total_bytes, 24U);
+  EXPECT_EQ(gpu.memory_free_bytes, 24U);
+  const HardwareFacts cpu = facts_from(R"({"device": "cpu", "memory_free_bytes": 7})");
+  EXPECT_EQ(cpu.memory, MemoryKind::of_the_host);
+  EXPECT_EQ(cpu.memory_total_bytes, 7U);
+  EXPECT_EQ(cpu.memory_free_bytes, 7U);
+  const HardwareFacts full =
+      facts_from(R"({"device": "cuda:1", "memory_total_bytes": 24, "memory_free_bytes": 0})");
+  EXPECT_EQ(full.memory_free_bytes, 0U);
+}
+
 struct WrongCase {
   const char* name;
   const char* json;
@@ -60,6 +77,8 @@ const WrongCase kWrong[] = {
      "hardware: device wants a text such as \"cuda:0\" or \"cpu\""},
     {"no_kind", R"({"device": "cpu", "memory": "tape"})",
      "hardware: memory wants \"device\", \"unified\" or \"host\""},
+    {"no_memory", R"({"device": "cuda:0", "memory": "device"})",
+     "hardware: memory_total_bytes wants how much memory there is"},
     {"negative", R"({"device": "cpu", "memory": "host", "memory_total_bytes": -1})",
      "hardware: memory_total_bytes wants a number of 0 or more"},
     {"text_for_number", R"({"device": "cpu", "memory": "host", "host_free_bytes": "much"})",
