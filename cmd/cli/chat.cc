@@ -123,13 +123,18 @@ constexpr Row kSettings[] = {
 Status show(Session& session, std::string_view rest) {
   const Json page = GLM_TRY(session.client.post("/api/show", {{"model", session.asking.model}}));
   const auto [part, ignored] = split(rest);
+  std::string set_here;
   if (part == "parameters" && !session.asking.options.empty()) {
-    say(fmt::format("Set here:\n  {}\n\n", session.asking.options.dump()));
+    set_here = session.asking.options.dump();
   }
-  if (part == "system" && !session.asking.system.empty()) {
-    say(fmt::format("Set here:\n  {}\n\n", for_terminal(session.asking.system)));
+  if (part == "system") set_here = for_terminal(session.asking.system);
+  if (!set_here.empty()) say(fmt::format("Set here:\n  {}\n\n", set_here));
+  const Result<std::string> own = model_page_part(page, part.empty() ? "info" : part);
+  if (own.ok()) {
+    say(for_terminal(*own));
+  } else if (set_here.empty() || own.error().code != Errc::not_found) {
+    return own.error();
   }
-  say(for_terminal(GLM_TRY(model_page_part(page, part.empty() ? "info" : part))));
   return Ok{};
 }
 

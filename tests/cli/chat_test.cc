@@ -184,6 +184,29 @@ TEST_F(Chat, ChangesItsSettings) {
   EXPECT_EQ(glm.wait(), 0);
 }
 
+TEST_F(Chat, ShowsWhatWasSetWhereTheModelHasNothing) {
+  daemon.on("POST /api/show", FakeAnswer{.lines = {R"({"modelfile":"FROM x"})"}});
+  GlmAtTerminal glm = start();
+  ASSERT_TRUE(glm.expect(">>> "));
+  glm.type("/show parameters\n");
+  ASSERT_TRUE(glm.expect("glm: this model has no parameters of its own")) << glm.screen();
+  ASSERT_TRUE(glm.expect(">>> "));
+  glm.type("/set parameter top_p 0.5\n");
+  ASSERT_TRUE(glm.expect(">>> "));
+  glm.type("/show parameters\n");
+  ASSERT_TRUE(glm.expect("Set here:")) << glm.screen();
+  ASSERT_TRUE(glm.expect("\"top_p\":0.5")) << glm.screen();
+  ASSERT_TRUE(glm.expect(">>> "));
+  glm.type("/set parameter top_q 1\n");
+  ASSERT_TRUE(glm.expect("glm: /set parameter: there is no option 'top_q'"))
+      << "nothing else before it\n"
+      << glm.screen();
+  const std::string screen = glm.screen();
+  EXPECT_EQ(screen.find("no parameters", screen.find("Set here:")), std::string::npos) << screen;
+  glm.type("/bye\n");
+  EXPECT_EQ(glm.wait(), 0);
+}
+
 TEST_F(Chat, GoesOnAfterAnError) {
   GlmAtTerminal glm = start();
   ASSERT_TRUE(glm.expect(">>> "));
