@@ -89,8 +89,10 @@ HubSource::HubSource(HubOptions options, Clock& clock)
       clock_(clock),
       origin_(origin_of(options_.endpoint).value_or("")) {}
 
-Result<std::unique_ptr<HubSource>> HubSource::from_environment() {
-  return std::make_unique<HubSource>(GLM_TRY(hub_options_from_environment()), system_clock());
+Result<std::unique_ptr<HubSource>> HubSource::from_environment(const RetryPolicy& retry) {
+  HubOptions options = GLM_TRY(hub_options_from_environment());
+  options.retry = retry;
+  return std::make_unique<HubSource>(std::move(options), system_clock());
 }
 
 bool HubSource::is_hub(const std::string& url) const {
@@ -129,7 +131,7 @@ Result<HttpResponse> HubSource::follow(const HubContext& context, HttpRequest re
 
 Result<std::string> HubSource::get_json(const HubContext& context, const std::string& url,
                                         std::string& next_page, std::stop_token stop) {
-  Retry retry(options_.retry, clock_);
+  Retry retry(options_.retry, clock_, on_wait_);
   const std::string what = "GET " + redact_url(url);
   while (true) {
     HttpRequest request;
@@ -154,6 +156,10 @@ Result<std::string> HubSource::get_json(const HubContext& context, const std::st
     }
     GLM_TRY(retry.again(error, wait, stop));
   }
+}
+
+void HubSource::on_wait(std::function<void(const std::string& why)> tell) {
+  on_wait_ = std::move(tell);
 }
 
 Result<Snapshot> HubSource::resolve(const std::string& repository, const std::string& revision,
@@ -344,7 +350,7 @@ Status HubSource::read(const Snapshot& snapshot, const RemoteFile& file, std::ui
   const HubContext context{options_.endpoint, snapshot.repository, snapshot.commit,
                            !options_.token.empty()};
   Reading reading{snapshot, file, first, end, sink, std::nullopt, false};
-  Retry retry(options_.retry, clock_);
+  Retry retry(options_.retry, clock_, on_wait_);
   int fresh_addresses = 0;
   while (reading.position < end) {
     const std::uint64_t before = reading.position;

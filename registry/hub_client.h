@@ -23,7 +23,7 @@ namespace glm::registry {
 class HubSource final : public Source {
  public:
   HubSource(HubOptions options, Clock& clock);
-  static Result<std::unique_ptr<HubSource>> from_environment();
+  static Result<std::unique_ptr<HubSource>> from_environment(const RetryPolicy& retry = {});
 
   // Errc::not_found (repository or revision), permission (gated, token), unavailable (network;
   // offline), corrupt (an answer that is not the hub's).
@@ -31,6 +31,7 @@ class HubSource final : public Source {
                            std::stop_token stop) override;
   Status read(const Snapshot& snapshot, const RemoteFile& file, std::uint64_t first,
               std::uint64_t end, const ByteSink& sink, std::stop_token stop) override;
+  void on_wait(std::function<void(const std::string& why)> tell) override;
   int connections() const override { return 8; }
 
  private:
@@ -49,6 +50,7 @@ class HubSource final : public Source {
   Clock& clock_;
   const Http http_;
   std::string origin_;  // of the endpoint
+  OnWait on_wait_;
 
   Mutex mutex_;
   std::map<std::string, std::string> locations_ GLM_GUARDED_BY(mutex_);  // path -> signed URL

@@ -179,6 +179,15 @@ PullProgress progress_of(std::string_view what, const RemoteFile& file) {
 Result<store::Manifest> pull(store::Store& store, Source& source, const PullRequest& request,
                              const Inspector& inspector, const OnProgress& progress,
                              std::stop_token stop) {
+  source.on_wait([&](const std::string& why) {
+    PullProgress report;
+    report.status = "trying again: " + why;
+    progress(report);
+  });
+  const struct Quiet {
+    Source& source;
+    ~Quiet() { source.on_wait({}); }
+  } quiet{source};
   return Pull(store, source, request, inspector, progress, std::move(stop)).run();
 }
 

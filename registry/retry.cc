@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <ctime>
+#include <utility>
 
 namespace glm::registry {
 namespace {
@@ -60,8 +61,11 @@ std::optional<std::chrono::seconds> asked_wait(std::string_view retry_after,
   return std::chrono::seconds(std::clamp<std::int64_t>(*seconds, 0, 1'000'000'000) + 1);
 }
 
-Retry::Retry(const RetryPolicy& policy, Clock& clock)
-    : policy_(policy), clock_(clock), random_(std::random_device{}()) {}
+Retry::Retry(const RetryPolicy& policy, Clock& clock, OnWait on_wait)
+    : policy_(policy),
+      clock_(clock),
+      on_wait_(std::move(on_wait)),
+      random_(std::random_device{}()) {}
 
 Status Retry::again(const Error& error, std::optional<std::chrono::seconds> asked,
                     std::stop_token stop) {
@@ -72,8 +76,11 @@ Status Retry::again(const Error& error, std::optional<std::chrono::seconds> aske
     return make_error(error.code, "{}, gave up after {} tries", error.message, failures_);
   }
   if (asked && *asked > policy_.longest_asked_wait) {
-    return make_error(error.code, "{}; the server asks to wait {} s, try again then",
-                      error.message, asked->count());
+    return make_error(error.code, "{}; the server asks to wait {} s, try again then", error.message,
+                      asked->count());
+  }
+  if (on_wait_) {
+    on_wait_(fmt::format("{} (try {} of {})", error.message, failures_, policy_.attempts_max));
   }
   const auto cap = std::min(policy_.longest_wait, policy_.first_wait * (1 << (failures_ - 1)));
   auto wait = std::chrono::milliseconds(

@@ -33,10 +33,13 @@ bool is_transient(long http_status);
 std::optional<std::chrono::seconds> asked_wait(std::string_view retry_after,
                                                std::string_view rate_limit, Clock::Wall now);
 
+// Told before a wait: "<error> (try 1 of 6)".
+using OnWait = std::function<void(const std::string& why)>;
+
 // The attempts of one piece of work.
 class Retry {
  public:
-  Retry(const RetryPolicy& policy, Clock& clock);
+  Retry(const RetryPolicy& policy, Clock& clock, OnWait on_wait = {});
 
   // Progress was made: the count starts again.
   void reset() { failures_ = 0; }
@@ -48,6 +51,7 @@ class Retry {
  private:
   const RetryPolicy policy_;
   Clock& clock_;
+  const OnWait on_wait_;
   int failures_ = 0;
   std::mt19937_64 random_;
 };

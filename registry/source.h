@@ -46,6 +46,10 @@ class Source {
   virtual Status read(const Snapshot& snapshot, const RemoteFile& file, std::uint64_t first,
                       std::uint64_t end, const ByteSink& sink, std::stop_token stop) = 0;
 
+  // From now on `tell` hears why, before this source waits to try something again: from every
+  // thread that asks for something.
+  virtual void on_wait(std::function<void(const std::string& why)> /*tell*/) {}
+
   // How many reads may usefully run at the same time.
   virtual int connections() const = 0;
 };

@@ -20,6 +20,7 @@ namespace {
 constexpr std::string_view kBundled = "bundled:";
 constexpr int kLooksMax = 4;
 constexpr std::chrono::seconds kLookTimeMax{90};
+constexpr int kLookTriesMax = 3;  // somebody waits, and is told nothing until then
 constexpr std::chrono::milliseconds kLookPatience{100};
 
 // Every byte was hashed before it is looked at.
@@ -158,11 +159,11 @@ Result<registry::PullRequest> Pulls::plan(const std::string& name) const {
 }
 
 Result<std::unique_ptr<registry::Source>> Pulls::source_for(
-    const registry::PullRequest& request) const {
+    const registry::PullRequest& request, const registry::RetryPolicy& retry) const {
   if (request.source.starts_with(kBundled)) {
     return std::unique_ptr<registry::Source>(std::make_unique<registry::BundledSource>(bundles_));
   }
-  return std::unique_ptr<registry::Source>(GLM_TRY(registry::HubSource::from_environment()));
+  return std::unique_ptr<registry::Source>(GLM_TRY(registry::HubSource::from_environment(retry)));
 }
 
 Result<std::shared_ptr<PullJob>> Pulls::join(const std::string& name) {
@@ -172,7 +173,7 @@ Result<std::shared_ptr<PullJob>> Pulls::join(const std::string& name) {
   std::erase_if(jobs_, [](const auto& job) { return job.second.expired(); });
   std::weak_ptr<PullJob>& known = jobs_[request.name];
   if (std::shared_ptr<PullJob> job = known.lock(); job && !job->outcome()) return job;
-  auto source = GLM_TRY(source_for(request));
+  auto source = GLM_TRY(source_for(request, {}));
   auto job = std::make_shared<PullJob>(store_, std::move(source), std::move(request), on_mended_);
   known = job;
   return job;
@@ -180,7 +181,7 @@ Result<std::shared_ptr<PullJob>> Pulls::join(const std::string& name) {
 
 Result<RemoteModel> Pulls::look(const std::string& name, const std::function<bool()>& gone) {
   registry::PullRequest request = GLM_TRY(plan(name));
-  const auto source = GLM_TRY(source_for(request));
+  const auto source = GLM_TRY(source_for(request, {.attempts_max = kLookTriesMax}));
   if (++looks_ > kLooksMax) {
     --looks_;
     return make_error(Errc::exhausted, "{} models are being looked at already; try again soon",

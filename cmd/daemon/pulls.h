@@ -21,6 +21,7 @@
 #include "cmd/daemon/remote_model.h"
 #include "modelfiles/catalog.h"
 #include "registry/pull.h"
+#include "registry/retry.h"
 #include "store/store.h"
 
 namespace glm::daemon {
@@ -84,7 +85,8 @@ class Pulls {
 
  private:
   Result<registry::PullRequest> plan(const std::string& name) const;
-  Result<std::unique_ptr<registry::Source>> source_for(const registry::PullRequest& request) const;
+  Result<std::unique_ptr<registry::Source>> source_for(const registry::PullRequest& request,
+                                                       const registry::RetryPolicy& retry) const;
 
   store::Store& store_;
   const modelfiles::Catalog& catalog_;

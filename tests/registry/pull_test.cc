@@ -83,6 +83,16 @@ class PullTest : public testing::Test {
     return std::find(said_.begin(), said_.end(), status) != said_.end();
   }
 
+  int said_that_it_tries_again() const {
+    int times = 0;
+    for (const std::string& status : said_) {
+      if (!status.starts_with("trying again: ")) continue;
+      ++times;
+      EXPECT_TRUE(status.ends_with(fmt::format(" (try {} of 6)", times))) << status;
+    }
+    return times;
+  }
+
   // Other bytes in the place of a blob's, as a disk may come to have them.
   void damage(const std::string& text) {
     const std::filesystem::path blob = *store_->blobs().path(store::sha256(text));
@@ -366,6 +376,7 @@ TEST_F(PullTest, RefusesListingsThatAreNone) {
     hub_.behave();
     hub_.misbehave(kRepository, "", row.fault);
     expect_failure(row.code, row.words);
+    EXPECT_EQ(said_that_it_tries_again(), row.code == Errc::unavailable ? 5 : 0);
   }
 }
 
