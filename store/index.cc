@@ -33,7 +33,8 @@ constexpr std::string_view kColumns =
 }  // namespace
 
 Result<std::unique_ptr<Index>> Index::open(const std::filesystem::path& path) {
-  std::unique_ptr<Index> index(new Index(GLM_TRY(Sqlite::open(path))));
+  Sqlite database = GLM_TRY(Sqlite::open(path));
+  std::unique_ptr<Index> index(new Index(std::move(database)));
   MutexLock lock(index->mutex_);
   GLM_TRY(index->migrate().with("index " + path.string()));
   return index;
