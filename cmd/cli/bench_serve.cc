@@ -39,6 +39,8 @@ class Measurement {
     GLM_TRY(first_request());
     std::vector<LevelResult> results;
     for (const bench::Level& level : plan_.levels) {
+      say(fmt::format("concurrency {}: {} requests, and {} before them that do not count …\n",
+                      level.concurrency, level.requests, level.warmups));
       GLM_TRY(load(level.concurrency, level.warmups));
       const LoadRun run = GLM_TRY(load(level.concurrency, level.requests));
       results.push_back(bench::summarize(level.concurrency, run));
@@ -61,6 +63,8 @@ class Measurement {
   // Alone, so that a model is loaded and a mistake is told once. With words it also tells how many
   // tokens they are.
   Status first_request() {
+    say(fmt::format("a first request to {}, so that {} is loaded …\n", plan_.target.address.str(),
+                    plan_.workload.model));
     const LoadRun run = GLM_TRY(load(1, 1));
     const bench::RequestRecord& record = run.records.front();
     if (!record.failure.empty()) {

@@ -108,7 +108,9 @@ TEST_F(BenchCommand, PrintsATableAndWritesTheFile) {
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_EQ(ran.out.substr(0, ran.out.find("    ")), "STREAMS");
   EXPECT_NE(ran.out.find("\n2          4           0 "), std::string::npos) << ran.out;
-  EXPECT_NE(ran.err.find("concurrency 2: 4 requests in "), std::string::npos) << ran.err;
+  const std::size_t announced = ran.err.find("concurrency 2: 4 requests, and ");
+  EXPECT_NE(announced, std::string::npos) << ran.err;
+  EXPECT_NE(ran.err.find("concurrency 2: 4 requests in ", announced), std::string::npos) << ran.err;
   std::ifstream stream(file);
   std::stringstream text;
   text << stream.rdbuf();
@@ -133,7 +135,9 @@ TEST_F(BenchCommand, TellsAMistakeOnce) {
   const Ran ran = bench({});
   EXPECT_EQ(ran.exit_code, 2);
   EXPECT_EQ(ran.out, "");
-  EXPECT_EQ(ran.err, "glm: the first request to " + server.url().substr(7) +
+  const std::string address = server.url().substr(7);
+  EXPECT_EQ(ran.err, "a first request to " + address + ", so that m is loaded …\n" +
+                         "glm: the first request to " + address +
                          " failed: status 400: no such model\n");
   EXPECT_EQ(count, 1);
 }
