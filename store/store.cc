@@ -17,8 +17,10 @@ bool untouched_since(const fs::path& path, std::chrono::seconds age_min,
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
   size_bytes = static_cast<std::uint64_t>(info.st_size);
+  // Of the clock that files are stamped by: time() may be a tick behind it.
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   // The inode change time moves with renames, which mtime does not.
-  return std::time(nullptr) - std::max(info.st_mtime, info.st_ctime) >= age_min.count();
+  return now - std::max(info.st_mtime, info.st_ctime) >= age_min.count();
 }
 
 }  // namespace
