@@ -42,12 +42,8 @@ Result<Digest> Digest::parse(std::string_view text) {
   return Digest(bytes);
 }
 
-std::string Digest::hex() const {
-  return to_hex(bytes_.data(), bytes_.size());
-}
+std::string Digest::hex() const { return to_hex(bytes_.data(), bytes_.size()); }
 
-std::string Digest::str() const {
-  return "sha256:" + hex();
-}
+std::string Digest::str() const { return "sha256:" + hex(); }
 
 }  // namespace glm::store

@@ -60,8 +60,7 @@ Status Index::migrate() {
 Status Index::put(const Manifest& manifest) {
   MutexLock lock(mutex_);
   auto transaction = GLM_TRY(Transaction::begin(database_));
-  GLM_TRY(
-      GLM_TRY(database_.prepare("DELETE FROM models WHERE name = ?")).bind(manifest.name).run());
+  GLM_TRY(GLM_TRY(database_.prepare("DELETE FROM models WHERE name = ?")).bind(manifest.name).run());
   Statement insert = GLM_TRY(database_.prepare(
       "INSERT INTO models (name, source, revision, commit_id, modelfile, facts_json, pulled_at)"
       " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING sequence"));
@@ -114,8 +113,8 @@ Result<Manifest> Index::read(Statement& row) const {
 
 Result<Manifest> Index::find(std::string_view name) const {
   MutexLock lock(mutex_);
-  Statement row =
-      GLM_TRY(database_.prepare(fmt::format("SELECT {} FROM models WHERE name = ?", kColumns)));
+  Statement row = GLM_TRY(
+      database_.prepare(fmt::format("SELECT {} FROM models WHERE name = ?", kColumns)));
   row.bind(name);
   if (!GLM_TRY(row.step())) {
     return make_error(Errc::not_found, "model \"{}\" not found", name);

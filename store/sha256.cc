@@ -36,20 +36,14 @@ std::array<std::uint8_t, Size> end(const Handle<HashTraits>& context) {
 
 }  // namespace
 
-void HashTraits::close(Raw context) {
-  EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context));
-}
+void HashTraits::close(Raw context) { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context)); }
 
 Sha256::Sha256() : context_(start(EVP_sha256())) {}
 void Sha256::update(std::span<const std::byte> bytes) {
   feed(context_, bytes.data(), bytes.size());
 }
-void Sha256::update(std::string_view text) {
-  feed(context_, text.data(), text.size());
-}
-Digest Sha256::finish() {
-  return Digest(end<32>(context_));
-}
+void Sha256::update(std::string_view text) { feed(context_, text.data(), text.size()); }
+Digest Sha256::finish() { return Digest(end<32>(context_)); }
 
 GitBlobSha1::GitBlobSha1(std::uint64_t size_bytes) : context_(start(EVP_sha1())) {
   const std::string header = fmt::format("blob {}", size_bytes);

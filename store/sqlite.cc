@@ -11,21 +11,16 @@ constexpr int kBusyTimeMax_ms = 5000;
 
 Errc code_of(int sqlite_code) {
   switch (sqlite_code & 0xFF) {
-    case SQLITE_FULL:
-      return Errc::exhausted;
+    case SQLITE_FULL: return Errc::exhausted;
     case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      return Errc::unavailable;
+    case SQLITE_LOCKED: return Errc::unavailable;
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-    case SQLITE_CANTOPEN:
-      return Errc::permission;
+    case SQLITE_CANTOPEN: return Errc::permission;
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return Errc::corrupt;
-    default:
-      return Errc::internal;
+    case SQLITE_NOTADB: return Errc::corrupt;
+    default: return Errc::internal;
   }
 }
 
@@ -44,12 +39,8 @@ Error error_of(sqlite3* database) {
 
 }  // namespace
 
-void SqliteTraits::close(Raw database) {
-  sqlite3_close_v2(database);
-}
-void StatementTraits::close(Raw statement) {
-  sqlite3_finalize(statement);
-}
+void SqliteTraits::close(Raw database) { sqlite3_close_v2(database); }
+void StatementTraits::close(Raw statement) { sqlite3_finalize(statement); }
 
 Statement& Statement::bind(std::string_view text) {
   sqlite3_bind_text(handle_.get(), next_parameter_++, text.data(), static_cast<int>(text.size()),
@@ -89,8 +80,9 @@ std::int64_t Statement::integer(int column) const {
 
 Result<Sqlite> Sqlite::open(const std::filesystem::path& path) {
   Handle<SqliteTraits> handle;
-  const int code = sqlite3_open_v2(path.c_str(), handle.out(),
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  const int code =
+      sqlite3_open_v2(path.c_str(), handle.out(),
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   if (code != SQLITE_OK) {
     return make_error(code_of(code), "open index {}: {}", path.string(), sqlite3_errstr(code));
   }
