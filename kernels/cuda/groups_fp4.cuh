@@ -44,7 +44,7 @@ struct GroupsFp4 {
   __device__ static void multiply(const Held& held, std::uint32_t x, float (&sums)[2][4]) {
 #pragma unroll
     for (int g = 0; g < kChunkGroups; ++g) {
-      const uint4 four = load_sixteen_bytes(x + g * kGroupBytes);
+      const uint4 four = shared_octets(x + g * kGroupBytes);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         std::uint32_t pairs[2][4];  // of rows l / 4 and l / 4 + 8
@@ -65,7 +65,7 @@ struct GroupsFp4 {
  private:
   // Of one row, those of this lane's words, of the eight of a chunk.
   __device__ static void load_scales(std::uint32_t from, __half2 (&scales)[kChunkGroups / 2]) {
-    const uint2 bytes = load_eight_bytes(from);
+    const uint2 bytes = shared_pair(from);
     const bool second = lane_index() % 4 >= 2;
     const std::uint32_t own = __byte_perm(bytes.x, bytes.y, second ? 0x7531 : 0x6420);
     scales[0] = device::e4m3_halves<0>(own);

@@ -4,6 +4,7 @@
 #include "kernels/cuda/bulk_slabs.cuh"
 #include "kernels/cuda/groups_plan.h"
 #include "kernels/cuda/groups_rows.cuh"
+#include "kernels/cuda/shared_loads.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/planes.cuh"
 
@@ -19,19 +20,6 @@ __device__ inline void load_matrices(std::uint32_t (&out)[4], std::uint32_t row)
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
                : "r"(row));
-}
-__device__ inline uint2 load_eight_bytes(std::uint32_t from) {
-  uint2 bytes;
-  asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(bytes.x), "=r"(bytes.y) : "r"(from));
-  return bytes;
-}
-
-__device__ inline uint4 load_sixteen_bytes(std::uint32_t from) {
-  uint4 bytes;
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
-               : "=r"(bytes.x), "=r"(bytes.y), "=r"(bytes.z), "=r"(bytes.w)
-               : "r"(from));
-  return bytes;
 }
 
 // Where a lane reads in a stage.
@@ -87,8 +75,8 @@ struct GroupsInt4 {
 #pragma unroll
     for (unsigned half = 0; half < 2; ++half) {
       const std::uint32_t from = at.scales(stage) + half * kGroupsHalfScales;
-      held.scales[half][0] = load_eight_bytes(from);
-      held.scales[half][1] = load_eight_bytes(from + kGroupsHalfScales / 2);
+      held.scales[half][0] = shared_pair(from);
+      held.scales[half][1] = shared_pair(from + kGroupsHalfScales / 2);
     }
   }
 
@@ -101,7 +89,7 @@ struct GroupsInt4 {
     constexpr float kUpper = 256;
 #pragma unroll
     for (int g = 0; g < kChunkGroups; ++g) {
-      const uint4 planes = load_sixteen_bytes(x + g * kGroupBytes);
+      const uint4 planes = shared_octets(x + g * kGroupBytes);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const std::uint32_t top = held.words[g][2 * half];

@@ -3,6 +3,7 @@
 // every eight: of four bits, one byte of every word.
 #pragma once
 
+#include "kernels/cuda/shared_loads.cuh"
 #include "kernels/cuda/wgmma_scales.cuh"
 #include "kernels/device/fp4.cuh"
 #include "kernels/device/int4.cuh"
@@ -21,19 +22,6 @@ struct StagedWeights {
   std::uint32_t scales_apart;
   unsigned at;  // which thirty-two columns of the stage
 };
-
-__device__ inline uint4 shared_octets(std::uint32_t address) {
-  uint4 words;
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
-               : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
-               : "r"(address));
-  return words;
-}
-__device__ inline std::uint32_t shared_word(std::uint32_t address) {
-  std::uint32_t word = 0;
-  asm volatile("ld.shared.u32 %0, [%1];\n" : "=r"(word) : "r"(address));
-  return word;
-}
 
 __device__ inline __nv_bfloat16 low_half(std::uint32_t word) {
   return __ushort_as_bfloat16(static_cast<std::uint16_t>(word));
