@@ -166,7 +166,8 @@ Result<Snapshot> HubSource::resolve(const std::string& repository, const std::st
                                     std::stop_token stop) {
   if (options_.offline) {
     return make_error(Errc::unavailable,
-                      "HF_HUB_OFFLINE is set, so {} cannot be looked up; unset it to pull",
+                      "HF_HUB_OFFLINE is set, so {} cannot be looked up; unset it to pull (a daemon "
+                      "keeps what it was started with: glm stop --all)",
                       repository);
   }
   HubContext context{options_.endpoint, repository, revision, !options_.token.empty()};

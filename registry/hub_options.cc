@@ -53,10 +53,12 @@ Result<HubOptions> hub_options_from_environment() {
     while (endpoint.ends_with('/')) endpoint.pop_back();
     options.endpoint = std::move(endpoint);
   }
-  GLM_TRY(origin_of(options.endpoint).with("HF_ENDPOINT"));
-  if (!options.endpoint.starts_with("http://") && !options.endpoint.starts_with("https://")) {
+  const bool is_http =
+      options.endpoint.starts_with("http://") || options.endpoint.starts_with("https://");
+  if (!is_http || !origin_of(options.endpoint).ok()) {
     return make_error(Errc::invalid_argument,
-                      "HF_ENDPOINT '{}' wants an address that begins with https://",
+                      "HF_ENDPOINT '{}' wants an address that begins with https:// (a daemon keeps "
+                      "what it was started with: glm stop --all)",
                       redact_url(options.endpoint));
   }
   options.token = find_token();

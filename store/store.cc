@@ -31,9 +31,10 @@ Result<std::unique_ptr<Store>> Store::open(const fs::path& root) {
   if (failure) return errno_error("create", root, failure.value());
   BlobStore blobs = GLM_TRY(BlobStore::open(root));
   const fs::path index_path = root / "index.db";
-  // Of an index that was moved away nobody knows any more what names these blobs: who pulls his
-  // models again has as long for it as for new ones before gc().
-  if (!fs::exists(index_path, failure)) GLM_TRY(blobs.renew());
+  // Of an index that was moved away, or emptied, nobody knows any more what names these blobs: who
+  // pulls his models again has as long for it as for new ones before gc().
+  std::error_code no_index;
+  if (fs::file_size(index_path, no_index) == 0 || no_index) GLM_TRY(blobs.renew());
   auto index = GLM_TRY(Index::open(index_path));
   return std::unique_ptr<Store>(new Store(std::move(blobs), std::move(index)));
 }

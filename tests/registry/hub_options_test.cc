@@ -47,9 +47,10 @@ TEST_F(HubOptionsTest, RefuseWhatCouldNotBeAHeaderOrAnAddress) {
   EXPECT_EQ(hub_options_from_environment().error().message,
             "the hub token has blanks or control characters inside; check HF_TOKEN");
   ::unsetenv("HF_TOKEN");
-  for (const char* endpoint : {"ftp://mirror", "file:///etc", "not a url"}) {
+  for (const char* endpoint : {"ftp://mirror", "file:///etc", "not a url", "foo", "https://"}) {
     ::setenv("HF_ENDPOINT", endpoint, 1);
-    EXPECT_FALSE(hub_options_from_environment().ok()) << endpoint;
+    ASSERT_FALSE(hub_options_from_environment().ok()) << endpoint;
+    EXPECT_EQ(hub_options_from_environment().error().code, Errc::invalid_argument) << endpoint;
   }
   ::setenv("HF_ENDPOINT", "https://mirror.example/hf//", 1);
   EXPECT_EQ(hub_options_from_environment()->endpoint, "https://mirror.example/hf");

@@ -257,7 +257,8 @@ TEST_F(PullTest, ReadsWhatIsHereWhenTheHubIsAway) {
     EXPECT_EQ(pulled.error().message, message);
   };
   const std::string away =
-      "HF_HUB_OFFLINE is set, so org/model cannot be looked up; unset it to pull";
+      "HF_HUB_OFFLINE is set, so org/model cannot be looked up; unset it to pull (a daemon keeps "
+      "what it was started with: glm stop --all)";
   fails(Errc::unavailable, away + "; what is here of the model was read again and is whole");
   EXPECT_TRUE(said("verified " + store::sha256(weights_).hex().substr(0, 12)));
   damage(weights_);

@@ -173,6 +173,13 @@ TEST_F(StoreTest, KeepsBlobsOfAnIndexThatWasMovedAway) {
   EXPECT_EQ(store->list()->size(), 0U);
   for (const ManifestFile& file : files) EXPECT_LT(age_of(file), std::chrono::hours(1));
   ASSERT_TRUE(store->publish(model("a", files)).ok());
+  store.reset();
+  for (const ManifestFile& file : files) {
+    last_write_time(*BlobStore::open(dir_.path())->path(file.digest), now - year);
+  }
+  std::filesystem::resize_file(dir_.path() / "index.db", 0);
+  EXPECT_EQ(open()->list()->size(), 0U);
+  for (const ManifestFile& file : files) EXPECT_LT(age_of(file), std::chrono::hours(1));
 }
 
 }  // namespace
