@@ -15,7 +15,7 @@ constexpr int kPartGroups = kGroupsPart / 32;
 // Of activations in shared memory, for each group.
 constexpr unsigned kGroupBytes = kTileRows * 32 * 2;
 
-// As device::load_matrices(), but it may move among what does not write.
+// As device::load_matrices(), but ordinary loads and stores may move past it.
 __device__ inline void load_matrices(std::uint32_t (&out)[4], std::uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])

@@ -70,6 +70,8 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
   const std::size_t entries = static_cast<std::size_t>(a.groups) * 2 * sizeof(int) +
                               static_cast<std::size_t>(a.rows) * 2 * sizeof(std::uint16_t);
   constexpr std::size_t kStages = std::size_t{kGroupsDepth} * kGroupsTeams * kGroupsStage;
+  // So that the barriers of a ring begin at a multiple of theirs (GroupsRing).
+  static_assert(kStages % 32 == 0 && kUnits % 32 == 0 && kSums % 32 == 0);
   const std::size_t fixed =
       kStages + kSums + kBarriers + kSumBarriers + kOnce + kShares + kRows + entries;
   const std::size_t room = fixed < limits.shared_bytes ? limits.shared_bytes - fixed : 0;

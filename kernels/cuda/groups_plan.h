@@ -25,11 +25,12 @@ constexpr unsigned kGroupsHalfData = kGroupsHalfRows * kGroupsPart / 2;
 constexpr unsigned kGroupsHalfScales = kGroupsHalfRows * kGroupsPart / 32 * 2;
 constexpr unsigned kGroupsScalesAt = 2 * kGroupsHalfData;  // in a stage
 constexpr unsigned kGroupsStage = kGroupsScalesAt + 2 * kGroupsHalfScales;
-// Two stages of every team are enough for memory; more in flight only let rows wait longer.
+// Two stages of every team are enough for memory; more in flight only let rows wait longer. With
+// one it would wait for the workers: where two find no room, others take the product.
 constexpr int kGroupsDepth = 2;
 // Entries come in two lots: the first halves of both, then the second ones. So a block can go on
 // with one lot while others end what it needs of the other. Second halves are shorter: for both
-// times to be long enough, the first lot is the larger one.
+// times to be long enough, the first lot is the larger one where entries are many.
 constexpr int kLots = 2;
 constexpr int kFirstLot = 5;          // of eight
 constexpr int kTurnsMax = 2 * kLots;  // of a block: lot by lot, half by half

@@ -48,7 +48,7 @@ class GroupsRing {
 
   std::uint32_t place_;
   std::uint32_t other_;      // in what the other stage's differs
-  std::uint32_t full_;       // at a multiple of kBarriers
+  std::uint32_t full_;       // begins at a multiple of kBarriers
   std::uint32_t turns_ = 0;  // in quarters of 2^32: two of them are a round
 };
 
@@ -86,9 +86,9 @@ struct RowTurn {
   }
 };
 
-// What is used once: the barrier that is passed when the first rows have been read; and of either
-// lot, how many finishers have stored what is between the halves, and what the counter of its
-// meeting was before this block came.
+// What is used once: the barrier that is passed when each loader has read the first row it has, if
+// any; and of either lot, how many finishers have stored what is between the halves, and what the
+// counter of its meeting was before this block came.
 struct Once {
   std::uint32_t first_rows;
   std::uint32_t* stored;

@@ -9,7 +9,7 @@ namespace glm::kernels::cuda {
 
 // The warp that fills the stages of a team, by four lanes, one for each map. In front of the first
 // rows there shall be few weights: behind the first part it waits at the barrier `first_rows` until
-// they have been read, unless that is 0, as it is from then on.
+// each loader has read one of them, unless that is 0, as it is from then on.
 __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& share,
                                    const int* ends, int team, std::uint32_t& first_rows,
                                    GroupsRing& ring) {
@@ -77,7 +77,7 @@ class GroupsLoader {
 
  private:
   __device__ void load_row(const Product& a, const RowBuffer& to, int place);
-  // A row, if this warp has one of the first, has been read: weights may follow.
+  // The first row, if this warp has one, has been read: weights may follow.
   __device__ void have_read();
 
   const GroupsPlan& plan_;

@@ -1,5 +1,5 @@
 // Loads from shared memory by its addresses, in the order in which they stand among other volatile
-// assembly, a wait for a barrier say.
+// assembly, a wait for a barrier say; ordinary stores may move past them.
 #pragma once
 
 #include <cstdint>
