@@ -11,7 +11,7 @@
 
 namespace glm::kernels::cuda {
 
-struct GroupsFp4 {
+struct GroupsFp4 : GroupsFourBits {
   __device__ static device::Fp4Unit unit(const device::Weight& w) {
     return device::fp4_half_unit(w);
   }
@@ -41,7 +41,8 @@ struct GroupsFp4 {
     }
   }
 
-  __device__ static void multiply(const Held& held, std::uint32_t x, float (&sums)[2][4]) {
+  __device__ static void multiply(const Held& held, std::uint32_t x, const SlabScales& /*scales*/,
+                                  int /*part*/, float (&sums)[2][4]) {
 #pragma unroll
     for (int g = 0; g < kChunkGroups; ++g) {
       const uint4 four = shared_octets(x + g * kGroupBytes);
@@ -77,8 +78,9 @@ template <class Read>
 __device__ void GroupsFp4::load_row(const Product& a, const uint4* x, std::uint8_t* activations,
                                     float* units, int place, const Read& read) {
   const auto scale = load_scaled_row<device::HalfScale>(
-      a, x, activations, place, read,
-      [](const uint4& octet, float factor) { return device::half_octet(octet, factor); });
+      a, x, read, [&](int octet, const uint4& numbers, float factor) {
+        octet_of_row(activations, place, octet) = device::half_octet(numbers, factor);
+      });
   if (lane_index() == 0) units[place] = scale.unit();
 }
 

@@ -11,7 +11,6 @@
 namespace glm::kernels::cuda {
 
 constexpr int kChunkGroups = kChunk / 32;
-constexpr int kPartGroups = kGroupsPart / 32;
 // Of activations in shared memory, for each group.
 constexpr unsigned kGroupBytes = kTileRows * 32 * 2;
 
@@ -47,12 +46,22 @@ class GroupsLane {
   std::uint32_t scales_;
 };
 
+// What codings of four bits have in common.
+struct GroupsFourBits {
+  static constexpr int kMaps = 4;
+  static constexpr unsigned kStageBytes = kGroupsStage;
+  static constexpr unsigned kChunkActivations = kChunkGroups * kGroupBytes;
+  // Scales come with the stages.
+  static constexpr bool kSlabScales = false;
+  struct SlabScales {};
+};
+
 // int4 in groups of thirty-two columns: products of the tensor cores cover a group of sixteen rows,
 // so that its scale is left for what comes of it. Arithmetic is what takes the time, most of it
 // that which makes operands of codes: for whole numbers of eight bits it takes three instructions
 // for eight of them, for bf16 seven. So rows of activations are two planes of whole numbers
 // (device/planes.cuh), each with a product of its own.
-struct GroupsInt4 {
+struct GroupsInt4 : GroupsFourBits {
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
   // What the sums of a row are to be multiplied with.
   __device__ static float row_unit(const float* units, int place) { return units[place]; }
@@ -82,7 +91,8 @@ struct GroupsInt4 {
 
   // sums[half] += the rows of a half of a slab times activations, over a chunk. At `x` is what
   // this lane has of the chunk.
-  __device__ static void multiply(const Held& held, std::uint32_t x, float (&sums)[2][4]) {
+  __device__ static void multiply(const Held& held, std::uint32_t x, const SlabScales& /*scales*/,
+                                  int /*part*/, float (&sums)[2][4]) {
     // Sums begin with the bits of 2^23 + 2^22 and are read as floats, which are that much too much.
     constexpr int kBegin = 0x4B400000;
     constexpr float kTooMuch = 12582912.0F;
@@ -125,8 +135,9 @@ __device__ void GroupsInt4::load_row(const Product& a, const uint4* x, std::uint
                                      float* units, int place, const Read& read) {
   constexpr float kOfSixteenfold = 1.0F / 16;
   const auto scale = load_scaled_row<device::PlanesScale>(
-      a, x, activations, place, read,
-      [](const uint4& octet, float factor) { return device::planes_of(octet, factor); });
+      a, x, read, [&](int octet, const uint4& numbers, float factor) {
+        octet_of_row(activations, place, octet) = device::planes_of(numbers, factor);
+      });
   if (lane_index() == 0) units[place] = scale.unit() * kOfSixteenfold;
 }
 

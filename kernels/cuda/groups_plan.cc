@@ -10,7 +10,16 @@ namespace glm::kernels::cuda {
 namespace {
 
 constexpr std::int64_t kRowsMax = 8192;
-constexpr std::int64_t kColumnsOfBox = 256;  // 128 bytes
+constexpr std::int64_t kEightBitsInputsMax = 8192;  // a lane has the scales of a part of a row
+
+bool has_eight_bits(const device::Weight& w) {
+  return w.coding == device::Coding::e4m3;
+}
+
+// Columns of so many bytes.
+std::int64_t columns_of(const device::Weight& w, std::int64_t bytes) {
+  return has_eight_bits(w) ? bytes : 2 * bytes;
+}
 
 cudaError_t encode(const void* data, const cuuint64_t (&sizes)[4], const cuuint64_t (&strides)[3],
                    const cuuint32_t (&box)[4], CUtensorMapSwizzle swizzle, CUtensorMap& map) {
@@ -27,9 +36,9 @@ cudaError_t map_data(const Product& a, const device::Weights& w, CUtensorMap& ma
   const auto rows = static_cast<cuuint64_t>(a.outputs);
   const auto experts = static_cast<cuuint64_t>(a.groups);
   const cuuint64_t expert = experts > 1 ? static_cast<cuuint64_t>(w.data_bytes) : rows * row;
-  return encode(w.first.data, {128, rows, row / 128, experts}, {row, 128, expert},
-                {128, kGroupsHalfRows, kGroupsPart / kColumnsOfBox, 1}, CU_TENSOR_MAP_SWIZZLE_128B,
-                map);
+  return encode(
+      w.first.data, {kGroupsBox, rows, row / kGroupsBox, experts}, {row, kGroupsBox, expert},
+      {kGroupsBox, kGroupsHalfRows, kGroupsPart / kGroupsBox, 1}, CU_TENSOR_MAP_SWIZZLE_128B, map);
 }
 
 // Rows of scales have as many bytes in both codings.
@@ -43,13 +52,24 @@ cudaError_t map_scales(const Product& a, const device::Weights& w, CUtensorMap& 
   const auto experts = static_cast<cuuint64_t>(a.groups);
   const cuuint64_t expert = experts > 1 ? static_cast<cuuint64_t>(w.scales_bytes) : rows * row;
   return encode(w.first.scales, {row, rows, 1, experts}, {row, rows * row, expert},
-                {kGroupsPart / 32 * 2, kGroupsHalfRows, 1, 1}, CU_TENSOR_MAP_SWIZZLE_32B, map);
+                {kGroupsPartScales, kGroupsHalfRows, 1, 1}, CU_TENSOR_MAP_SWIZZLE_32B, map);
 }
 
 bool fits_maps(const device::Weights& w) {
   return w.first.group == 16 * scale_bytes(w.first) && w.first.zeros == nullptr &&
-         w.first.order == nullptr && aligned(w.first.data) && aligned(w.first.scales) &&
-         w.data_bytes % 16 == 0 && w.scales_bytes % 16 == 0;
+         aligned(w.first.scales) && w.scales_bytes % 16 == 0;
+}
+
+// Chunks and halves of slabs have one scale, or each row has its own.
+bool suits_scales(const device::Weight& w) {
+  return w.groups == 1 ||
+         (w.group % (kGroupsPart / kTeamWarps) == 0 && w.row_block % kGroupsHalfRows == 0 &&
+          w.row_offset % kGroupsHalfRows == 0 && w.cols <= kEightBitsInputsMax);
+}
+
+bool suits(const device::Weights& w) {
+  return w.first.order == nullptr && aligned(w.first.data) && w.data_bytes % 16 == 0 &&
+         (has_eight_bits(w.first) ? suits_scales(w.first) : fits_maps(w));
 }
 
 }  // namespace
@@ -95,21 +115,23 @@ GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& 
 
 bool supports_groups(const Product& a) {
   return a.row_group != nullptr && a.rows <= kRowsMax && a.groups <= UINT16_MAX &&
-         fits_tensor_cores(a) && has_bulk_copies() && (is_fast_int4(a) || is_fast_fp4(a)) &&
-         a.inputs % kColumnsOfBox == 0 &&
-         a.outputs % (a.gated ? kGroupsHalfRows : kGroupsSlabRows) == 0 && fits_maps(a.weight) &&
-         (!a.gated || fits_maps(a.up)) && find_encode_tensor_map() != nullptr &&
+         fits_tensor_cores(a) && has_bulk_copies() &&
+         (is_fast_int4(a) || is_fast_fp4(a) || is_fast_fp8(a)) &&
+         a.inputs % columns_of(a.weight.first, kGroupsBox) == 0 &&
+         a.outputs % (a.gated ? kGroupsHalfRows : kGroupsSlabRows) == 0 && suits(a.weight) &&
+         (!a.gated || suits(a.up)) && find_encode_tensor_map() != nullptr &&
          groups_plan(a, a.inputs, bulk_limits()).buffers > 0;
 }
 
 cudaError_t make_groups_product(const Product& a, GroupsProduct& p) {
   p.a = a;
-  p.chunks = static_cast<int>(a.inputs / kChunk);
+  p.chunks = static_cast<int>(a.inputs / columns_of(a.weight.first, kGroupsPart / kTeamWarps));
   p.parts = (p.chunks + kTeamWarps - 1) / kTeamWarps;
   p.slabs = static_cast<int>(a.outputs / (a.gated ? kGroupsHalfRows : kGroupsSlabRows));
   const device::Weights& second = a.gated ? a.up : a.weight;
   cudaError_t code = map_data(a, a.weight, p.maps.of[0]);
   if (code == cudaSuccess) code = map_data(a, second, p.maps.of[1]);
+  if (has_eight_bits(a.weight.first)) return code;
   if (code == cudaSuccess) code = map_scales(a, a.weight, p.maps.of[2]);
   if (code == cudaSuccess) code = map_scales(a, second, p.maps.of[3]);
   return code;
@@ -118,7 +140,7 @@ cudaError_t make_groups_product(const Product& a, GroupsProduct& p) {
 bool supports_halves(const Product& inner, const Product& outer) {
   const BulkLimits limits = bulk_limits();
   return limits.alone && supports_groups(inner) && supports_groups(outer) &&
-         is_fast_int4(inner) == is_fast_int4(outer) &&
+         inner.weight.first.coding == outer.weight.first.coding &&
          groups_plan(inner, std::max(inner.inputs, outer.inputs), limits).buffers > 0;
 }
 

@@ -1,10 +1,10 @@
 // Sizes of product_groups.cu, and where things lie in its shared memory.
 //
 // A slab is thirty-two rows of one expert's weights; gated, sixteen of gate and sixteen of up. It
-// comes in parts of 512 columns, each to a stage of shared memory: for each half of the rows first
-// the columns, 128 bytes of sixteen rows after the other, then, behind those of both, the scales. A
-// team of four warps has a ring of stages, and each warp a chunk of 128 columns of every part; a
-// fifth one adds up.
+// comes in parts of 256 bytes of a row, 512 columns of four bits or 256 of eight, each to a stage
+// of shared memory: for each half of the rows first the columns, 128 bytes of sixteen rows after
+// the other, then, behind those of both, the scales of four bits. A team of four warps has a ring
+// of stages, and each warp a chunk of every part, a quarter of its columns; a fifth one adds up.
 #pragma once
 
 #include <cuda.h>
@@ -20,9 +20,11 @@ namespace glm::kernels::cuda {
 constexpr int kGroupsTeams = 4;
 constexpr int kGroupsHalfRows = 16;
 constexpr int kGroupsSlabRows = 2 * kGroupsHalfRows;
-constexpr int kGroupsPart = kTeamWarps * kChunk;  // columns
-constexpr unsigned kGroupsHalfData = kGroupsHalfRows * kGroupsPart / 2;
-constexpr unsigned kGroupsHalfScales = kGroupsHalfRows * kGroupsPart / 32 * 2;
+constexpr int kGroupsPart = 256;       // bytes of a row of weights
+constexpr int kGroupsPartScales = 32;  // and of its scales
+constexpr int kGroupsBox = 128;        // bytes beside each other in a stage
+constexpr unsigned kGroupsHalfData = kGroupsHalfRows * kGroupsPart;
+constexpr unsigned kGroupsHalfScales = kGroupsHalfRows * kGroupsPartScales;
 constexpr unsigned kGroupsScalesAt = 2 * kGroupsHalfData;  // in a stage
 constexpr unsigned kGroupsStage = kGroupsScalesAt + 2 * kGroupsHalfScales;
 // Two stages of every team are enough for memory; more in flight only let rows wait longer. With
@@ -39,7 +41,7 @@ constexpr unsigned kRowBufferBytes = 64;  // beside activations
 // A team's sums over columns, while the next slab is under way.
 constexpr int kBufferedSums = kTeamWarps * 2 * 32;  // of four
 
-// By which the parts come: the columns of both halves of a slab, then their scales.
+// By which the parts come: the columns of both halves of a slab, then, of four bits, their scales.
 struct GroupsMaps {
   CUtensorMap of[4];
 };

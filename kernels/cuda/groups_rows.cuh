@@ -8,12 +8,17 @@
 
 namespace glm::kernels::cuda {
 
-// By a whole warp: `form(octet, factor)` of each eight numbers of a row to its place among the
-// activations of row `place` of a tile. Scale is that of the row's largest_bits(); what a warp
-// cannot hold in registers is read twice. Between reading and forming, `read` is called.
-template <class Scale, class Read, class Form>
-__device__ inline Scale load_scaled_row(const Product& a, const uint4* x, std::uint8_t* activations,
-                                        int place, const Read& read, const Form& form) {
+// Of four bits: where an octet of row `place` of a tile is among the activations.
+__device__ inline uint4& octet_of_row(std::uint8_t* activations, int place, int octet) {
+  return reinterpret_cast<uint4*>(activations)[octet / 4 * 32 + 4 * place + octet % 4];
+}
+
+// By a whole warp: `put(number, octet, factor)` of each eight numbers of a row. Scale is that of
+// the row's largest_bits(); what a warp cannot hold in registers is read twice. Between reading and
+// putting, `read` is called.
+template <class Scale, class Read, class Put>
+__device__ inline Scale load_scaled_row(const Product& a, const uint4* x, const Read& read,
+                                        const Put& put) {
   constexpr int kHeld = 8;  // octets of a lane
   const int lane = lane_index();
   const int octets = static_cast<int>(a.inputs) / 8;
@@ -33,19 +38,15 @@ __device__ inline Scale load_scaled_row(const Product& a, const uint4* x, std::u
   }
   const Scale scale = Scale::of(__reduce_max_sync(kFullWarp, device::largest_bits(most)));
   read();
-  uint4* own = reinterpret_cast<uint4*>(activations) + 4 * place;
-  const auto put = [&](int octet, const uint4& numbers) {
-    own[octet / 4 * 32 + octet % 4] = form(numbers, scale.factor());
-  };
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
     const int octet = lane + i * device::kWarpThreads;
-    if (octet < octets) put(octet, held[i]);
+    if (octet < octets) put(octet, held[i], scale.factor());
   }
 #pragma unroll 1
   for (int octet = lane + kHeld * device::kWarpThreads; octet < octets;
        octet += device::kWarpThreads) {
-    put(octet, __ldcg(x + octet));
+    put(octet, __ldcg(x + octet), scale.factor());
   }
   return scale;
 }

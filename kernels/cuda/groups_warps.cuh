@@ -10,9 +10,9 @@ namespace glm::kernels::cuda {
 // The warp that fills the stages of a team, by four lanes, one for each map. In front of the first
 // rows there shall be few weights: behind the first part it waits at the barrier `first_rows` until
 // each loader has read one of them, unless that is 0, as it is from then on.
-__device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& share,
-                                   const int* ends, int team, std::uint32_t& first_rows,
-                                   GroupsRing& ring) {
+template <class Codec>
+__device__ void fill_stages(const GroupsProduct& p, const GroupsShare& share, const int* ends,
+                            int team, std::uint32_t& first_rows, GroupsRing& ring) {
   const int lane = lane_index();
   const int half = lane % 2;
   const bool data = lane % 4 < 2;
@@ -41,13 +41,13 @@ __device__ inline void fill_stages(const GroupsProduct& p, const GroupsShare& sh
       }
       // Of the round before: nothing to wait for in the first.
       device::barrier_wait(ring.empty(), ring.parity() ^ 1U);
-      if (lane == 0) device::barrier_arrive_expecting(ring.full(), kGroupsStage);
+      if (lane == 0) device::barrier_arrive_expecting(ring.full(), Codec::kStageBytes);
       __syncwarp();  // bytes are announced
-      if (lane < 4) {
+      if (lane < Codec::kMaps) {
         device::copy_box(ring.place() + to, map,
-                         {.first = data ? 0 : kGroupsPart / 16 * part,
+                         {.first = data ? 0 : kGroupsPartScales * part,
                           .second = row,
-                          .third = data ? kGroupsPart / 256 * part : 0,
+                          .third = data ? kGroupsPart / kGroupsBox * part : 0,
                           .outer = expert},
                          ring.full(), policy);
       }

@@ -5,6 +5,7 @@
 #include "kernels/cuda/bulk_math.cuh"
 #include "kernels/cuda/bulk_out.cuh"
 #include "kernels/cuda/groups_fp4.cuh"
+#include "kernels/cuda/groups_fp8.cuh"
 #include "kernels/cuda/groups_math.cuh"
 #include "kernels/cuda/groups_units.cuh"
 
@@ -45,16 +46,17 @@ __device__ inline void keep(std::uint32_t& number) {
 template <class Codec>
 class GroupsWorker {
  public:
-  __device__ GroupsWorker(const GroupsPlan& plan, std::uint8_t* memory, int warp)
+  __device__ GroupsWorker(const GroupsPlan& plan, std::uint8_t* memory, const int* ends, int warp)
       : plan_(plan),
         memory_(memory),
+        ends_(ends),
         turn_{.buffers = plan.buffers},
         team_(warp / kTeamWarps),
         warp_(warp % kTeamWarps),
         ring_(plan, memory, team_),
         sums_(plan, memory, team_),
         lane_(warp_),
-        activations_at_(static_cast<unsigned>(warp_) * (kChunkGroups * kGroupBytes) +
+        activations_at_(static_cast<unsigned>(warp_) * Codec::kChunkActivations +
                         Codec::activations_at()) {
     keep(activations_at_);
   }
@@ -63,21 +65,31 @@ class GroupsWorker {
     const int parts = p.parts;
     const int own = (p.chunks - warp_ + kTeamWarps - 1) / kTeamWarps;  // the last may be without
     std::uint32_t x = 0;
+    int expert = 0;
     go_through(
         p, plan_, memory_, share, team_, turn_,
-        [&](int /*entry*/, const RowBuffer& rows) {
+        [&](int entry, const RowBuffer& rows) {
           x = device::shared_address(rows.activations) + activations_at_;
           keep(x);
+          if constexpr (Codec::kSlabScales) {
+            expert = expert_of(entry, ends_, static_cast<int>(p.a.groups));
+          }
         },
-        [&](int /*slab*/) { work_on_slab(parts, own, x); });
+        [&](int slab) {
+          typename Codec::SlabScales scales;
+          if constexpr (Codec::kSlabScales) scales.read(p.a, expert, slab, warp_);
+          work_on_slab(parts, own, x, scales);
+        });
   }
 
  private:
   // With chunks in `own` of a slab's parts.
-  __device__ void work_on_slab(int parts, int own, std::uint32_t x);
+  __device__ void work_on_slab(int parts, int own, std::uint32_t x,
+                               const typename Codec::SlabScales& scales);
 
   const GroupsPlan& plan_;
   std::uint8_t* memory_;
+  const int* ends_;
   RowTurn turn_;
   int team_;
   int warp_;  // of the team
@@ -88,7 +100,8 @@ class GroupsWorker {
 };
 
 template <class Codec>
-__device__ void GroupsWorker<Codec>::work_on_slab(int parts, int own, std::uint32_t x) {
+__device__ void GroupsWorker<Codec>::work_on_slab(int parts, int own, std::uint32_t x,
+                                                  const typename Codec::SlabScales& scales) {
   float sums[2][4] = {};
 #pragma unroll 1
   for (int part = 0; part < parts; ++part) {
@@ -98,8 +111,8 @@ __device__ void GroupsWorker<Codec>::work_on_slab(int parts, int own, std::uint3
     __syncwarp();  // all lanes have read the stage
     device::barrier_arrive_as_one(ring_.empty());
     ring_.advance();
-    if (part < own) Codec::multiply(held, x, sums);
-    x += kPartGroups * kGroupBytes;
+    if (part < own) Codec::multiply(held, x, scales, part, sums);
+    x += kTeamWarps * Codec::kChunkActivations;
   }
   sums_.leave(warp_, sums);
 }

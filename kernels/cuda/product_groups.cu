@@ -1,5 +1,5 @@
-// The variant "groups", for four bits with scales that suit it (groups_plan.h) and few rows of many
-// experts (sm_90 and later): every weight passes once, as product_bulk.cu has it.
+// The variant "groups", for four bits and e4m3 with scales that suit it (groups_plan.h) and few
+// rows of many experts (sm_90 and later): every weight passes once, as product_bulk.cu has it.
 //
 // A team of four warps takes a slab and shares out its columns, and a fifth one adds the four sums
 // in their order: neither who takes it nor other rows change the bits of a result.
@@ -65,8 +65,9 @@ __device__ void begin_block(const GroupsProduct& inner, const GroupsProduct& out
 }
 
 // Otherwise the first copy would have to wait for them.
+template <class Codec>
 __device__ void prefetch_maps(const GroupsMaps& maps) {
-  if (lane_index() < 4) device::prefetch_map(maps.of[lane_index()]);
+  if (lane_index() < Codec::kMaps) device::prefetch_map(maps.of[lane_index()]);
 }
 
 #endif
@@ -88,7 +89,7 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
     std::uint32_t first_rows = 0;
 #pragma unroll 1
     for (int lot = 0; lot < kLots; ++lot) {
-      fill_stages(p, shares.of[lot], entries.ends, warp - kFirstFetcher, first_rows, ring);
+      fill_stages<Codec>(p, shares.of[lot], entries.ends, warp - kFirstFetcher, first_rows, ring);
     }
     return;
   }
@@ -96,7 +97,7 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
   device::let_later_kernels_start();
   if (warp < kGroupsWorkers) {
     have_registers<kWorkerRegisters>();
-    GroupsWorker<Codec> worker(plan, memory, warp);
+    GroupsWorker<Codec> worker(plan, memory, entries.ends, warp);
 #pragma unroll 1
     for (int lot = 0; lot < kLots; ++lot) worker.work(p, shares.of[lot]);
   } else if (warp < kFirstFinisher) {
@@ -126,8 +127,8 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   extern __shared__ __align__(1024) std::uint8_t memory[];
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
-  if (warp == kFirstFetcher) prefetch_maps(inner.maps);
-  if (warp == kFirstFetcher + 1) prefetch_maps(outer.maps);
+  if (warp == kFirstFetcher) prefetch_maps<Codec>(inner.maps);
+  if (warp == kFirstFetcher + 1) prefetch_maps<Codec>(outer.maps);
   const GroupsEntries entries(plan, memory);
   begin_block(inner, outer, plan, memory, entries, meetings);
   const Once once(plan, memory);
@@ -141,8 +142,8 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
     std::uint32_t first_rows = once.first_rows;
 #pragma unroll 1
     for (int turn = 0; turn < 2 * kLots; ++turn) {
-      fill_stages(product(turn), shares.of[turn], entries.ends, warp - kFirstFetcher, first_rows,
-                  ring);
+      fill_stages<Codec>(product(turn), shares.of[turn], entries.ends, warp - kFirstFetcher,
+                         first_rows, ring);
     }
     return;
   }
@@ -150,7 +151,7 @@ __global__ void __launch_bounds__(kGroupsThreads, 1)
   device::let_later_kernels_start();
   if (warp < kGroupsWorkers) {
     have_registers<kWorkerRegisters>();
-    GroupsWorker<Codec> worker(plan, memory, warp);
+    GroupsWorker<Codec> worker(plan, memory, entries.ends, warp);
 #pragma unroll 1
     for (int turn = 0; turn < 2 * kLots; ++turn) {
       worker.work(product(turn), shares.of[turn]);
@@ -225,11 +226,13 @@ cudaError_t launch_both(const Product& inner, const Product& outer, std::uint32_
 }  // namespace
 
 cudaError_t launch_groups(const Product& a, cudaStream_t stream) {
+  if (is_fast_fp8(a)) return launch<GroupsFp8>(a, stream);
   return is_fast_fp4(a) ? launch<GroupsFp4>(a, stream) : launch<GroupsInt4>(a, stream);
 }
 
 cudaError_t launch_halves(const Product& inner, const Product& outer, std::uint32_t* meetings,
                           cudaStream_t stream) {
+  if (is_fast_fp8(inner)) return launch_both<GroupsFp8>(inner, outer, meetings, stream);
   return is_fast_fp4(inner) ? launch_both<GroupsFp4>(inner, outer, meetings, stream)
                             : launch_both<GroupsInt4>(inner, outer, meetings, stream);
 }

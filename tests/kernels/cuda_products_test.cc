@@ -826,11 +826,37 @@ TEST_F(CudaProducts, MoeMlpOfFourBitsMatchesTheFormulaHoweverTokensSpread) {
   }
 }
 
+// Scales of blocks, of rows and of all, and of blocks too small, which others take.
+TEST_F(CudaProducts, MoeMlpOfFp8MatchesTheFormulaHoweverTokensSpread) {
+  only_ = "groups";
+  for (const FormatCase& format : all_formats()) {
+    if (format.name.rfind("fp8_", 0) != 0) continue;
+    for (const std::int64_t tokens : {1, 3, 8, 9, 17, 33, 64, 100}) {
+      check_moe(format, {tokens, 256, 128, 16, 4, Routing::spread, true});
+      check_moe(format, {tokens, 512, 384, 5, 2, Routing::crowded});
+      check_moe(format, {tokens, 128, 896, 3, 2});
+      if (HasFailure()) return;
+    }
+    check_moe(format, {24, 128, 128, 130, 8});
+    check_moe(format, {170, 256, 512, 3, 2, Routing::crowded});
+    check_moe(format, {24, 1024, 384, 5, 2, Routing::spread, true});
+    for (const std::int64_t odd : {64, 96, 160, 200}) {
+      check_moe(format, {9, odd, 128, 4, 2});
+      check_moe(format, {9, 128, odd, 4, 2});
+      if (HasFailure()) return;
+    }
+  }
+  check_moe(all_formats()[2], {40, 2048, 1536, 2, 1, Routing::crowded});
+}
+
 // Where rows are brought to another range, and longer than a warp holds.
 TEST_F(CudaProducts, MoeMlpInGroupsTakesRowsOfAnySize) {
   only_ = "groups";
   for (const FormatCase& format : all_formats()) {
-    if (format.name != "nvfp4_multiplies" && format.name != "int4_g32") continue;
+    if (format.name != "nvfp4_multiplies" && format.name != "int4_g32" &&
+        format.name != "fp8_block") {
+      continue;
+    }
     for (const float size : {1e-6F, 1e-2F, 1.0F, 1e3F, 1e7F}) {
       check_moe(
           format,
@@ -848,7 +874,10 @@ TEST_F(CudaProducts, MoeMlpInGroupsShowsNumbersThatAreNotFinite) {
   constexpr std::int64_t kInner = 256;
   constexpr std::int64_t kExperts = 3;
   for (const FormatCase& format : all_formats()) {
-    if (format.name != "nvfp4_multiplies" && format.name != "int4_g32") continue;
+    if (format.name != "nvfp4_multiplies" && format.name != "int4_g32" &&
+        format.name != "fp8_block") {
+      continue;
+    }
     SCOPED_TRACE(format.name);
     const RandomWeight gate(format, kInner, kHidden, engine_, kExperts);
     const RandomWeight up(format, kInner, kHidden, engine_, kExperts);
