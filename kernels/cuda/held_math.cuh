@@ -1,6 +1,6 @@
 // What the products of variants "held" (product_held.cu) and the one with a norm in front
 // (normed_held.cu) have in common: sixteen warps, each with its share of the columns, tiles of
-// sixteen outputs, four bits a weight.
+// sixteen outputs, four or eight bits a weight.
 //
 // A step is 64 columns of a tile; a lane has sixteen of two rows of weights. Activations lie in
 // shared memory in the order of int4_order(), eight rows at most.
@@ -8,10 +8,12 @@
 
 #include "kernels/cuda/product_rows.cuh"
 #include "kernels/device/fp4.cuh"
+#include "kernels/device/fp8.cuh"
 #include "kernels/device/int4.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/octet.cuh"
 #include "kernels/device/reduce.cuh"
+#include "kernels/device/weight.cuh"
 
 namespace glm::kernels::cuda {
 
@@ -24,6 +26,11 @@ constexpr unsigned kHeldStep = 64;  // columns
 // Steps of a warp, of sums of up to 2,048 columns and up to 5,120.
 constexpr int kHeldShortSteps = 2;
 constexpr int kHeldLongSteps = 5;
+// Of so many weights of a row.
+template <class Codec>
+__host__ __device__ constexpr unsigned held_bytes(unsigned columns) {
+  return columns / (8 / Codec::kBits);
+}
 constexpr unsigned held_inputs_max(int steps) {
   return kHeldWarps * static_cast<unsigned>(steps) * kHeldStep;
 }
@@ -48,10 +55,24 @@ __device__ inline uint4 held_octet(const __nv_bfloat16* from, bool wanted) {
   return octet;
 }
 
-// How weights are coded. fragment(raw, scales, i) is number i of a step's four: what a lane has of
-// a tensor-core tile, of its sixteen columns of two rows. Sums are to be multiplied with unit().
-struct HeldInt4 {
-  using Scale = __nv_bfloat16;
+// How weights are coded, with kBits. Raw is what a lane has of a row in a step, Scale what belongs
+// to it. fragment(raw, scales, i) is number i of a step's four: what a lane has of a tensor-core
+// tile, of its sixteen columns of two rows. Sums are to be multiplied with unit().
+template <class CodedScale>
+struct HeldFourBits {
+  static constexpr unsigned kBits = 4;
+  using Raw = uint2;
+  using Scale = CodedScale;
+  using RowScales = const Scale*;
+  __device__ static RowScales row_scales(const device::Weight& w, std::int64_t row) {
+    return static_cast<const Scale*>(w.scales) + row * w.groups;
+  }
+  __device__ static Scale scale(RowScales scales, const device::Weight& w, unsigned c) {
+    return scales[c >> w.group_shift];
+  }
+};
+
+struct HeldInt4 : HeldFourBits<__nv_bfloat16> {
   __device__ static uint4 fragment(const uint2 (&raw)[2], const Scale (&scales)[2],
                                    device::ScaleType /*type*/, int i) {
     const device::Int4Group low{.scale = scales[0], .zero = 8};
@@ -65,8 +86,7 @@ struct HeldInt4 {
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 };
 
-struct HeldFp4 {
-  using Scale = std::uint8_t;
+struct HeldFp4 : HeldFourBits<std::uint8_t> {
   __device__ static uint4 fragment(const uint2 (&raw)[2], const Scale (&scales)[2],
                                    device::ScaleType type, int i) {
     const __nv_bfloat162 both = device::fp4_scales(type, scales[0], scales[1]);
@@ -78,6 +98,34 @@ struct HeldFp4 {
             device::fp4_pair(words[0], pair + 1, low), device::fp4_pair(words[1], pair + 1, high)};
   }
   __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
+};
+
+// Rounded to bf16 with its scale, which is rounded before.
+struct HeldFp8 {
+  static constexpr unsigned kBits = 8;
+  using Raw = uint4;
+  using Scale = device::Fp8Scale;
+  using RowScales = device::Fp8RowScales;
+  __device__ static RowScales row_scales(const device::Weight& w, std::int64_t row) {
+    return {w, row};
+  }
+  __device__ static Scale scale(const RowScales& scales, const device::Weight& w, unsigned c) {
+    return scales.at(w, c);
+  }
+  __device__ static uint4 fragment(const uint4 (&raw)[2], const Scale (&scales)[2],
+                                   device::ScaleType /*type*/, int i) {
+    // Columns p and p + 4 of eight, which are to be the upper bytes of halves.
+    const auto pair = [&](int row, int p) {
+      const std::uint32_t front = i < 2 ? raw[row].x : raw[row].z;
+      const std::uint32_t back = i < 2 ? raw[row].y : raw[row].w;
+      const auto select = static_cast<unsigned>(p | p << 4 | (p + 4) << 8 | (p + 4) << 12);
+      return device::e4m3_pair(__byte_perm(front, back, select),
+                               __float2bfloat162_rn(scales[row].value() * 0x1p120F));
+    };
+    const int first = i % 2 * 2;
+    return {pair(0, first), pair(1, first), pair(0, first + 1), pair(1, first + 1)};
+  }
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 };
 
 // sums += fragment * its half of eight activations.

@@ -155,13 +155,17 @@ cudaError_t launch_coded(const Product& a, const HeldNorm& norm, cudaStream_t st
   using TwoTiles = HeldTiles<Codec, kHeldShortSteps, 2, false>;
   using ThreeTiles = HeldTiles<Codec, kHeldShortSteps, 3, false>;
   constexpr unsigned kCluster = 4;
-  if (a.rows == 1 && ThreeTiles::can_be_staged(a)) {
-    return launch<ThreeTiles, 1, kCluster>(a, norm, stream);
+  if constexpr (ThreeTiles::kMayBeStaged) {
+    if (a.rows == 1 && ThreeTiles::can_be_staged(a)) {
+      return launch<ThreeTiles, 1, kCluster>(a, norm, stream);
+    }
   }
   if (a.rows <= 2) return launch<TwoTiles, 1>(a, norm, stream);
-  if (ThreeTiles::can_be_staged(a) &&
-      shared_bytes<ThreeTiles, kHeldRowsMax / 2>(a) <= bulk_limits().shared_bytes) {
-    return launch<ThreeTiles, kHeldRowsMax / 2, kCluster>(a, norm, stream);
+  if constexpr (ThreeTiles::kMayBeStaged) {
+    if (ThreeTiles::can_be_staged(a) &&
+        shared_bytes<ThreeTiles, kHeldRowsMax / 2>(a) <= bulk_limits().shared_bytes) {
+      return launch<ThreeTiles, kHeldRowsMax / 2, kCluster>(a, norm, stream);
+    }
   }
   return launch<OneTile, kHeldRowsMax / 2>(a, norm, stream);
 }
@@ -173,6 +177,7 @@ bool supports_normed_held(const Product& a) {
 }
 
 cudaError_t launch_normed_held(const Product& a, const HeldNorm& norm, cudaStream_t stream) {
+  if (is_fast_fp8(a)) return launch_coded<HeldFp8>(a, norm, stream);
   return is_fast_fp4(a) ? launch_coded<HeldFp4>(a, norm, stream)
                         : launch_coded<HeldInt4>(a, norm, stream);
 }

@@ -70,10 +70,17 @@ bool few_rows_of_experts(const Product& a) {
   return a.row_group != nullptr && a.rows <= kGroupsRowsPerGroup * a.groups;
 }
 
+// Outputs for one block a multiprocessor, but not for many more of fewer columns.
+bool suits_held(const Product& a) {
+  return a.inputs >= kHeldInputs && a.outputs <= kHeldOutputs * bulk_limits().multiprocessors;
+}
+
 // So many weights that multiprocessors hold no more than twice as many: the head of a model, dense
-// feed-forward layers, what attention says at last; of fp8, which others decode, half of that.
+// feed-forward layers, what attention says at last; of fp8, which others decode, half of that, but
+// for what "held" has decoded before its rows come.
 bool much_weight(const Product& a) {
   const BulkLimits limits = bulk_limits();
+  if (suits_held(a) && supports_held(a)) return false;
   const std::int64_t bytes = a.outputs * a.weight.first.row_bytes * (a.gated ? 2 : 1);
   const bool plain = a.weight.first.coding == Coding::bf16;
   return bytes * (plain ? 2 : 4) >= std::int64_t{limits.multiprocessors} * limits.shared_bytes;
@@ -83,10 +90,6 @@ bool some_rows(const Product& a) {
   return a.rows > kRingRowsMoreThan && a.rows <= kStreamRows && a.outputs < kManyOutputs;
 }
 
-// Outputs for one block a multiprocessor, but not for many more of fewer columns.
-bool suits_held(const Product& a) {
-  return a.inputs >= kHeldInputs && a.outputs <= kHeldOutputs * bulk_limits().multiprocessors;
-}
 // A single row comes from a kernel that leaves multiprocessors free.
 bool suits_held_wide(const Product& a) {
   return a.rows == 1 && a.inputs >= kHeldWideInputs && suits_held(a);

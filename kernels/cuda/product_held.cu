@@ -1,5 +1,6 @@
-// For up to eight rows and few outputs of long sums in four bits: the time is that from the end of
-// the kernel in front to the last sum, so all weights are read and most are decoded before that.
+// For up to eight rows and few outputs of long sums in four bits or e4m3: the time is that from the
+// end of the kernel in front to the last sum, so all weights are read and most are decoded before
+// that.
 //
 // "held" has sixteen outputs a block, for about as many blocks as there are multiprocessors.
 // "held_wide" has forty: a block for each of the multiprocessors that the kernel in front leaves
@@ -74,6 +75,7 @@ cudaError_t launch_coded(const Product& a, cudaStream_t stream) {
 
 bool supports_held(const Product& a) {
   if (is_fast_fp4(a)) return supports<Long<HeldFp4>>(a);
+  if (is_fast_fp8(a)) return supports<Long<HeldFp8>>(a);
   return suits_int4(a) && supports<Long<HeldInt4>>(a);
 }
 bool supports_held_wide(const Product& a) {
@@ -81,6 +83,7 @@ bool supports_held_wide(const Product& a) {
 }
 
 cudaError_t launch_held(const Product& a, cudaStream_t stream) {
+  if (is_fast_fp8(a)) return launch_coded<HeldFp8>(a, stream);
   return is_fast_fp4(a) ? launch_coded<HeldFp4>(a, stream) : launch_coded<HeldInt4>(a, stream);
 }
 cudaError_t launch_held_wide(const Product& a, cudaStream_t stream) {

@@ -28,10 +28,11 @@ class HeldTiles {
   static constexpr unsigned kColumns = kSteps * kHeldStep;  // of a warp
 
   static constexpr bool kStaged = kWide || kTiles > 2;
+  static constexpr bool kMayBeStaged = Codec::kBits == 4;  // copies have no place for other scales
 
   // Bytes from row to row of weights and of their scales, as they are stored: neighbours lie in
   // different banks.
-  static constexpr unsigned kPitch = kHeldWarps * kColumns / 2 + 32;
+  static constexpr unsigned kPitch = held_bytes<Codec>(kHeldWarps * kColumns) + 32;
   static constexpr unsigned kScalesPitch = kHeldWarps * kColumns / 32 * 2 + 16;
   static constexpr unsigned kStoredBytes = kTiles * kHeldTile * (kPitch + kScalesPitch);
 
@@ -69,11 +70,12 @@ class HeldTiles {
       for (int s = 0; s < kSteps; ++s) {
         const unsigned c = column(s);
         device::copy_async_8(device::shared_address(&stored(s)),
-                             row.data + (c < inputs_ ? c / 2 : 0), c < inputs_);
+                             row.data + (c < inputs_ ? held_bytes<Codec>(c) : 0), c < inputs_);
         stored_scales_[s] = row.scale(w, c, inputs_);
       }
       device::copy_async_commit();
     }
+    static_assert(!kStaged || kMayBeStaged);
     if constexpr (kStaged) {
       ask(a);
     } else {
@@ -260,7 +262,8 @@ class HeldTiles {
           const unsigned c = column(s);
           raw_[tile][s][half] = {};
           if (c < inputs_) {
-            raw_[tile][s][half] = __ldg(reinterpret_cast<const uint2*>(row.data + c / 2));
+            raw_[tile][s][half] = __ldg(
+                reinterpret_cast<const typename Codec::Raw*>(row.data + held_bytes<Codec>(c)));
           }
           scales_[tile][s][half] = row.scale(w, c, inputs_);
         }
@@ -281,7 +284,8 @@ class HeldTiles {
       const unsigned row = held_warp() + i * kHeldWarps;
       const Row from(a, first_output_ + row);
       copy(to + row * kPitch, from.data, static_cast<unsigned>(w.row_bytes));
-      copy(to + kScalesAt + row * kScalesPitch, from.scales, w.groups * sizeof(*from.scales));
+      copy(to + kScalesAt + row * kScalesPitch, from.scales,
+           w.groups * sizeof(typename Codec::Scale));
     }
     device::copy_async_commit();
   }
@@ -303,7 +307,8 @@ class HeldTiles {
           raw_[tile][s][half] = {};
           scales_[tile][s][half] = typename Codec::Scale{};
           if (c >= inputs_) continue;
-          raw_[tile][s][half] = *reinterpret_cast<const uint2*>(data + c / 2);
+          raw_[tile][s][half] =
+              *reinterpret_cast<const typename Codec::Raw*>(data + held_bytes<Codec>(c));
           scales_[tile][s][half] =
               reinterpret_cast<const typename Codec::Scale*>(scales)[c >> w.group_shift];
         }
@@ -328,7 +333,7 @@ class HeldTiles {
   // Of weights; beyond the last it is that one again, and nobody takes what comes of it.
   struct Row {
     const std::uint8_t* data;
-    const typename Codec::Scale* scales;
+    typename Codec::RowScales scales;
 
     __device__ Row(const Product& a, unsigned output) {
       const unsigned of_both = min(output, static_cast<unsigned>(a.outputs) - 1);
@@ -336,11 +341,11 @@ class HeldTiles {
       const device::Weight& w = rest ? a.up.first : a.weight.first;
       const std::int64_t own = std::int64_t{of_both} - (rest ? a.joined_at : 0);
       data = w.data + own * w.row_bytes;
-      scales = static_cast<const typename Codec::Scale*>(w.scales) + own * w.groups;
+      scales = Codec::row_scales(w, own);
     }
     __device__ typename Codec::Scale scale(const device::Weight& w, unsigned c,
                                            unsigned inputs) const {
-      return c < inputs ? scales[c >> w.group_shift] : typename Codec::Scale{};
+      return c < inputs ? Codec::scale(scales, w, c) : typename Codec::Scale{};
     }
   };
 
@@ -362,7 +367,7 @@ class HeldTiles {
   unsigned inputs_;
   decltype(Codec::unit(device::Weight())) unit_;
   decltype(Codec::unit(device::Weight())) rest_unit_;  // of `up`
-  uint2 raw_[kTiles][kSteps][2];
+  typename Codec::Raw raw_[kTiles][kSteps][2];
   typename Codec::Scale scales_[kTiles][kSteps][2];
   typename Codec::Scale stored_scales_[kSteps];
   uint4 in_registers_[kInRegisters][kSteps][4];

@@ -113,16 +113,32 @@ struct Fp8Scale {
   std::uint32_t shift = 0;
   __device__ float value() const { return __uint_as_float(bits << shift); }
 };
-// Of weights as is_fast_fp8() of cuda/product.h has them.
-__device__ inline Fp8Scale fp8_scale(const Weight& w, std::int64_t row, std::uint32_t c) {
-  const std::int64_t scale_row =
-      w.row_block == 1 ? row
-                       : static_cast<std::uint32_t>(w.row_offset + row) >> (__ffs(w.row_block) - 1);
-  const std::int64_t at = scale_row * w.groups + (w.groups == 1 ? 0 : c >> w.group_shift);
-  if (w.scale_type == ScaleType::f32) {
-    return {.bits = __ldg(static_cast<const std::uint32_t*>(w.scales) + at), .shift = 0};
+// Those of a row of weights as is_fast_fp8() of cuda/product.h has them.
+class Fp8RowScales {
+ public:
+  Fp8RowScales() = default;
+  __device__ Fp8RowScales(const Weight& w, std::int64_t row) {
+    const std::int64_t scale_row =
+        w.row_block == 1
+            ? row
+            : static_cast<std::uint32_t>(w.row_offset + row) >> (__ffs(w.row_block) - 1);
+    first_ = static_cast<const std::uint8_t*>(w.scales) +
+             scale_row * w.groups * (w.scale_type == ScaleType::f32 ? 4 : 2);
   }
-  return {.bits = __ldg(static_cast<const std::uint16_t*>(w.scales) + at), .shift = 16};
+  // `w` may be another weight with scales of the same kind.
+  __device__ Fp8Scale at(const Weight& w, std::uint32_t c) const {
+    const std::uint32_t group = w.groups == 1 ? 0 : c >> w.group_shift;
+    if (w.scale_type == ScaleType::f32) {
+      return {.bits = __ldg(reinterpret_cast<const std::uint32_t*>(first_) + group), .shift = 0};
+    }
+    return {.bits = __ldg(reinterpret_cast<const std::uint16_t*>(first_) + group), .shift = 16};
+  }
+
+ private:
+  const std::uint8_t* first_;
+};
+__device__ inline Fp8Scale fp8_scale(const Weight& w, std::int64_t row, std::uint32_t c) {
+  return Fp8RowScales(w, row).at(w, c);
 }
 
 // (code - zero) * scale in the dtype of the scales.
