@@ -6,9 +6,9 @@
 //   the last     router   | choice
 //
 // All of a block's weights have room in shared memory: they are asked for before the kernel in
-// front has ended (in nvfp4, read and decoded), and only activations, by tensor maps, go through a
-// ring. Tokens are the 64 rows of the tensor cores' tile whatever their number; rows without a
-// token are not looked at.
+// front has ended (in nvfp4 and e4m3, read and decoded), and only activations, by tensor maps, go
+// through a ring. Tokens are the 64 rows of the tensor cores' tile whatever their number; rows
+// without a token are not looked at.
 //
 // Where the kernel in front left a norm's second half (RowSquares, product.h), sums of tokens get
 // their factor, and warps that help write x for the routed experts.
@@ -126,7 +126,8 @@ __device__ void end_norm(const OpeningBlock& block, std::uint8_t* memory) {
 }
 
 // Sixteen units: of gate, then of up.
-__device__ void store_units(const OpeningBlock& block, const OpeningUnits& units,
+template <class Units>
+__device__ void store_units(const OpeningBlock& block, const Units& units,
                             const float (&sums)[kOpeningFirstRows / 4]) {
   const float factors[2] = {factor_of(block, 0), factor_of(block, 1)};
 #pragma unroll
@@ -190,8 +191,8 @@ __device__ void choose(const OpeningBlock& block, std::uint8_t* memory) {
   }
 }
 
-__device__ void first_half(const OpeningBlock& block, const OpeningUnits& units,
-                           std::uint8_t* memory) {
+template <class Units>
+__device__ void first_half(const OpeningBlock& block, const Units& units, std::uint8_t* memory) {
   const OpeningPlan& plan = block.plan;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   Sums<kOpeningFirstRows> all = {};
@@ -233,7 +234,8 @@ __device__ void first_half(const OpeningBlock& block, const OpeningUnits& units,
   }
 }
 
-__device__ void second_half(const OpeningBlock& block, const OpeningUnits& units) {
+template <class Units>
+__device__ void second_half(const OpeningBlock& block, const Units& units) {
   const OpeningPlan& plan = block.plan;
   const OpeningArgs& a = block.a;
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
@@ -270,6 +272,7 @@ __device__ void second_half(const OpeningBlock& block, const OpeningUnits& units
 
 #endif
 
+template <class Coding>
 __global__ void __launch_bounds__(kThreads, 1)
     opening_kernel(const __grid_constant__ OpeningMaps maps, const __grid_constant__ OpeningArgs a,
                    const __grid_constant__ OpeningPlan plan) {
@@ -290,8 +293,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (lane == 0) set_up(block, warp);
   __syncthreads();  // the barriers of this block are set up
   device::cluster_arrive_relaxed();
-  const bool decodes = a.packed && !block.routes();
-  const OpeningUnits units = opening_units(a);
+  const bool decodes = Coding::kPacked && !block.routes();
+  const OpeningUnits<Coding> units(a);
   if (warp < kOpeningGroupWarps && block.has_first() && !decodes) {
     const int turn = lane * kOpeningGroupWarps + warp;
     if (turn < plan.first_steps) ask_for_first(block, (block.pair + turn) % plan.first_steps);
@@ -303,11 +306,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (warp == kOpeningGroupWarps && block.has_second() && !decodes && lane < plan.second_steps) {
     ask_for_second(block, lane);
   }
-  if (decodes && warp < kChoosers) {
-    if (block.has_first()) decode_first(block, warp, kChoosers);
-    // Those that do not multiply have time for it.
-    if (warp >= kOpeningGroupWarps && block.has_second()) {
-      decode_second(block, warp - kOpeningGroupWarps, kHelperWarps);
+  if constexpr (Coding::kPacked) {
+    if (decodes && warp < kChoosers) {
+      if (block.has_first()) decode_first<Coding>(block, warp, kChoosers);
+      // Those that do not multiply have time for it.
+      if (warp >= kOpeningGroupWarps && block.has_second()) {
+        decode_second<Coding>(block, warp - kOpeningGroupWarps, kHelperWarps);
+      }
     }
   }
   __syncwarp();
@@ -339,8 +344,22 @@ EarlyLaunch how_to_launch(const OpeningPlan& plan) {
           .cluster = 2};
 }
 
+using OpeningKernel = void (*)(OpeningMaps, OpeningArgs, OpeningPlan);
+
+OpeningKernel kernel_of(const OpeningPlan& plan) {
+  switch (plan.coding) {
+    case OpeningCoding::fp4:
+      return &opening_kernel<OpeningFp4>;
+    case OpeningCoding::fp8:
+      return &opening_kernel<OpeningFp8>;
+    case OpeningCoding::bf16:
+      break;
+  }
+  return &opening_kernel<OpeningPlain>;
+}
+
 cudaError_t allow_shared_memory(const OpeningPlan& plan) {
-  return cudaFuncSetAttribute(&opening_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+  return cudaFuncSetAttribute(kernel_of(plan), cudaFuncAttributeMaxDynamicSharedMemorySize,
                               static_cast<int>(plan.total));
 }
 
@@ -349,7 +368,7 @@ cudaError_t allow_shared_memory(const OpeningPlan& plan) {
 bool supports_moe_opening(const MoeLayer& a) {
   const std::optional<OpeningPlan> plan = opening_plan(a, bulk_limits());
   return plan && allow_shared_memory(*plan) == cudaSuccess &&
-         fits_at_once(how_to_launch(*plan), &opening_kernel);
+         fits_at_once(how_to_launch(*plan), kernel_of(*plan));
 }
 
 cudaError_t launch_moe_opening(const MoeLayer& a, const MoeWorkspace& space, bool norms,
@@ -361,7 +380,7 @@ cudaError_t launch_moe_opening(const MoeLayer& a, const MoeWorkspace& space, boo
   if (code != cudaSuccess) return code;
   code = allow_shared_memory(*plan);
   if (code != cudaSuccess) return code;
-  return launch_early(how_to_launch(*plan), &opening_kernel, stream, maps,
+  return launch_early(how_to_launch(*plan), kernel_of(*plan), stream, maps,
                       opening_args(a, space, norms), *plan);
 }
 

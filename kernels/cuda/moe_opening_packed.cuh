@@ -1,26 +1,89 @@
-// The shared expert of moe_opening.cu in nvfp4: weights are read and decoded to where copies would
-// bring those in bf16, before the kernel in front has ended (sm_90a only). What is multiplied with
-// them waits for the same barriers.
+// The shared expert of moe_opening.cu in nvfp4 or e4m3: weights are read and decoded to where
+// copies would bring those in bf16, before the kernel in front has ended (sm_90a only). What is
+// multiplied with them waits for the same barriers.
 #pragma once
 
 #include "kernels/cuda/moe_opening_block.cuh"
 #include "kernels/device/fp4.cuh"
+#include "kernels/device/fp8.cuh"
+#include "kernels/device/weight.cuh"
 
 namespace glm::kernels::cuda {
 
-// Of both halves, what sums are to be multiplied with.
-struct OpeningUnits {
-  device::Fp4Unit gate;
-  device::Fp4Unit up;
-  device::Fp4Unit down;
+// How weights are coded. A lane has thirty-two columns of a row at a time, as four octets in bf16,
+// whose sums are to be multiplied with a unit.
+struct OpeningPlain {  // bf16, which copies bring
+  static constexpr bool kPacked = false;
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 };
-__device__ inline OpeningUnits opening_units(const OpeningArgs& a) {
-  if (!a.packed) return {};
-  return {device::Fp4Unit(a.gate), device::Fp4Unit(a.up), device::Fp4Unit(a.down)};
-}
+
+struct OpeningFp4 {
+  static constexpr bool kPacked = true;
+  __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
+
+  class Columns {
+   public:
+    __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
+      words_ = __ldg(reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + c / 2));
+      scales_ = __ldg(reinterpret_cast<const std::uint16_t*>(
+          static_cast<const std::uint8_t*>(w.scales) + row * w.groups + c / 16));
+    }
+    __device__ void decode(uint4 (&octets)[4]) const {
+      const __nv_bfloat162 scales =
+          device::fp4_row_scales(device::ScaleType::e4m3, std::uint32_t{scales_});
+      octets[0] = device::fp4_word(words_.x, __low2bfloat16(scales));
+      octets[1] = device::fp4_word(words_.y, __low2bfloat16(scales));
+      octets[2] = device::fp4_word(words_.z, __high2bfloat16(scales));
+      octets[3] = device::fp4_word(words_.w, __high2bfloat16(scales));
+    }
+
+   private:
+    uint4 words_;
+    std::uint16_t scales_;
+  };
+};
+
+struct OpeningFp8 {
+  static constexpr bool kPacked = true;
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+
+  class Columns {
+   public:
+    __device__ void read(const device::Weight& w, std::int64_t row, std::uint32_t c) {
+      const auto* from = reinterpret_cast<const uint4*>(w.data + row * w.row_bytes + c);
+      front_ = __ldg(from);
+      back_ = __ldg(from + 1);
+      scale_ = device::fp8_scale(w, row, c);
+    }
+    __device__ void decode(uint4 (&octets)[4]) const {
+      const float scale = scale_.value();
+      octets[0] = device::scaled_e4m3x8({front_.x, front_.y}, scale);
+      octets[1] = device::scaled_e4m3x8({front_.z, front_.w}, scale);
+      octets[2] = device::scaled_e4m3x8({back_.x, back_.y}, scale);
+      octets[3] = device::scaled_e4m3x8({back_.z, back_.w}, scale);
+    }
+
+   private:
+    uint4 front_;
+    uint4 back_;
+    device::Fp8Scale scale_;
+  };
+};
+
+// Of both halves, what sums are to be multiplied with.
+template <class Coding>
+struct OpeningUnits {
+  using Unit = decltype(Coding::unit(device::Weight()));
+  Unit gate;
+  Unit up;
+  Unit down;
+
+  __device__ explicit OpeningUnits(const OpeningArgs& a)
+      : gate(Coding::unit(a.gate)), up(Coding::unit(a.up)), down(Coding::unit(a.down)) {}
+};
 
 // What a warp has of kRows rows of a step: each lane half of every sixteenth.
-template <int kRows>
+template <class Coding, int kRows>
 class PackedStep {
  public:
   struct From {
@@ -34,11 +97,7 @@ class PackedStep {
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       const From& from = 2 * i < kItems ? upper : lower;
-      const device::Weight& w = from.weight;
-      const std::int64_t at = from.row + static_cast<int>(lane) / 2 + i % (kItems / 2) * 16;
-      words_[i] = __ldg(reinterpret_cast<const uint4*>(w.data + at * w.row_bytes + c / 2));
-      scales_[i] = __ldg(reinterpret_cast<const std::uint16_t*>(
-          static_cast<const std::uint8_t*>(w.scales) + at * w.groups + c / 16));
+      own_[i].read(from.weight, from.row + static_cast<int>(lane) / 2 + i % (kItems / 2) * 16, c);
     }
   }
   // As copies lay rows of 64 columns.
@@ -46,16 +105,13 @@ class PackedStep {
     const unsigned lane = threadIdx.x % device::kWarpThreads;
 #pragma unroll
     for (unsigned i = 0; i < kItems; ++i) {
-      const __nv_bfloat162 scales =
-          device::fp4_row_scales(device::ScaleType::e4m3, std::uint32_t{scales_[i]});
-      const std::uint32_t words[4] = {words_[i].x, words_[i].y, words_[i].z, words_[i].w};
+      uint4 octets[4];
+      own_[i].decode(octets);
       const unsigned row = lane / 2 + i * 16;
 #pragma unroll
-      for (unsigned word = 0; word < 4; ++word) {
-        const uint4 octet = device::fp4_word(
-            words[word], word < 2 ? __low2bfloat16(scales) : __high2bfloat16(scales));
-        const unsigned piece = lane % 2 * 4 + word;
-        store(to + row * (kOpeningDepth * 2) + (piece ^ row % 8) * 16, octet);
+      for (unsigned o = 0; o < 4; ++o) {
+        const unsigned piece = lane % 2 * 4 + o;
+        store(to + row * (kOpeningDepth * 2) + (piece ^ row % 8) * 16, octets[o]);
       }
     }
   }
@@ -67,8 +123,7 @@ class PackedStep {
                  "r"(octet.z), "r"(octet.w)
                  : "memory");
   }
-  uint4 words_[kItems];
-  std::uint16_t scales_[kItems];
+  typename Coding::Columns own_[kItems];
 };
 
 // By a whole warp, when it has decoded a step: its activations may still come.
@@ -82,12 +137,12 @@ __device__ inline void step_is_decoded(const OpeningBlock& block, std::uint32_t 
 
 // Steps of a half, two at a time, by warp `warp` of so many. `read(step, packed)` reads one,
 // `to(step)` and `full(step)` are its place and barrier.
-template <int kRows, class Read, class To, class Full>
+template <class Coding, int kRows, class Read, class To, class Full>
 __device__ void decode_steps(const OpeningBlock& block, int steps, int warp, int warps,
                              const Read& read, const To& to, const Full& full) {
 #pragma unroll 1
   for (int first = 2 * warp; first < steps; first += 2 * warps) {
-    PackedStep<kRows> own[2];
+    PackedStep<Coding, kRows> own[2];
     read(first, own[0]);
     if (first + 1 < steps) read(first + 1, own[1]);
     own[0].decode(to(first));
@@ -98,11 +153,12 @@ __device__ void decode_steps(const OpeningBlock& block, int steps, int warp, int
   }
 }
 
-__device__ inline void decode_first(const OpeningBlock& block, int warp, int warps) {
+template <class Coding>
+__device__ void decode_first(const OpeningBlock& block, int warp, int warps) {
   const OpeningPlan& plan = block.plan;
-  decode_steps<kOpeningFirstRows>(
+  decode_steps<Coding, kOpeningFirstRows>(
       block, plan.first_steps, warp, warps,
-      [&](int step, PackedStep<kOpeningFirstRows>& packed) {
+      [&](int step, PackedStep<Coding, kOpeningFirstRows>& packed) {
         const int unit = block.pair * kOpeningUnits;
         packed.read({block.a.gate, unit}, {block.a.up, unit},
                     block.column_of(step, plan.first_steps));
@@ -111,11 +167,12 @@ __device__ inline void decode_first(const OpeningBlock& block, int warp, int war
       [&](int step) { return block.barrier(kFull, step); });
 }
 
-__device__ inline void decode_second(const OpeningBlock& block, int warp, int warps) {
+template <class Coding>
+__device__ void decode_second(const OpeningBlock& block, int warp, int warps) {
   const OpeningPlan& plan = block.plan;
-  decode_steps<kOpeningSecondRows>(
+  decode_steps<Coding, kOpeningSecondRows>(
       block, plan.second_steps, warp, warps,
-      [&](int step, PackedStep<kOpeningSecondRows>& packed) {
+      [&](int step, PackedStep<Coding, kOpeningSecondRows>& packed) {
         const int row = block.pair * kOpeningSecondRows;
         packed.read({block.a.down, row}, {block.a.down, row + kOpeningSecondRows / 2},
                     block.column_of(step, plan.second_steps));

@@ -26,23 +26,32 @@ bool is_plain(const WeightView& weight) {
 }
 
 // nvfp4, likewise.
-bool is_packed(const WeightView& weight) {
+bool is_fp4(const WeightView& weight) {
   const device::Weight w = device_weight(weight);
   return is_fast_fp4(w) && w.scale_type == device::ScaleType::e4m3 && aligned(w.data) &&
          w.row_block == 1 && w.cols % (2 * kOpeningDepth) == 0;
 }
 
-bool is_packed(const MoeLayer::SharedExpert& a) {
-  return is_packed(a.gate) && is_packed(a.up) && is_packed(a.down);
+// e4m3, likewise; what a lane has of a row has one scale.
+bool is_fp8(const WeightView& weight) {
+  const device::Weight w = device_weight(weight);
+  return is_fast_fp8(w) && aligned(w.data) && w.cols % (2 * kOpeningDepth) == 0 &&
+         (w.groups == 1 || w.group % (kOpeningDepth / 2) == 0);
 }
-bool is_plain(const MoeLayer::SharedExpert& a) {
-  return is_plain(a.gate) && is_plain(a.up) && is_plain(a.down);
+
+std::optional<OpeningCoding> coding_of(const MoeLayer::SharedExpert& a) {
+  const auto all = [&](bool (*is)(const WeightView&)) {
+    return is(a.gate) && is(a.up) && is(a.down);
+  };
+  if (all(&is_plain)) return OpeningCoding::bf16;
+  if (all(&is_fp4)) return OpeningCoding::fp4;
+  return all(&is_fp8) ? std::optional(OpeningCoding::fp8) : std::nullopt;
 }
 
 bool suits(const MoeLayer& a) {
   const std::int64_t tokens = a.x.size(0);
   return tokens > 0 && tokens <= kOpeningTokensMax && a.x.dtype == Dtype::bf16 && a.shared &&
-         is_plain(a.router) && (is_plain(a.shared) || is_packed(a.shared)) &&
+         is_plain(a.router) && coding_of(a.shared).has_value() &&
          a.gate.experts <= kOpeningFirstRows && a.groups == 1 && a.ids.size(1) <= kChosenMax &&
          aligned(a.x.data) && a.x.stride(0) % 8 == 0 && aligned(a.shared.inner.data) &&
          aligned(a.shared.out.data);
@@ -87,7 +96,6 @@ OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space, bool norm
           .tokens = static_cast<int>(a.x.size(0)),
           .hidden = static_cast<int>(a.x.size(1)),
           .wide = static_cast<int>(a.shared.gate.layout.rows),
-          .packed = is_packed(a.shared),
           .gate = device_weight(a.shared.gate),
           .up = device_weight(a.shared.up),
           .down = device_weight(a.shared.down)};
@@ -96,6 +104,7 @@ OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space, bool norm
 std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& limits) {
   if (!limits.alone || !suits(a) || !takes_warpgroups()) return std::nullopt;
   OpeningPlan plan = {};
+  plan.coding = *coding_of(a.shared);
   const auto hidden = static_cast<int>(a.x.size(1));
   const auto wide = static_cast<int>(a.shared.gate.layout.rows);
   plan.first_pairs = wide / kOpeningUnits;
@@ -130,7 +139,7 @@ cudaError_t make_opening_maps(const MoeLayer& a, const OpeningPlan& plan, bool n
       {&maps.up, boxes_of(a.shared.up, kOpeningUnits)},
       {&maps.down, boxes_of(a.shared.down, kOpeningSecondRows)}};
   const EncodeTensorMap encode = find_encode_tensor_map();
-  const std::size_t count = is_packed(a.shared) ? 3 : std::size(all);
+  const std::size_t count = plan.coding == OpeningCoding::bf16 ? std::size(all) : 3;
   for (const auto& [map, boxes] : std::span(all).first(count)) {
     const cudaError_t code = make_tensor_map(encode,
                                              {.data = boxes.data,

@@ -36,8 +36,12 @@ enum OpeningBarrier : int {
   kOpeningBarriers = kReceived + 2,
 };
 
+// Of the shared expert.
+enum class OpeningCoding : std::uint8_t { bf16, fp4, fp8 };
+
 // In bytes where nothing else is said.
 struct OpeningPlan {
+  OpeningCoding coding;
   int first_pairs;  // with gate and up
   int second_pairs;
   int router_pair;
@@ -69,8 +73,7 @@ struct OpeningArgs {
   int tokens;
   int hidden;
   int wide;
-  bool packed;  // the shared expert is in nvfp4: these
-  device::Weight gate;
+  device::Weight gate;  // where copies do not bring them
   device::Weight up;
   device::Weight down;
 };

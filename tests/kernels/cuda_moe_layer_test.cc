@@ -502,6 +502,31 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokensWhereTheSharedExpertIsI
                                               .shared = "nvfp4_multiplies"});
 }
 
+TEST_F(CudaMoeLayer, MatchesTheFormulaForUpToSomeTensOfTokensInFp8) {
+  const Way way = Way::opening;
+  for (const char* name : {"fp8_block", "fp8_channel"}) {
+    const FormatCase format = format_of(name);
+    for (const std::int64_t tokens : {1, 2, 8, 9, 31, 64}) {
+      check_layer(format, {.tokens = tokens, .way = way, .shared = name});
+      check_layer(format,
+                  {.tokens = tokens, .inner = 128, .wide = 128, .way = way, .shared = name});
+      check_layer(
+          format,
+          {.tokens = tokens, .hidden = 256, .inner = 128, .wide = 768, .way = way, .shared = name});
+      if (HasFailure()) return;
+    }
+    check_layer(format, {.tokens = 40, .experts = 33, .way = way, .shared = name, .crowded = true});
+    check_layer(format, {.tokens = 40, .way = way});  // a shared expert in bf16
+  }
+  check_layer(format_of("fp8_block"), {.tokens = 64,
+                                       .hidden = 2048,
+                                       .inner = 128,
+                                       .wide = 1536,
+                                       .experts = 64,
+                                       .way = way,
+                                       .shared = "fp8_block"});
+}
+
 TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokensInTheDimensionsOfAModel) {
   check_layer(format_of("int4_g32"), {.tokens = 64,
                                       .hidden = 2048,
