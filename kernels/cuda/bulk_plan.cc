@@ -10,6 +10,8 @@ namespace glm::kernels::cuda {
 namespace {
 
 constexpr std::array<unsigned, kBulkParts> kShift = {64, 64, 16};  // bytes, of every other copy
+constexpr unsigned kFp8Shift = 16;
+constexpr std::int64_t kFp8InputsMax = 32 * kChunk;  // a lane has the scales of a chunk
 constexpr std::int64_t kRowsMax = 8192;
 constexpr std::size_t kStagesMax = 32;
 
@@ -24,6 +26,20 @@ constexpr unsigned padded(std::size_t bytes, unsigned to) {
 
 unsigned scale_bytes(const device::Weight& w) {
   return w.coding == device::Coding::int4 ? 2 : 1;
+}
+
+bool has_slabs(const Product& a) {
+  return (a.row_group != nullptr || a.groups == 1) && a.weight_rows_per_group == 0 &&
+         a.rows <= kRowsMax && fits_tensor_cores(a) && a.inputs % kChunk == 0 &&
+         a.outputs % kSlabRows == 0 && a.groups <= UINT16_MAX;
+}
+
+// Chunks and halves of slabs have one scale, or each row has its own.
+bool suits_fp8_slabs(const device::Weight& w) {
+  constexpr std::uint32_t kHalf = kSlabRows / 2;
+  return is_fast_fp8(w) && aligned(w.data) && w.order == nullptr && w.cols <= kFp8InputsMax &&
+         (w.groups == 1 ||
+          (w.group % kChunk == 0 && w.row_block % kHalf == 0 && w.row_offset % kHalf == 0));
 }
 
 // Four rows of every part are a copy.
@@ -56,13 +72,15 @@ BulkPlan bulk_plan(const Product& a, const BulkSizes& sizes, const BulkLimits& l
   const device::Weight& w = a.weight.first;
   BulkPlan plan = {};
   plan.row[kData] = static_cast<unsigned>(w.row_bytes);
-  plan.row[kScales] = w.groups * scale_bytes(w);
+  const bool fp8 = w.coding == device::Coding::e4m3;
+  plan.row[kScales] = fp8 ? 0 : w.groups * scale_bytes(w);
   plan.row[kZeros] = w.zeros != nullptr ? w.groups : 0;
   unsigned at = 0;
   for (int part = 0; part < kBulkParts; ++part) {
     plan.at[part] = at;
     if (plan.row[part] == 0) continue;
-    plan.quad[part] = kQuadRows * plan.row[part] + kShift[static_cast<std::size_t>(part)];
+    plan.quad[part] =
+        kQuadRows * plan.row[part] + (fp8 ? kFp8Shift : kShift[static_cast<std::size_t>(part)]);
     plan.stage_copied += kSlabRows * plan.row[part];
     at = padded(at + kQuads * plan.quad[part], 128);
   }
@@ -104,15 +122,18 @@ std::optional<BulkSizes> bulk_sizes(const Product& a, const BulkLimits& limits) 
 }
 
 bool supports_bulk(const Product& a) {
-  if ((a.row_group == nullptr && a.groups != 1) || a.weight_rows_per_group != 0 ||
-      a.rows > kRowsMax || !fits_tensor_cores(a) || a.inputs % kChunk != 0 ||
-      a.outputs % kSlabRows != 0 || a.groups > UINT16_MAX) {
-    return false;
-  }
+  if (!has_slabs(a)) return false;
   const bool half = is_half_int4(a) && a.weight.first.zeros != nullptr;
   if (!is_fast_int4(a) && !is_fast_fp4(a) && !half) return false;
   return copyable(a, a.weight.first) && (!a.gated || copyable(a, a.up.first)) &&
          has_bulk_copies() && bulk_sizes(a, bulk_limits());
+}
+
+bool supports_fp8_slabs(const Product& a) {
+  return has_slabs(a) && suits_fp8_slabs(a.weight.first) &&
+         (!a.gated ||
+          (suits_fp8_slabs(a.up.first) && a.up.first.groups == a.weight.first.groups)) &&
+         has_bulk_copies();
 }
 
 }  // namespace glm::kernels::cuda

@@ -3,8 +3,8 @@
 //
 // A slab is sixteen rows of one expert's weights; gated, eight of gate and eight of up. It comes to
 // a stage of shared memory as four copies of four rows of each part. Neighbouring rows of weights
-// begin in the same banks: so every other copy is shifted by half the banks, and the rows of the
-// tensor-core tile alternate between two copies.
+// begin in the same banks: so every other copy is shifted by half the banks, or of eight bits by
+// what a lane reads, and the rows of the tensor-core tile alternate between two copies.
 #pragma once
 
 #include <cstdint>
@@ -64,6 +64,9 @@ BulkLimits bulk_limits();
 
 // With as many stages as there is room for; none if there is not even one a team.
 BulkPlan bulk_plan(const Product& a, const BulkSizes& sizes, const BulkLimits& limits);
+
+// Whether moe_layer.cu may have slabs in e4m3 of it, which the variant has not.
+bool supports_fp8_slabs(const Product& a);
 
 // What suits a product; none if nothing fits.
 std::optional<BulkSizes> bulk_sizes(const Product& a, const BulkLimits& limits);

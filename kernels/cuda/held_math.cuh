@@ -114,15 +114,14 @@ struct HeldFp8 {
   }
   __device__ static uint4 fragment(const uint4 (&raw)[2], const Scale (&scales)[2],
                                    device::ScaleType /*type*/, int i) {
-    // Columns p and p + 4 of eight, which are to be the upper bytes of halves.
-    const auto pair = [&](int row, int p) {
+    // Columns p and p + 4 of eight.
+    const auto pair = [&](int row, unsigned p) {
       const std::uint32_t front = i < 2 ? raw[row].x : raw[row].z;
       const std::uint32_t back = i < 2 ? raw[row].y : raw[row].w;
-      const auto select = static_cast<unsigned>(p | p << 4 | (p + 4) << 8 | (p + 4) << 12);
-      return device::e4m3_pair(__byte_perm(front, back, select),
+      return device::e4m3_pair(device::e4m3_of_both(front, back, p),
                                __float2bfloat162_rn(scales[row].value() * 0x1p120F));
     };
-    const int first = i % 2 * 2;
+    const unsigned first = static_cast<unsigned>(i) % 2 * 2;
     return {pair(0, first), pair(1, first), pair(0, first + 1), pair(1, first + 1)};
   }
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }

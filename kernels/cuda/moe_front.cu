@@ -1,5 +1,6 @@
-// The projection in one of three ways. Of few tokens and in four bits a block's weights are decoded
-// before the kernel in front has ended, as in the variant "held_wide" (product_held.cuh). Otherwise
+// The projection in one of three ways. Of few tokens and in four bits or e4m3 a block's weights are
+// decoded before the kernel in front has ended, as in the variants "held_wide" and "held"
+// (product_held.cuh). Otherwise
 // in four bits sixteen rows of weights come to shared memory until then, and activations
 // afterwards: little code, as it is fetched anew for each launch (moe_layer.cu). In other formats
 // it is the variant "stream".
@@ -116,7 +117,7 @@ __global__ void __launch_bounds__(kFrontThreads, 3)
   float sums[4] = {};
   multiply_slab<Codec>(
       a.weight.first, plan.slab, memory, warp, kWarps / kTeamWarps,
-      static_cast<int>(a.inputs) / kChunk,
+      static_cast<int>(a.inputs) / kChunk, SlabScales<Codec>(),
       [&](int chunk, int word) { return device::int4_order(x[chunk * kOctetsPerChunk + word]); },
       sums);
 #pragma unroll
@@ -142,19 +143,20 @@ __global__ void __launch_bounds__(kFrontThreads, 3)
 constexpr int kFewRows = kHeldRowsMax / 2;
 template <class Codec, int kRows = kFewRows>
 using WideTiles = HeldTiles<Codec, kHeldLongSteps, 1, true, kRows>;
-constexpr int kWideOutputs = WideTiles<HeldInt4>::kOutputs;
-using WideFront = FrontBlock<kWideOutputs, kHeldThreads>;
+// In e4m3 sixteen, of which there are as many blocks as "held" has.
+using Fp8Tiles = HeldTiles<HeldFp8, kHeldLongSteps, 1, false>;
 
-template <class Codec, int kRows>
+template <class Tiles>
 __global__ void __launch_bounds__(kHeldThreads, 1)
-    wide_front_kernel(const __grid_constant__ Product a, const __grid_constant__ Front f,
+    held_front_kernel(const __grid_constant__ Product a, const __grid_constant__ Front f,
                       unsigned router_at) {
   extern __shared__ __align__(128) unsigned char memory[];
-  __shared__ WideFront::Sums<kRows> front_sums;
-  using Tiles = WideTiles<Codec, kRows>;
+  constexpr int kRows = Tiles::kRowsMax;
+  using Block = FrontBlock<Tiles::kOutputs, kHeldThreads>;
+  __shared__ typename Block::template Sums<kRows> front_sums;
   Tiles tiles(a, blockIdx.x, memory);
   const HeldMemory<Tiles> shared(a, memory);
-  WideFront front(f, static_cast<int>(a.rows), memory + router_at);
+  Block front(f, static_cast<int>(a.rows), memory + router_at);
   tiles.decode(a);
   // Once; but the assembler does not move decoding across a loop, to where it is used.
 #pragma unroll 1
@@ -176,17 +178,22 @@ __global__ void __launch_bounds__(kHeldThreads, 1)
   front.add_scores(front_sums);
 }
 
-template <int kRows>
-unsigned wide_router_at(const Product& a) {
-  return static_cast<unsigned>((HeldMemory<WideTiles<HeldInt4, kRows>>::bytes(a) + 15) / 16 * 16);
+template <class Tiles>
+unsigned router_at(const Product& a) {
+  return static_cast<unsigned>((HeldMemory<Tiles>::bytes(a) + 15) / 16 * 16);
 }
-template <int kRows>
-std::size_t wide_bytes(const Product& a, const Front& front) {
-  return wide_router_at<kRows>(a) + WideFront::shared_bytes(front);
+template <class Tiles>
+std::size_t held_bytes_of(const Product& a, const Front& front) {
+  return router_at<Tiles>(a) + FrontBlock<Tiles::kOutputs, kHeldThreads>::shared_bytes(front);
+}
+template <class Tiles>
+bool has_room(const Product& a, const Front& front) {
+  using Sums = typename FrontBlock<Tiles::kOutputs, kHeldThreads>::template Sums<Tiles::kRowsMax>;
+  constexpr std::size_t kStatic = sizeof(Sums) + 64;
+  return held_bytes_of<Tiles>(a, front) + kStatic <= bulk_limits().shared_bytes;
 }
 template <int kRows>
 bool suits_wide(const Product& a, const Front& front) {
-  constexpr std::size_t kStatic = sizeof(WideFront::Sums<kRows>) + 64;
   Product few = a;
   few.rows = std::min<std::int64_t>(a.rows, kFewRows);
   const bool coded =
@@ -196,7 +203,7 @@ bool suits_wide(const Product& a, const Front& front) {
       WideTiles<HeldInt4, kRows>::kXInRegisters ? kInputsMax : held_inputs_max(kHeldShortSteps) + 1;
   return coded && a.rows <= kRows && a.inputs >= kInputsMin && a.inputs <= kInputsMax &&
          a.outputs <= kFrontOutputs * bulk_limits().multiprocessors &&
-         wide_bytes<kRows>(a, front) + kStatic <= bulk_limits().shared_bytes;
+         has_room<WideTiles<HeldInt4, kRows>>(a, front);
 }
 
 Product product_of(const Linear& a) {
@@ -244,20 +251,20 @@ SlabPlan slab_plan(const Product& a, const Front& front) {
   return plan;
 }
 
-template <class Codec, int kRows>
-cudaError_t launch_wide_front(const Product& a, const Front& front, cudaStream_t stream) {
-  const auto kernel = &wide_front_kernel<Codec, kRows>;
-  const std::size_t bytes = wide_bytes<kRows>(a, front);
+template <class Tiles>
+cudaError_t launch_held_front(const Product& a, const Front& front, cudaStream_t stream) {
+  const auto kernel = &held_front_kernel<Tiles>;
+  const std::size_t bytes = held_bytes_of<Tiles>(a, front);
   if (const cudaError_t code = prepare(kernel, bytes); code != cudaSuccess) return code;
-  return launch_early({.grid = product_grid(a, kWideOutputs, kHeldRowsMax),
+  return launch_early({.grid = product_grid(a, Tiles::kOutputs, kHeldRowsMax),
                        .threads = kHeldThreads,
                        .shared_bytes = bytes},
-                      kernel, stream, a, front, wide_router_at<kRows>(a));
+                      kernel, stream, a, front, router_at<Tiles>(a));
 }
 template <int kRows>
 cudaError_t launch_wide_front(const Product& a, const Front& front, cudaStream_t stream) {
-  return is_fast_fp4(a) ? launch_wide_front<HeldFp4, kRows>(a, front, stream)
-                        : launch_wide_front<HeldInt4, kRows>(a, front, stream);
+  return is_fast_fp4(a) ? launch_held_front<WideTiles<HeldFp4, kRows>>(a, front, stream)
+                        : launch_held_front<WideTiles<HeldInt4, kRows>>(a, front, stream);
 }
 
 template <class Codec>
@@ -279,6 +286,12 @@ bool suits_slab(const Product& a, std::int64_t experts) {
   return supports_bulk(a) && slab_plan(a, front).total + kStatic <= bulk_limits().shared_bytes;
 }
 
+bool suits_fp8(const Product& a, std::int64_t experts) {
+  Front front = {};
+  front.experts = static_cast<int>(experts);
+  return is_fast_fp8(a) && supports_held(a) && has_room<Fp8Tiles>(a, front);
+}
+
 bool is_plain(const Product& a) {
   return a.weight.first.coding == device::Coding::bf16;
 }
@@ -295,7 +308,8 @@ bool supports_moe_front(const MoeLayer& a) {
          a.router.layout.rows <= kFrontExpertsMax &&
          (format == WeightFormat::bf16 || format == WeightFormat::f32) && aligned(a.router.data) &&
          a.router.layout.cols % device::kOctet == 0 &&
-         (is_plain(product) || suits_slab(product, a.router.layout.rows));
+         (is_plain(product) || suits_fp8(product, a.router.layout.rows) ||
+          suits_slab(product, a.router.layout.rows));
 }
 
 cudaError_t launch_moe_front(const MoeLayer& a, const MoeWorkspace& space, cudaStream_t stream) {
@@ -311,6 +325,7 @@ cudaError_t launch_moe_front(const MoeLayer& a, const MoeWorkspace& space, cudaS
                     .experts = static_cast<int>(a.router.layout.rows),
                     .outputs = static_cast<int>(product.outputs)};
   if (is_plain(product)) return launch_stream_front<device::FetchBf16>(product, front, stream);
+  if (is_fast_fp8(product)) return launch_held_front<Fp8Tiles>(product, front, stream);
   if (suits_wide<kFewRows>(product, front)) {
     return launch_wide_front<kFewRows>(product, front, stream);
   }

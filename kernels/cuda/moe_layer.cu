@@ -147,6 +147,7 @@ cudaError_t launch_kernel(const MoeArgs& args, const MoePlan& plan, int blocks,
   if (is_fast_fp4(args.inner) && nvfp4 && args.norm != nullptr && args.shared_coded) {
     return launch<FrontedFp4, true>(args, plan, blocks, stream);
   }
+  if (is_fast_fp8(args.inner)) return launch<BulkFp8, true>(args, plan, blocks, stream);
   if (is_fast_fp4(args.inner)) return launch<BulkFp4>(args, plan, blocks, stream);
   return args.inner.weight.first.zeros != nullptr
              ? launch<BulkInt4Zeros>(args, plan, blocks, stream)

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/bulk_codecs.cuh"
 #include "kernels/cuda/bulk_math.cuh"
+#include "kernels/cuda/moe_layer_fp8.cuh"
 #include "kernels/device/fp4_half.cuh"
 
 namespace glm::kernels::cuda {
@@ -42,6 +43,14 @@ struct HalfFp4 {
     return device::fp4_half_unit(w);
   }
 };
+// What of a slab's scales does not come with its stage.
+struct NoSlabScales {
+  template <class... From>
+  __device__ explicit NoSlabScales(const From&... /*from*/) {}
+};
+template <class Codec>
+using SlabScales = std::conditional_t<std::is_same_v<Codec, BulkFp8>, Fp8SlabScales, NoSlabScales>;
+
 template <class Codec>
 using FirstHalf = std::conditional_t<std::is_same_v<Codec, FrontedFp4>, HalfFp4, Codec>;
 
@@ -70,9 +79,9 @@ __device__ inline void multiply_tile(float (&sums)[4], const std::uint32_t (&a)[
 // a lane's activations in int4_order(), or as HalfFp4 takes them. Two chains of sums, as each
 // product waits for the one before.
 template <class Codec, class Octet>
-__device__ inline void multiply_slab(const device::Weight& weight, const BulkPlan& plan,
-                                     const std::uint8_t* stage, int first, int step, int chunks,
-                                     const Octet& octet, float (&sums)[4]) {
+__device__ inline void multiply_four_bit_slab(const device::Weight& weight, const BulkPlan& plan,
+                                              const std::uint8_t* stage, int first, int step,
+                                              int chunks, const Octet& octet, float (&sums)[4]) {
   LaneRows<Codec> rows(weight, plan, stage, first);
   float back_sums[4] = {};
 #pragma unroll 1
@@ -99,6 +108,19 @@ __device__ inline void multiply_slab(const device::Weight& weight, const BulkPla
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) sums[i] += back_sums[i];
+}
+
+// The same of any codes, with SlabScales.
+template <class Codec, class Octet>
+__device__ inline void multiply_slab(const device::Weight& weight, const BulkPlan& plan,
+                                     const std::uint8_t* stage, int first, int step, int chunks,
+                                     const SlabScales<Codec>& scales, const Octet& octet,
+                                     float (&sums)[4]) {
+  if constexpr (std::is_same_v<Codec, BulkFp8>) {
+    return multiply_fp8_slab(plan, stage, first, step, chunks, scales, octet, sums);
+  } else {
+    multiply_four_bit_slab<Codec>(weight, plan, stage, first, step, chunks, octet, sums);
+  }
 }
 
 }  // namespace glm::kernels::cuda

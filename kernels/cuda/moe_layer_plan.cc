@@ -87,9 +87,12 @@ std::optional<MoeArgs> moe_args(const MoeLayer& a, const MoeWorkspace& space) {
     args.inner.x_stride = a.front.norm.sum.stride(0);
     if (!aligned(args.norm)) return std::nullopt;
   }
-  if (!aligned(args.wide) || !supports_bulk(args.inner) || !supports_bulk(args.outer)) {
-    return std::nullopt;
+  if (!aligned(args.wide)) return std::nullopt;
+  // In e4m3 a bf16 expert beside the others has no kernel.
+  if (args.shared_coded && supports_fp8_slabs(args.inner) && supports_fp8_slabs(args.outer)) {
+    return args;
   }
+  if (!supports_bulk(args.inner) || !supports_bulk(args.outer)) return std::nullopt;
   // Both halves are decoded by the same code.
   const auto has_zeros = [](const Product& half) { return half.weight.first.zeros != nullptr; };
   if (is_fast_fp4(args.inner) != is_fast_fp4(args.outer) ||

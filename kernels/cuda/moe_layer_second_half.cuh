@@ -7,7 +7,7 @@ namespace glm::kernels::cuda {
 
 // `parity`: of its barriers.
 template <class Codec, bool kCoded>
-__device__ void Worker<Codec, kCoded>::second_half_of_shared(unsigned parity) {
+__device__ void Worker<Codec, kCoded>::second_half_of_shared(int slab, unsigned parity) {
   const int token = lane_index() / 4;
   const auto* x = reinterpret_cast<const uint4*>(
       a_.wide + static_cast<std::int64_t>(token) * a_.wide_inputs + lane_index() % 4 * 32);
@@ -18,7 +18,9 @@ __device__ void Worker<Codec, kCoded>::second_half_of_shared(unsigned parity) {
     device::barrier_wait(shared_full_barrier(plan_, memory_, item), parity);
   };
   if constexpr (kCoded) {
-    multiply_coded<Codec>(a_.shared_down, plan_.outer, 0, octet, wait);
+    const int row = slab * kSlabRows;
+    const SlabScales<Codec> scales(a_.shared_down, row, a_.shared_down, row + kSlabRows / 2);
+    multiply_coded<Codec>(a_.shared_down, plan_.outer, scales, 0, octet, wait);
   } else {
     multiply_quads(a_.wide_inputs, 0, octet, wait);
   }
@@ -44,7 +46,7 @@ __device__ const uint4* Worker<Codec, kCoded>::row_of(int expert, const std::uin
 }
 
 template <class Codec, bool kCoded>
-__device__ void Worker<Codec, kCoded>::second_half_of_experts() {
+__device__ void Worker<Codec, kCoded>::second_half_of_experts(int slab) {
   const int count = *routing_.count;
   const int lot = first_lot(count);
 #pragma unroll 1
@@ -53,12 +55,15 @@ __device__ void Worker<Codec, kCoded>::second_half_of_experts() {
     const int expert = routing_.active[entry];
     const Turn turn(items_ + entry, plan_);
     const uint4* x = row_of(expert, stage(turn));
-    const auto unit = Codec::unit(device::weight_at(a_.outer.weight, expert));
+    const device::Weight down = device::weight_at(a_.outer.weight, expert);
+    const auto unit = Codec::unit(down);
+    const int row = slab * kSlabRows;
+    const SlabScales<Codec> scales(down, row, down, row + kSlabRows / 2);
     float sums[4] = {};
     wait_for(turn);
     multiply_slab<Codec>(
         a_.outer.weight.first, plan_.outer, stage(turn), team_.warp, 1,
-        static_cast<int>(a_.outer.inputs) / kChunk,
+        static_cast<int>(a_.outer.inputs) / kChunk, scales,
         [&](int chunk, int word) { return x[chunk * kOctetsPerChunk + word]; }, sums);
     leave(turn);
     float total[4];
@@ -108,8 +113,8 @@ __device__ void Worker<Codec, kCoded>::second_halves() {
   wait_to_know(plan_, memory_, kTaskKnown + kMoeWide);
 #pragma unroll 1
   for (int slab = share.begin; slab < share.end; ++slab) {
-    second_half_of_shared(static_cast<unsigned>(slab - share.begin) & 1U);
-    second_half_of_experts();
+    second_half_of_shared(slab, static_cast<unsigned>(slab - share.begin) & 1U);
+    second_half_of_experts(slab);
     workers_meet();  // the sums of all experts are there
     store_outputs(slab);
     if (slab + 1 < share.end) workers_meet();  // and have been read

@@ -99,8 +99,9 @@ class Worker {
   template <class Activations, class Wait>
   __device__ void multiply_quads(int inputs, int slab, const Activations& x, const Wait& wait);
   template <class Coding, class Activations, class Wait>
-  __device__ void multiply_coded(const device::Weight& weight, const BulkPlan& plan, int slab,
-                                 const Activations& x, const Wait& wait);
+  __device__ void multiply_coded(const device::Weight& weight, const BulkPlan& plan,
+                                 const SlabScales<Coding>& scales, int slab, const Activations& x,
+                                 const Wait& wait);
   // Of a weight of the shared expert.
   using SharedUnit = std::conditional_t<kCoded, decltype(Codec::unit(device::Weight())), float>;
   template <class Coding>
@@ -117,8 +118,8 @@ class Worker {
   __device__ void first_half_of_slab(int expert, int slab, const Turn& turn);
   __device__ void first_halves();
   __device__ const uint4* row_of(int expert, const std::uint8_t* stage) const;
-  __device__ void second_half_of_shared(unsigned parity);
-  __device__ void second_half_of_experts();
+  __device__ void second_half_of_shared(int slab, unsigned parity);
+  __device__ void second_half_of_experts(int slab);
   __device__ void store_outputs(int slab);
   __device__ void second_halves();
 
@@ -245,13 +246,14 @@ __device__ void Worker<Codec, kCoded>::multiply_quads(int inputs, int slab, cons
 template <class Codec, bool kCoded>
 template <class Coding, class Activations, class Wait>
 __device__ void Worker<Codec, kCoded>::multiply_coded(const device::Weight& weight,
-                                                      const BulkPlan& plan, int slab,
+                                                      const BulkPlan& plan,
+                                                      const SlabScales<Coding>& scales, int slab,
                                                       const Activations& x, const Wait& wait) {
   const Turn turn(items_, plan_);
   float sums[4] = {};
   wait(0);
   multiply_slab<Coding>(weight, plan, stage(turn), warp_index(), kMoeTeams,
-                        static_cast<int>(weight.cols) / kChunk, x, sums);
+                        static_cast<int>(weight.cols) / kChunk, scales, x, sums);
   float total[4];
   if (team_.add(sums, total)) {  // and the team has read the stage
     shared_sums()[(slab * kMoeTeams + team_index_) * device::kWarpThreads] = {total[0], total[1],
@@ -284,7 +286,9 @@ __device__ void Worker<Codec, kCoded>::shared_first_half() {
     };
     const auto wait = [&](int item) { wait_for(Turn(items_ + item, plan_)); };
     if constexpr (kCoded) {
-      multiply_coded<First>(a_.shared_gate, plan_.inner, slab, octet, wait);
+      const int row = (share.begin + slab) * (kSlabRows / 2);
+      const SlabScales<First> scales(a_.shared_gate, row, a_.shared_up, row);
+      multiply_coded<First>(a_.shared_gate, plan_.inner, scales, slab, octet, wait);
     } else {
       multiply_quads(static_cast<int>(a_.inner.inputs), slab, octet, wait);
     }
@@ -315,14 +319,18 @@ __device__ void Worker<Codec, kCoded>::store_wide() {
 
 template <class Codec, bool kCoded>
 __device__ void Worker<Codec, kCoded>::first_half_of_slab(int expert, int slab, const Turn& turn) {
-  const auto gate_unit = First::unit(device::weight_at(a_.inner.weight, expert));
-  const auto up_unit = First::unit(device::weight_at(a_.inner.up, expert));
+  const device::Weight gate = device::weight_at(a_.inner.weight, expert);
+  const device::Weight up = device::weight_at(a_.inner.up, expert);
+  const auto gate_unit = First::unit(gate);
+  const auto up_unit = First::unit(up);
+  const int row = slab * (kSlabRows / 2);
+  const SlabScales<First> scales(gate, row, up, row);
   float sums[4] = {};
   wait_for(turn);
   const uint4* x = own_activations();
   multiply_slab<First>(
       a_.inner.weight.first, plan_.inner, stage(turn), team_.warp, 1,
-      plan_.octets / kOctetsPerChunk,
+      plan_.octets / kOctetsPerChunk, scales,
       [&](int chunk, int word) { return x[chunk * kOctetsPerChunk + exchanged_word(word)]; }, sums);
   leave(turn);
   float total[4];

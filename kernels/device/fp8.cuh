@@ -31,6 +31,11 @@ __device__ inline std::uint32_t e4m3_pair(std::uint32_t high_bytes, __nv_bfloat1
   return *reinterpret_cast<const std::uint32_t*>(&product);
 }
 
+// Number i of four values and of four others, which e4m3_pair() takes.
+__device__ inline std::uint32_t e4m3_of_both(std::uint32_t front, std::uint32_t back, unsigned i) {
+  return __byte_perm(front, back, i | i << 4U | (i + 4) << 8U | (i + 4) << 12U);
+}
+
 // Eight e4m3 values times a bf16 scale of at most 2^7, rounded to bf16.
 __device__ inline uint4 scaled_e4m3x8(uint2 bytes, float scale) {
   const __nv_bfloat162 factors = __float2bfloat162_rn(scale * 0x1p120F);
