@@ -56,11 +56,13 @@ __device__ inline uint4 held_octet(const __nv_bfloat16* from, bool wanted) {
 }
 
 // How weights are coded, with kBits. Raw is what a lane has of a row in a step, Scale what belongs
-// to it. fragment(raw, scales, i) is number i of a step's four: what a lane has of a tensor-core
-// tile, of its sixteen columns of two rows. Sums are to be multiplied with unit().
+// to it, or with kScalesSums to the whole step. fragment(raw, scales, i) is number i of a step's
+// four: what a lane has of a tensor-core tile, of its sixteen columns of two rows. Sums are to be
+// multiplied with unit().
 template <class CodedScale>
 struct HeldFourBits {
   static constexpr unsigned kBits = 4;
+  static constexpr bool kScalesSums = false;
   using Raw = uint2;
   using Scale = CodedScale;
   using RowScales = const Scale*;
@@ -100,9 +102,10 @@ struct HeldFp4 : HeldFourBits<std::uint8_t> {
   __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
 };
 
-// Rounded to bf16 with its scale, which is rounded before.
+// Exact in bf16, as scales are left to the sums of a step.
 struct HeldFp8 {
   static constexpr unsigned kBits = 8;
+  static constexpr bool kScalesSums = true;
   using Raw = uint4;
   using Scale = device::Fp8Scale;
   using RowScales = device::Fp8RowScales;
@@ -112,14 +115,14 @@ struct HeldFp8 {
   __device__ static Scale scale(const RowScales& scales, const device::Weight& w, unsigned c) {
     return scales.at(w, c);
   }
-  __device__ static uint4 fragment(const uint4 (&raw)[2], const Scale (&scales)[2],
+  __device__ static uint4 fragment(const uint4 (&raw)[2], const Scale (&/*scales*/)[2],
                                    device::ScaleType /*type*/, int i) {
+    const __nv_bfloat162 factors = __float2bfloat162_rn(0x1p120F);
     // Columns p and p + 4 of eight.
     const auto pair = [&](int row, unsigned p) {
       const std::uint32_t front = i < 2 ? raw[row].x : raw[row].z;
       const std::uint32_t back = i < 2 ? raw[row].y : raw[row].w;
-      return device::e4m3_pair(device::e4m3_of_both(front, back, p),
-                               __float2bfloat162_rn(scales[row].value() * 0x1p120F));
+      return device::e4m3_pair(device::e4m3_of_both(front, back, p), factors);
     };
     const unsigned first = static_cast<unsigned>(i) % 2 * 2;
     return {pair(0, first), pair(1, first), pair(0, first + 1), pair(1, first + 1)};

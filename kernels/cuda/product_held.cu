@@ -57,6 +57,14 @@ bool suits_int4(const Product& a) {
          (a.joined_at == 0 || a.up.first.zeros == nullptr);
 }
 
+// A step has one scale.
+bool suits_fp8(const Product& a) {
+  const auto suits = [](const device::Weight& w) {
+    return w.groups == 1 || w.group % kHeldStep == 0;
+  };
+  return is_fast_fp8(a) && suits(a.weight.first) && (a.joined_at == 0 || suits(a.up.first));
+}
+
 template <class Tiles>
 bool supports(const Product& a) {
   return a.row_group == nullptr && !a.gated && a.groups == 1 && a.x_divisor == 1 &&
@@ -75,7 +83,7 @@ cudaError_t launch_coded(const Product& a, cudaStream_t stream) {
 
 bool supports_held(const Product& a) {
   if (is_fast_fp4(a)) return supports<Long<HeldFp4>>(a);
-  if (is_fast_fp8(a)) return supports<Long<HeldFp8>>(a);
+  if (suits_fp8(a)) return supports<Long<HeldFp8>>(a);
   return suits_int4(a) && supports<Long<HeldInt4>>(a);
 }
 bool supports_held_wide(const Product& a) {

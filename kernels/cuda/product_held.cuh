@@ -191,6 +191,7 @@ class HeldTiles {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first_column() + s * kHeldStep >= inputs_) break;  // the same for the whole warp
+      float of_step[kInRegisters][4] = {};
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         if (i % 2 == 0) {
@@ -198,9 +199,19 @@ class HeldTiles {
         }
 #pragma unroll
         for (int tile = 0; tile < kInRegisters; ++tile) {
-          held_multiply(sums_[tile], in_registers_[tile][s][i], eight_, i);
+          held_multiply(Codec::kScalesSums ? of_step[tile] : sums_[tile], in_registers_[tile][s][i],
+                        eight_, i);
         }
         if constexpr (kWide) held_multiply(sums_[kInRegisters], in_shared(s, i), eight_, i);
+      }
+      if constexpr (Codec::kScalesSums) {
+#pragma unroll
+        for (int tile = 0; tile < kInRegisters; ++tile) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            sums_[tile][i] += of_step[tile][i] * scales_[tile][s][i / 2].value();
+          }
+        }
       }
       if constexpr (kWide) {
         const uint4 eight = held_octet(of_halves + s * kHeldStep, n % 4 < rows);
@@ -265,7 +276,9 @@ class HeldTiles {
             raw_[tile][s][half] = __ldg(
                 reinterpret_cast<const typename Codec::Raw*>(row.data + held_bytes<Codec>(c)));
           }
-          scales_[tile][s][half] = row.scale(w, c, inputs_);
+          // Sums of all lanes are those of the step.
+          const unsigned of_step = first_column() + s * kHeldStep;
+          scales_[tile][s][half] = row.scale(w, Codec::kScalesSums ? of_step : c, inputs_);
         }
       }
     }

@@ -158,6 +158,9 @@ Wanted product(const Floats& x, std::int64_t x_stride, const Floats& w, const Sh
   return wanted;
 }
 
+// Of a weight whose scale is rounded to bf16, by 2^-9 of it at most, and then with it once more.
+constexpr double kRoundedTwice = 0x1p-8 + 0x1p-18;
+
 struct Compared {
   bool weights_rounded = false;
   bool out_f32 = false;
@@ -175,7 +178,8 @@ void expect_close(const Floats& got, std::int64_t stride, const Wanted& wanted, 
         continue;
       }
       const auto at = static_cast<std::size_t>(t * shape.outputs + o);
-      double tolerance = (how.weights_rounded ? 0x1p-8 + 4e-6 : 4e-6) * wanted.size[at] + 1e-30;
+      double tolerance =
+          (how.weights_rounded ? kRoundedTwice + 4e-6 : 4e-6) * wanted.size[at] + 1e-30;
       if (!how.out_f32) tolerance += std::abs(wanted.value[at]) * 0x1p-8;
       ASSERT_NEAR(value, wanted.value[at], tolerance) << "token " << t << " output " << o;
       error += (value - wanted.value[at]) * (value - wanted.value[at]);
@@ -256,7 +260,7 @@ void CudaProducts::check_gated_linear(const FormatCase& gate_format, const Forma
          .up = up_view});
     const Floats got = floats(back<std::uint16_t>(*variants_[v], out, count));
     const auto rounding = [&](const RandomWeight& weight) {
-      return v > 0 && !weight.layout().exact_in_bf16() ? 0x1p-8 + 4e-6 : 4e-6;
+      return v > 0 && !weight.layout().exact_in_bf16() ? kRoundedTwice + 4e-6 : 4e-6;
     };
     for (std::int64_t t = 0; t < shape.tokens; ++t) {
       for (std::int64_t o = 0; o < stride; ++o) {
