@@ -65,9 +65,11 @@ bool suits_bulk(const Product& a) {
   return a.rows <= kBulkRows && slabs >= kBulkSlabs;
 }
 
-// An expert's rows mostly are no more than a tile.
+// An expert's rows mostly are no more than a tile; of fp8, which "bulk" has not, than two.
 bool few_rows_of_experts(const Product& a) {
-  return a.row_group != nullptr && a.rows <= kGroupsRowsPerGroup * a.groups;
+  const bool fp8 = a.weight.first.coding == Coding::e4m3;
+  return a.row_group != nullptr &&
+         a.rows <= (fp8 ? kWgmmaRowsPerGroup : kGroupsRowsPerGroup) * a.groups;
 }
 
 // Outputs for one block a multiprocessor, but not for many more of fewer columns.
