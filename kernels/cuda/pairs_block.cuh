@@ -53,6 +53,8 @@ __device__ inline void fetch_weights(const Product& a, const PairPlan& plan, con
   const auto joined_at = static_cast<int>(a.joined_at);
   const bool rest = block.is_rest(a);
   const PairWeightMaps& own = maps.of[rest ? 1 : 0];
+  const unsigned half_bytes = kPairHalfWeights * plan.bits / 8;
+  const bool scales = plan.bits == 4;
   const int first_row = block.head * static_cast<int>(a.weight_rows_per_group) +
                         block.tile * kPairOutputs - (rest ? joined_at : 0);
 #pragma unroll 1
@@ -60,14 +62,18 @@ __device__ inline void fetch_weights(const Product& a, const PairPlan& plan, con
     const int unit = (block.first_unit(plan.units) + turn) % plan.units;
     const std::uint32_t full = block.weights_full(plan, unit);
     const int in_row = block.part * plan.units + unit;
-    device::barrier_arrive_expecting(full, kPairGroups * kPairHalfBytes + kPairScalesBytes);
+    device::barrier_arrive_expecting(full,
+                                     kPairGroups * half_bytes + (scales ? kPairScalesBytes : 0));
     device::barrier_arrive_expecting(block.rows_full(plan, unit), kPairUnitBoxes * plan.box);
 #pragma unroll
     for (int half = 0; half < kPairGroups; ++half) {
-      device::copy_box(
-          block.memory + static_cast<unsigned>(unit * kPairGroups + half) * kPairHalfBytes,
-          own.weights, {(in_row * kPairGroups + half) * kPairHalf / 2, first_row, 0}, full, policy);
+      device::copy_box(block.memory + static_cast<unsigned>(unit * kPairGroups + half) * half_bytes,
+                       own.weights,
+                       {(in_row * kPairGroups + half) * static_cast<int>(kPairHalf * plan.bits / 8),
+                        first_row, 0},
+                       full, policy);
     }
+    if (!scales) continue;
     device::copy_box(block.memory + plan.scales_at + static_cast<unsigned>(unit) * kPairScalesBytes,
                      own.scales, {in_row * static_cast<int>(kPairScaleRowBytes), first_row, 0},
                      full, policy);

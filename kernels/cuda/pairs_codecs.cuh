@@ -6,13 +6,21 @@
 #include "kernels/cuda/pairs_plan.h"
 #include "kernels/cuda/wgmma_codecs.cuh"
 #include "kernels/device/fp4.cuh"
+#include "kernels/device/fp8.cuh"
 #include "kernels/device/int4.cuh"
+#include "kernels/device/weight.cuh"
 
 namespace glm::kernels::cuda {
 
 constexpr unsigned kPairPieces = kPairHalf / 32;  // of a row
 
-struct PairsInt4 {
+struct PairsFourBits {
+  static constexpr unsigned kBits = 4;
+  // Scales are copied.
+  struct RowScales {};
+};
+
+struct PairsInt4 : PairsFourBits {
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 
   struct Scales {
@@ -30,7 +38,7 @@ struct PairsInt4 {
 };
 
 // nvfp4. Products are to be multiplied by unit().
-struct PairsFp4 {
+struct PairsFp4 : PairsFourBits {
   __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
 
   struct Scales {
@@ -49,6 +57,26 @@ struct PairsFp4 {
     const __nv_bfloat162& two = scales.of[piece];
     return device::fp4_pair(own_columns(word, lane), 0,
                             second == 0 ? __low2bfloat16(two) : __high2bfloat16(two));
+  }
+};
+
+// e4m3, whose scales are read from memory.
+struct PairsFp8 {
+  static constexpr unsigned kBits = 8;
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+
+  // Of a lane's two rows.
+  struct RowScales {
+    device::Fp8RowScales of[2];
+  };
+  struct Scales {
+    __nv_bfloat162 factors;
+    __device__ explicit Scales(const device::Fp8Scale& scale)
+        : factors(__float2bfloat162_rn(scale.value() * 0x1p120F)) {}
+  };
+  // The lane's two columns of eight are among these four.
+  __device__ static std::uint32_t pair(std::uint32_t word, int lane, const Scales& scales) {
+    return device::e4m3_pair(__byte_perm(word, 0, lane % 2 == 0 ? 0x1404 : 0x3424), scales.factors);
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/pairs_block.cuh"
 #include "kernels/cuda/pairs_codecs.cuh"
+#include "kernels/cuda/shared_loads.cuh"
 #include "kernels/device/wgmma.cuh"
 
 namespace glm::kernels::cuda::pairs {
@@ -23,16 +24,81 @@ constexpr int kChains = kColumns < kPairRowsMax ? 2 : 1;
 // What a warpgroup has of a unit, as the left side of its products.
 using LeftUnit = LeftSide[kPairPieces];
 
+// The first of a lane's two rows in a block, which are eight apart.
+__device__ inline unsigned own_row() {
+  return threadIdx.x % kGroupThreads / device::kWarpThreads * 16 +
+         threadIdx.x % device::kWarpThreads / 4;
+}
+
+// Of rows beyond the last those of that one, whose results nobody takes.
 template <class Codec>
-__device__ __forceinline__ void decode(const PairPlan& plan, const PairBlock& block, int unit,
-                                       LeftUnit& left) {
+__device__ typename Codec::RowScales row_scales(const Product& a, const PairBlock& block) {
+  typename Codec::RowScales scales;
+  if constexpr (Codec::kBits == 8) {
+    const bool rest = block.is_rest(a);
+    const int first = rest ? static_cast<int>(a.joined_at) : 0;
+    const int end = static_cast<int>(rest || a.joined_at == 0 ? a.outputs : a.joined_at) - first;
+    const device::Weight& w = rest ? a.up.first : a.weight.first;
+#pragma unroll
+    for (int lower = 0; lower < 2; ++lower) {
+      const int row = block.tile * kPairOutputs - first + static_cast<int>(own_row()) + 8 * lower;
+      scales.of[lower] = {w, block.head * a.weight_rows_per_group + min(row, end - 1)};
+    }
+  }
+  return scales;
+}
+
+// What a lane reads from memory for a unit.
+struct UnitScales {
+  device::Fp8Scale of[2];
+};
+template <class Codec>
+__device__ UnitScales unit_scales(const Product& a, const PairPlan& plan, const PairBlock& block,
+                                  const typename Codec::RowScales& rows, int unit) {
+  UnitScales scales;
+  if constexpr (Codec::kBits == 8) {
+    const auto group = static_cast<int>(threadIdx.x) / kGroupThreads;
+    const int column = (block.part * plan.units + unit) * kPairUnit + group * kPairHalf;
+#pragma unroll
+    for (int lower = 0; lower < 2; ++lower) {
+      scales.of[lower] = rows.of[lower].at(a.weight.first, static_cast<std::uint32_t>(column));
+    }
+  }
+  return scales;
+}
+
+__device__ __forceinline__ void decode_fp8(const PairBlock& block, int unit,
+                                           const UnitScales& scales, LeftUnit& left) {
+  const auto group = static_cast<unsigned>(threadIdx.x) / kGroupThreads;
+  const unsigned lane = threadIdx.x % device::kWarpThreads;
+  const std::uint32_t weights = block.memory +
+                                (static_cast<unsigned>(unit) * kPairGroups + group) *
+                                    (kPairHalfWeights * PairsFp8::kBits / 8) +
+                                own_row() * kPairHalf + lane % 4 / 2 * 4;
+#pragma unroll
+  for (unsigned lower = 0; lower < 2; ++lower) {
+    const PairsFp8::Scales own(scales.of[lower]);
+#pragma unroll
+    for (unsigned sixteen = 0; sixteen < 2 * kPairPieces; ++sixteen) {
+      const std::uint32_t at = weights + lower * 8 * kPairHalf + (sixteen ^ lane / 4) * 16;
+      std::uint32_t* to = left[sixteen / 2][sixteen % 2];
+      to[lower] = PairsFp8::pair(shared_word(at), static_cast<int>(lane), own);
+      to[2 + lower] = PairsFp8::pair(shared_word(at + 8), static_cast<int>(lane), own);
+    }
+  }
+}
+
+template <class Codec>
+__device__ __forceinline__ void decode_four_bits(const PairPlan& plan, const PairBlock& block,
+                                                 int unit, LeftUnit& left) {
   constexpr unsigned kWeightRow = kPairHalf / 2;
   const auto group = static_cast<unsigned>(threadIdx.x) / kGroupThreads;
   const unsigned lane = threadIdx.x % device::kWarpThreads;
-  const unsigned row = threadIdx.x % kGroupThreads / device::kWarpThreads * 16 + lane / 4;
+  const unsigned row = own_row();
   const auto number = static_cast<unsigned>(unit);
   const std::uint32_t weights =
-      block.memory + (number * kPairGroups + group) * kPairHalfBytes + row * kWeightRow;
+      block.memory + (number * kPairGroups + group) * (kPairHalfWeights * Codec::kBits / 8) +
+      row * kWeightRow;
   const std::uint32_t scales = block.memory + plan.scales_at + number * kPairScalesBytes +
                                row * kPairScaleRowBytes +
                                group * (kPairScaleRowBytes / kPairGroups);
@@ -53,10 +119,21 @@ __device__ __forceinline__ void decode(const PairPlan& plan, const PairBlock& bl
   }
 }
 
+template <class Codec>
+__device__ __forceinline__ void decode(const PairPlan& plan, const PairBlock& block, int unit,
+                                       const UnitScales& from_memory, LeftUnit& left) {
+  if constexpr (Codec::kBits == 8) {
+    decode_fp8(block, unit, from_memory, left);
+  } else {
+    decode_four_bits<Codec>(plan, block, unit, left);
+  }
+}
+
 // `fetch` is called by the warp that asks for activations, before it decodes weights if those have
 // not come yet, or else after it has decoded the first.
 template <class Codec, int kColumns, typename Fetch>
-__device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& block,
+__device__ __forceinline__ void multiply(const Product& a, const PairPlan& plan,
+                                         const PairBlock& block,
                                          float (&sums)[kChains<kColumns>][kColumns / 2],
                                          const Fetch& fetch) {
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
@@ -64,9 +141,11 @@ __device__ __forceinline__ void multiply(const PairPlan& plan, const PairBlock& 
   for (auto& chain : sums) device::hold(chain);
   int unit = block.first_unit(plan.units);
   int decoded = unit;
+  const auto rows = row_scales<Codec>(a, block);
   const auto decode_next = [&](LeftUnit& own) {
+    const UnitScales scales = unit_scales<Codec>(a, plan, block, rows, decoded);
     device::barrier_wait(block.weights_full(plan, decoded), 0);
-    decode<Codec>(plan, block, decoded, own);
+    decode<Codec>(plan, block, decoded, scales, own);
     decoded = unit_behind(decoded, plan.units);
   };
   // Then those before have ended.

@@ -18,7 +18,17 @@ bool suits_scales(const device::Weight& w) {
   return scale_bytes(w) * kPairUnit == kPairScaleRowBytes * w.group;
 }
 
+// A lane has one scale of a row for its share of a unit.
+bool suits_fp8(const device::Weight& w) {
+  return is_fast_fp8(w) && (w.groups == 1 || w.group % kPairHalf == 0);
+}
+
+unsigned bits_of(const device::Weight& w) {
+  return w.coding == device::Coding::e4m3 ? 8 : 4;
+}
+
 bool suits(const device::Weight& w) {
+  if (suits_fp8(w)) return true;
   return (is_fast_int4(w) || is_fast_fp4(w)) && w.zeros == nullptr && suits_scales(w) &&
          aligned(w.scales);
 }
@@ -29,13 +39,14 @@ bool suits(const Product& a) {
          fits_tensor_cores(a) && suits(a.weight.first) && a.inputs % kPairUnit == 0 &&
          a.outputs <= INT32_MAX / 2 &&
          (!joined ||
-          (a.groups == 1 && suits(a.up.first) && a.joined_at % (kPairBlocks * kPairOutputs) == 0));
+          (a.groups == 1 && suits(a.up.first) && a.up.first.coding == a.weight.first.coding &&
+           a.joined_at % (kPairBlocks * kPairOutputs) == 0));
 }
 
 cudaError_t map_weight(const device::Weight& w, std::int64_t rows, PairWeightMaps& maps) {
-  const cudaError_t code =
-      make_tensor_map({w.data, w.row_bytes, rows, kPairHalf / 2, kPairOutputs}, maps.weights);
-  if (code != cudaSuccess) return code;
+  const cudaError_t code = make_tensor_map(
+      {w.data, w.row_bytes, rows, kPairHalf * bits_of(w) / 8, kPairOutputs}, maps.weights);
+  if (code != cudaSuccess || bits_of(w) == 8) return code;
   return make_tensor_map(
       {w.scales, std::int64_t{w.groups} * scale_bytes(w), rows, kPairScaleRowBytes, kPairOutputs},
       maps.scales);
@@ -47,15 +58,16 @@ PairPlan plan_with(const Product& a, int parts, const BulkLimits& limits) {
   const std::int64_t tiles = (a.outputs + kPairOutputs - 1) / kPairOutputs;
   plan.tiles = static_cast<int>((tiles + kPairBlocks - 1) / kPairBlocks * kPairBlocks);
   plan.parts = parts;
+  plan.bits = bits_of(a.weight.first);
   plan.units = static_cast<int>(a.inputs / kPairUnit / parts);
   const std::int64_t columns = pair_columns(a.rows);
   plan.box = static_cast<unsigned>((a.rows + 7) / 8 * 8 * kPairBox * 2);
   plan.box_pitch = static_cast<unsigned>(columns * kPairBox * 2);
   const auto own = static_cast<unsigned>(plan.units);
-  plan.rows_at = own * kPairGroups * kPairHalfBytes;
+  plan.rows_at = own * kPairGroups * (kPairHalfWeights * plan.bits / 8);
   plan.scales_at = plan.rows_at + own * kPairUnitBoxes * plan.box_pitch;
   plan.received_at =
-      std::max(plan.scales_at + own * kPairScalesBytes,
+      std::max(plan.scales_at + (plan.bits == 4 ? own * kPairScalesBytes : 0),
                static_cast<unsigned>(kPairGroups * columns * kPairSumsPitch * sizeof(float)));
   const auto received = static_cast<unsigned>(columns * kPairOutputs * sizeof(float));
   const unsigned barriers = (own * 2 + 1) * static_cast<unsigned>(sizeof(std::uint64_t));

@@ -23,17 +23,18 @@ constexpr int kPairPartsMax = 4;
 constexpr int kPairManyUnits = 4;                 // of a block with many rows
 constexpr int kPairSumsPitch = kPairOutputs + 4;  // what a warp writes then lies in different banks
 constexpr unsigned kPairScaleRowBytes = 16;
-constexpr unsigned kPairHalfBytes = kPairOutputs * kPairHalf / 2;
 constexpr unsigned kPairScalesBytes = kPairOutputs * kPairScaleRowBytes;
+constexpr unsigned kPairHalfWeights = kPairOutputs * kPairHalf;
 constexpr unsigned kPairAlignment = 1024;
 static_assert(kPairOutputs * kPairRowsMax <= kSplitBlockSums);
 
 // In bytes where nothing else is said.
 struct PairPlan {
-  int tiles;     // of outputs, a multiple of the blocks of a pair
-  int parts;     // of the columns
-  int units;     // of a block
-  unsigned box;  // of activations: what is copied, and from one to the next
+  int tiles;      // of outputs, a multiple of the blocks of a pair
+  int parts;      // of the columns
+  int units;      // of a block
+  unsigned bits;  // of a weight: of eight, scales are not copied
+  unsigned box;   // of activations: what is copied, and from one to the next
   unsigned box_pitch;
   unsigned rows_at;  // in shared memory, where weights come first
   unsigned scales_at;

@@ -77,12 +77,19 @@ bool suits_held(const Product& a) {
   return a.inputs >= kHeldInputs && a.outputs <= kHeldOutputs * bulk_limits().multiprocessors;
 }
 
+// All its blocks should run at once.
+bool suits_pairs(const Product& a) {
+  const std::int64_t tiles = (a.outputs + kSplitOutputs - 1) / kSplitOutputs * a.groups;
+  return a.rows > kRingRowsMoreThan && tiles <= bulk_limits().multiprocessors;
+}
+
 // So many weights that multiprocessors hold no more than twice as many: the head of a model, dense
 // feed-forward layers, what attention says at last; of fp8, which others decode, half of that, but
-// for what "held" has decoded before its rows come.
+// for what "held" and "pairs" have asked for before their rows come.
 bool much_weight(const Product& a) {
   const BulkLimits limits = bulk_limits();
   if (suits_held(a) && supports_held(a)) return false;
+  if (suits_pairs(a) && supports_pairs(a)) return false;
   const std::int64_t bytes = a.outputs * a.weight.first.row_bytes * (a.gated ? 2 : 1);
   const bool plain = a.weight.first.coding == Coding::bf16;
   return bytes * (plain ? 2 : 4) >= std::int64_t{limits.multiprocessors} * limits.shared_bytes;
@@ -105,12 +112,6 @@ bool suits_split(const Product& a) {
   if (tiles > multiprocessors) return false;
   if (2 * tiles >= multiprocessors) return a.groups > 1 || a.rows > kNormedRowsMax;
   return a.inputs >= kSharedOutInputs && a.rows > kSharedOutRowsMoreThan;
-}
-
-// All its blocks should run at once.
-bool suits_pairs(const Product& a) {
-  const std::int64_t tiles = (a.outputs + kSplitOutputs - 1) / kSplitOutputs * a.groups;
-  return a.rows > kRingRowsMoreThan && tiles <= bulk_limits().multiprocessors;
 }
 
 // Its tiles are large: there must be enough of them for most multiprocessors.

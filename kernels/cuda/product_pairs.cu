@@ -1,8 +1,8 @@
-// For some tens of rows and weights in four bits, on Hopper (sm_90a): a block has 64 outputs, and
-// all of its share of the columns lies in shared memory at once, weights asked for before the
-// kernel in front has ended. Neighbouring blocks, a pair, need the same activations: each copies
-// half of them to both. Two warpgroups take turns along the columns; weights are the left side of
-// their products, decoded in registers.
+// For some tens of rows and weights in four bits or e4m3, on Hopper (sm_90a): a block has 64
+// outputs, and all of its share of the columns lies in shared memory at once, weights asked for
+// before the kernel in front has ended. Neighbouring blocks, a pair, need the same activations:
+// each copies half of them to both. Two warpgroups take turns along the columns; weights are the
+// left side of their products, decoded in registers.
 //
 // Where there are few outputs, columns are shared out among up to four pairs. Each block adds up a
 // part of the sums of all of them, in the order of columns: neither other rows nor who comes last
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     fetch_rows(plan, maps, block);
     __syncwarp();
   };
-  multiply<Codec, kColumns>(plan, block, sums, fetch);
+  multiply<Codec, kColumns>(a, plan, block, sums, fetch);
   device::cluster_arrive_relaxed();    // what was copied to this block has come
   device::wait_for_earlier_kernels();  // before anything is written
   auto* partial = reinterpret_cast<float*>(unaligned + (base - address));
@@ -92,6 +92,7 @@ PairsKernel kernel_of(const Product& a) {
                          : &pairs::pairs_kernel<Codec, 64>;
 }
 PairsKernel kernel_for(const Product& a) {
+  if (is_fast_fp8(a)) return kernel_of<PairsFp8>(a);
   return is_fast_fp4(a) ? kernel_of<PairsFp4>(a) : kernel_of<PairsInt4>(a);
 }
 

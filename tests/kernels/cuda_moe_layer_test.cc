@@ -94,7 +94,8 @@ Doubles normed(const Floats& sum, const Floats& weight, double eps) {
 
 // Whether a front leaves the sum times `weight`, rounded, and what comes of it is scaled.
 bool norms_in_parts(const FormatCase& format, const LayerCase& c) {
-  const bool pairs = format.name == "int4_g32" || format.layout.format == WeightFormat::nvfp4;
+  const bool pairs = format.name == "int4_g32" || format.layout.format == WeightFormat::nvfp4 ||
+                     format.layout.format == WeightFormat::fp8;
   return c.front && c.way == Way::opening && pairs && c.tokens > 8 && c.hidden % 512 == 0;
 }
 
@@ -662,7 +663,7 @@ void CudaMoeLayer::check_behind(const FormatCase& format, std::int64_t tokens,
 }
 
 TEST_F(CudaMoeLayer, LeavesItsSumToANormedLinearLayerBehind) {
-  for (const char* format : {"int4_g32", "nvfp4_multiplies", "int4_g128"}) {
+  for (const char* format : {"int4_g32", "nvfp4_multiplies", "int4_g128", "fp8_block"}) {
     for (const std::int64_t tokens : {3, 9, 17, 64}) {
       for (const std::int64_t rest_rows : {0, 576}) {
         check_behind(format_of(format), tokens, rest_rows);
