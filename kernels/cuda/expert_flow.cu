@@ -1,4 +1,4 @@
-// Routed experts in bf16 and e4m3: the time is that of the weights, and they flow as in
+// Routed experts in bf16: the time is that of the weights, and they flow as in
 // product_flow.cu. All units of all experts that somebody chose are one line, of which every block
 // has an equal piece. Rows are in the order of experts, so that a box has those of one. Of up to 32
 // tokens the first half takes all as they come, and leaves out who has not chosen an expert when it
@@ -39,7 +39,7 @@ __device__ void gather(const ExpertFlow& a, const Choice& choice) {
   }
 }
 
-template <class Codec, int kRows>
+template <int kRows>
 class Filler {
  public:
   __device__ Filler(const ExpertFlow& a, const Choice& choice, const FlowRing& ring)
@@ -91,15 +91,14 @@ class Filler {
     }
     const Tile& tile = piece.tile();
     const std::uint32_t full = ring_.full + 8 * ring_.stage;
-    device::barrier_arrive_expecting(
-        full, static_cast<unsigned>(tile.units) * kExpertUnitBytes +
-                  row_boxes<kHalf>(tile) * kExpertRowBoxBytes * Codec::kBoxes);
+    device::barrier_arrive_expecting(full, static_cast<unsigned>(tile.units) * kExpertUnitBytes +
+                                               row_boxes<kHalf>(tile) * kExpertRowBoxBytes);
 #pragma unroll 1
     for (int i = 0; i < tile.units; ++i) {
       constexpr int kEights = kHalf == 0 ? kExpertUnitRows / 16 : kExpertUnitRows / 8;
       device::copy_box_of_five(ring_.at(ring_.stage) + static_cast<unsigned>(i) * kExpertUnitBytes,
                                &a_.half[kHalf].weights,
-                               {.column = piece.step() * Codec::kDepth,
+                               {.column = piece.step() * kFlowDepth,
                                 .second = 0,
                                 .third = 0,
                                 .fourth = (tile.first_unit + i) * kEights,
@@ -118,22 +117,18 @@ class Filler {
     const int first = kAsTheyCome<kHalf> ? 0 : choice_.firsts[tile.expert];
     const unsigned boxes = row_boxes<kHalf>(tile);
 #pragma unroll 1
-    for (unsigned i = 0; i < boxes * Codec::kBoxes; ++i) {
-      const unsigned box = i / Codec::kBoxes;
-      const unsigned part = i % Codec::kBoxes;  // of the columns
-      device::copy_box(
-          ring_.at(stage) + ring_.rows_at + part * kPartBytes + box * kExpertRowBoxBytes,
-          a_.half[kHalf].rows,
-          {.column = piece.step() * Codec::kDepth + static_cast<int>(part) * kFlowDepth,
-           .middle = first + static_cast<int>(box) * kExpertBoxRows,
-           .outer = 0},
-          ring_.full + 8 * stage);
+    for (unsigned box = 0; box < boxes; ++box) {
+      device::copy_box(ring_.at(stage) + ring_.rows_at + box * kExpertRowBoxBytes,
+                       a_.half[kHalf].rows,
+                       {.column = piece.step() * kFlowDepth,
+                        .middle = first + static_cast<int>(box) * kExpertBoxRows,
+                        .outer = 0},
+                       ring_.full + 8 * stage);
     }
   }
 
   template <int kHalf>
   static constexpr bool kAsTheyCome = kHalf == 0 && !kGathers<kRows>;
-  static constexpr unsigned kPartBytes = kRows * kFlowRowBytes;
   const ExpertFlow& a_;
   const Choice& choice_;
   FlowRing ring_;
@@ -179,32 +174,12 @@ __device__ void store_outer(const ExpertFlow& a, const Choice& choice, const Til
   }
 }
 
-template <class Codec, int kRows, int kHalf>
-__device__ void multiply(const ExpertHalf& half, const Tile& tile, FlowRing& ring,
-                         float (&sums)[kRows / 2]) {
-  const int weight_rows = tile.units * kExpertUnitRows;
-  if constexpr (Codec::kScaled) {
-    constexpr bool kGated = kHalf == 0;
-    // Rows beyond the last have scales that nobody looks at.
-    const int weight_row = min(flow_weight_row(), weight_rows - 9);
-    const int row = kGated ? tile.first_unit * (kExpertUnitRows / 2) + flow_gated_output(weight_row)
-                           : tile.first_unit * kExpertUnitRows + weight_row;
-    const FlowScales first(half.stored[0], tile.expert, row);
-    const FlowScales second(half.stored[1], tile.expert, kGated ? row : row + 8);
-    const auto scale = [&](int step) {
-      return float2{first.at(step * Codec::kDepth), second.at(step * Codec::kDepth)};
-    };
-    Codec::template multiply<kRows>(ring, weight_rows, half.steps, scale, sums);
-  } else {
-    Codec::template multiply<kRows>(ring, weight_rows, half.steps, sums);
-  }
-}
-
-template <class Codec, int kRows, int kHalf>
+template <int kRows, int kHalf>
 __device__ void work(const ExpertFlow& a, const Choice& choice, int most_units, FlowRing& ring) {
   for (Piece piece(a.half[kHalf], choice, most_units); piece.there(); piece.next_tile()) {
     float sums[kRows / 2] = {};
-    multiply<Codec, kRows, kHalf>(a.half[kHalf], piece.tile(), ring, sums);
+    FlowBf16::multiply<kRows>(ring, piece.tile().units * kExpertUnitRows, a.half[kHalf].steps,
+                              sums);
     if (kHalf == 0) {
       store_inner<kRows>(a, choice, piece.tile(), sums);
     } else {
@@ -215,7 +190,7 @@ __device__ void work(const ExpertFlow& a, const Choice& choice, int most_units, 
 
 #endif
 
-template <class Codec, int kRows>
+template <int kRows>
 __global__ void __launch_bounds__(kFlowThreads, 1)
     expert_flow_kernel(const __grid_constant__ ExpertFlow a) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -246,13 +221,12 @@ __global__ void __launch_bounds__(kFlowThreads, 1)
   list_choice(a, choice);
   const int most_units = units_of_tiles(a, choice);
   ring.rows_at = static_cast<unsigned>(most_units) * kExpertUnitBytes;
-  ring.stage_bytes = ring.rows_at + kRows * Codec::kDepth * 2;
+  ring.stage_bytes = ring.rows_at + kRows * kFlowDepth * 2;
   // The last warpgroup may read beyond a stage what nobody stores.
   const unsigned room = a.barriers_at - kExpertUnitBytes;
   ring.stages = min(static_cast<int>(room / ring.stage_bytes), kExpertStagesMax);
   if (threadIdx.x >= kFlowWorkers) {
-    if (threadIdx.x == kFlowWorkers)
-      Filler<Codec, kRows>(a, choice, ring).run(most_units, rows_done);
+    if (threadIdx.x == kFlowWorkers) Filler<kRows>(a, choice, ring).run(most_units, rows_done);
     return;
   }
   if (kGathers<kRows>) {
@@ -260,21 +234,21 @@ __global__ void __launch_bounds__(kFlowThreads, 1)
     device::sync_threads(1, kFlowWorkers);  // all rows of this block are there
     if (threadIdx.x == 0) device::barrier_arrive(rows_done);
   }
-  work<Codec, kRows, 0>(a, choice, most_units, ring);
+  work<kRows, 0>(a, choice, most_units, ring);
   device::sync_threads(1, kFlowWorkers);  // all of this block is stored
   if (threadIdx.x == 0) device::barrier_arrive(rows_done + 8);
-  work<Codec, kRows, 1>(a, choice, most_units, ring);
+  work<kRows, 1>(a, choice, most_units, ring);
 #else
   __trap();  // built for another device
 #endif
 }
 
-template <class Codec, int kRows>
+template <int kRows>
 cudaError_t launch(const Product& inner, const Product& outer, const MoeWorkspace& space,
                    cudaStream_t stream) {
-  if constexpr (kRows > Codec::kFewestRows) {
+  if constexpr (kRows > FlowBf16::kFewestRows) {
     if (inner.rows / inner.x_divisor <= kRows / 2) {
-      return launch<Codec, kRows / 2>(inner, outer, space, stream);
+      return launch<kRows / 2>(inner, outer, space, stream);
     }
   }
   ExpertFlow flow = {};
@@ -284,7 +258,7 @@ cudaError_t launch(const Product& inner, const Product& outer, const MoeWorkspac
     return code;
   }
   flow.meeting = space.meetings;
-  const auto kernel = &expert_flow_kernel<Codec, kRows>;
+  const auto kernel = &expert_flow_kernel<kRows>;
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(flow.total));
       code != cudaSuccess) {
@@ -300,9 +274,7 @@ cudaError_t launch(const Product& inner, const Product& outer, const MoeWorkspac
 
 cudaError_t launch_expert_flow(const Product& inner, const Product& outer,
                                const MoeWorkspace& space, cudaStream_t stream) {
-  return inner.weight.first.coding == device::Coding::bf16
-             ? launch<FlowBf16, kFlowRowsMax>(inner, outer, space, stream)
-             : launch<FlowFp8, kFlowRowsMax>(inner, outer, space, stream);
+  return launch<kFlowRowsMax>(inner, outer, space, stream);
 }
 
 }  // namespace glm::kernels::cuda

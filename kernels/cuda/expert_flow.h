@@ -1,4 +1,4 @@
-// Both halves of routed experts in bf16 or e4m3 for up to 64 tokens, as one kernel (sm_90a):
+// Both halves of routed experts in bf16 for up to 64 tokens, as one kernel (sm_90a):
 // expert_flow.cu says how.
 #pragma once
 
@@ -18,8 +18,6 @@ constexpr int kExpertBoxRows = 8;  // of activations
 constexpr unsigned kExpertRowBoxBytes = kExpertBoxRows * 128;
 
 struct ExpertHalf {
-  // Gate and up, the one with the lower address first; or down, twice.
-  device::Weights stored[2];
   CUtensorMap weights;  // {columns, 8, gate and up, eights of rows, experts}
   CUtensorMap rows;
   int steps;  // of a tile

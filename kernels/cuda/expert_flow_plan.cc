@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <utility>
 
 #include "kernels/cuda/bulk_plan.h"
 #include "kernels/cuda/expert_flow.h"
@@ -14,7 +13,7 @@ constexpr std::int64_t kPairsMax = 1024;
 constexpr int kHighestBox = kExpertUnitRows / 8;
 
 // Of a gated product gate and up are beside each other, eight rows of each.
-cudaError_t map_weights(const Product& a, int depth, CUtensorMap& map) {
+cudaError_t map_weights(const Product& a, CUtensorMap& map) {
   const device::Weight& w = a.weight.first;
   const auto row = static_cast<cuuint64_t>(w.row_bytes);
   const auto expert = static_cast<cuuint64_t>(a.weight.data_bytes);
@@ -30,28 +29,19 @@ cudaError_t map_weights(const Product& a, int depth, CUtensorMap& map) {
                               static_cast<cuuint64_t>(a.outputs / 8),
                               static_cast<cuuint64_t>(a.groups)};
   const cuuint64_t strides[] = {row, between, 8 * row, expert};
-  const cuuint32_t box[] = {static_cast<cuuint32_t>(depth), 8, beside, kHighestBox / beside, 1};
+  const cuuint32_t box[] = {kFlowDepth, 8, beside, kHighestBox / beside, 1};
   const cuuint32_t steps[] = {1, 1, 1, 1, 1};
-  const auto type = w.coding == device::Coding::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                                                     : CU_TENSOR_MAP_DATA_TYPE_UINT8;
   const CUresult code = find_encode_tensor_map()(
-      &map, type, 5, const_cast<std::uint8_t*>(first), sizes, strides, box, steps,
-      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+      &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 5, const_cast<std::uint8_t*>(first), sizes, strides,
+      box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return code == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 cudaError_t make_half(const Product& a, std::int64_t rows, ExpertHalf& half) {
-  const int depth = flow_depth(a.weight.first);
-  half.stored[0] = a.weight;
-  half.stored[1] = a.gated ? a.up : a.weight;
-  if (half.stored[1].first.data < half.stored[0].first.data) {
-    std::swap(half.stored[0], half.stored[1]);
-  }
-  half.steps = static_cast<int>((a.inputs + depth - 1) / depth);
+  half.steps = static_cast<int>((a.inputs + kFlowDepth - 1) / kFlowDepth);
   half.units = static_cast<int>(a.outputs * (a.gated ? 2 : 1) / kExpertUnitRows);
-  if (const cudaError_t code = map_weights(a, depth, half.weights); code != cudaSuccess)
-    return code;
+  if (const cudaError_t code = map_weights(a, half.weights); code != cudaSuccess) return code;
   return make_tensor_map(find_encode_tensor_map(),
                          {.data = a.x,
                           .columns = a.inputs,
@@ -64,24 +54,22 @@ cudaError_t make_half(const Product& a, std::int64_t rows, ExpertHalf& half) {
 }
 
 bool fits_boxes(const device::Weights& w) {
-  return flows(w.first) && w.data_bytes % 16 == 0;
+  return w.first.coding == device::Coding::bf16 && flows(w.first) && w.data_bytes % 16 == 0;
 }
 
 bool suits(const Product& a) {
   return a.row_group != nullptr && a.groups <= kExpertsMax && fits_tensor_cores(a) &&
          fits_boxes(a.weight) && a.outputs * (a.gated ? 2 : 1) % kExpertUnitRows == 0 &&
-         (!a.gated || (fits_boxes(a.up) && a.up.first.coding == a.weight.first.coding &&
-                       a.up.first.row_bytes == a.weight.first.row_bytes &&
+         (!a.gated || (fits_boxes(a.up) && a.up.first.row_bytes == a.weight.first.row_bytes &&
                        a.up.data_bytes == a.weight.data_bytes));
 }
 
 }  // namespace
 
 bool supports_expert_flow(const Product& inner, const Product& outer) {
-  return suits(inner) && suits(outer) && inner.weight.first.coding == outer.weight.first.coding &&
-         inner.gated && !outer.gated && inner.rows / inner.x_divisor <= kFlowRowsMax &&
-         inner.rows <= kPairsMax && inner.inputs == outer.outputs && bulk_limits().alone &&
-         takes_warpgroups();
+  return suits(inner) && suits(outer) && inner.gated && !outer.gated &&
+         inner.rows / inner.x_divisor <= kFlowRowsMax && inner.rows <= kPairsMax &&
+         inner.inputs == outer.outputs && bulk_limits().alone && takes_warpgroups();
 }
 
 cudaError_t make_expert_flow(const Product& inner, const Product& outer, void* gathered,

@@ -5,7 +5,6 @@
 
 #include "kernels/cuda/flow_ring.cuh"
 #include "kernels/device/fp8.cuh"
-#include "kernels/device/weight.h"
 #include "kernels/device/wgmma.cuh"
 #include "kernels/device/wgmma_shared.cuh"
 
@@ -121,36 +120,5 @@ struct FlowFp8 {
   }
 #endif
 };
-
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-// Those of one row of weights in e4m3.
-class FlowScales {
- public:
-  __device__ FlowScales(const device::Weights& weights, int expert, int row)
-      : groups_(weights.first.groups),
-        shift_(weights.first.group_shift),
-        wide_(weights.first.scale_type == device::ScaleType::f32) {
-    const device::Weight& w = weights.first;
-    const std::int64_t scale_row =
-        static_cast<std::uint32_t>(w.row_offset + row) >> (__ffs(w.row_block) - 1);
-    at_ = static_cast<const std::uint8_t*>(w.scales) + expert * weights.scales_bytes +
-          scale_row * groups_ * (wide_ ? 4 : 2);
-  }
-  __device__ float at(int column) const {
-    const std::uint32_t group = groups_ == 1 ? 0 : static_cast<std::uint32_t>(column) >> shift_;
-    if (wide_) return __ldg(reinterpret_cast<const float*>(at_) + group);
-    const std::uint32_t bits = __ldg(reinterpret_cast<const std::uint16_t*>(at_) + group);
-    return __uint_as_float(bits << 16U);
-  }
-
- private:
-  const std::uint8_t* at_;
-  std::uint32_t groups_;
-  std::uint32_t shift_;
-  bool wide_;
-};
-
-#endif
 
 }  // namespace glm::kernels::cuda
