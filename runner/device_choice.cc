@@ -33,8 +33,8 @@ Result<DeviceChoice> choose_device(const std::string& wanted) {
   }
   const int devices =
       GLM_TRY(kernels::count_devices().with("look for a GPU (--device cpu runs without it)"));
-  if (devices > number.value_or(0))
-    return DeviceChoice{fmt::format("cuda:{}", number.value_or(0)), ""};
+  const int index = number.value_or(0);
+  if (devices > index) return DeviceChoice{fmt::format("cuda:{}", index), "", index};
   const bool built_in = kernels::backends() != "cpu";
   if (wanted != "auto" && !built_in) {
     return make_error(Errc::unsupported,

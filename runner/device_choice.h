@@ -10,6 +10,7 @@ namespace glm::runner {
 struct DeviceChoice {
   std::string name;  // "cpu", "cuda:0"
   std::string note;  // for the person; may be empty
+  int index = 0;     // N of cuda:N
 };
 
 // `wanted` is auto, cpu, cuda or cuda:N. "auto" takes the CPU where there is no GPU; a GPU that is

@@ -3,7 +3,8 @@
 //   frame   := length:u32 (of what follows, at most kFrameSizeMax) type:u8 payload
 //   daemon → runner   load (once, first), generate, cancel
 //   runner → daemon   load_progress*, then ready or load_failed; step (one per engine step that
-//                     brought something); beat (every kBeatPeriod, from the beginning)
+//                     brought something); beat (every kBeatPeriod, from the beginning). One that
+//                     was only to check says ready or load_failed and nothing else.
 //
 // The end of the stream ends the other side: a runner without its daemon exits, a daemon without
 // its runner fails the requests it had. kProtocolVersion is in load and ready; both must agree.
@@ -22,7 +23,7 @@
 
 namespace glm::runner {
 
-inline constexpr std::uint32_t kProtocolVersion = 3;
+inline constexpr std::uint32_t kProtocolVersion = 4;
 inline constexpr std::uint32_t kFrameSizeMax = 64u << 20;
 inline constexpr std::chrono::milliseconds kBeatPeriod{500};
 
@@ -34,6 +35,7 @@ struct LoadFrame {
   std::int64_t context_max = 0;                            // 0: the model's
   float latent_norm_eps = 0;                               // 0: the checkpoint's
   std::string kv_cache_type = "bf16";                      // or "fp8"
+  bool only_check = false;  // whether it could be loaded; no weights are read
   // The same model in other forms, name and bytes of weights, to be named if this one has no room.
   std::vector<std::pair<std::string, std::uint64_t>> alternatives;
 };

@@ -21,6 +21,7 @@
 #include "runner/engine.h"
 #include "runner/frames.h"
 #include "runner/heartbeat.h"
+#include "runner/load_check.h"
 #include "runner/models/registry.h"
 #include "runner/outbox.h"
 #include "runner/plan/run_plan.h"
@@ -59,14 +60,6 @@ struct Voice {
   Outbox outbox;
   Heartbeat heartbeat;
 };
-
-RunOverrides overrides_of(const LoadFrame& request) {
-  RunOverrides overrides{.context_max = request.context_max, .alternatives = {}};
-  for (const auto& [name, bytes] : request.alternatives) {
-    overrides.alternatives.push_back({.name = name, .weight_bytes = bytes});
-  }
-  return overrides;
-}
 
 // The pool goes before its model.
 struct Loaded {
@@ -184,6 +177,12 @@ int serve(int fd) {
   if (!request.ok()) {
     (void)send_frame(fd, LoadFailedFrame{request.error()});
     return 1;
+  }
+  if (request->only_check) {
+    const Status possible = check_load(*request);
+    (void)send_frame(fd, possible.ok() ? Frame(ReadyFrame{}) : LoadFailedFrame{possible.error()});
+    (void)receive_frame(fd);  // the daemon ends it
+    return 0;
   }
   Inbox inbox;
   std::thread reader([&] { read_frames(fd, inbox); });  // from now on the daemon's end is ours

@@ -24,8 +24,8 @@ Result<std::shared_ptr<const TextModel>> StoredModelLoader::text(const store::Ma
   return std::make_shared<const TextModel>(GLM_TRY(TextModel::load(files, manifest.modelfile)));
 }
 
-Result<std::shared_ptr<Runner>> StoredModelLoader::start(const store::Manifest& manifest,
-                                                         const RunOptions& options) {
+Result<runner::LoadFrame> StoredModelLoader::frame_of(const store::Manifest& manifest,
+                                                      const RunOptions& options) const {
   runner::LoadFrame frame;
   for (const auto& [path, file] : GLM_TRY(files_of(manifest))) {
     frame.files.emplace_back(path, file.string());
@@ -36,6 +36,21 @@ Result<std::shared_ptr<Runner>> StoredModelLoader::start(const store::Manifest& 
   for (const modelfiles::CatalogSize& form : modelfiles::other_forms(manifest.source)) {
     frame.alternatives.emplace_back(form.name, form.weight_bytes);
   }
+  return frame;
+}
+
+Status StoredModelLoader::check(const store::Manifest& manifest, const RunOptions& options) {
+  runner::LoadFrame frame = GLM_TRY(frame_of(manifest, options));
+  frame.only_check = true;
+  const std::shared_ptr<Runner> runner = GLM_TRY(RunnerLink::start(frame, {}));
+  const Status possible = runner->wait_until_ready();
+  runner->end();
+  return possible;
+}
+
+Result<std::shared_ptr<Runner>> StoredModelLoader::start(const store::Manifest& manifest,
+                                                         const RunOptions& options) {
+  const runner::LoadFrame frame = GLM_TRY(frame_of(manifest, options));
   ModelMetrics& metrics = metrics_.model(manifest.name);
   return std::shared_ptr<Runner>(GLM_TRY(RunnerLink::start(
       frame, [&metrics](const runner::EngineStats& before, const runner::EngineStats& now) {

@@ -29,6 +29,10 @@ class ModelLoader {
   // The text side. Errors: those of TextModel::load, and Errc::not_found for a blob that is gone.
   virtual Result<std::shared_ptr<const TextModel>> text(const store::Manifest& manifest) = 0;
 
+  // Whether such a load could succeed if no other model were there. Errors: those that it would
+  // end with.
+  virtual Status check(const store::Manifest& manifest, const RunOptions& options) = 0;
+
   // A runner that has begun to load.
   virtual Result<std::shared_ptr<Runner>> start(const store::Manifest& manifest,
                                                 const RunOptions& options) = 0;
@@ -43,12 +47,15 @@ class StoredModelLoader final : public ModelLoader {
   StoredModelLoader(store::Store& store, Metrics& metrics) : store_(store), metrics_(metrics) {}
 
   Result<std::shared_ptr<const TextModel>> text(const store::Manifest& manifest) override;
+  Status check(const store::Manifest& manifest, const RunOptions& options) override;
   Result<std::shared_ptr<Runner>> start(const store::Manifest& manifest,
                                         const RunOptions& options) override;
   std::uint64_t host_memory_free() const override;
 
  private:
   Result<runner::CheckpointFiles> files_of(const store::Manifest& manifest) const;
+  Result<runner::LoadFrame> frame_of(const store::Manifest& manifest,
+                                     const RunOptions& options) const;
 
   store::Store& store_;
   Metrics& metrics_;

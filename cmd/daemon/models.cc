@@ -60,6 +60,7 @@ Result<ModelLease> Models::acquire(const store::Manifest& manifest, const RunOpt
   const Clock::Steady begun = clock_.now();
   const store::Digest digest = manifest.digest();
   bool waited = false;
+  bool checked = false;
   MutexLock lock(mutex_);
   while (true) {
     if (stopping_) return daemon_stops();
@@ -79,6 +80,12 @@ Result<ModelLease> Models::acquire(const store::Manifest& manifest, const RunOpt
       ModelLease lease(*this, entry.model);
       lease.load_ns = waited ? ns_since(clock_, begun) : 0;
       return lease;
+    }
+    if (alive && !fits && !std::exchange(checked, true)) {
+      Status possible = check(manifest, options);
+      if (possible.ok()) continue;
+      return with_repair_hint(std::move(possible).error(), manifest.name)
+          .with("load " + manifest.name);
     }
     if (entry.model && (!alive || (!fits && entry.leases == 0))) {
       end(it);

@@ -14,6 +14,7 @@
 // has not enough), idle models go, the one first whose last use is longest ago, and those that are
 // kept for ever only when no other is left. One in use never goes; it gets no new requests while
 // somebody waits for its place. No runner is started before those that end are gone.
+// Nothing goes for a load that could not succeed without it either.
 //
 // A model that is stopped, and a daemon that stops, finish the answers they have begun within
 // kDrainMax, and take no new ones.
@@ -164,6 +165,7 @@ class Models {
   void end(Entries::iterator it) GLM_REQUIRES(mutex_);
   void end_expired() GLM_REQUIRES(mutex_);
   Status get_place(MutexLock& lock, const std::string& name, const Gone& gone) GLM_REQUIRES(mutex_);
+  Status check(const store::Manifest& manifest, const RunOptions& options) GLM_REQUIRES(mutex_);
   Status take_turn(MutexLock& lock, const std::string& name, const Gone& gone) GLM_REQUIRES(mutex_);
   Result<std::shared_ptr<Runner>> start_in_turn(const store::Manifest& manifest,
                                                 const RunOptions& options) GLM_REQUIRES(mutex_);

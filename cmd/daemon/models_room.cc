@@ -47,6 +47,7 @@ Result<std::shared_ptr<Runner>> Models::start_with_room(const store::Manifest& m
                                                         const Gone& gone) {
   Turn turn(*this);
   MutexLock lock(mutex_);
+  if (others_have_memory(manifest.name)) GLM_TRY(check(manifest, options));
   GLM_TRY(get_place(lock, manifest.name, gone));
   while (true) {
     GLM_TRY(take_turn(lock, manifest.name, gone));
@@ -69,6 +70,12 @@ Models::Turn::~Turn() {
   if (!mine) return;
   MutexLock lock(models.mutex_);
   models.turn_taken_ = false;
+}
+
+// Before others go for it.
+Status Models::check(const store::Manifest& manifest, const RunOptions& options) {
+  const MutexUnlock unlocked(mutex_);
+  return loader_.check(manifest, options);
 }
 
 // One load at a time, and none beside a process that is ending: what a runner finds free must stay

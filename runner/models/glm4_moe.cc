@@ -35,11 +35,6 @@ namespace glm::runner {
 Result<std::unique_ptr<Model>> load_glm4_moe(const Checkpoint& checkpoint, ModelFacts facts,
                                              std::unique_ptr<kernels::Ops> ops,
                                              const LoadOptions& options) {
-  if (options.kv_format != kernels::KvFormat::plain) {
-    return make_error(Errc::unsupported,
-                      "kv_cache_type fp8: it is for architectures that cache a latent "
-                      "(glm4_moe_lite), glm4_moe caches keys and values; run it with bf16");
-  }
   return load_decoder(checkpoint, std::move(facts), std::move(ops), std::make_unique<GqaLayers>(),
                       options);
 }

@@ -88,6 +88,7 @@ Result<std::unique_ptr<Model>> load_model(const Checkpoint& checkpoint, ModelFac
                                           const LoadOptions& options) {
   for (const ArchitectureRow& row : kArchitectures) {
     if (row.model_type != facts.architecture) continue;
+    GLM_TRY(check_kv_format(facts, options.kv_format));
     Result<std::unique_ptr<kernels::Ops>> opened = open_backend(options);
     if (!opened.ok()) return explained(std::move(opened).error(), facts, options);
     std::unique_ptr<kernels::Ops> ops = *std::move(opened);
@@ -102,6 +103,14 @@ Result<kernels::KvFormat> parse_kv_cache_type(std::string_view text) {
   if (text == "bf16") return kernels::KvFormat::plain;
   if (text == "fp8") return kernels::KvFormat::fp8_latent;
   return make_error(Errc::invalid_argument, "kv_cache_type wants bf16 or fp8, got '{}'", text);
+}
+
+Status check_kv_format(const ModelFacts& facts, kernels::KvFormat format) {
+  if (format == kernels::KvFormat::plain || facts.config.mla.kv_rank > 0) return Ok{};
+  return make_error(Errc::unsupported,
+                    "kv_cache_type fp8: it is for architectures that cache a latent "
+                    "(glm4_moe_lite), {} caches keys and values; run it with bf16",
+                    facts.architecture);
 }
 
 std::vector<std::string_view> supported_architectures() {

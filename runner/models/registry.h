@@ -56,6 +56,9 @@ Result<std::unique_ptr<kernels::Ops>> open_device(const LoadOptions& options);
 // "bf16" (plain: on the CPU pages are f32) or "fp8". Errc::invalid_argument.
 Result<kernels::KvFormat> parse_kv_cache_type(std::string_view text);
 
+// Errc::unsupported for fp8 where no latent is cached.
+Status check_kv_format(const ModelFacts& facts, kernels::KvFormat format);
+
 // "glm4_moe_lite", …
 std::vector<std::string_view> supported_architectures();
 

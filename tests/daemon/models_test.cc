@@ -113,6 +113,18 @@ TEST_F(ModelsTest, ReplacesAModelThatIsWantedWithOtherOptions) {
   EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a", "end a", "start a", "ready a"}));
 }
 
+TEST_F(ModelsTest, KeepsWhatIsLoadedWhenTheLoadCouldNotSucceedAnyway) {
+  open({.loaded_max = 1});
+  use("a");
+  for (const char* name : {"a", "b"}) {
+    const auto refused = acquire(name, 10, {}, {.device = "cuda"});
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().message, fmt::format("load {}: there is no such device", name));
+  }
+  EXPECT_EQ(loaded(), Names{"a"});
+  EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a"}));
+}
+
 TEST_F(ModelsTest, LoadsAModelAgainWhoseFileWasMended) {
   open();
   const store::Digest file = manifest("a").files.front().digest;

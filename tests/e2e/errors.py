@@ -252,6 +252,11 @@ def check_bodies(glm: Glm) -> None:
     expect(400, "CUDA", {"model": "tiny", "prompt": "x", "options": {"device": "cuda"}}, "/api/generate")
     expect(400, "kv_cache_type wants bf16 or fp8, got 'q8_0'",
            {"model": "tiny", "prompt": "x", "options": {"kv_cache_type": "q8_0"}}, "/api/generate")
+    # What cannot succeed costs the loaded model nothing.
+    assert glm.ok("run", "tiny", "What is 17 + 25?") == "42\n"
+    before = runner_pid(glm)
+    expect(400, "CUDA", {"model": "tiny", "prompt": "x", "options": {"device": "cuda"}}, "/api/generate")
+    assert before and runner_pid(glm) == before, "the loaded model had to go for a load that was refused"
     expect(404, "no such endpoint", {}, "/api/nothing")
     status, body = glm.api("GET", "/api/chat")
     assert status == 405 and b"wants POST" in body, (status, body)

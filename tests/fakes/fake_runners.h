@@ -120,6 +120,10 @@ class FakeLoader final : public daemon::ModelLoader {
   Result<std::shared_ptr<const daemon::TextModel>> text(const store::Manifest&) override {
     return std::shared_ptr<const daemon::TextModel>();
   }
+  Status check(const store::Manifest&, const daemon::RunOptions& options) override {
+    if (options.device != "cuda") return Ok{};
+    return make_error(Errc::unsupported, "there is no such device");
+  }
   Result<std::shared_ptr<daemon::Runner>> start(const store::Manifest& manifest,
                                                 const daemon::RunOptions&) override {
     if (throw_loading) throw std::system_error(EAGAIN, std::generic_category(), "no thread");

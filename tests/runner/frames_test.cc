@@ -37,6 +37,7 @@ class Frames : public testing::Test {
                    .context_max = 4096,
                    .latent_norm_eps = 1e-6F,
                    .kv_cache_type = text(),
+                   .only_check = true,
                    .alternatives = {{text(), number()}, {text(), number()}}};
     GenerateFrame generate;
     generate.request.id = number();
