@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "base/clock.h"
 
@@ -27,6 +28,7 @@ struct Services {
   daemon::Pulls& pulls;
   Clock& clock;
   std::function<void()> shutdown;  // returns at once; the server ends after its answers
+  std::string home = {};           // the folder of all this
 };
 
 }  // namespace glm

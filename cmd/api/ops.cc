@@ -20,8 +20,8 @@ Result<Reply> greeting(Services&, const Json&, const Client&) {
   return reply;
 }
 
-Result<Reply> version(Services&, const Json&, const Client&) {
-  return json_reply({{"version", kVersion}, {"name", "glm"}});
+Result<Reply> version(Services& services, const Json&, const Client&) {
+  return json_reply({{"version", kVersion}, {"name", "glm"}, {"home", services.home}});
 }
 
 Result<Reply> health(Services&, const Json&, const Client&) {

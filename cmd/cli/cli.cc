@@ -39,6 +39,7 @@ Result<std::optional<Client>> connect_if_running(const Cli& cli) {
   const Peer peer = who_answers(address);
   if (peer.kind == Peer::Kind::nobody) return std::optional<Client>();
   if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
+  GLM_TRY(check_home(address, peer));
   return std::optional<Client>(Client(address));
 }
 

@@ -105,6 +105,7 @@ Result<std::string> start(const HostAddress& address, const fs::path& home) {
     const bool runs = process_runs(pid);
     const Peer peer = who_answers(address);
     if (peer.kind == Peer::Kind::glm) {
+      GLM_TRY(check_home(address, peer));
       if (runs)
         say(fmt::format("glm: started the daemon (pid {}, log {})\n", pid, log_path.string()));
       return peer.version;
@@ -124,7 +125,32 @@ Result<std::string> start(const HostAddress& address, const fs::path& home) {
   }
 }
 
+// Of a daemon that is the right one.
+Result<std::string> version_of(const HostAddress& address, const Peer& peer) {
+  if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
+  GLM_TRY(check_home(address, peer));
+  return peer.version;
+}
+
+// The same folder has the same one, whatever links lead to it.
+fs::path resolved(const fs::path& path) {
+  std::error_code failure;
+  const fs::path found = fs::weakly_canonical(path, failure);
+  return failure ? path : found;
+}
+
 }  // namespace
+
+Status check_home(const HostAddress& address, const Peer& peer) {
+  if (env_or_empty("GLM_HOME").empty() || peer.home.empty() || !address.is_loopback()) return Ok{};
+  const fs::path wanted = GLM_TRY(glm_home());
+  if (resolved(wanted) == resolved(peer.home)) return Ok{};
+  return make_error(Errc::already_exists,
+                    "the daemon at {} serves {}, not {} as GLM_HOME says; give the daemon of that "
+                    "folder an address of its own with GLM_HOST, or end this one first with "
+                    "'env -u GLM_HOME glm stop --all'",
+                    address.str(), peer.home, wanted.string());
+}
 
 Error not_glm(const HostAddress& address, const Peer& peer) {
   return make_error(Errc::already_exists,
@@ -134,8 +160,7 @@ Error not_glm(const HostAddress& address, const Peer& peer) {
 
 Result<std::string> ensure_daemon(const HostAddress& address) {
   Peer peer = who_answers(address);
-  if (peer.kind == Peer::Kind::glm) return peer.version;
-  if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
+  if (peer.kind != Peer::Kind::nobody) return version_of(address, peer);
   if (!address.is_loopback() || address.tls) {
     return make_error(Errc::unavailable,
                       "no daemon answers at {}; start it there with 'glm serve', or set GLM_HOST",
@@ -145,8 +170,7 @@ Result<std::string> ensure_daemon(const HostAddress& address) {
   const fs::path home = GLM_TRY(make_glm_home());
   const Fd held = GLM_TRY(lock(home / "daemon-start.lock", Steady::now() + kStartTimeMax));
   peer = who_answers(address);  // it may have come up while we waited
-  if (peer.kind == Peer::Kind::glm) return peer.version;
-  if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
+  if (peer.kind != Peer::Kind::nobody) return version_of(address, peer);
   return start(address, home).with("start the daemon");
 }
 

@@ -14,8 +14,13 @@ namespace glm {
 // starts it and the others wait.
 //
 // Errc::unavailable when nobody answers elsewhere, or the new daemon does not within 15 s (the
-// message ends with the log's last lines); Errc::already_exists when something else has the port.
+// message ends with the log's last lines); Errc::already_exists when something else has the port,
+// or a daemon of another folder than GLM_HOME names.
 Result<std::string> ensure_daemon(const HostAddress& address);
+
+// Errc::already_exists when GLM_HOME names another folder than the one that this machine's daemon
+// at the address serves: its models are not those that are meant.
+Status check_home(const HostAddress& address, const Peer& peer);
 
 // The Error for a port that belongs to another program.
 Error not_glm(const HostAddress& address, const Peer& peer);

@@ -14,6 +14,7 @@
 #include "base/paths.h"
 #include "base/subprocess.h"
 #include "cmd/cli/cli.h"
+#include "cmd/cli/daemon_start.h"
 #include "cmd/cli/terminal.h"
 #include "cmd/daemon/pid_file.h"
 
@@ -32,11 +33,12 @@ struct Args {
 };
 
 // A daemon that was started with another GLM_HOST has this user's models all the same.
-Status stop_elsewhere(const Cli& cli) {
+Status stop_elsewhere(const HostAddress& address, const Peer& peer) {
   const std::filesystem::path home = GLM_TRY(glm_home());
   const std::optional<pid_t> pid = daemon::PidFile::holder(home / "daemon.pid");
-  if (!pid || !GLM_TRY(daemon_address(cli.host)).is_loopback()) {
-    say("glm: no daemon runs\n");
+  if (!pid || !address.is_loopback()) {
+    say(peer.kind == Peer::Kind::glm ? fmt::format("glm: no daemon serves {}\n", home.string())
+                                     : "glm: no daemon runs\n");
     return Ok{};
   }
   if (::kill(*pid, SIGTERM) != 0 && errno != ESRCH) {
@@ -57,11 +59,14 @@ Status stop_elsewhere(const Cli& cli) {
 }
 
 Status stop_all(Cli& cli) {
-  std::optional<Client> client = GLM_TRY(connect_if_running(cli));
-  if (!client) return stop_elsewhere(cli);
-  const HostAddress address = client->address();
+  const HostAddress address = GLM_TRY(daemon_address(cli.host));
+  const Peer peer = who_answers(address);
+  if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
+  const bool ours = peer.kind == Peer::Kind::glm && check_home(address, peer).ok();
+  if (!ours) return stop_elsewhere(address, peer);
+  Client client(address);
   pid_t pid = 0;
-  const Result<Json> answer = client->post("/api/shutdown", Json::object());
+  const Result<Json> answer = client.post("/api/shutdown", Json::object());
   // A daemon may be gone before its answer is out.
   if (!answer.ok() && answer.error().code != Errc::unavailable) return answer.error();
   if (answer.ok() && address.is_loopback() && integer_field(*answer, "pid") > 0) {

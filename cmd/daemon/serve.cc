@@ -127,7 +127,9 @@ Status serve(const ServeOptions& options) {
   Models models(loader, metrics, system_clock(), GLM_TRY(model_limits()));
   Pulls pulls(*store, catalog, share / "models",
               [&models](const store::Digest& file) { models.mended(file); });
-  Services services{*store, catalog, models, metrics, pulls, system_clock(), [&] { stop->wake(); }};
+  Services services{
+      *store,       catalog, models, metrics, pulls, system_clock(), [&] { stop->wake(); },
+      home.string()};
   api::HttpServer server(services);
   GLM_TRY(server.bind(address));
   collect_garbage(*store);

@@ -629,6 +629,37 @@ TEST_F(Commands, RefuseToTalkToAnotherProgram) {
   }
 }
 
+TEST_F(Commands, RefuseADaemonOfAnotherFolderThanTheOneNamed) {
+  const auto serves = [&](const std::string& folder) {
+    daemon.on("GET /api/version",
+              one(json{{"version", "0.1.0"}, {"name", "glm"}, {"home", folder}}.dump()));
+  };
+  daemon.on("GET /api/tags", one(R"({"models":[]})"));
+  daemon.on("GET /api/ps", one(R"({"models":[]})"));
+  daemon.on("POST /api/shutdown", one(R"({"status":"stopping"})"));
+  serves("/elsewhere");
+  for (const auto& arguments : {std::vector<std::string>{"list"}, {"ps"}, {"pull", "tiny"}}) {
+    const Ran ran = glm(arguments);
+    EXPECT_EQ(ran.exit_code, 4);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(ran.err, "glm: the daemon at " + daemon.host() + " serves /elsewhere, not " +
+                           home.path().string() +
+                           " as GLM_HOME says; give the daemon of that folder an address of its "
+                           "own with GLM_HOST, or end this one first with 'env -u GLM_HOME glm "
+                           "stop --all'\n");
+  }
+  EXPECT_EQ(glm({"stop", "--all"}).err, "glm: no daemon serves " + home.path().string() + "\n");
+  EXPECT_TRUE(daemon.requests("POST /api/shutdown").empty());
+  Invocation unnamed = invocation({"list"});
+  unnamed.environment[1].second = "";
+  EXPECT_EQ(run_glm(unnamed).exit_code, 0);
+  serves((home.path() / ".").string());
+  EXPECT_EQ(glm({"list"}).exit_code, 0);
+  std::filesystem::create_symlink(home.path(), home.path() / "link");
+  serves((home.path() / "link").string());
+  EXPECT_EQ(glm({"list"}).exit_code, 0);
+}
+
 TEST_F(Commands, TakeTheHostBeforeAndAfterTheCommand) {
   daemon.on("GET /api/tags", one(R"({"models":[]})"));
   Invocation list = invocation({"--host", daemon.host(), "list"});
