@@ -27,8 +27,8 @@ using Steady = std::chrono::steady_clock;
 
 // What travels through the report pipe; the pipe closes when the program runs.
 struct Report {
-  enum Step : int { kStarted, kChdir, kDescriptors, kExec, kFork } step;
-  int value;  // kStarted: the pid of the grandchild; else the errno that stopped the child
+  enum Step : int { kChdir, kDescriptors, kExec, kFork } step;
+  int value;  // the errno that stopped the child
 };
 
 // Everything the child needs between fork() and execve(), made before: only async-signal-safe calls
@@ -162,17 +162,13 @@ Error failed(const SpawnOptions& options, const Report& report) {
       }
       return errno_error("fork for", options.program, report.value);
     case Report::kExec:
-    case Report::kStarted:
       break;
   }
   return errno_error("start", options.program, report.value);
 }
 
-enum class Reaping { ours, of_the_system };
-
-// Forks and waits until the program runs. For Reaping::of_the_system a process in between forks
-// once more and ends, so that the child belongs to init.
-Result<pid_t> start(const SpawnOptions& options, Reaping reaping) {
+// Forks and waits until the program runs.
+Result<pid_t> start(const SpawnOptions& options) {
   std::array<int, 64> moved{};
   if (options.fds.size() > moved.size()) {
     return make_error(Errc::invalid_argument,
@@ -203,33 +199,16 @@ Result<pid_t> start(const SpawnOptions& options, Reaping reaping) {
   (void)::pthread_sigmask(SIG_SETMASK, &all, &before);
   const pid_t pid = ::fork();
   const int fork_error = pid < 0 ? errno : 0;
-  if (pid == 0) {
-    if (reaping == Reaping::ours) run_child(child, moved);
-    const pid_t grandchild = ::fork();
-    if (grandchild == 0) run_child(child, moved);
-    if (grandchild < 0) fail(child.report, Report::kFork);
-    tell(child.report, {Report::kStarted, grandchild});
-    ::_exit(0);
-  }
+  if (pid == 0) run_child(child, moved);
   (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (fork_error != 0) return failed(options, {Report::kFork, fork_error});
 
   report.write = Fd();  // the other end lives on in the child until execve() closes it
-  std::optional<Report> failure;
-  pid_t started = pid;
-  for (Report message{}; read_all(report.read.get(), &message, sizeof message) == sizeof message;) {
-    if (message.step == Report::kStarted) {
-      started = message.value;
-    } else {
-      failure = message;
-    }
+  Report failure{};
+  if (read_all(report.read.get(), &failure, sizeof failure) < sizeof failure) return pid;
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
-  if (reaping == Reaping::of_the_system || failure) {
-    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
-  if (failure) return failed(options, *failure);
-  return started;
+  return failed(options, failure);
 }
 
 Fd open_pidfd(pid_t pid) {
@@ -254,16 +233,8 @@ std::string ExitStatus::str() const {
 }
 
 Result<Subprocess> Subprocess::spawn(const SpawnOptions& options) {
-  const pid_t pid = GLM_TRY(start(options, Reaping::ours));
+  const pid_t pid = GLM_TRY(start(options));
   return Subprocess(pid, open_pidfd(pid), options.group);
-}
-
-Result<pid_t> Subprocess::spawn_detached(const SpawnOptions& options) {
-  if (options.parent_death == ParentDeath::die) {
-    return make_error(Errc::invalid_argument, "start {}: a detached process outlives its parent",
-                      options.program.string());
-  }
-  return start(options, Reaping::of_the_system);
 }
 
 Subprocess::Subprocess(Subprocess&& other) noexcept

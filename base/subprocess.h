@@ -66,9 +66,6 @@ class Subprocess {
   // Errc::not_found, permission: the program or working_dir; exhausted: no more processes.
   static Result<Subprocess> spawn(const SpawnOptions& options);
 
-  // For a process that shall outlive this one and never be waited for: the system reaps it.
-  static Result<pid_t> spawn_detached(const SpawnOptions& options);
-
   Subprocess(Subprocess&& other) noexcept;
   Subprocess& operator=(Subprocess&& other) noexcept;
   // Kills what still runs (the whole group, if it is its own) and reaps it.

@@ -74,6 +74,13 @@ Errc errc_from_http_status(int status) {
   }
 }
 
+std::optional<Errc> errc_from_exit_code(int exit_code) {
+  for (const Outcome& row : kOutcomes) {
+    if (row.exit_code == exit_code) return row.code;
+  }
+  return std::nullopt;
+}
+
 std::string exit_codes_help() {
   std::string text = "Exit codes: 0 done";
   std::size_t line_begin = 0;

@@ -29,6 +29,9 @@ const Outcome& outcome(Errc code);
 std::optional<Errc> errc_from_name(std::string_view name);
 Errc errc_from_http_status(int status);
 
+// The error that a program of ours has exited with; nullopt for 0 and codes that none has.
+std::optional<Errc> errc_from_exit_code(int exit_code);
+
 // "exit codes: 0 done, 2 …", for the end of a help text; lines of at most 79 characters.
 std::string exit_codes_help();
 

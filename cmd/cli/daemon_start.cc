@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/errno_error.h"
 #include "base/fd.h"
@@ -15,6 +17,7 @@
 #include "base/subprocess.h"
 #include "base/units.h"
 #include "cmd/cli/terminal.h"
+#include "cmd/outcome.h"
 
 namespace glm {
 namespace fs = std::filesystem;
@@ -26,6 +29,7 @@ using Steady = std::chrono::steady_clock;
 constexpr std::chrono::seconds kStartTimeMax{15};
 constexpr milliseconds kPollInterval{25};
 constexpr std::size_t kLogTailMaxBytes = 800;
+constexpr std::size_t kRefusalMaxBytes = 8 << 10;
 
 Result<Fd> open_file(const fs::path& path, int flags) {
   Fd fd(::open(path.c_str(), flags | O_CLOEXEC, 0600));
@@ -48,19 +52,46 @@ Result<Fd> lock(const fs::path& path, Steady::time_point deadline) {
   return fd;
 }
 
-// What the daemon wrote since it was started: the end of it, indented.
-std::string log_tail(const fs::path& log, std::uint64_t begin) {
-  const auto text = read_file(log);
+// What the daemon wrote since it was started: the end of it.
+std::string log_end(const fs::path& log, std::uint64_t begin, std::size_t bytes_max) {
+  auto text = read_file(log);
   if (!text.ok() || text->size() <= begin) return {};
-  std::string_view tail = std::string_view(*text).substr(begin);
-  if (tail.size() > kLogTailMaxBytes) tail = tail.substr(tail.size() - kLogTailMaxBytes);
-  std::string indented;
-  while (!tail.empty()) {
-    const std::size_t newline = std::min(tail.find('\n'), tail.size());
-    indented += fmt::format("\n  {}", for_terminal(tail.substr(0, newline)));
-    tail.remove_prefix(std::min(newline + 1, tail.size()));
+  const std::size_t size = std::min<std::size_t>(text->size() - begin, bytes_max);
+  return text->substr(text->size() - size);
+}
+
+std::string indented(std::string_view lines) {
+  std::string out;
+  while (!lines.empty()) {
+    const std::size_t newline = std::min(lines.find('\n'), lines.size());
+    out += fmt::format("\n  {}", for_terminal(lines.substr(0, newline)));
+    lines.remove_prefix(std::min(newline + 1, lines.size()));
   }
-  return indented;
+  return out;
+}
+
+std::string log_tail(const fs::path& log, std::uint64_t begin) {
+  return indented(log_end(log, begin, kLogTailMaxBytes));
+}
+
+// What `glm serve` says last when it refuses, and the kind of error it exits with.
+std::optional<Error> refusal_of(const ExitStatus& status, const std::string& said) {
+  const std::optional<Errc> code = errc_from_exit_code(status.code);
+  const std::size_t line = said.starts_with("glm: ") ? 0 : said.rfind("\nglm: ");
+  if (status.signal != 0 || !code || line == std::string::npos) return std::nullopt;
+  std::string message = said.substr(said.find(' ', line) + 1);
+  while (message.ends_with('\n')) message.pop_back();
+  return Error{*code, std::move(message)};
+}
+
+Error why_it_ended(const ExitStatus& status, const fs::path& log, std::uint64_t begin) {
+  std::optional<Error> refusal = refusal_of(status, log_end(log, begin, kRefusalMaxBytes));
+  if (!refusal) {
+    return make_error(Errc::unavailable, "the daemon ended as soon as it was started; its log {}{}",
+                      log.string(), log_tail(log, begin));
+  }
+  refusal->message += fmt::format("\n  its log: {}", log.string());
+  return *std::move(refusal);
 }
 
 std::uint64_t size_of(const Fd& file) {
@@ -98,30 +129,29 @@ Result<std::string> start(const HostAddress& address, const fs::path& home) {
                  {.ours = log.get(), .theirs = 1},
                  {.ours = log.get(), .theirs = 2}};
   options.group = ProcessGroup::session;
-  const pid_t pid = GLM_TRY(Subprocess::spawn_detached(options));
+  // Ours until it answers, so that we hear how it ends.
+  Subprocess daemon = GLM_TRY(Subprocess::spawn(options));
+  const pid_t pid = daemon.pid();
 
   const auto deadline = Steady::now() + kStartTimeMax;
   while (true) {
-    const bool runs = process_runs(pid);
+    const std::optional<ExitStatus> ended = GLM_TRY(daemon.wait_for(kPollInterval));
     const Peer peer = who_answers(address);
     if (peer.kind == Peer::Kind::glm) {
+      daemon.disown();
       GLM_TRY(check_home(address, peer));
-      if (runs)
+      if (!ended)
         say(fmt::format("glm: started the daemon (pid {}, log {})\n", pid, log_path.string()));
       return peer.version;
     }
-    if (!runs) {
-      return make_error(Errc::unavailable,
-                        "the daemon ended as soon as it was started; its log {}{}",
-                        log_path.string(), log_tail(log_path, log_begin));
-    }
+    if (ended) return why_it_ended(*ended, log_path, log_begin);
     if (Steady::now() > deadline) {
+      daemon.disown();
       return make_error(Errc::unavailable,
                         "the daemon (pid {}) does not answer at {} after {} s; its log {}{}", pid,
                         address.str(), kStartTimeMax.count(), log_path.string(),
                         log_tail(log_path, log_begin));
     }
-    std::this_thread::sleep_for(kPollInterval);
   }
 }
 

@@ -14,8 +14,9 @@ namespace glm {
 // starts it and the others wait.
 //
 // Errc::unavailable when nobody answers elsewhere, or the new daemon does not within 15 s (the
-// message ends with the log's last lines); Errc::already_exists when something else has the port,
-// or a daemon of another folder than GLM_HOME names.
+// message ends with the log's last lines); the daemon's own error when it refuses to start;
+// Errc::already_exists when something else has the port, or a daemon of another folder than
+// GLM_HOME names.
 Result<std::string> ensure_daemon(const HostAddress& address);
 
 // Errc::already_exists when GLM_HOME names another folder than the one that this machine's daemon

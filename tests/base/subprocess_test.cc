@@ -87,10 +87,6 @@ TEST(Subprocess, FailsInSpawnWhenTheProgramIsMissing) {
   EXPECT_EQ(child.error().code, Errc::not_found);
   EXPECT_EQ(child.error().message, "start /nonexistent/program: No such file or directory");
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a zombie was left";
-
-  const auto detached = Subprocess::spawn_detached(options);
-  ASSERT_FALSE(detached.ok());
-  EXPECT_EQ(detached.error().code, Errc::not_found);
 }
 
 TEST(Subprocess, FailsInSpawnWhenTheWorkingFolderIsMissing) {
@@ -264,21 +260,23 @@ TEST(Subprocess, GivesASessionOfItsOwn) {
   EXPECT_EQ(answer, first + first);
 }
 
-TEST(Subprocess, DetachedBelongsToSomeoneElse) {
+TEST(Subprocess, RunsOnWhenDisowned) {
   Pipe pipe = make_pipe(), hold = make_pipe();
   SpawnOptions options = shell("read line; echo done >&5");
   options.fds = {{.ours = hold.read.get(), .theirs = 0}, {.ours = pipe.write.get(), .theirs = 5}};
   options.group = ProcessGroup::session;
-  const auto pid = Subprocess::spawn_detached(options);
-  ASSERT_TRUE(pid.ok()) << pid.error().message;
-  EXPECT_TRUE(process_runs(*pid));
-  EXPECT_EQ(::waitpid(*pid, nullptr, WNOHANG), -1);
+  pid_t pid = 0;
+  {
+    auto child = Subprocess::spawn(options);
+    ASSERT_TRUE(child.ok()) << child.error().message;
+    pid = child->pid();
+    child->disown();
+  }
+  EXPECT_TRUE(process_runs(pid));
   pipe.write = Fd();
   hold.write = Fd();
   EXPECT_EQ(read_to_end(pipe.read.get()), "done\n");
-
-  options.parent_death = ParentDeath::die;
-  EXPECT_FALSE(Subprocess::spawn_detached(options).ok());
+  EXPECT_EQ(::waitpid(pid, nullptr, 0), pid);
 }
 
 TEST(ProcessRuns, KnowsZombiesAndStrangers) {

@@ -135,6 +135,16 @@ TEST_F(DaemonStart, ShowsTheLogOfADaemonThatDies) {
                 (home.path() / "logs/daemon.log").string() + "\n  first[2J line\n  second line");
 }
 
+TEST_F(DaemonStart, PassesOnWhyTheDaemonRefuses) {
+  const std::string log = (home.path() / "logs/daemon.log").string();
+  ::setenv("GLM_TEST_SERVE", "refuses", 1);
+  const auto version = ensure_daemon(address);
+  ASSERT_FALSE(version.ok());
+  EXPECT_EQ(version.error().code, Errc::corrupt);
+  EXPECT_EQ(version.error().message,
+            "start the daemon: the index is damaged\n  'glm verify' mends it\n  its log: " + log);
+}
+
 TEST_F(DaemonStart, RefusesAPortOfAnotherProgram) {
   fakes::FakeDaemon other;
   other.on("GET /api/version", fakes::FakeAnswer{.status = 404, .lines = {"not here"}});
@@ -171,6 +181,10 @@ int serve() {
   if (mode == "dies") {
     fmt::print("first\x1b[2J line\nsecond line\n");
     return 3;
+  }
+  if (mode == "refuses") {
+    fmt::print("a line before\nglm: the index is damaged\n  'glm verify' mends it\n");
+    return 5;
   }
   std::ofstream(env_or_empty("GLM_HOME") + "/starts", std::ios::app) << ::getpid() << "\n";
   std::ofstream("/dev/stdout") << "serving\n";
