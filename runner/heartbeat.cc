@@ -20,17 +20,22 @@ void Heartbeat::progress(const EngineStats& stats) {
   ++progress_;
 }
 
+void Heartbeat::beat() {
+  MutexLock lock(mutex_);
+  (void)send();
+}
+
+Status Heartbeat::send() {
+  return outbox_.send(BeatFrame{.progress = progress_, .busy = busy_, .stats = stats_});
+}
+
 void Heartbeat::run() {
   MutexLock lock(mutex_);
   while (!stopping_) {
     const auto next = std::chrono::steady_clock::now() + period_;
     while (!stopping_ && lock.wait_until(stopped_, next)) {
     }
-    const BeatFrame beat{.progress = progress_, .busy = busy_, .stats = stats_};
-    lock.unlock();
-    const bool told = outbox_.send(beat).ok();
-    lock.lock();
-    if (!told) return;  // the reader of the socket ends the process
+    if (!send().ok()) return;  // the reader of the socket ends the process
   }
 }
 

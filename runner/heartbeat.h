@@ -26,8 +26,13 @@ class Heartbeat {
   void progress() { ++progress_; }
   void progress(const EngineStats& stats);
 
+  // A beat now, before whatever is sent next: who hears that an answer has ended may end this
+  // process, and shall know its counts.
+  void beat();
+
  private:
   void run();
+  Status send() GLM_REQUIRES(mutex_);  // beats in the order of what they tell
 
   Outbox& outbox_;
   const std::chrono::milliseconds period_;

@@ -209,6 +209,10 @@ int serve(int fd) {
     }
     StepFrame step{engine.step()};
     voice.heartbeat.progress(engine.stats());
+    const bool some_end =
+        std::any_of(step.events.begin(), step.events.end(),
+                    [](const RequestEvent& event) { return event.finish != FinishReason::none; });
+    if (some_end) voice.heartbeat.beat();
     const bool told = step.events.empty() || voice.outbox.send(step).ok();
     if (engine.device_failed()) {
       fmt::print(stderr, "glm runner: the device failed: {}\n", engine.device_failure());

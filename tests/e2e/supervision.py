@@ -284,6 +284,14 @@ def check_pages(glm: Glm) -> None:
     ended = 'vllm:request_success_total{model_name="tiny:latest",finished_reason="stop"}'
     assert after[ended] - before[ended] == 1
 
+    # A model that goes with its answer has told its counts.
+    before = after
+    body = {"model": "tiny", "stream": False, "keep_alive": 0, **QUESTION}
+    answer = json.loads(glm.api("POST", "/api/chat", body)[1])
+    wait_until("the model is gone", lambda: not models(glm))
+    after = metrics()
+    assert grown("vllm:generation_tokens_total") >= answer["eval_count"] > 0, (before, after)
+
 
 def check_answers(glm: Glm) -> None:
     """`n`, `ignore_eos`, `min_tokens`, and prompts that are too long."""

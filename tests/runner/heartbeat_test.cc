@@ -58,6 +58,16 @@ TEST_F(HeartbeatTest, TellsWhatTheLastStepLeft) {
   EXPECT_EQ(beat.stats.pages_used, 5);
 }
 
+TEST_F(HeartbeatTest, TellsAtOnceWhenToldTo) {
+  Outbox outbox(ours_.get());
+  Heartbeat heartbeat(outbox, std::chrono::hours(1));
+  for (std::uint64_t tokens = 1; tokens <= 3; ++tokens) {
+    heartbeat.progress({.generated_tokens = tokens});
+    heartbeat.beat();
+    EXPECT_EQ(next().stats.generated_tokens, tokens);
+  }
+}
+
 TEST_F(HeartbeatTest, EndsWhenNobodyListens) {
   Outbox outbox(ours_.get());
   Heartbeat heartbeat(outbox, kOften);
