@@ -77,6 +77,10 @@ bool HostAddress::is_loopback() const {
          (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
 }
 
+bool HostAddress::is_wildcard() const {
+  return host == "0.0.0.0" || host == "::";
+}
+
 Result<HostAddress> daemon_address(std::string_view flag) {
   if (!flag.empty()) return HostAddress::parse(flag).with("--host");
   const std::string variable = env_or_empty("GLM_HOST");

@@ -22,6 +22,7 @@ struct HostAddress {
   std::string str() const;        // "127.0.0.1:11435", "[::1]:80", "https://box:443"
   std::string authority() const;  // without the scheme: what a Host header says
   bool is_loopback() const;       // this machine, whatever its network
+  bool is_wildcard() const;       // 0.0.0.0 or [::]: all networks of this machine
 };
 
 // --host if given, else $GLM_HOST, else the default.

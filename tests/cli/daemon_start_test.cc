@@ -167,6 +167,21 @@ TEST_F(DaemonStart, NeverStartsOneForAnotherMachine) {
   EXPECT_EQ(starts(), 0);
 }
 
+TEST_F(DaemonStart, SaysWhichAddressToUseInPlaceOfAllNetworks) {
+  for (const std::string host : {"0.0.0.0", "[::]"}) {
+    const std::string port = std::to_string(address.port);
+    const auto version = ensure_daemon(*HostAddress::parse(host + ":" + port));
+    ASSERT_FALSE(version.ok());
+    EXPECT_EQ(version.error().code, Errc::unavailable);
+    EXPECT_EQ(version.error().message,
+              "no daemon answers at " + host + ":" + port +
+                  ", and none can listen there: it has no API keys and serves this machine only; "
+                  "use 127.0.0.1:" +
+                  port + " (GLM_HOST=127.0.0.1:" + port + ")");
+  }
+  EXPECT_EQ(starts(), 0);
+}
+
 TEST_F(DaemonStart, SaysWhenItsFolderCannotBeMade) {
   std::ofstream(home.path() / "file") << "";
   ::setenv("GLM_HOME", (home.path() / "file" / "home").c_str(), 1);
