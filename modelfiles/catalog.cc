@@ -77,8 +77,10 @@ Result<CatalogEntry> Catalog::find(std::string_view model, std::string_view tag)
     std::vector<std::string_view> names;
     for (const auto& [name, tags] : models_) names.push_back(name);
     const std::string hint = did_you_mean(model, names);
-    return make_error(Errc::not_found, "there is no model '{}' in the catalog{}{}", model, hint,
-                      hint.empty() ? "; a Hugging Face repository is named org/name" : "");
+    return make_error(Errc::not_found, "there is no model '{}' in the catalog{}", model,
+                      hint.empty() ? "; 'glm list --catalog' lists what it has, and a Hugging Face "
+                                     "repository is named org/name"
+                                   : hint);
   }
   const auto& [name, tags] = *found;
   const auto known_tag = std::find_if(tags.begin(), tags.end(), [&](const std::string& known) {

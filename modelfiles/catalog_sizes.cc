@@ -19,17 +19,25 @@ std::string_view model_of(std::string_view name) {
   return name.substr(0, name.find(':'));
 }
 
+auto find(std::string_view repository) {
+  return std::find_if(kSizes.begin(), kSizes.end(),
+                      [&](const CatalogSize& row) { return row.repository == repository; });
+}
+
 }  // namespace
 
 std::span<const CatalogSize> catalog_sizes() {
   return kSizes;
 }
 
+std::uint64_t catalog_size(std::string_view repository) {
+  const auto row = find(repository);
+  return row == kSizes.end() ? 0 : row->weight_bytes;
+}
+
 std::vector<CatalogSize> other_forms(std::string_view repository) {
   std::vector<CatalogSize> forms;
-  const auto mine = std::find_if(kSizes.begin(), kSizes.end(), [&](const CatalogSize& row) {
-    return row.repository == repository;
-  });
+  const auto mine = find(repository);
   if (mine == kSizes.end()) return forms;
   for (const CatalogSize& row : kSizes) {
     if (&row != &*mine && model_of(row.name) == model_of(mine->name)) forms.push_back(row);

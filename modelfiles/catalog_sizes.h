@@ -18,6 +18,9 @@ struct CatalogSize {
 
 std::span<const CatalogSize> catalog_sizes();
 
+// Bytes of the weights in `repository`; 0 for what the catalog has not.
+std::uint64_t catalog_size(std::string_view repository);
+
 // The other forms of the model that comes from `repository`; none for what the catalog has not.
 std::vector<CatalogSize> other_forms(std::string_view repository);
 

@@ -5,6 +5,7 @@
 
 #include "base/units.h"
 #include "cmd/api/json_body.h"
+#include "modelfiles/catalog.h"
 #include "modelfiles/parameters.h"
 #include "modelfiles/parser.h"
 #include "registry/model_name.h"
@@ -190,6 +191,13 @@ Result<store::Manifest> stored_model(Services& services, const std::string& name
 Result<store::Manifest> find_model(Services& services, const std::string& name) {
   Result<store::Manifest> found = stored_model(services, name);
   if (found.ok() || found.error().code != Errc::not_found) return found;
+  const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
+  if (!ref.is_repository()) {
+    // A name that no pull would know either.
+    auto known = services.catalog.find(ref.model, ref.tag);
+    if (!known.ok() && known.error().code == Errc::not_found)
+      return std::move(known).error().with(found.error().message);
+  }
   return make_error(Errc::not_found, "{}, try pulling it first: glm pull {}", found.error().message,
                     name);
 }

@@ -1,4 +1,5 @@
-// GET /api/tags, /api/ps; POST /api/show, /api/copy; DELETE /api/delete, in Ollama's shape.
+// GET /api/tags, /api/catalog, /api/ps; POST /api/show, /api/copy; DELETE /api/delete, in Ollama's
+// shape.
 #include "cmd/api/native_models.h"
 
 #include <optional>
@@ -9,6 +10,8 @@
 #include "cmd/api/json_body.h"
 #include "cmd/api/plan_answer.h"
 #include "cmd/daemon/pulls.h"
+#include "modelfiles/catalog.h"
+#include "modelfiles/catalog_sizes.h"
 #include "modelfiles/parser.h"
 #include "registry/model_name.h"
 #include "store/store.h"
@@ -40,6 +43,22 @@ Result<Reply> tags(Services& services, const Json&, const Client&) {
   Json models = Json::array();
   for (const store::Manifest& manifest : GLM_TRY(services.store.list())) {
     models.push_back(listing(manifest));
+  }
+  return json_reply({{"models", std::move(models)}});
+}
+
+Result<Reply> catalog(Services& services, const Json&, const Client&) {
+  Json models = Json::array();
+  for (const auto& [model, tags] : services.catalog.models()) {
+    for (const std::string& tag : tags) {
+      const modelfiles::CatalogEntry entry = GLM_TRY(services.catalog.find(model, tag));
+      const std::string name = model + ":" + tag;
+      const bool pulled = services.store.find(name).ok();
+      models.push_back({{"name", name},
+                        {"size", modelfiles::catalog_size(entry.modelfile.from)},
+                        {"source", entry.modelfile.from},
+                        {"pulled", pulled}});
+    }
   }
   return json_reply({{"models", std::move(models)}});
 }

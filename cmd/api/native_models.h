@@ -10,6 +10,7 @@ struct Services;
 namespace glm::api {
 
 Result<Reply> tags(Services& services, const Json& body, const Client& client);
+Result<Reply> catalog(Services& services, const Json& body, const Client& client);
 Result<Reply> show(Services& services, const Json& body, const Client& client);
 Result<Reply> ps(Services& services, const Json& body, const Client& client);
 Result<Reply> copy(Services& services, const Json& body, const Client& client);

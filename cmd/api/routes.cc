@@ -12,10 +12,11 @@
 namespace glm::api {
 namespace {
 
-constexpr std::array<Route, 18> kRoutes = {{
+constexpr std::array<Route, 19> kRoutes = {{
     {"POST", "/api/chat", &native_chat, true},
     {"POST", "/api/generate", &native_generate, true},
     {"GET", "/api/tags", &tags, false},
+    {"GET", "/api/catalog", &catalog, false},
     {"POST", "/api/show", &show, true},
     {"GET", "/api/ps", &ps, false},
     {"POST", "/api/pull", &pull, true},

@@ -22,7 +22,8 @@ Status pull(Cli& cli, const Args& args) {
   GLM_TRY(check_utf8(args.model, "the model's name"));
   GLM_TRY(refuse_folder(args.model));
   Client client = GLM_TRY(connect(cli));
-  return pull_model(client, args.model, args.json ? Format::json : Format::text);
+  return pull_model(client, args.model, args.json ? Format::json : Format::text)
+      .with("pull " + args.model);
 }
 
 }  // namespace
@@ -47,7 +48,7 @@ Status pull_model(Client& client, const std::string& model, Format format) {
   if (!done.ok() && format == Format::json && done.error().code != Errc::cancelled) {
     GLM_TRY(print_json({{"error", done.error().message}, {"code", name(done.error().code)}}));
   }
-  return std::move(done).with("pull " + model);
+  return done;
 }
 
 void add_pull(CLI::App& app, Cli& cli) {

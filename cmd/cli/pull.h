@@ -8,7 +8,8 @@
 
 namespace glm {
 
-// Progress goes to standard error; Format::json prints the daemon's lines to standard output.
+// Progress goes to standard error; Format::json prints the daemon's lines to standard output. The
+// error does not say yet what was attempted.
 Status pull_model(Client& client, const std::string& model, Format format);
 
 }  // namespace glm

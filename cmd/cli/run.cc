@@ -18,6 +18,7 @@
 #include "cmd/cli/statistics.h"
 #include "cmd/cli/terminal.h"
 #include "modelfiles/parameters.h"
+#include "registry/model_name.h"
 
 namespace glm {
 namespace {
@@ -86,7 +87,12 @@ Status pull_if_absent(Client& client, const std::string& model) {
   const Result<Json> shown = client.post("/api/show", {{"model", model}});
   if (shown.ok()) return Ok{};
   if (shown.error().code != Errc::not_found) return shown.error();
-  return pull_model(client, model, Format::text);
+  Status pulled = pull_model(client, model, Format::text);
+  if (pulled.ok()) return pulled;
+  // A short name that nobody knows is no failed pull, it is a wrong name.
+  const auto ref = registry::ModelRef::parse(model);
+  const bool unknown = pulled.error().code == Errc::not_found && ref.ok() && !ref->is_repository();
+  return std::move(pulled).with((unknown ? "run " : "pull ") + model);
 }
 
 Status answer_once(Client& client, const Asking& asking, const std::string& prompt,

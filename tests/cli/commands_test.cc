@@ -219,6 +219,21 @@ TEST_F(RunCommand, PullsAModelThatIsNotHere) {
   EXPECT_EQ(sent("POST /api/pull"), json::parse(R"({"model":"tiny","stream":true})"));
 }
 
+TEST_F(RunCommand, CallsAWrongNameAWrongNameAndNoFailedPull) {
+  const auto absent = [&](const std::string& message) {
+    const FakeAnswer answer = one(json{{"error", message}, {"code", "not_found"}}.dump(), 404);
+    daemon.on("POST /api/show", answer);
+    daemon.on("POST /api/pull", answer);
+  };
+  absent("there is no model 'tinny' in the catalog; did you mean 'tiny'?");
+  const Ran ran = glm({"run", "tinny", "x"});
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_EQ(ran.err,
+            "glm: run tinny: there is no model 'tinny' in the catalog; did you mean 'tiny'?\n");
+  absent("org/name does not exist");
+  EXPECT_EQ(glm({"run", "org/name", "x"}).err, "glm: pull org/name: org/name does not exist\n");
+}
+
 TEST_F(RunCommand, KeepsWhatCameBeforeAnErrorInTheMiddle) {
   answers({R"({"response":"Forty","done":false})",
            R"({"error":"the runner died: killed by signal 9","code":"device"})"});
@@ -556,6 +571,18 @@ TEST_F(Commands, ShowTellsThatAFolderIsNoModel) {
   const Ran ran = glm({"show", folder});
   EXPECT_EQ(ran.exit_code, 3);
   EXPECT_EQ(ran.err, "glm: " + folder + ": no config.json here: not a model folder\n");
+}
+
+TEST_F(Commands, ListTheCatalog) {
+  const std::string models =
+      R"({"models":[{"name":"tiny:latest","size":0,"source":"bundled:tiny","pulled":true},)"
+      R"({"name":"m:awq","size":20200000000,"source":"org/m","pulled":false}]})";
+  daemon.on("GET /api/catalog", one(models));
+  EXPECT_EQ(glm({"list", "--catalog"}).out,
+            "NAME           SIZE       HERE    SOURCE\n"
+            "tiny:latest    -          yes     bundled:tiny\n"
+            "m:awq          20.2 GB    no      org/m\n");
+  EXPECT_EQ(glm({"list", "--catalog", "--json"}).out, models + "\n");
 }
 
 TEST_F(Commands, StopUnloads) {

@@ -27,7 +27,7 @@ def check_openai(glm: Glm, openai) -> None:
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "42"
     assert chunks[-1].usage.total_tokens > 20
     try:
-        client.chat.completions.create(model="nope", messages=QUESTION)
+        client.chat.completions.create(model="nobody/nothing", messages=QUESTION)
         raise AssertionError("an unknown model was answered")
     except openai.NotFoundError as error:
         assert "try pulling it first" in str(error), error

@@ -40,8 +40,13 @@ def fails(glm: Glm, arguments: list, code: int, *words: str) -> str:
 
 
 def check_names(glm: Glm) -> None:
-    fails(glm, ["run", "no-such-model", "hi"], NOT_FOUND, "no-such-model")
+    wrong = fails(glm, ["run", "no-such-model", "hi"], NOT_FOUND, "glm: run no-such-model: there is no model 'no-such-model'",
+                  "'glm list --catalog'")
+    assert "pull" not in wrong, wrong
+    fails(glm, ["run", "tinny", "hi"], NOT_FOUND, "did you mean 'tiny'?")
     fails(glm, ["pull", "glm-4.7-flsh"], NOT_FOUND, "glm-4.7-flash")
+    known = {m["name"]: m["pulled"] for m in glm.json("list", "--catalog")["models"]}
+    assert known["tiny:latest"] is False and "glm-4.7-flash:awq" in known, known
     fails(glm, ["pull", "nobody/nothing"], NOT_FOUND, "nobody/nothing does not exist")
     fails(glm, ["pull", "../../etc/passwd"], INVALID, "is no model name")
     fails(glm, ["pull", "glm-org/glm-tiny@v9"], NOT_FOUND, "no branch, tag or commit 'v9'")
@@ -244,7 +249,9 @@ def check_bodies(glm: Glm) -> None:
     expect(400, "wants a list", {"model": "tiny", "messages": "hi"})
     expect(400, "messages[0]", {"model": "tiny", "messages": [1]})
     expect(400, "temperature", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "options": {"temperature": 99}})
-    expect(404, "not found, try pulling it first", {"model": "nope", "messages": [{"role": "user", "content": "x"}]})
+    expect(404, "there is no model 'nope' in the catalog", {"model": "nope", "messages": [{"role": "user", "content": "x"}]})
+    expect(404, "did you mean 'tiny'?", {"model": "tinny", "messages": [{"role": "user", "content": "x"}]})
+    expect(404, "not found, try pulling it first", {"model": "glm-4.7-flash", "messages": [{"role": "user", "content": "x"}]})
     expect(400, "tokens", {"model": "tiny", "messages": [{"role": "user", "content": "word " * 5000}]})
     expect(400, "format", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "format": "json"})
     expect(400, "template", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "template": "{{ 1 }}"})

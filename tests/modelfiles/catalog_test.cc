@@ -109,9 +109,9 @@ TEST(Catalog, SaysWhatThereIsInstead) {
   EXPECT_EQ(model.error().code, Errc::not_found);
   EXPECT_EQ(model.error().message,
             "there is no model 'glm-4.7-flsh' in the catalog; did you mean 'glm-4.7-flash'?");
-  EXPECT_EQ(
-      catalog->find("llama", "").error().message,
-      "there is no model 'llama' in the catalog; a Hugging Face repository is named org/name");
+  EXPECT_EQ(catalog->find("llama", "").error().message,
+            "there is no model 'llama' in the catalog; 'glm list --catalog' lists what it has, and "
+            "a Hugging Face repository is named org/name");
   EXPECT_EQ(catalog->find("glm-4.7-flash", "q4").error().message,
             "glm-4.7-flash has no tag 'q4'; it has latest, awq, bf16, fp8, nvfp4");
 }
@@ -172,6 +172,8 @@ TEST(CatalogSizes, KnowTheOtherFormsOfAModel) {
   const std::vector<CatalogSize> forms = other_forms("zai-org/GLM-4.7-Flash");
   ASSERT_EQ(forms.size(), 3U);
   for (const CatalogSize& form : forms) EXPECT_NE(form.name, "glm-4.7-flash:bf16");
+  EXPECT_EQ(catalog_size("zai-org/GLM-4.7-Flash"), 62'400'000'000U);
+  EXPECT_EQ(catalog_size("org/unknown"), 0U);
   EXPECT_TRUE(other_forms("org/unknown").empty());
   EXPECT_TRUE(other_forms("").empty());
 }
