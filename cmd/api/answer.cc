@@ -1,6 +1,7 @@
 #include "cmd/api/answer.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/units.h"
@@ -63,7 +64,19 @@ Status check_text_only(const Json& message) {
   return Ok{};
 }
 
-Result<Json> checked_messages(const Question& question) {
+// An empty question has a content that is empty; none at all is a mistake of whoever asks.
+Status check_content(const Json& message) {
+  constexpr std::array<std::string_view, 6> kSaysSomething = {
+      "content", "tool_calls", "function_call", "reasoning_content", "reasoning", "thinking"};
+  if (!message.is_object()) return Ok{};
+  for (const std::string_view field : kSaysSomething) {
+    if (message.contains(field)) return Ok{};
+  }
+  return make_error(Errc::invalid_argument,
+                    "content is missing, wanted a string or a list of parts");
+}
+
+Status check_messages(const Question& question) {
   if (!question.messages.is_array()) {
     return make_error(Errc::invalid_argument, "field 'messages' wants a list, got {}",
                       kind(question.messages));
@@ -75,8 +88,12 @@ Result<Json> checked_messages(const Question& question) {
     return make_error(Errc::invalid_argument, "field 'tools' wants a list, got {}",
                       kind(question.tools));
   }
-  for (const Json& message : question.messages) GLM_TRY(check_text_only(message));
-  return question.messages;
+  std::size_t index = 0;
+  for (const Json& message : question.messages) {
+    GLM_TRY(check_text_only(message));
+    GLM_TRY(check_content(message).with(fmt::format("messages[{}]", index++)));
+  }
+  return Ok{};
 }
 
 Result<std::string> render(const daemon::TextModel& text, const Question& question,
@@ -84,7 +101,7 @@ Result<std::string> render(const daemon::TextModel& text, const Question& questi
   if (question.thinking_required && !text.can_think()) {
     return make_error(Errc::invalid_argument, "\"{}\" does not support thinking", model);
   }
-  return text.render(GLM_TRY(checked_messages(question)), question.tools, question.template_extras,
+  return text.render(question.messages, question.tools, question.template_extras,
                      question.thinking);
 }
 
@@ -111,12 +128,14 @@ Result<std::shared_ptr<Answer>> submit(Services& services, const Question& quest
                                        const Client& client) {
   const Clock::Steady begun = services.clock.now();
   store::Manifest manifest = GLM_TRY(find_model(services, question.model));
+  const bool plain = question.raw_prompt || !question.prompt_ids.empty();
+  if (!plain) GLM_TRY(check_messages(question));  // before others go for its model
   daemon::ModelLease lease = GLM_TRY(load(services, manifest, question, client));
   const daemon::TextModel& text = *lease->text;
   const modelfiles::RunOptions options = GLM_TRY(run_options(question, text.modelfile()));
   daemon::GenerationRequest request;
   using Specials = runner::EncodeOptions::Specials;
-  if (question.raw_prompt || !question.prompt_ids.empty()) {
+  if (plain) {
     request.prompt = question.raw_prompt.value_or("");
     request.prompt_ids = question.prompt_ids;
     request.specials = question.special_tokens ? Specials::add : Specials::omit;

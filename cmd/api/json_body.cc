@@ -3,6 +3,8 @@
 #include <cmath>
 #include <vector>
 
+#include "cmd/api/json_error.h"
+
 namespace glm::api {
 namespace {
 
@@ -62,7 +64,8 @@ Result<Json> parse_body(std::string_view body) {
                       kJsonKeysMax);
   }
   if (json.is_discarded()) {
-    return make_error(Errc::invalid_argument, "request body is not valid JSON");
+    return make_error(Errc::invalid_argument, "request body is not valid JSON: {}",
+                      json_error(body));
   }
   if (!json.is_object()) {
     return make_error(Errc::invalid_argument, "request body wants a JSON object, got {}",

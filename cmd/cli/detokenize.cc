@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cmd/api/json_error.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/terminal.h"
 #include "cmd/cli/tokenizer_input.h"
@@ -16,9 +17,22 @@
 namespace glm {
 namespace {
 
-// Numbers with blanks or commas between them, in brackets or not: what tokenize prints.
+// Numbers with blanks or commas between them, in the brackets of a JSON list or without any: what
+// tokenize prints.
 Result<std::vector<std::int32_t>> parse_ids(std::string_view text, std::int32_t ids_end) {
   constexpr std::string_view kBetween = " \t\r\n,[]";
+  if (text.find_first_of("[]") != std::string_view::npos) {
+    const Json json = Json::parse(text, nullptr, false);
+    if (json.is_discarded()) {
+      return make_error(Errc::invalid_argument, "standard input is no JSON list of token ids: {}",
+                        api::json_error(text));
+    }
+    if (!json.is_array() || std::any_of(json.begin(), json.end(),
+                                        [](const Json& item) { return item.is_structured(); })) {
+      return make_error(Errc::invalid_argument,
+                        "standard input: wanted a JSON list of token ids, got another JSON");
+    }
+  }
   std::vector<std::int32_t> ids;
   for (std::size_t at = text.find_first_not_of(kBetween); at != std::string_view::npos;
        at = text.find_first_not_of(kBetween, at)) {

@@ -8,10 +8,27 @@ namespace {
 TEST(JsonBody, RefusesWhatIsNoObject) {
   EXPECT_EQ(parse_body("").error().message, "missing request body: a JSON object is wanted");
   EXPECT_EQ(parse_body(" \n").error().message, "missing request body: a JSON object is wanted");
-  EXPECT_EQ(parse_body("{").error().message, "request body is not valid JSON");
-  EXPECT_EQ(parse_body("{} x").error().message, "request body is not valid JSON");
+  EXPECT_EQ(
+      parse_body("{").error().message,
+      "request body is not valid JSON: line 1, column 2: syntax error while parsing object key "
+      "- unexpected end of input; expected string literal");
+  EXPECT_EQ(parse_body("{} x").error().message,
+            "request body is not valid JSON: line 1, column 4: syntax error while parsing value - "
+            "invalid literal");
   EXPECT_EQ(parse_body("[1]").error().message, "request body wants a JSON object, got a list");
   EXPECT_TRUE(parse_body("{\"b\": 1, \"a\": 2}").ok());
+}
+
+TEST(JsonBody, NamesThePlaceOfAMistake) {
+  const auto place = [](std::string_view body) {
+    const std::string message = parse_body(body).error().message;
+    const std::string_view rest = std::string_view(message).substr(message.find("line "));
+    return std::string(rest.substr(0, rest.find(": ")));
+  };
+  EXPECT_EQ(place("{\"a\": 1,\n \"b\" 2}"), "line 2, column 6");
+  EXPECT_EQ(place("{\"a\": 1,\n\n}"), "line 3, column 1");
+  EXPECT_EQ(place("{\"a\": \"\xFF\"}"), "line 1, column 8");
+  EXPECT_LT(parse_body("{\"a\": " + std::string(100'000, 'x') + "}").error().message.size(), 250u);
 }
 
 TEST(JsonBody, IsNotDraggedIntoDepth) {

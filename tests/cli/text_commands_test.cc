@@ -151,6 +151,14 @@ TEST_F(TokenizeCommand, RefusesWhatIsNoText) {
   EXPECT_EQ(glm({"tokenize", "tiny"}, "a\xFF").exit_code, 2);
   EXPECT_EQ(glm({"detokenize", "tiny"}, "1 x").err,
             "glm: standard input: wanted token ids, got 'x'\n");
+  EXPECT_EQ(
+      glm({"detokenize", "tiny"}, "[1,2").err,
+      "glm: standard input is no JSON list of token ids: line 1, column 5: syntax error while "
+      "parsing array - unexpected end of input; expected ']'\n");
+  EXPECT_EQ(glm({"detokenize", "tiny"}, "[1,2").exit_code, 2);
+  EXPECT_EQ(glm({"detokenize", "tiny"}, "1 2]").exit_code, 2);
+  EXPECT_EQ(glm({"detokenize", "tiny"}, "[39, [39]]").exit_code, 2);
+  EXPECT_EQ(glm({"detokenize", "tiny"}, "39,39").out, glm({"detokenize", "tiny"}, "[39,39]").out);
   EXPECT_EQ(glm({"detokenize", "tiny"}, "100000").exit_code, 2);
   EXPECT_EQ(glm({"tokenize", "/nowhere"}).err,
             "glm: open folder /nowhere: No such file or directory\n");
