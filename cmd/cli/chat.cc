@@ -14,6 +14,7 @@
 #include "cmd/cli/model_page.h"
 #include "cmd/cli/statistics.h"
 #include "cmd/cli/terminal.h"
+#include "modelfiles/parameters.h"
 
 namespace glm {
 namespace {
@@ -78,10 +79,25 @@ Status dispatch(std::span<const Row> rows, std::string_view what, Session& sessi
                     hint.empty() ? fmt::format("; there is {}", list) : hint);
 }
 
+std::string known_parameters() {
+  std::string list;
+  for (const OptionRow& row : modelfiles::parameter_table().rows()) {
+    list += fmt::format("{}{}", list.empty() ? "" : ", ", row.name);
+  }
+  return list;
+}
+
 Status set_parameter(Session& session, std::string_view rest) {
   const auto [name, value] = split(rest);
+  if (!name.empty() && modelfiles::parameter_table().find(name) == nullptr) {
+    Error unknown = modelfiles::parameter_table().require(name).with("/set parameter").error();
+    const bool hinted = unknown.message.ends_with('?');
+    if (!hinted) unknown.message += "; there are " + known_parameters();
+    return unknown;
+  }
   if (name.empty() || value.empty()) {
-    return make_error(Errc::invalid_argument, "/set parameter wants a name and a value");
+    return make_error(Errc::invalid_argument,
+                      "/set parameter wants a name and a value; there are {}", known_parameters());
   }
   return set_option(session.asking.options, name, unquoted(value), "/set parameter");
 }
@@ -211,8 +227,10 @@ Status ask(Session& session, std::string_view message) {
   session.messages.push_back({{"role", "assistant"}, {"content", answer.content}});
   if (!done.ok()) {
     say("\n(stopped)\n");
-  } else if (session.verbosity == Verbosity::statistics) {
-    say(statistics_text(answer.last));
+  } else {
+    say(cut_off_note(answer,
+                     "allow more with '/set parameter num_predict N', or say '/set nothink'"));
+    if (session.verbosity == Verbosity::statistics) say(statistics_text(answer.last));
   }
   say("\n");
   return Ok{};

@@ -79,4 +79,12 @@ Status receive(Client& client, std::string_view path, const Json& body, AnswerPr
   return Ok{};
 }
 
+std::string cut_off_note(const Answer& answer, std::string_view advice) {
+  const bool blank = answer.content.find_first_not_of(" \t\r\n") == std::string::npos;
+  if (!blank || text_field(answer.last, "done_reason") != "length") return {};
+  return fmt::format("glm: the answer was cut off after {} tokens{}: {}\n",
+                     integer_field(answer.last, "eval_count"),
+                     answer.thinking.empty() ? "" : ", while the model was still thinking", advice);
+}
+
 }  // namespace glm

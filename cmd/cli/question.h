@@ -39,4 +39,8 @@ struct Answer {
 Status receive(Client& client, std::string_view path, const Json& body, AnswerPrinter* printer,
                Answer& answer);
 
+// One line for an answer that its bound of tokens has ended before there was anything to read, with
+// what to do about it; empty for all others.
+std::string cut_off_note(const Answer& answer, std::string_view advice);
+
 }  // namespace glm

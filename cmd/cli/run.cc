@@ -105,6 +105,9 @@ Status answer_once(Client& client, const Asking& asking, const std::string& prom
   Status done = receive(client, "/api/generate", body, args.json ? nullptr : &printer, answer);
   if (!args.json) GLM_TRY(printer.finish());
   GLM_TRY(std::move(done));
+  if (!args.json) {
+    say(cut_off_note(answer, "allow more with --num-predict or --num-ctx, or say --no-think"));
+  }
   if (args.verbose) say(statistics_text(answer.last));
   if (!args.json) return Ok{};
   Json whole = answer.last;

@@ -162,6 +162,12 @@ TEST_F(Chat, ChangesItsSettings) {
       glm.expect("glm: /set parameter: there is no option 'temprature'; did you mean "
                  "'temperature'?"))
       << glm.screen();
+  line("/set parameter bogus 1");
+  ASSERT_TRUE(
+      glm.expect("glm: /set parameter: there is no option 'bogus'; there are temperature, "))
+      << glm.screen();
+  line("/set parameter");
+  ASSERT_TRUE(glm.expect("glm: /set parameter wants a name and a value; there are temperature, "));
   line("/set parameter top_p 7");
   ASSERT_TRUE(glm.expect("glm: /set parameter: top_p wants a number in [0, 1], got '7'"));
   line("/set");

@@ -85,6 +85,23 @@ TEST_F(RunCommand, HidesThinkingWhenAsked) {
   EXPECT_EQ(ran.err, "");
 }
 
+TEST_F(RunCommand, SaysThatTheBoundEndedTheAnswerBeforeItsText) {
+  const char* cut = R"({"response":"","done":true,"done_reason":"length","eval_count":3})";
+  const std::string advice = ": allow more with --num-predict or --num-ctx, or say --no-think\n";
+  answers({R"({"response":"","thinking":"Hm","done":false})", cut});
+  Ran ran = glm({"run", "tiny", "--hide-thinking", "--num-predict", "3", "x"});
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_EQ(ran.out, "");
+  EXPECT_EQ(
+      ran.err,
+      "glm: the answer was cut off after 3 tokens, while the model was still thinking" + advice);
+  EXPECT_EQ(glm({"run", "tiny", "--json", "x"}).err, "");
+  answers({cut});
+  EXPECT_EQ(glm({"run", "tiny", "x"}).err, "glm: the answer was cut off after 3 tokens" + advice);
+  answers({R"({"response":"Forty","done":false})", cut});
+  EXPECT_EQ(glm({"run", "tiny", "x"}).err, "");
+}
+
 TEST_F(RunCommand, PutsWhatIsPipedInBeforeThePrompt) {
   answers({R"({"response":"ok","done":false})", kDone});
   EXPECT_EQ(glm({"run", "tiny", "Summarise"}, "line 1\nline 2\n\n").out, "ok\n");
