@@ -29,6 +29,7 @@ struct Services {
   Clock& clock;
   std::function<void()> shutdown;  // returns at once; the server ends after its answers
   std::string home = {};           // the folder of all this
+  std::string hub = {};            // the host that models come from
 };
 
 }  // namespace glm

@@ -44,10 +44,20 @@ struct Transfer {
   const Http::HeadCheck& check;
   std::stop_token stop;
   CURL* curl = nullptr;
-  HttpResponse response;
+  HttpResponse response = {};
   std::size_t header_bytes = 0;
   bool head_seen = false;
-  std::optional<Error> error;  // why a callback ended the transfer
+  std::optional<Error> error = {};  // why a callback ended the transfer
+  const std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
+  bool told_silence = false;
+
+  // Called about once a second, also while nothing comes.
+  void watch() {
+    if (head_seen || told_silence || !request.on_silence) return;
+    if (std::chrono::steady_clock::now() - begun < kPatience) return;
+    told_silence = true;
+    request.on_silence();
+  }
 
   bool succeed() const { return response.status >= 200 && response.status < 300; }
 
@@ -118,7 +128,9 @@ std::size_t on_header(char* bytes, std::size_t size, std::size_t count, void* co
   return static_cast<Transfer*>(context)->take_header({bytes, size * count}) ? size * count : 0;
 }
 int on_progress(void* context, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept {
-  return static_cast<Transfer*>(context)->stop.stop_requested() ? 1 : 0;
+  auto* transfer = static_cast<Transfer*>(context);
+  transfer->watch();
+  return transfer->stop.stop_requested() ? 1 : 0;
 }
 
 void use_authorities(CURL* curl) {
@@ -167,7 +179,8 @@ Result<HttpResponse> Http::send(const HttpRequest& request, const HeadCheck& che
                                 std::stop_token stop) const {
   const Handle<EasyTraits> curl(curl_easy_init());
   if (!curl) return make_error(Errc::exhausted, "libcurl has no memory for a transfer");
-  Transfer transfer{request, check, std::move(stop), curl.get(), {}, 0, false, std::nullopt};
+  Transfer transfer{
+      .request = request, .check = check, .stop = std::move(stop), .curl = curl.get()};
   Handle<ListTraits> headers(curl_slist_append(nullptr, "Accept-Encoding: identity"));
   if (!request.bearer_token.empty()) {
     const std::string line = "Authorization: Bearer " + request.bearer_token;
@@ -257,6 +270,17 @@ Result<std::string> origin_of(const std::string& url) {
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return part_of(parsed, CURLUPART_SCHEME) + "://" + host + ":" +
          part_of(parsed, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+}
+
+std::string host_of(const std::string& url) {
+  const std::string origin = origin_of(url).value_or("");
+  std::string_view host = origin;
+  for (const auto& [scheme, port] : {std::pair{"https://", ":443"}, {"http://", ":80"}}) {
+    if (!host.starts_with(scheme)) continue;
+    host.remove_prefix(std::string_view(scheme).size());
+    if (host.ends_with(port)) host.remove_suffix(std::string_view(port).size());
+  }
+  return std::string(host);
 }
 
 std::string percent_encode(std::string_view text) {

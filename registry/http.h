@@ -8,7 +8,9 @@
 // Thread safety: Http may be used from any thread; each call is a transfer of its own.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <stop_token>
@@ -19,6 +21,9 @@
 #include "registry/source.h"
 
 namespace glm::registry {
+
+// How long a person may be left alone with a server that says nothing.
+inline constexpr std::chrono::seconds kPatience{2};
 
 struct HttpRequest {
   enum class Method { get, head };
@@ -35,6 +40,7 @@ struct HttpRequest {
   // Called once the status and headers are known and send()'s check has agreed.
   ByteSink sink;
   std::uint64_t body_size_max = 64u << 20;  // of a body that is kept
+  std::function<void()> on_silence;         // once, when kPatience has passed without an answer
 };
 
 struct HttpResponse {
@@ -64,6 +70,9 @@ Result<std::string> resolve_url(const std::string& base, const std::string& loca
 
 // "https://host:port": what must be equal for a token to travel.
 Result<std::string> origin_of(const std::string& url);
+
+// The host of a URL as people write it: "huggingface.co", "127.0.0.1:8080".
+std::string host_of(const std::string& url);
 
 // Everything but unreserved characters encoded; '/' too.
 std::string percent_encode(std::string_view text);

@@ -104,13 +104,19 @@ std::optional<std::chrono::seconds> HubSource::asked(const HttpResponse& respons
   return asked_wait(response.header("retry-after"), response.header("ratelimit"), clock_.wall());
 }
 
+Result<HttpResponse> HubSource::send(HttpRequest request, const Http::HeadCheck& check,
+                                     std::stop_token stop) const {
+  if (on_silence_) request.on_silence = [&] { on_silence_(host_of(request.url)); };
+  return http_.send(request, check, std::move(stop));
+}
+
 // Follows redirects with the token only where it belongs. The answer is the first that is none.
 Result<HttpResponse> HubSource::follow(const HubContext& context, HttpRequest request,
                                        const Http::HeadCheck& check, std::stop_token stop) {
   const std::string start = request.url;
   for (int hop = 0; hop < kHopsMax; ++hop) {
     request.bearer_token = is_hub(request.url) ? options_.token : std::string();
-    HttpResponse response = GLM_TRY(http_.send(
+    HttpResponse response = GLM_TRY(send(
         request,
         [&](const HttpResponse& head) {
           return head.status >= 300 && head.status < 400 ? Status(Ok{}) : check(head);
@@ -160,6 +166,10 @@ Result<std::string> HubSource::get_json(const HubContext& context, const std::st
 
 void HubSource::on_wait(std::function<void(const std::string& why)> tell) {
   on_wait_ = std::move(tell);
+}
+
+void HubSource::on_silence(std::function<void(const std::string& host)> tell) {
+  on_silence_ = std::move(tell);
 }
 
 Result<Snapshot> HubSource::resolve(const std::string& repository, const std::string& revision,
@@ -247,8 +257,8 @@ Result<std::string> HubSource::locate(const HubContext& context, Reading& readin
     request.method = HttpRequest::Method::head;
     request.url = url;
     request.bearer_token = options_.token;
-    const HttpResponse response =
-        GLM_TRY(http_.send(request, [](const HttpResponse&) { return Ok{}; }, stop));
+    const HttpResponse response = GLM_TRY(send(
+        request, [](const HttpResponse&) { return Ok{}; }, stop));
     if (const std::string commit = response.header("x-repo-commit"); !commit.empty()) {
       if (commit != snapshot.commit) {
         return make_error(Errc::corrupt, "{}: the answer is for commit {}, asked was {}", what,
@@ -323,7 +333,7 @@ Status HubSource::read_once(const HubContext& context, Reading& reading, std::st
     return Ok{};
   };
   if (on_hub) request.bearer_token = options_.token;
-  Result<HttpResponse> response = http_.send(request, check, stop);
+  Result<HttpResponse> response = send(request, check, stop);
   if (delivered) return Ok{};
   if (!response.ok()) return std::move(response).error();
   const long status = response->status;

@@ -32,6 +32,7 @@ class HubSource final : public Source {
   Status read(const Snapshot& snapshot, const RemoteFile& file, std::uint64_t first,
               std::uint64_t end, const ByteSink& sink, std::stop_token stop) override;
   void on_wait(std::function<void(const std::string& why)> tell) override;
+  void on_silence(std::function<void(const std::string& host)> tell) override;
   int connections() const override { return 8; }
 
  private:
@@ -39,6 +40,8 @@ class HubSource final : public Source {
 
   Result<std::string> get_json(const HubContext& context, const std::string& url,
                                std::string& next_page, std::stop_token stop);
+  Result<HttpResponse> send(HttpRequest request, const Http::HeadCheck& check,
+                            std::stop_token stop) const;
   Result<HttpResponse> follow(const HubContext& context, HttpRequest request,
                               const Http::HeadCheck& check, std::stop_token stop);
   Result<std::string> locate(const HubContext& context, Reading& reading, std::stop_token stop);
@@ -51,6 +54,7 @@ class HubSource final : public Source {
   const Http http_;
   std::string origin_;  // of the endpoint
   OnWait on_wait_;
+  std::function<void(const std::string& host)> on_silence_;
 
   Mutex mutex_;
   std::map<std::string, std::string> locations_ GLM_GUARDED_BY(mutex_);  // path -> signed URL

@@ -184,9 +184,17 @@ Result<store::Manifest> pull(store::Store& store, Source& source, const PullRequ
     report.status = "trying again: " + why;
     progress(report);
   });
+  source.on_silence([&](const std::string& host) {
+    PullProgress report;
+    report.status = fmt::format("waiting for {} to answer", host);
+    progress(report);
+  });
   const struct Quiet {
     Source& source;
-    ~Quiet() { source.on_wait({}); }
+    ~Quiet() {
+      source.on_wait({});
+      source.on_silence({});
+    }
   } quiet{source};
   return Pull(store, source, request, inspector, progress, std::move(stop)).run();
 }

@@ -34,7 +34,7 @@ struct PullRequest {
 struct PullProgress {
   // "pulling manifest"; of a file "verifying <12 hex>", "verified <12 hex>" (it was here) and
   // "pulling <12 hex>"; "<path> is damaged here", "verifying sha256 digest", "trying again: <why>",
-  // …
+  // "waiting for <host> to answer", …
   std::string status;
   std::string digest;  // "sha256:…", of a file
   std::string file;

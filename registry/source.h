@@ -50,6 +50,10 @@ class Source {
   // thread that asks for something.
   virtual void on_wait(std::function<void(const std::string& why)> /*tell*/) {}
 
+  // From now on `tell` hears the host that has been asked and does not answer, once per question:
+  // from every thread that asks for something.
+  virtual void on_silence(std::function<void(const std::string& host)> /*tell*/) {}
+
   // How many reads may usefully run at the same time.
   virtual int connections() const = 0;
 };

@@ -21,7 +21,8 @@ Result<Reply> greeting(Services&, const Json&, const Client&) {
 }
 
 Result<Reply> version(Services& services, const Json&, const Client&) {
-  return json_reply({{"version", kVersion}, {"name", "glm"}, {"home", services.home}});
+  return json_reply(
+      {{"version", kVersion}, {"name", "glm"}, {"home", services.home}, {"hub", services.hub}});
 }
 
 Result<Reply> health(Services&, const Json&, const Client&) {

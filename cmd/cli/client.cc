@@ -205,6 +205,7 @@ Peer who_answers(const HostAddress& address) {
     return {.kind = nobody ? Peer::Kind::nobody : Peer::Kind::stranger,
             .version = {},
             .home = {},
+            .hub = {},
             .detail = "does not answer GET /api/version"};
   }
   const Json json = Json::parse(result->body, nullptr, false);
@@ -214,14 +215,18 @@ Peer who_answers(const HostAddress& address) {
     return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
   };
   if (result->status == 200 && text("name") == "glm") {
-    return {
-        .kind = Peer::Kind::glm, .version = text("version"), .home = text("home"), .detail = {}};
+    return {.kind = Peer::Kind::glm,
+            .version = text("version"),
+            .home = text("home"),
+            .hub = text("hub"),
+            .detail = {}};
   }
   std::string said = for_terminal(result->body.substr(0, 60));
   std::replace(said.begin(), said.end(), '\n', ' ');
   return {.kind = Peer::Kind::stranger,
           .version = {},
           .home = {},
+          .hub = {},
           .detail = fmt::format("answers GET /api/version with status {} and '{}'", result->status,
                                 said)};
 }

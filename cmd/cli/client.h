@@ -53,6 +53,7 @@ struct Peer {
   enum class Kind { nobody, glm, stranger } kind = Kind::nobody;
   std::string version;  // glm's
   std::string home;     // glm's folder, on its machine; may be empty
+  std::string hub;      // the host that it pulls from; may be empty
   std::string detail;   // what the stranger said, or how it failed
 };
 Peer who_answers(const HostAddress& address);

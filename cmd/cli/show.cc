@@ -12,6 +12,7 @@
 #include "cmd/cli/cli.h"
 #include "cmd/cli/hardware.h"
 #include "cmd/cli/model_page.h"
+#include "cmd/cli/patience.h"
 #include "cmd/cli/table.h"
 #include "cmd/cli/terminal.h"
 #include "cmd/daemon/prompt_files.h"
@@ -85,7 +86,15 @@ Result<Json> show_folder(const std::string& text, const Json& request) {
 
 Result<Json> show_model(Cli& cli, const std::string& model, const Json& request) {
   Client client = GLM_TRY(connect(cli));
-  Result<Json> answer = client.post("/api/show", request);
+  Result<Json> answer = [&] {
+    // Nothing else takes so long: what is here is answered at once.
+    const Patience patience([&] {
+      const std::string hub = who_answers(client.address()).hub;
+      return fmt::format("glm: waiting for {} to answer about {}, for up to 90 s\n",
+                         hub.empty() ? "the hub" : for_terminal(hub), for_terminal(model));
+    });
+    return client.post("/api/show", request);
+  }();
   std::error_code ignored;
   if (!answer.ok() && fs::is_directory(model, ignored)) {
     Error error = std::move(answer).error();

@@ -27,6 +27,8 @@
 #include "cmd/services.h"
 #include "cmd/version.h"
 #include "modelfiles/catalog.h"
+#include "registry/http.h"
+#include "registry/hub_options.h"
 #include "store/store.h"
 
 namespace glm::daemon {
@@ -110,6 +112,12 @@ void collect_garbage(const store::Store& store) {
   }
 }
 
+// Empty where the environment says it wrongly, which the first pull tells.
+std::string hub_host() {
+  const Result<registry::HubOptions> hub = registry::hub_options_from_environment();
+  return hub.ok() ? registry::host_of(hub.value().endpoint) : std::string();
+}
+
 }  // namespace
 
 Status serve(const ServeOptions& options) {
@@ -128,8 +136,8 @@ Status serve(const ServeOptions& options) {
   Pulls pulls(*store, catalog, share / "models",
               [&models](const store::Digest& file) { models.mended(file); });
   Services services{
-      *store,       catalog, models, metrics, pulls, system_clock(), [&] { stop->wake(); },
-      home.string()};
+      *store,        catalog,   models, metrics, pulls, system_clock(), [&] { stop->wake(); },
+      home.string(), hub_host()};
   api::HttpServer server(services);
   GLM_TRY(server.bind(address));
   collect_garbage(*store);

@@ -590,6 +590,18 @@ TEST_F(Commands, ShowTellsThatAFolderIsNoModel) {
   EXPECT_EQ(ran.err, "glm: " + folder + ": no config.json here: not a model folder\n");
 }
 
+TEST_F(Commands, ShowSaysThatItWaitsForTheHub) {
+  daemon.on("GET /api/version", one(R"({"version":"0.1.0","name":"glm","hub":"mirror.example"})"));
+  daemon.on("POST /api/show", [](const FakeRequest&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+    return one(R"({"model":"org/name"})");
+  });
+  const Ran ran = glm({"show", "org/name", "--json"});
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_EQ(ran.out, "{\"model\":\"org/name\"}\n");
+  EXPECT_EQ(ran.err, "glm: waiting for mirror.example to answer about org/name, for up to 90 s\n");
+}
+
 TEST_F(Commands, ListTheCatalog) {
   const std::string models =
       R"({"models":[{"name":"tiny:latest","size":0,"source":"bundled:tiny","pulled":true},)"

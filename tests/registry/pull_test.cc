@@ -20,6 +20,7 @@
 #include "store/verify.h"
 #include "tests/fakes/fake_hub.h"
 #include "tests/fakes/manual_clock.h"
+#include "tests/fakes/silent_server.h"
 #include "tests/fakes/temp_dir.h"
 
 namespace glm::registry {
@@ -28,6 +29,7 @@ namespace {
 using fakes::Access;
 using fakes::Fault;
 using fakes::FaultKind;
+using fakes::SilentServer;
 using fakes::Step;
 
 constexpr const char* kRepository = "org/model";
@@ -480,6 +482,34 @@ TEST_F(PullTest, StopsWhenTold) {
   expect_nothing();
   hub_.behave();
   expect_recovery();
+}
+
+TEST_F(PullTest, SaysWhomItWaitsForWhenNobodyAnswers) {
+  const SilentServer server;
+  options_ = options();
+  options_->endpoint = "http://" + server.host();
+  const std::string status = "waiting for " + server.host() + " to answer";
+  std::stop_source stop;
+  std::jthread stopper([&] {
+    for (int tenths = 0; tenths < 100; ++tenths) {
+      ::usleep(100'000);
+      const std::lock_guard lock(said_mutex_);
+      if (said(status)) break;
+    }
+    stop.request_stop();
+  });
+  const Result<store::Manifest> pulled = pull(stop.get_token());
+  ASSERT_FALSE(pulled.ok());
+  EXPECT_EQ(pulled.error().code, Errc::cancelled);
+  EXPECT_TRUE(said(status));
+}
+
+TEST(HostOf, IsWhatAPersonWouldWrite) {
+  EXPECT_EQ(host_of("https://huggingface.co/api/models/a/b"), "huggingface.co");
+  EXPECT_EQ(host_of("http://127.0.0.1:8080/api"), "127.0.0.1:8080");
+  EXPECT_EQ(host_of("http://mirror:80/"), "mirror");
+  EXPECT_EQ(host_of("https://user:secret@mirror/api"), "mirror");
+  EXPECT_EQ(host_of("nothing"), "");
 }
 
 TEST_F(PullTest, SurvivesBeingKilledAtAnyMoment) {
