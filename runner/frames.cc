@@ -104,6 +104,7 @@ void put(WireWriter& out, const LoadFrame& frame) {
   out.put(frame.latent_norm_eps);
   out.put(std::string_view(frame.kv_cache_type));
   out.put(static_cast<std::uint8_t>(frame.only_check));
+  out.put(frame.promised_bytes);
   out.put(static_cast<std::uint32_t>(frame.alternatives.size()));
   for (const auto& [name, weight_bytes] : frame.alternatives) {
     out.put(std::string_view(name));
@@ -125,6 +126,7 @@ LoadFrame get_load(WireReader& in) {
   frame.latent_norm_eps = in.get<float>();
   frame.kv_cache_type = in.get_string();
   frame.only_check = in.get<std::uint8_t>() != 0;
+  frame.promised_bytes = in.get<std::uint64_t>();
   const auto alternatives = in.get<std::uint32_t>();
   for (std::uint32_t i = 0; i < alternatives && !in.failed(); ++i) {
     std::string name = in.get_string();

@@ -23,7 +23,7 @@
 
 namespace glm::runner {
 
-inline constexpr std::uint32_t kProtocolVersion = 4;
+inline constexpr std::uint32_t kProtocolVersion = 5;
 inline constexpr std::uint32_t kFrameSizeMax = 64u << 20;
 inline constexpr std::chrono::milliseconds kBeatPeriod{500};
 
@@ -36,6 +36,8 @@ struct LoadFrame {
   float latent_norm_eps = 0;                               // 0: the checkpoint's
   std::string kv_cache_type = "bf16";                      // or "fp8"
   bool only_check = false;  // whether it could be loaded; no weights are read
+  // Of the host's free memory: what other models were promised and have not touched yet.
+  std::uint64_t promised_bytes = 0;
   // The same model in other forms, name and bytes of weights, to be named if this one has no room.
   std::vector<std::pair<std::string, std::uint64_t>> alternatives;
 };
@@ -58,7 +60,7 @@ struct ReadyFrame {
   std::string device;  // "cpu", "cuda:0"
   std::string note;    // one line for the user about the choice; may be empty
   std::int64_t context_max = 0;
-  std::uint64_t memory_bytes = 0;  // weights and cache pages
+  std::uint64_t memory_bytes = 0;  // weights and cache pages, touched or not
   std::uint64_t load_ns = 0;
   std::uint64_t step_ns_max = 0;  // an engine that takes longer for a step hangs; 0: no such bound
 };

@@ -84,6 +84,7 @@ Result<std::unique_ptr<Model>> load(const LoadFrame& request, const DeviceChoice
   options.kv_format = GLM_TRY(parse_kv_cache_type(request.kv_cache_type));
   if (request.latent_norm_eps > 0) options.latent_norm_eps = request.latent_norm_eps;
   options.overrides = overrides_of(request);
+  options.promised_bytes = request.promised_bytes;
   options.planned = [&forecast](const RunPlan& plan, const HardwareFacts& hardware) {
     forecast = {plan, hardware};
   };
@@ -111,10 +112,11 @@ constexpr std::chrono::seconds kStepMaxOnCpu{600};
 // The plan again, with the weights there and memory measured. What was foreseen and what is goes to
 // the log, side by side.
 Result<RunPlan> plan_loaded(const Model& model, const Forecast& forecast,
-                            const RunOverrides& overrides) {
+                            const LoadFrame& request) {
   HardwareFacts hardware = forecast.hardware;
   hardware.memory_free_bytes = model.memory_free_bytes();
   if (hardware.memory_free_bytes == 0) hardware.memory_total_bytes = 0;  // it does not tell
+  hardware = without_promised(std::move(hardware), request.promised_bytes);
   ModelNeeds needs;
   needs.context_own = model.facts().context_max;
   needs.weight_bytes = model.weight_bytes();
@@ -122,7 +124,7 @@ Result<RunPlan> plan_loaded(const Model& model, const Forecast& forecast,
   needs.page_bytes = model.page_bytes();
   needs.kv_format = forecast.plan.kv_format;
   needs.loaded = true;
-  RunPlan made = GLM_TRY(plan(needs, hardware, overrides));
+  RunPlan made = GLM_TRY(plan(needs, hardware, overrides_of(request)));
   const auto both = [](std::uint64_t is, std::uint64_t foreseen) {
     return fmt::format("{} (foreseen {})", format_bytes(is), format_bytes(foreseen));
   };
@@ -141,7 +143,7 @@ Result<Loaded> start(const LoadFrame& request, Voice& voice) {
   Forecast forecast;
   loaded.model = GLM_TRY(load(request, device, voice, forecast));
   Model& model = *loaded.model;
-  const RunPlan plan = GLM_TRY(plan_loaded(model, forecast, overrides_of(request)));
+  const RunPlan plan = GLM_TRY(plan_loaded(model, forecast, request));
   loaded.pool = GLM_TRY(model.make_pool(plan.pages));
   EngineLimits& limits = loaded.limits;
   const bool gpu = forecast.hardware.is_gpu();

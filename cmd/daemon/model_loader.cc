@@ -49,8 +49,10 @@ Status StoredModelLoader::check(const store::Manifest& manifest, const RunOption
 }
 
 Result<std::shared_ptr<Runner>> StoredModelLoader::start(const store::Manifest& manifest,
-                                                         const RunOptions& options) {
-  const runner::LoadFrame frame = GLM_TRY(frame_of(manifest, options));
+                                                         const RunOptions& options,
+                                                         std::uint64_t promised_bytes) {
+  runner::LoadFrame frame = GLM_TRY(frame_of(manifest, options));
+  frame.promised_bytes = promised_bytes;
   ModelMetrics& metrics = metrics_.model(manifest.name);
   return std::shared_ptr<Runner>(GLM_TRY(RunnerLink::start(
       frame, [&metrics](const runner::EngineStats& before, const runner::EngineStats& now) {

@@ -33,9 +33,11 @@ class ModelLoader {
   // end with.
   virtual Status check(const store::Manifest& manifest, const RunOptions& options) = 0;
 
-  // A runner that has begun to load.
+  // A runner that has begun to load. `promised_bytes` of the host's free memory are to become those
+  // of other models.
   virtual Result<std::shared_ptr<Runner>> start(const store::Manifest& manifest,
-                                                const RunOptions& options) = 0;
+                                                const RunOptions& options,
+                                                std::uint64_t promised_bytes) = 0;
 
   // What the host can give without swapping, in bytes. Of a device only its runner knows.
   virtual std::uint64_t host_memory_free() const = 0;
@@ -48,8 +50,8 @@ class StoredModelLoader final : public ModelLoader {
 
   Result<std::shared_ptr<const TextModel>> text(const store::Manifest& manifest) override;
   Status check(const store::Manifest& manifest, const RunOptions& options) override;
-  Result<std::shared_ptr<Runner>> start(const store::Manifest& manifest,
-                                        const RunOptions& options) override;
+  Result<std::shared_ptr<Runner>> start(const store::Manifest& manifest, const RunOptions& options,
+                                        std::uint64_t promised_bytes) override;
   std::uint64_t host_memory_free() const override;
 
  private:

@@ -269,7 +269,7 @@ std::vector<ModelInfo> Models::list() const {
       const Runner& runner = *entry.model->runner;
       if (!entry.stopping) info.state = runner.alive() ? ModelState::ready : ModelState::dead;
       info.device = runner.ready().device;
-      info.memory_bytes = runner.ready().memory_bytes;
+      info.memory_bytes = runner.held_bytes();
       info.context_max = runner.ready().context_max;
       info.requests = entry.leases;
       info.stats = runner.stats();

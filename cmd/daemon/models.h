@@ -82,7 +82,7 @@ struct ModelInfo {
   ModelState state = ModelState::loading;
   // The rest of those that were loaded.
   std::string device;
-  std::uint64_t memory_bytes = 0;
+  std::uint64_t memory_bytes = 0;  // that it holds, which may be less than it was promised
   std::int64_t context_max = 0;
   std::optional<Clock::Wall> expires_at;  // nullopt: never
   std::size_t requests = 0;
@@ -176,6 +176,7 @@ class Models {
   Entries::iterator victim(const std::string& but, bool idle) GLM_REQUIRES(mutex_);
   void drop_claim(const std::shared_ptr<LoadedModel>& model) GLM_REQUIRES(mutex_);
   bool expired(const Entry& entry, Clock::Steady now) const GLM_REQUIRES(mutex_);
+  std::uint64_t promised_bytes() const GLM_REQUIRES(mutex_);
   bool runs_on_host(const RunOptions& options) const GLM_REQUIRES(mutex_);
   bool in_use() const GLM_REQUIRES(mutex_);
   bool some_end() const GLM_REQUIRES(mutex_);

@@ -53,7 +53,8 @@ Result<std::shared_ptr<Runner>> Models::start_with_room(const store::Manifest& m
     GLM_TRY(take_turn(lock, manifest.name, gone));
     turn.mine = true;
     // The host does not refuse, it begins to swap.
-    while (runs_on_host(options) && loader_.host_memory_free() < weight_bytes(manifest) &&
+    while (runs_on_host(options) &&
+           loader_.host_memory_free() < weight_bytes(manifest) + promised_bytes() &&
            free_idle(manifest.name, 1)) {
     }
     Result<std::shared_ptr<Runner>> runner = start_in_turn(manifest, options);
@@ -89,9 +90,10 @@ Status Models::take_turn(MutexLock& lock, const std::string& name, const Gone& g
 
 Result<std::shared_ptr<Runner>> Models::start_in_turn(const store::Manifest& manifest,
                                                       const RunOptions& options) {
+  const std::uint64_t promised = promised_bytes();
   Result<std::shared_ptr<Runner>> runner = [&]() GLM_REQUIRES(mutex_) {
     const MutexUnlock unlocked(mutex_);
-    return loader_.start(manifest, options);
+    return loader_.start(manifest, options, promised);
   }();
   if (!runner.ok()) return runner;
   // The entry knows its runner from the beginning, so that a stop reaches a load, too.
@@ -195,6 +197,18 @@ void Models::drop_claim(const std::shared_ptr<LoadedModel>& model) {
   if (!model) return;
   const auto it = entries_.find(model->manifest.name);
   if (it != entries_.end() && it->second.model == model) --it->second.claims;
+}
+
+// Of the host's free memory, what the models on it have not touched yet.
+std::uint64_t Models::promised_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [name, entry] : entries_) {
+    if (!entry.model || entry.model->runner->ready().device != "cpu") continue;
+    const Runner& runner = *entry.model->runner;
+    const std::uint64_t all = runner.ready().memory_bytes;
+    bytes += all - std::min(all, runner.held_bytes());
+  }
+  return bytes;
 }
 
 bool Models::runs_on_host(const RunOptions& options) const {

@@ -41,6 +41,9 @@ class Runner {
   // Whether an answer was finished: one that never got so far has not shown that it works.
   virtual bool answered() const = 0;
   virtual runner::EngineStats stats() const = 0;
+
+  // What it has taken so far: of ready().memory_bytes the host gives a page when it is touched.
+  virtual std::uint64_t held_bytes() const = 0;
   virtual int pid() const = 0;
 
   // Kills it; requests it still had fail as unavailable. Also while it loads.

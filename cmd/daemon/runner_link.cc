@@ -3,10 +3,12 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -231,6 +233,15 @@ void RunnerLink::take_stats(const runner::EngineStats& stats) {
 runner::EngineStats RunnerLink::stats() const {
   MutexLock lock(mutex_);
   return stats_;
+}
+
+std::uint64_t RunnerLink::held_bytes() const {
+  if (ready_.device != "cpu") return ready_.memory_bytes;
+  // In pages: all, and those that are in memory.
+  std::ifstream stream(fmt::format("/proc/{}/statm", process_.pid()));
+  std::uint64_t all = 0, resident = 0;
+  if (!(stream >> all >> resident)) return 0;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 std::string RunnerLink::death() const {

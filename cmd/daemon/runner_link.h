@@ -51,6 +51,7 @@ class RunnerLink final : public Runner {
   std::string death() const override;
   bool answered() const override { return answered_.load(); }
   runner::EngineStats stats() const override;
+  std::uint64_t held_bytes() const override;
   int pid() const override { return process_.pid(); }
   void stop() override;
   void end() override;

@@ -46,7 +46,8 @@ Result<std::unique_ptr<kernels::Ops>> open_backend(const LoadOptions& options) {
 Status plan_ahead(const ModelFacts& facts, const kernels::Ops& ops, const LoadOptions& options) {
   const bool cpu = options.device == "cpu";
   const ModelNeeds needs = needs_of(facts, cpu ? Backend::cpu : Backend::cuda, options.kv_format);
-  const HardwareFacts hardware = hardware_of(ops, options.device);
+  const HardwareFacts hardware =
+      without_promised(hardware_of(ops, options.device), options.promised_bytes);
   const RunPlan planned = GLM_TRY(plan(needs, hardware, options.overrides));
   if (options.planned) options.planned(planned, hardware);
   return Ok{};

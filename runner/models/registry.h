@@ -34,7 +34,8 @@ struct LoadOptions {
   WeightLoader::Progress progress;                         // called on the loading thread
   std::stop_token stop;                                    // Errc::cancelled
 
-  RunOverrides overrides;  // of the plan
+  RunOverrides overrides;            // of the plan
+  std::uint64_t promised_bytes = 0;  // of the host's memory, to others
   // Called when there is room for the model, before its weights come.
   std::function<void(const RunPlan&, const HardwareFacts&)> planned;
 

@@ -58,6 +58,11 @@ HardwareFacts facts_of(const KnownHardware& row) {
   return facts;
 }
 
+HardwareFacts without_promised(HardwareFacts facts, std::uint64_t promised_bytes) {
+  if (!facts.is_gpu()) facts.memory_free_bytes -= std::min(facts.memory_free_bytes, promised_bytes);
+  return facts;
+}
+
 Result<HardwareFacts> hardware_named(std::string_view key) {
   std::vector<std::string_view> keys;
   std::string all;

@@ -30,6 +30,10 @@ struct HardwareFacts {
   bool is_gpu() const { return memory != MemoryKind::of_the_host; }
 };
 
+// The host hands out pages when they are touched. So what others were promised is still free, and
+// yet not to be had.
+HardwareFacts without_promised(HardwareFacts facts, std::uint64_t promised_bytes);
+
 struct KnownHardware {
   std::string_view key;   // "rtx-4090"
   std::string_view name;  // "NVIDIA GeForce RTX 4090"

@@ -125,6 +125,32 @@ TEST_F(ModelsTest, KeepsWhatIsLoadedWhenTheLoadCouldNotSucceedAnyway) {
   EXPECT_EQ(loader_.device.seen(), (Names{"start a", "ready a"}));
 }
 
+TEST_F(ModelsTest, CountsWhatModelsHoldAndWhatTheyWerePromised) {
+  open();
+  use("a", 40);
+  loader_.runner("a")->held = 10;
+  use("b", 20);
+  EXPECT_EQ(loader_.promised, 30u);
+  loader_.runner("b")->held = 5;
+  use("c", 1);
+  EXPECT_EQ(loader_.promised, 45u);
+  std::map<std::string, std::uint64_t> held;
+  for (const ModelInfo& info : models_->list()) held[info.manifest.name] = info.memory_bytes;
+  EXPECT_EQ(held, (std::map<std::string, std::uint64_t>{{"a", 10}, {"b", 5}, {"c", 1}}));
+}
+
+TEST_F(ModelsTest, MakesRoomOnTheHostForWhatWasPromisedToo) {
+  open();
+  loader_.host_free = 100;
+  use("a", 90);
+  loader_.runner("a")->held = 0;
+  const RunOptions on_host{.device = "cpu"};
+  ASSERT_TRUE(acquire("b", 10, {}, on_host).ok());
+  EXPECT_EQ(loaded(), (Names{"a", "b"}));
+  ASSERT_TRUE(acquire("c", 11, {}, on_host).ok());
+  EXPECT_EQ(loaded(), (Names{"b", "c"}));
+}
+
 TEST_F(ModelsTest, LoadsAModelAgainWhoseFileWasMended) {
   open();
   const store::Digest file = manifest("a").files.front().digest;

@@ -208,5 +208,15 @@ TEST_F(RunnerLinkTest, CancelsWhoReadsTooSlowly) {
   EXPECT_EQ(next(*stream).message, "the client read too slowly");
 }
 
+TEST_F(RunnerLinkTest, HoldsOnTheHostWhatItHasTouched) {
+  runner::ReadyFrame ready;
+  ready.device = "cpu";
+  ready.memory_bytes = std::uint64_t{1} << 40;
+  say(ready);
+  ASSERT_TRUE(link_->wait_until_ready().ok());
+  EXPECT_GT(link_->held_bytes(), 0u);
+  EXPECT_LT(link_->held_bytes(), std::uint64_t{1} << 30);  // it sleeps
+}
+
 }  // namespace
 }  // namespace glm::daemon

@@ -79,6 +79,9 @@ class FakeRunner final : public daemon::Runner {
   }
   bool answered() const override { return has_answered; }
   runner::EngineStats stats() const override { return {}; }
+  std::uint64_t held_bytes() const override {
+    return std::min<std::uint64_t>(held, ready_.memory_bytes);
+  }
   int pid() const override { return 1; }
   void stop() override { alive_ = false; }
   void end() override {
@@ -100,6 +103,7 @@ class FakeRunner final : public daemon::Runner {
 
   bool dies_loading = false;
   std::atomic<bool> has_answered = false;
+  std::atomic<std::uint64_t> held = ~std::uint64_t{0};  // at most all it was promised
   std::shared_ptr<daemon::TokenStream> stream;  // of the last submit()
   std::vector<runner::GenerateRequest> submitted;
   std::vector<std::uint64_t> cancelled;
@@ -125,7 +129,9 @@ class FakeLoader final : public daemon::ModelLoader {
     return make_error(Errc::unsupported, "there is no such device");
   }
   Result<std::shared_ptr<daemon::Runner>> start(const store::Manifest& manifest,
-                                                const daemon::RunOptions&) override {
+                                                const daemon::RunOptions&,
+                                                std::uint64_t promised_bytes) override {
+    promised = promised_bytes;
     if (throw_loading) throw std::system_error(EAGAIN, std::generic_category(), "no thread");
     std::uint64_t bytes = 0;
     for (const store::ManifestFile& file : manifest.files) bytes += file.size_bytes;
@@ -147,6 +153,7 @@ class FakeLoader final : public daemon::ModelLoader {
 
   FakeDevice device;
   std::atomic<std::uint64_t> host_free = ~std::uint64_t{0};
+  std::atomic<std::uint64_t> promised = 0;  // to others, at the last start
   std::atomic<bool> hold_loads = false;
   std::atomic<bool> die_loading = false;
   std::atomic<bool> throw_loading = false;

@@ -102,5 +102,16 @@ TEST_P(HardwareJsonErrors, NameTheField) {
 INSTANTIATE_TEST_SUITE_P(All, HardwareJsonErrors, testing::ValuesIn(kWrong),
                          [](const auto& test) { return test.param.name; });
 
+TEST(Hardware, IsWithoutWhatOthersWerePromisedOfTheHost) {
+  HardwareFacts facts;
+  facts.memory = MemoryKind::of_the_host;
+  facts.memory_total_bytes = 100;
+  facts.memory_free_bytes = 60;
+  EXPECT_EQ(without_promised(facts, 20).memory_free_bytes, 40u);
+  EXPECT_EQ(without_promised(facts, 70).memory_free_bytes, 0u);
+  facts.memory = MemoryKind::of_a_device;
+  EXPECT_EQ(without_promised(facts, 20).memory_free_bytes, 60u);
+}
+
 }  // namespace
 }  // namespace glm::runner

@@ -78,6 +78,16 @@ TEST_P(MemoryNeeds, AreWhatALoadTakes) {
   near(needs.workspace_bytes, allocated - (*model)->weight_bytes());
 }
 
+TEST_P(MemoryNeeds, LeaveOthersWhatTheyWerePromised) {
+  const fakes::TemporaryFolder folder;
+  fakes::write_tiny_model(folder.path(), GetParam().options);
+  LoadOptions options;
+  options.promised_bytes = std::uint64_t{1} << 60;
+  const auto refused = load_model(files_in(folder.path()).value(), options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Errc::exhausted);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, MemoryNeeds, testing::ValuesIn(kCases),
                          [](const auto& test) { return test.param.name; });
 

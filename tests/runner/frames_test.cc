@@ -38,6 +38,7 @@ class Frames : public testing::Test {
                    .latent_norm_eps = 1e-6F,
                    .kv_cache_type = text(),
                    .only_check = true,
+                   .promised_bytes = number(),
                    .alternatives = {{text(), number()}, {text(), number()}}};
     GenerateFrame generate;
     generate.request.id = number();
