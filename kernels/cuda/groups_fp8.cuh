@@ -39,7 +39,7 @@ struct GroupsFp8 {
 
    private:
     bool in_blocks_;
-    float2 of_[2];
+    float2 of_[2] = {};
   };
 
   // What a lane has of a chunk: four columns of each sixteen of rows l / 4 and l / 4 + 8 of both

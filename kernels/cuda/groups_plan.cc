@@ -72,6 +72,11 @@ bool suits(const device::Weights& w) {
          (has_eight_bits(w.first) ? suits_scales(w.first) : fits_maps(w));
 }
 
+// Both have scales of chunks, or both of rows.
+bool are_alike(const device::Weight& gate, const device::Weight& up) {
+  return !has_eight_bits(gate) || (gate.groups == 1) == (up.groups == 1);
+}
+
 }  // namespace
 
 GroupsPlan groups_plan(const Product& a, std::int64_t inputs, const BulkLimits& limits) {
@@ -119,8 +124,8 @@ bool supports_groups(const Product& a) {
          (is_fast_int4(a) || is_fast_fp4(a) || is_fast_fp8(a)) &&
          a.inputs % columns_of(a.weight.first, kGroupsBox) == 0 &&
          a.outputs % (a.gated ? kGroupsHalfRows : kGroupsSlabRows) == 0 && suits(a.weight) &&
-         (!a.gated || suits(a.up)) && find_encode_tensor_map() != nullptr &&
-         groups_plan(a, a.inputs, bulk_limits()).buffers > 0;
+         (!a.gated || (suits(a.up) && are_alike(a.weight.first, a.up.first))) &&
+         find_encode_tensor_map() != nullptr && groups_plan(a, a.inputs, bulk_limits()).buffers > 0;
 }
 
 cudaError_t make_groups_product(const Product& a, GroupsProduct& p) {

@@ -110,13 +110,13 @@ __device__ void multiply(const Product& a, const FlowPlan& plan, const FlowTile&
     const auto row = [&](int apart) {
       return min(tile.first_output + own + apart, static_cast<int>(a.outputs) - 1);
     };
-    const device::Weight& w = a.weight.first;
-    const device::Weight& up = a.up.first;
-    const device::Fp8RowScales first(plan.up_first ? up : w, row(0));
-    const device::Fp8RowScales second(a.gated && !plan.up_first ? up : w, row(a.gated ? 0 : 8));
+    const device::Weight& upper = plan.up_first ? a.up.first : a.weight.first;
+    const device::Weight& lower = a.gated && !plan.up_first ? a.up.first : a.weight.first;
+    const device::Fp8RowScales first(upper, row(0));
+    const device::Fp8RowScales second(lower, row(a.gated ? 0 : 8));
     const auto scale = [&](int step) {
       const auto column = static_cast<std::uint32_t>((tile.first_step + step) * Codec::kDepth);
-      return float2{first.at(w, column).value(), second.at(w, column).value()};
+      return float2{first.at(upper, column).value(), second.at(lower, column).value()};
     };
     Codec::template multiply<kRows>(ring, tile.weight_rows, tile.steps, scale, sums);
   } else {

@@ -9,8 +9,9 @@
 // Numerics products and sums in f32 with at least sixteen independent partial sums; against f64,
 //          error <= 2e-6 * sum |x| |w| for inputs <= 16384. The result of a token does not depend
 //          on how many tokens there are. cuda: sums in f32, error <= 4e-6 * sum |x| |w|; tensor
-//          cores round weights that are no bf16 numbers, 2^-8 * sum |x| |w| more (never those of f32
-//          with f32 results, a router's). There the number of tokens may choose the variant, or
+//          cores round weights that are no bf16 numbers, 2^-8 * sum |x| |w| more, in e4m3, whose
+//          scales are rounded before, another 2^-18 (never those of f32 with f32 results, a
+//          router's). There the number of tokens may choose the variant, or
 //          the form of one, and only within it does a token's result depend on nothing else.
 // Cost     the weight's bytes once; 2 * tokens * outputs * inputs FLOP.
 #pragma once

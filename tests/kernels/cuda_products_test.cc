@@ -158,11 +158,15 @@ Wanted product(const Floats& x, std::int64_t x_stride, const Floats& w, const Sh
   return wanted;
 }
 
-// Of a weight whose scale is rounded to bf16, by 2^-9 of it at most, and then with it once more.
-constexpr double kRoundedTwice = 0x1p-8 + 0x1p-18;
+// How far from itself a weight is, relatively, that tensor cores multiply: of e4m3 the scale is
+// rounded to bf16, by 2^-9 of it at most, and then what comes of both.
+double rounding_of(const WeightLayout& layout) {
+  if (layout.exact_in_bf16()) return 0;
+  return layout.format == WeightFormat::fp8 ? 0x1p-8 + 0x1p-18 : 0x1p-8;
+}
 
 struct Compared {
-  bool weights_rounded = false;
+  double weights_rounded = 0;
   bool out_f32 = false;
 };
 
@@ -178,8 +182,7 @@ void expect_close(const Floats& got, std::int64_t stride, const Wanted& wanted, 
         continue;
       }
       const auto at = static_cast<std::size_t>(t * shape.outputs + o);
-      double tolerance =
-          (how.weights_rounded ? kRoundedTwice + 4e-6 : 4e-6) * wanted.size[at] + 1e-30;
+      double tolerance = (how.weights_rounded + 4e-6) * wanted.size[at] + 1e-30;
       if (!how.out_f32) tolerance += std::abs(wanted.value[at]) * 0x1p-8;
       ASSERT_NEAR(value, wanted.value[at], tolerance) << "token " << t << " output " << o;
       error += (value - wanted.value[at]) * (value - wanted.value[at]);
@@ -188,7 +191,7 @@ void expect_close(const Floats& got, std::int64_t stride, const Wanted& wanted, 
   }
   // Of sums that cancel, the terms say how large an error may be; a sum of one term may be rounded
   // by 2^-8 twice, as the weight and as the result.
-  const double part = how.weights_rounded ? 0x1p-7 : 5e-3;
+  const double part = how.weights_rounded > 0 ? 0x1p-7 : 5e-3;
   EXPECT_LE(error, part * part * std::max(norm, wanted.squares));
 }
 
@@ -219,7 +222,7 @@ void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
                              ? back<float>(*variants_[v], out, count)
                              : floats(back<std::uint16_t>(*variants_[v], out, count));
       expect_close(got, stride, wanted, shape,
-                   {.weights_rounded = v > 0 && !weight.layout().exact_in_bf16(),
+                   {.weights_rounded = v > 0 ? rounding_of(weight.layout()) : 0,
                     .out_f32 = dtype == Dtype::f32});
       if (HasFailure()) return;
     }
@@ -260,7 +263,7 @@ void CudaProducts::check_gated_linear(const FormatCase& gate_format, const Forma
          .up = up_view});
     const Floats got = floats(back<std::uint16_t>(*variants_[v], out, count));
     const auto rounding = [&](const RandomWeight& weight) {
-      return v > 0 && !weight.layout().exact_in_bf16() ? kRoundedTwice + 4e-6 : 4e-6;
+      return (v > 0 ? rounding_of(weight.layout()) : 0) + 4e-6;
     };
     for (std::int64_t t = 0; t < shape.tokens; ++t) {
       for (std::int64_t o = 0; o < stride; ++o) {
@@ -334,7 +337,7 @@ void CudaProducts::check_head_linear(const FormatCase& format, const Shape& shap
         }
       }
       expect_close(own, width, product(own_x, x_width, own_w, shape, {}), shape,
-                   {.weights_rounded = v > 0 && !weight.layout().exact_in_bf16()});
+                   {.weights_rounded = v > 0 ? rounding_of(weight.layout()) : 0});
     }
     if (HasFailure()) return;
   }
@@ -394,6 +397,12 @@ TEST_F(CudaProducts, GatedLinearMatchesTheFormulaInEveryPairOfFormats) {
       check_gated_linear(formats[i], formats[(i + 1) % formats.size()], shape);
       if (HasFailure()) return;
     }
+  }
+  // Scales that are laid out differently, in variants that multiply both at once.
+  for (const Shape& shape : {Shape{5, 256, 64}, {40, 128, 136}}) {
+    check_gated_linear(format_of("fp8_block"), format_of("fp8_channel"), shape);
+    check_gated_linear(format_of("fp8_channel"), format_of("fp8_block"), shape);
+    if (HasFailure()) return;
   }
   for (const Shape& shape : many_shapes()) {
     check_gated_linear(formats[2], formats[2], shape);
@@ -528,8 +537,10 @@ TEST_F(CudaProducts, RowsOfBlockScaledWeightsMayBeCutAnywhere) {
         variants_[v]->linear({.out = {out, Dtype::f32, {2, shape.outputs}},
                               .x = {x_memory, Dtype::bf16, {2, cols}},
                               .weight = view.row_slice(first, shape.outputs)});
-        expect_close(back<float>(*variants_[v], out, static_cast<std::size_t>(2 * shape.outputs)),
-                     shape.outputs, wanted, shape, {.weights_rounded = v > 0, .out_f32 = true});
+        expect_close(
+            back<float>(*variants_[v], out, static_cast<std::size_t>(2 * shape.outputs)),
+            shape.outputs, wanted, shape,
+            {.weights_rounded = v > 0 ? rounding_of(weight.layout()) : 0, .out_f32 = true});
       }
     }
   }
@@ -830,7 +841,7 @@ TEST_F(CudaProducts, MoeMlpOfFourBitsMatchesTheFormulaHoweverTokensSpread) {
 TEST_F(CudaProducts, MoeMlpOfFp8MatchesTheFormulaHoweverTokensSpread) {
   only_ = "groups";
   for (const FormatCase& format : all_formats()) {
-    if (format.name.rfind("fp8_", 0) != 0) continue;
+    if (format.layout.format != WeightFormat::fp8) continue;
     for (const std::int64_t tokens : {1, 3, 8, 9, 17, 33, 64, 100}) {
       check_moe(format, {tokens, 256, 128, 16, 4, Routing::spread, true});
       check_moe(format, {tokens, 512, 384, 5, 2, Routing::crowded});
@@ -846,7 +857,7 @@ TEST_F(CudaProducts, MoeMlpOfFp8MatchesTheFormulaHoweverTokensSpread) {
       if (HasFailure()) return;
     }
   }
-  check_moe(all_formats()[2], {40, 2048, 1536, 2, 1, Routing::crowded});
+  check_moe(format_of("fp8_block"), {40, 2048, 1536, 2, 1, Routing::crowded});
 }
 
 // Where rows are brought to another range, and longer than a warp holds.
