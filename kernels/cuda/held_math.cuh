@@ -55,13 +55,14 @@ __device__ inline uint4 held_octet(const __nv_bfloat16* from, bool wanted) {
   return octet;
 }
 
-// How weights are coded, with kBits. Raw is what a lane has of a row in a step, Scale what belongs
-// to it, or with kScalesSums to the whole step. fragment(raw, scales, i) is number i of a step's
-// four: what a lane has of a tensor-core tile, of its sixteen columns of two rows. Sums are to be
-// multiplied with unit().
+// How weights are coded, with kBits; kMayBeStaged: rows of scales are copied with them. Raw is what
+// a lane has of a row in a step, Scale what belongs to it, or with kScalesSums to the whole step.
+// fragment(raw, scales, i) is number i of a step's four: what a lane has of a tensor-core tile, of
+// its sixteen columns of two rows. Sums are to be multiplied with unit().
 template <class CodedScale>
 struct HeldFourBits {
   static constexpr unsigned kBits = 4;
+  static constexpr bool kMayBeStaged = true;
   static constexpr bool kScalesSums = false;
   using Raw = uint2;
   using Scale = CodedScale;
@@ -105,6 +106,7 @@ struct HeldFp4 : HeldFourBits<std::uint8_t> {
 // Exact in bf16, as scales are left to the sums of a step.
 struct HeldFp8 {
   static constexpr unsigned kBits = 8;
+  static constexpr bool kMayBeStaged = false;
   static constexpr bool kScalesSums = true;
   using Raw = uint4;
   using Scale = device::Fp8Scale;

@@ -1,9 +1,8 @@
 // The projection in one of three ways. Of few tokens and in four bits or e4m3 a block's weights are
 // decoded before the kernel in front has ended, as in the variants "held_wide" and "held"
-// (product_held.cuh). Otherwise
-// in four bits sixteen rows of weights come to shared memory until then, and activations
-// afterwards: little code, as it is fetched anew for each launch (moe_layer.cu). In other formats
-// it is the variant "stream".
+// (product_held.cuh). Otherwise in four bits sixteen rows of weights come to shared memory until
+// then, and activations afterwards: little code, as it is fetched anew for each launch
+// (moe_layer.cu). In bf16 it is the variant "stream".
 #include "kernels/cuda/moe_front.h"
 
 #include <algorithm>
@@ -289,7 +288,8 @@ bool suits_slab(const Product& a, std::int64_t experts) {
 bool suits_fp8(const Product& a, std::int64_t experts) {
   Front front = {};
   front.experts = static_cast<int>(experts);
-  return is_fast_fp8(a) && supports_held(a) && has_room<Fp8Tiles>(a, front);
+  return is_fast_fp8(a) && supports_held(a) &&
+         a.outputs <= kFrontOutputs * bulk_limits().multiprocessors && has_room<Fp8Tiles>(a, front);
 }
 
 bool is_plain(const Product& a) {

@@ -131,7 +131,7 @@ class Fetcher {
           other_full);
   }
 
-  // A slab in four bits; lane l < copies has its part. So many bytes come to the stage besides.
+  // A coded slab; lane l < copies has its part. So many bytes come to the stage besides.
   __device__ void slab(const BulkPlan& plan, const QuadCopy& copy, int copies, int expert, int slab,
                        unsigned besides = 0, std::uint32_t other_full = 0) {
     if (!is_own()) return;

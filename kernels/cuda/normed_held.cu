@@ -155,13 +155,13 @@ cudaError_t launch_coded(const Product& a, const HeldNorm& norm, cudaStream_t st
   using TwoTiles = HeldTiles<Codec, kHeldShortSteps, 2, false>;
   using ThreeTiles = HeldTiles<Codec, kHeldShortSteps, 3, false>;
   constexpr unsigned kCluster = 4;
-  if constexpr (ThreeTiles::kMayBeStaged) {
+  if constexpr (Codec::kMayBeStaged) {
     if (a.rows == 1 && ThreeTiles::can_be_staged(a)) {
       return launch<ThreeTiles, 1, kCluster>(a, norm, stream);
     }
   }
   if (a.rows <= 2) return launch<TwoTiles, 1>(a, norm, stream);
-  if constexpr (ThreeTiles::kMayBeStaged) {
+  if constexpr (Codec::kMayBeStaged) {
     if (ThreeTiles::can_be_staged(a) &&
         shared_bytes<ThreeTiles, kHeldRowsMax / 2>(a) <= bulk_limits().shared_bytes) {
       return launch<ThreeTiles, kHeldRowsMax / 2, kCluster>(a, norm, stream);

@@ -1,6 +1,6 @@
-// How product_pairs.cu decodes thirty-two columns of a row, four words of eight, of which a lane
-// needs columns 2(l%4), + 1 of each. A half of a unit of a row has eight bytes of scales in either
-// coding.
+// How product_pairs.cu decodes a row, of which a lane needs columns 2(l%4), + 1 of every eight. Of
+// four bits it reads thirty-two columns at a time, four words of eight, and a half of a unit of a
+// row has eight bytes of scales in either coding.
 #pragma once
 
 #include "kernels/cuda/pairs_plan.h"

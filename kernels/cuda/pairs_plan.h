@@ -14,7 +14,7 @@ namespace glm::kernels::cuda {
 constexpr int kPairBlocks = 2;
 constexpr int kPairOutputs = 64;  // of a block
 constexpr int kPairRowsMax = 64;
-constexpr int kPairUnit = 256;                      // columns whose scales are copied together
+constexpr int kPairUnit = 256;                      // columns that are copied together
 constexpr int kPairGroups = 2;                      // warpgroups, each with half of a unit
 constexpr int kPairHalf = kPairUnit / kPairGroups;  // columns of a box of weights
 constexpr int kPairBox = 64;                        // columns of a box of activations

@@ -127,8 +127,8 @@ bool is_fast_fp4(const Product& a);
 bool is_fast_fp4(const device::Weight& w);
 
 // e4m3 with scales in f32 or bf16 for whole sixteens of one row or of a power of two of them. Where
-// weights are decoded to bf16, scales are rounded to it first; "flow", "held" and "groups" have them
-// on their sums, as they are. Of scales beyond 2^7 weights are not numbers.
+// weights are decoded to bf16, scales are rounded to it first; "flow", "held" and "groups" have
+// them on their sums, as they are. Of scales beyond 2^7 weights are not numbers.
 bool is_fast_fp8(const Product& a);
 bool is_fast_fp8(const device::Weight& w);
 

@@ -1,5 +1,6 @@
 // The variant "groups", for four bits and e4m3 with scales that suit it (groups_plan.h) and few
-// rows of many experts (sm_90 and later): every weight passes once, as product_bulk.cu has it.
+// rows of many experts (sm_90 and later): every weight passes once for up to eight rows of its
+// expert, as product_bulk.cu has it.
 //
 // A team of four warps takes a slab and shares out its columns, and a fifth one adds the four sums
 // in their order: neither who takes it nor other rows change the bits of a result.

@@ -28,7 +28,7 @@ class HeldTiles {
   static constexpr unsigned kColumns = kSteps * kHeldStep;  // of a warp
 
   static constexpr bool kStaged = kWide || kTiles > 2;
-  static constexpr bool kMayBeStaged = Codec::kBits == 4;  // copies have no place for other scales
+  static_assert(!kStaged || Codec::kMayBeStaged);
 
   // Bytes from row to row of weights and of their scales, as they are stored: neighbours lie in
   // different banks.
@@ -75,7 +75,6 @@ class HeldTiles {
       }
       device::copy_async_commit();
     }
-    static_assert(!kStaged || kMayBeStaged);
     if constexpr (kStaged) {
       ask(a);
     } else {
