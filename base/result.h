@@ -93,6 +93,8 @@ using Status = Result<Ok>;
 }  // namespace glm
 
 // Unwraps a Result or returns its Error from the enclosing function. May be nested.
+// Not in a braced list behind something that owns memory: GCC 12 does not destroy, when the list is
+// left, what was made of it before.
 #define GLM_TRY(expression) GLM_TRY_AS(expression, GLM_TRY_NAME(glm_try_, __COUNTER__))
 #define GLM_TRY_NAME(prefix, number) GLM_TRY_JOIN(prefix, number)
 #define GLM_TRY_JOIN(prefix, number) prefix##number

@@ -29,10 +29,12 @@ constexpr const char* kUsualBatchesOnCpu = "1,4";  // a row of a large model tak
 Result<RowLists> lists_of(const ModelOptions& options, const char* usual_batches) {
   const std::int64_t sequences_max = runner::kGpuBatch.sequences_max;
   const std::string batch = options.batch.empty() ? usual_batches : options.batch;
-  return RowLists{.prompts = GLM_TRY(number_list("--pp", options.prompt, kTokensMax)),
-                  .generates = GLM_TRY(number_list("--tg", options.generate, kTokensMax)),
-                  .batches = GLM_TRY(number_list("--batch", batch, sequences_max)),
-                  .context = options.context};
+  RowLists lists;
+  lists.prompts = GLM_TRY(number_list("--pp", options.prompt, kTokensMax));
+  lists.generates = GLM_TRY(number_list("--tg", options.generate, kTokensMax));
+  lists.batches = GLM_TRY(number_list("--batch", batch, sequences_max));
+  lists.context = options.context;
+  return lists;
 }
 
 class Measurement {

@@ -25,7 +25,8 @@ bool is_folder(const std::string& name) {
 
 // The errors name the folder.
 Result<LocalModel> in_folder(const std::string& name) {
-  return LocalModel{name, GLM_TRY(runner::files_in(name)), {}};
+  runner::CheckpointFiles files = GLM_TRY(runner::files_in(name));
+  return LocalModel{name, std::move(files), {}};
 }
 
 Result<modelfiles::Modelfile> parsed(const std::string& text, const std::string& name) {
@@ -54,7 +55,8 @@ Result<LocalModel> in_store(const registry::ModelRef& ref) {
   }
   const auto store = GLM_TRY(store::Store::open(home));
   const store::Manifest manifest = GLM_TRY(find_manifest(*store, ref));
-  LocalModel model{manifest.name, {}, GLM_TRY(parsed(manifest.modelfile, manifest.name))};
+  modelfiles::Modelfile modelfile = GLM_TRY(parsed(manifest.modelfile, manifest.name));
+  LocalModel model{manifest.name, {}, std::move(modelfile)};
   for (const store::ManifestFile& file : manifest.files) {
     model.files.emplace(file.path, GLM_TRY(store->blobs().path(file.digest).with(file.path)));
   }
@@ -72,8 +74,8 @@ Result<LocalModel> in_catalog(const registry::ModelRef& ref) {
                       entry.tag);
   }
   const fs::path folder = share / "models" / from.substr(kBundled.size());
-  return LocalModel{entry.model + ":" + entry.tag, GLM_TRY(runner::files_in(folder)),
-                    std::move(entry.modelfile)};
+  runner::CheckpointFiles files = GLM_TRY(runner::files_in(folder));
+  return LocalModel{entry.model + ":" + entry.tag, std::move(files), std::move(entry.modelfile)};
 }
 
 Result<LocalModel> by_name(const std::string& name) {

@@ -57,12 +57,14 @@ struct Source {
 
 Result<Source> find_source(const Args& args) {
   if (args.model.empty()) {
-    return Source{args.file, {.standard = GLM_TRY(read_file(args.file)), .with_tools = {}}};
+    std::string text = GLM_TRY(read_file(args.file));
+    return Source{args.file, {.standard = std::move(text), .with_tools = {}}};
   }
   const LocalModel model = GLM_TRY(find_local_model(args.model));
-  Source source{model.name,
-                GLM_TRY(daemon::find_chat_templates(model.files, model.modelfile).with(model.name)),
-                GLM_TRY(daemon::special_tokens(model.files).with(model.name))};
+  Source source{model.name, {}};
+  source.templates =
+      GLM_TRY(daemon::find_chat_templates(model.files, model.modelfile).with(model.name));
+  source.special_tokens = GLM_TRY(daemon::special_tokens(model.files).with(model.name));
   if (source.templates.standard.empty() && source.templates.with_tools.empty()) {
     return make_error(Errc::unsupported, "{} has no chat template; give one with --file",
                       model.name);
