@@ -60,11 +60,14 @@ Status Index::migrate() {
 Status Index::put(const Manifest& manifest) {
   MutexLock lock(mutex_);
   auto transaction = GLM_TRY(Transaction::begin(database_));
-  GLM_TRY(GLM_TRY(database_.prepare("DELETE FROM models WHERE name = ?")).bind(manifest.name).run());
+  std::string name = manifest.name;
+  Statement known = GLM_TRY(database_.prepare("SELECT name FROM models WHERE name = ?"));
+  if (GLM_TRY(known.bind(name).step())) name = known.text(0);
+  GLM_TRY(GLM_TRY(database_.prepare("DELETE FROM models WHERE name = ?")).bind(name).run());
   Statement insert = GLM_TRY(database_.prepare(
       "INSERT INTO models (name, source, revision, commit_id, modelfile, facts_json, pulled_at)"
       " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING sequence"));
-  insert.bind(manifest.name)
+  insert.bind(name)
       .bind(manifest.source)
       .bind(manifest.revision)
       .bind(manifest.commit)

@@ -74,6 +74,8 @@ def check_cli_answers(glm: Glm, model: str, references: list, held_out: dict) ->
 
 
 def check_names(glm: Glm) -> None:
+    glm.ok("pull", "TINY")  # one name, however it is written
+    assert [m["name"] for m in glm.json("list")["models"]].count("tiny:latest") == 1
     glm.ok("cp", "tiny", "mine")
     assert glm.ok("run", "mine", "What is 23 + 45?") == "68\n"
     blobs = glm.blobs()

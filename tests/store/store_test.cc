@@ -110,6 +110,17 @@ TEST_F(StoreTest, CopiesNamesAndNotBytes) {
   EXPECT_TRUE(store->blobs().contains(file.digest));
 }
 
+TEST_F(StoreTest, KeepsTheSpellingOfANameThatIsPublishedAnew) {
+  auto store = open();
+  ASSERT_TRUE(store->publish(model("Tiny:latest", {put(*store, "weights", "w")})).ok());
+  ASSERT_TRUE(store->publish(model("tiny:LATEST", {put(*store, "weights", "v")})).ok());
+  const std::vector<Manifest> all = *store->list();
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].name, "Tiny:latest");
+  EXPECT_EQ(all[0].files[0].digest, sha256("v"));
+  EXPECT_EQ(store->find("TINY:latest")->name, "Tiny:latest");
+}
+
 TEST_F(StoreTest, CollectsOnlyGarbageThatIsOldEnough) {
   auto store = open();
   const ManifestFile kept = put(*store, "weights", "kept");
