@@ -60,6 +60,10 @@ PullJob::~PullJob() {
 void PullJob::run(std::stop_token stop) {
   spdlog::info("pull model={} source={}", request_.name, request_.source);
   Result<store::Manifest> manifest = pull(std::move(stop));
+  if (!manifest.ok() && manifest.error().code == Errc::cancelled) {
+    // Who is still there to hear it has cancelled nothing.
+    manifest = make_error(Errc::unavailable, "the daemon was stopped; pull again to go on");
+  }
   if (manifest.ok()) {
     spdlog::info("pulled model={} commit={} bytes={}", manifest->name, manifest->commit,
                  manifest->size_bytes());
@@ -148,6 +152,7 @@ Result<registry::PullRequest> Pulls::plan(const std::string& name) const {
     }
   }
   const modelfiles::CatalogEntry entry = GLM_TRY(std::move(known));
+  request.name = entry.model + ":" + entry.tag;  // as the catalog spells it
   request.modelfile = entry.text;
   request.source = entry.modelfile.from;
   request.revision = "main";
