@@ -128,6 +128,11 @@ Status run(Cli& cli, const Args& args) {
   Client client = GLM_TRY(connect(cli));
   GLM_TRY(pull_if_absent(client, args.model));
   if (!interactive) return answer_once(client, asking, prompt, args);
+  // Whoever is told that it is ready need not wait, nor learn then that it has no room.
+  Json load = request_for(asking);
+  load.erase("keep_alive");  // of 0 it would end what is loaded
+  Answer loaded;
+  GLM_TRY(receive(client, "/api/generate", load, nullptr, loaded));
   return chat(client, asking, args.verbose ? Verbosity::statistics : Verbosity::quiet);
 }
 

@@ -37,6 +37,7 @@ class Chat : public ::testing::Test {
         FakeAnswer{
             .lines = {R"({"modelfile":"FROM x","system":"the system","template":"the template",)"
                       R"("parameters":"top_k    1","details":{"family":"glm4_moe_lite"}})"}});
+    daemon.on("POST /api/generate", FakeAnswer{.lines = {R"({"response":"","done":true})"}});
     daemon.on("POST /api/chat", [](const FakeRequest& request) {
       const std::string said = request.json()["messages"].back()["content"];
       if (said == "fail") {
@@ -87,6 +88,24 @@ TEST_F(Chat, SendsTheWholeConversationEachTime) {
     {"role": "user", "content": "hello"},
     {"role": "assistant", "content": "you said: hello"},
     {"role": "user", "content": "grüß dich"}])"));
+}
+
+TEST_F(Chat, LoadsTheModelBeforeItSaysThatItIsReady) {
+  GlmAtTerminal glm = start({"--device", "cpu", "--keepalive", "0"});
+  ASSERT_TRUE(glm.expect("tiny is ready.")) << glm.screen();
+  const std::vector<FakeRequest> loads = daemon.requests("POST /api/generate");
+  ASSERT_EQ(loads.size(), 1u);
+  EXPECT_EQ(loads[0].json()["options"]["device"], "cpu");
+  EXPECT_FALSE(loads[0].json().contains("keep_alive"));
+  glm.type("\x04");
+  EXPECT_EQ(glm.wait(), 0);
+  daemon.on("POST /api/generate", FakeAnswer{.status = 400,
+                                             .lines = {R"({"error":"device cuda: there is none",)"
+                                                       R"("code":"unsupported"})"}});
+  GlmAtTerminal refused = start({"--device", "cuda"});
+  EXPECT_EQ(refused.wait(), 7);
+  EXPECT_NE(refused.screen().find("device cuda: there is none"), std::string::npos);
+  EXPECT_EQ(refused.screen().find("ready"), std::string::npos) << refused.screen();
 }
 
 TEST_F(Chat, CtrlCStopsAnEndlessAnswerAndNotTheProgram) {
