@@ -66,7 +66,9 @@ void SpeedMeter::add(Clock::Steady now, std::uint64_t completed_bytes) {
 double SpeedMeter::bytes_per_second() const {
   if (samples_.size() < 2) return 0;
   const Sample &first = samples_.front(), &last = samples_.back();
-  const std::chrono::duration<double> time = last.time - first.time;
+  // Nothing came between the first sample and the next: it is as good as one at the window's begin.
+  const Clock::Steady begin = std::max(first.time, last.time - kSpeedWindow);
+  const std::chrono::duration<double> time = last.time - begin;
   if (time < milliseconds(200) || last.completed_bytes <= first.completed_bytes) return 0;
   return static_cast<double>(last.completed_bytes - first.completed_bytes) / time.count();
 }

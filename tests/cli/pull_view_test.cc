@@ -254,6 +254,10 @@ TEST(SpeedMeter, ForgetsWhatIsLongAgo) {
   EXPECT_NEAR(meter.bytes_per_second(), 1000, 50);
   for (int i = 0; i < 150; ++i) meter.add(now += milliseconds(100), bytes += 500);
   EXPECT_NEAR(meter.bytes_per_second(), 5000, 250);
+  // After a stall it is the speed of what has come since, over as long as anything is counted.
+  meter.add(now += std::chrono::minutes(2), bytes += 100);
+  for (int i = 0; i < 50; ++i) meter.add(now += milliseconds(100), bytes += 100);
+  EXPECT_NEAR(meter.bytes_per_second(), 510, 30);
   SpeedMeter fresh;
   EXPECT_EQ(fresh.bytes_per_second(), 0);
   fresh.add(now, 5);
