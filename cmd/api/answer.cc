@@ -70,7 +70,9 @@ Status check_content(const Json& message) {
       "content", "tool_calls", "function_call", "reasoning_content", "reasoning", "thinking"};
   if (!message.is_object()) return Ok{};
   for (const std::string_view field : kSaysSomething) {
-    if (message.contains(field)) return Ok{};
+    const auto value = message.find(field);
+    if (value == message.end()) continue;
+    if (field != "tool_calls" || !value->is_array() || !value->empty()) return Ok{};
   }
   return make_error(Errc::invalid_argument,
                     "content is missing, wanted a string or a list of parts");

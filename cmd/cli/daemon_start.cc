@@ -192,7 +192,7 @@ Result<std::string> ensure_daemon(const HostAddress& address) {
   Peer peer = who_answers(address);
   if (peer.kind != Peer::Kind::nobody) return version_of(address, peer);
   if (address.is_wildcard()) {
-    return make_error(Errc::unavailable,
+    return make_error(Errc::unsupported,
                       "no daemon answers at {0}, and none can listen there: it has no API keys and "
                       "serves this machine only; use 127.0.0.1:{1} (GLM_HOST=127.0.0.1:{1})",
                       address.str(), address.port);

@@ -32,6 +32,11 @@ struct Args {
   bool all = false;
 };
 
+bool serves_elsewhere() {
+  const Result<std::filesystem::path> home = glm_home();
+  return home.ok() && daemon::PidFile::holder(*home / "daemon.pid").has_value();
+}
+
 // A daemon that was started with another GLM_HOST has this user's models all the same.
 Status stop_elsewhere(const HostAddress& address, const Peer& peer) {
   const std::filesystem::path home = GLM_TRY(glm_home());
@@ -61,7 +66,7 @@ Status stop_elsewhere(const HostAddress& address, const Peer& peer) {
 Status stop_all(Cli& cli) {
   const HostAddress address = GLM_TRY(daemon_address(cli.host));
   const Peer peer = who_answers(address);
-  if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
+  if (peer.kind == Peer::Kind::stranger && !serves_elsewhere()) return not_glm(address, peer);
   const bool ours = peer.kind == Peer::Kind::glm && check_home(address, peer).ok();
   if (!ours) return stop_elsewhere(address, peer);
   Client client(address);

@@ -172,7 +172,7 @@ TEST_F(DaemonStart, SaysWhichAddressToUseInPlaceOfAllNetworks) {
     const std::string port = std::to_string(address.port);
     const auto version = ensure_daemon(*HostAddress::parse(host + ":" + port));
     ASSERT_FALSE(version.ok());
-    EXPECT_EQ(version.error().code, Errc::unavailable);
+    EXPECT_EQ(version.error().code, Errc::unsupported);
     EXPECT_EQ(version.error().message,
               "no daemon answers at " + host + ":" + port +
                   ", and none can listen there: it has no API keys and serves this machine only; "

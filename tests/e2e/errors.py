@@ -5,6 +5,7 @@ use, no network, web pages from elsewhere, bodies of every bad kind, a runner th
 """
 
 import http.client
+import http.server
 import json
 import os
 import resource
@@ -202,6 +203,15 @@ def check_ports(program: str, hub: Hub) -> None:
                                    capture_output=True, text=True, check=False)
         assert elsewhere.returncode == 0 and "listened at another address" in elsewhere.stderr, elsewhere
         assert glm.daemon_pid() == 0
+        # And where another program has the port.
+        glm.ok("list")
+        with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+            threading.Thread(target=other.serve_forever, daemon=True).start()
+            busy = subprocess.run([program, "stop", "--all"], env={**glm.environment, "GLM_HOST": f"127.0.0.1:{other.server_port}"},
+                                  capture_output=True, text=True, check=False)
+            other.shutdown()
+        assert busy.returncode == 0 and "listened at another address" in busy.stderr, busy
+        assert glm.daemon_pid() == 0
         far = subprocess.run([program, "serve"], env={**glm.environment, "GLM_HOST": "0.0.0.0:1"},
                              capture_output=True, text=True, check=False)
         assert far.returncode == UNSUPPORTED and "loopback" in far.stderr, far
@@ -249,6 +259,7 @@ def check_bodies(glm: Glm) -> None:
     expect(400, "wants a list", {"model": "tiny", "messages": "hi"})
     expect(400, "messages[0]", {"model": "tiny", "messages": [1]})
     expect(400, "messages[0]: content is missing", {"model": "tiny", "messages": [{"role": "user"}]})
+    expect(400, "messages[0]: content is missing", {"model": "tiny", "messages": [{"role": "assistant", "tool_calls": []}]})
     expect(400, "messages[0]: content is missing", {"model": "tiny", "messages": [{"role": "user"}]}, "/v1/chat/completions")
     expect(400, "temperature", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "options": {"temperature": 99}})
     expect(404, "there is no model 'nope' in the catalog", {"model": "nope", "messages": [{"role": "user", "content": "x"}]})
