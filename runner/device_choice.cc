@@ -38,14 +38,18 @@ Result<DeviceChoice> choose_device(const std::string& wanted) {
   const bool built_in = kernels::backends() != "cpu";
   if (wanted != "auto" && !built_in) {
     return make_error(Errc::unsupported,
-                      "--device {}: this program was built without the CUDA backend", wanted);
+                      "device {}: this program was built without the CUDA backend; auto and cpu "
+                      "run on the CPU",
+                      wanted);
   }
   if (wanted != "auto" && devices > 0) {
-    return make_error(Errc::device, "--device {}: there are {} GPUs, counted from 0", wanted,
+    return make_error(Errc::device, "device {}: there are {} GPUs, counted from 0", wanted,
                       devices);
   }
   if (wanted != "auto") {
-    return make_error(Errc::device, "--device {}: no NVIDIA GPU or driver was found", wanted);
+    return make_error(Errc::device,
+                      "device {}: no NVIDIA GPU or driver was found; auto and cpu run on the CPU",
+                      wanted);
   }
   // A program that has no use for a GPU owes no word about it.
   return DeviceChoice{"cpu", built_in ? "no GPU found, running on the CPU" : ""};
