@@ -1,5 +1,8 @@
 #include "cmd/cli/chat.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <csignal>
 #include <string>
 #include <string_view>
@@ -102,6 +105,16 @@ Status set_parameter(Session& session, std::string_view rest) {
   return set_option(session.asking.options, name, unquoted(value), "/set parameter");
 }
 
+Status set_think(Session& session, std::string_view level) {
+  if (level.empty()) level = "true";
+  if (std::find(kThinkLevels.begin(), kThinkLevels.end(), level) == kThinkLevels.end()) {
+    return make_error(Errc::invalid_argument, "/set think wants one of {}, got '{}'",
+                      fmt::join(kThinkLevels, ", "), for_terminal(level));
+  }
+  session.asking.think = level;
+  return Ok{};
+}
+
 Status set_system(Session& session, std::string_view rest) {
   session.asking.system = unquoted(rest);
   return Ok{};
@@ -110,11 +123,7 @@ Status set_system(Session& session, std::string_view rest) {
 constexpr Row kSettings[] = {
     {"parameter", &set_parameter, "NAME VALUE   an option, such as temperature 0.5"},
     {"system", &set_system, "TEXT            what the model is told first"},
-    {"think",
-     [](Session& session, std::string_view level) -> Status {
-       session.asking.think = level.empty() ? "true" : std::string(level);
-       return Ok{};
-     },
+    {"think", &set_think,
      "[LEVEL]          let it think before it answers: low, medium, high or max"},
     {"nothink",
      [](Session& session, std::string_view) -> Status {

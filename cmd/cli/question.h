@@ -1,6 +1,7 @@
 // Asking a model something: what the flags say about every request, and receiving the answer.
 #pragma once
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -10,6 +11,10 @@
 #include "cmd/cli/client.h"
 
 namespace glm {
+
+// What `think` may be: whether, or how much.
+constexpr std::array<std::string_view, 6> kThinkLevels = {"true",   "false", "low",
+                                                          "medium", "high",  "max"};
 
 struct Asking {
   std::string model;

@@ -170,12 +170,12 @@ void add_run(CLI::App& app, Cli& cli) {
       ->add_option("--keepalive", args->keep_alive,
                    "How long the model stays loaded afterwards: 5m, 1h, 0, -1 for ever")
       ->type_name("DURATION");
-  CLI::Option* think =
-      command
-          ->add_flag("--think", args->think,
-                     "Let it think first: true (alone the same), false, or low, "
-                     "medium, high, max for models with levels")
-          ->check(CLI::IsMember({"true", "false", "low", "medium", "high", "max"}));
+  CLI::Option* think = command
+                           ->add_flag("--think", args->think,
+                                      "Let it think first: true (alone the same), false, or low, "
+                                      "medium, high, max for models with levels")
+                           ->check(CLI::IsMember(
+                               std::vector<std::string>(kThinkLevels.begin(), kThinkLevels.end())));
   command
       ->add_flag_callback(
           "--no-think", [args] { args->think = "false"; }, "As --think=false")

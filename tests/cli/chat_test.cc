@@ -185,6 +185,9 @@ TEST_F(Chat, ChangesItsSettings) {
   ASSERT_TRUE(
       glm.expect("glm: /set parameter: there is no option 'bogus'; there are temperature, "))
       << glm.screen();
+  line("/set think very");
+  ASSERT_TRUE(
+      glm.expect("glm: /set think wants one of true, false, low, medium, high, max, got 'very'"));
   line("/set parameter");
   ASSERT_TRUE(glm.expect("glm: /set parameter wants a name and a value; there are temperature, "));
   line("/set parameter top_p 7");
