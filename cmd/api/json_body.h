@@ -12,7 +12,8 @@
 
 namespace glm::api {
 
-// A JSON object, at most kJsonDepthMax deep and with at most kJsonKeysMax keys in one object. An empty body is an Errc::invalid_argument.
+// A JSON object, at most kJsonDepthMax deep and with at most kJsonKeysMax keys in one object. An
+// empty body is an Errc::invalid_argument.
 Result<Json> parse_body(std::string_view body);
 
 inline constexpr int kJsonDepthMax = 128;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/paths.h"
+#include "cmd/api/json_error.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/local_model.h"
 #include "cmd/cli/standard_input.h"
@@ -37,7 +38,11 @@ struct Args {
 Result<OrderedJson> parse_json(const std::string& text, const std::string& what) {
   GLM_TRY(check_utf8(text, what));
   OrderedJson json = runner::parse_bounded_json(text);
-  if (json.is_discarded()) return make_error(Errc::invalid_argument, "{}: not JSON", what);
+  if (json.is_discarded()) {
+    return make_error(
+        Errc::invalid_argument, "{}: not valid JSON: {}", what,
+        OrderedJson::accept(text) ? "it is nested too deeply" : api::json_error(text));
+  }
   return json;
 }
 

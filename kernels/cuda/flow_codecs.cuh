@@ -1,6 +1,6 @@
 // How product_flow.cu, and in bf16 expert_flow.cu, multiply what lies in their stages: 128 bytes of
-// each row of weights, and as many columns of activations, in boxes of kFlowDepth. Four warpgroups have 64
-// rows of weights each and all rows of activations (sm_90a).
+// each row of weights, and as many columns of activations, in boxes of kFlowDepth. Four warpgroups
+// have 64 rows of weights each and all rows of activations (sm_90a).
 #pragma once
 
 #include "kernels/cuda/flow_ring.cuh"

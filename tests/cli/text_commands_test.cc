@@ -125,7 +125,12 @@ TEST_F(TemplateCommand, SaysWhatIsWrong) {
   fails({"tiny", "--file", jinja, "--messages", "-"}, 2,
         "give either MODEL or --file TEMPLATE.jinja, not both");
   fails({"tiny", "--messages", file("x.json", "{")}, 2,
-        "--messages: " + folder.path().string() + "/x.json: not JSON");
+        "--messages: " + folder.path().string() +
+            "/x.json: not valid JSON: line 1, column 2: syntax error while parsing object key - "
+            "unexpected end of input; expected string literal");
+  fails(
+      {"tiny", "--messages", file("x.json", std::string(9999, '[') + std::string(9999, ']'))}, 2,
+      "--messages: " + folder.path().string() + "/x.json: not valid JSON: it is nested too deeply");
   fails({"tiny", "--messages", file("x.json", "[]")}, 2,
         "--messages wants a JSON list of messages, got an empty one");
   fails({"tiny", "--messages", "-", "--kwargs", "[]"}, 2,
