@@ -101,7 +101,6 @@ struct FlowFp8 {
   __device__ static void decode(std::uint32_t stage, int weight_row, int half,
                                 std::uint32_t (&left)[4][4]) {
     const unsigned quarter = threadIdx.x % 4;
-    const unsigned select = quarter % 2 == 0 ? 0x1404 : 0x3424;
     const __nv_bfloat162 factors = __float2bfloat162_rn(0x1p120F);
 #pragma unroll
     for (unsigned piece = 0; piece < 4; ++piece) {
@@ -114,7 +113,7 @@ struct FlowFp8 {
         asm volatile("ld.shared.u32 %0, [%1];\n"
                      : "=r"(word)
                      : "r"(own + i % 2 * 8 * kFlowRowBytes + i / 2 * 8));
-        left[piece][i] = device::e4m3_pair(__byte_perm(word, 0, select), factors);
+        left[piece][i] = device::own_e4m3_pair(word, quarter, factors);
       }
     }
   }

@@ -74,10 +74,6 @@ struct PairsFp8 {
     __device__ explicit Scales(const device::Fp8Scale& scale)
         : factors(__float2bfloat162_rn(scale.value() * 0x1p120F)) {}
   };
-  // The lane's two columns of eight are among these four.
-  __device__ static std::uint32_t pair(std::uint32_t word, int lane, const Scales& scales) {
-    return device::e4m3_pair(__byte_perm(word, 0, lane % 2 == 0 ? 0x1404 : 0x3424), scales.factors);
-  }
 };
 
 }  // namespace glm::kernels::cuda

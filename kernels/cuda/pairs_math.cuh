@@ -82,8 +82,8 @@ __device__ __forceinline__ void decode_fp8(const PairBlock& block, int unit,
     for (unsigned sixteen = 0; sixteen < 2 * kPairPieces; ++sixteen) {
       const std::uint32_t at = weights + lower * 8 * kPairHalf + (sixteen ^ lane / 4) * 16;
       std::uint32_t* to = left[sixteen / 2][sixteen % 2];
-      to[lower] = PairsFp8::pair(shared_word(at), static_cast<int>(lane), own);
-      to[2 + lower] = PairsFp8::pair(shared_word(at + 8), static_cast<int>(lane), own);
+      to[lower] = device::own_e4m3_pair(shared_word(at), lane, own.factors);
+      to[2 + lower] = device::own_e4m3_pair(shared_word(at + 8), lane, own.factors);
     }
   }
 }

@@ -190,7 +190,7 @@ struct WgmmaFp8 {
     for (unsigned lower = 0; lower < 2; ++lower) {
       const auto factors = *reinterpret_cast<const __nv_bfloat162*>(&own.scales[lower]);
       const auto pair = [&](std::uint32_t word) {
-        return device::e4m3_pair(__byte_perm(word, 0, lane % 2 == 0 ? 0x1404 : 0x3424), factors);
+        return device::own_e4m3_pair(word, static_cast<unsigned>(lane), factors);
       };
       a[0][lower] = pair(own.words[lower][0]);
       a[0][2 + lower] = pair(own.words[lower][1]);

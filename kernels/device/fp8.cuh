@@ -31,6 +31,12 @@ __device__ inline std::uint32_t e4m3_pair(std::uint32_t high_bytes, __nv_bfloat1
   return *reinterpret_cast<const std::uint32_t*>(&product);
 }
 
+// Two of four values: those that lane l holds of them as one of the tensor cores' operands.
+__device__ inline std::uint32_t own_e4m3_pair(std::uint32_t four, unsigned lane,
+                                              __nv_bfloat162 factors) {
+  return e4m3_pair(__byte_perm(four, 0, lane % 2 == 0 ? 0x1404 : 0x3424), factors);
+}
+
 // Number i of four values and of four others, which e4m3_pair() takes.
 __device__ inline std::uint32_t e4m3_of_both(std::uint32_t front, std::uint32_t back, unsigned i) {
   return __byte_perm(front, back, i | i << 4U | (i + 4) << 8U | (i + 4) << 12U);
