@@ -48,13 +48,17 @@ struct Transfer {
   std::size_t header_bytes = 0;
   bool head_seen = false;
   std::optional<Error> error = {};  // why a callback ended the transfer
-  const std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point heard = std::chrono::steady_clock::now();
   bool told_silence = false;
 
+  void hear() {
+    heard = std::chrono::steady_clock::now();
+    told_silence = false;
+  }
   // Called about once a second, also while nothing comes.
   void watch() {
-    if (head_seen || told_silence || !request.on_silence) return;
-    if (std::chrono::steady_clock::now() - begun < kPatience) return;
+    if (told_silence || !request.on_silence) return;
+    if (std::chrono::steady_clock::now() - heard < (head_seen ? kStallPatience : kPatience)) return;
     told_silence = true;
     request.on_silence();
   }
@@ -122,7 +126,10 @@ struct Transfer {
 
 // curl's frames are C: nothing may be thrown through them.
 std::size_t on_body(char* bytes, std::size_t size, std::size_t count, void* context) noexcept {
-  return static_cast<Transfer*>(context)->take(bytes, size * count) ? size * count : 0;
+  auto* transfer = static_cast<Transfer*>(context);
+  const bool taken = transfer->take(bytes, size * count);
+  transfer->hear();  // only now: what took it may have been slow
+  return taken ? size * count : 0;
 }
 std::size_t on_header(char* bytes, std::size_t size, std::size_t count, void* context) noexcept {
   return static_cast<Transfer*>(context)->take_header({bytes, size * count}) ? size * count : 0;

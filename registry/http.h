@@ -24,6 +24,7 @@ namespace glm::registry {
 
 // How long a person may be left alone with a server that says nothing.
 inline constexpr std::chrono::seconds kPatience{2};
+inline constexpr std::chrono::seconds kStallPatience{5};  // in the middle of a file
 
 struct HttpRequest {
   enum class Method { get, head };
@@ -40,7 +41,7 @@ struct HttpRequest {
   // Called once the status and headers are known and send()'s check has agreed.
   ByteSink sink;
   std::uint64_t body_size_max = 64u << 20;  // of a body that is kept
-  std::function<void()> on_silence;         // once, when kPatience has passed without an answer
+  std::function<void()> on_silence;         // when so long nothing came, once until something does
 };
 
 struct HttpResponse {

@@ -41,6 +41,7 @@ enum class FaultKind {
   endless_tree,   // every page of the tree has a next one: itself
   expire,         // a signed URL serves `bytes` requests, then 403 with XML until resolved anew
   cut,            // the connection is closed after `bytes` bytes of body
+  stall,          // after `bytes` bytes of body nothing more comes
   slow,           // `bytes` bytes per second
   ignore_range,   // the whole with 200 although a range was asked
   wrong_start,    // 206 that starts a byte early (late where there is none before)

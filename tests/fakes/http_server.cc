@@ -125,6 +125,10 @@ class HttpServer::Listener : public httplib::Server {
     const std::uint64_t cut = answer.cut_after_bytes.value_or(UINT64_MAX);
     std::uint64_t piece = std::min<std::uint64_t>(answer.content.size_bytes - sent, kPiece);
     piece = std::min(piece, cut - sent);
+    if (answer.stall_after_bytes) {
+      piece = std::min(piece, *answer.stall_after_bytes - sent);
+      if (piece == 0) return rest(std::chrono::hours(1));
+    }
     if (answer.bytes_per_second != 0) {
       piece = std::min(piece, std::max<std::uint64_t>(answer.bytes_per_second / 50, 1));
       if (!rest(std::chrono::microseconds(piece * 1'000'000 / answer.bytes_per_second))) {

@@ -42,8 +42,9 @@ struct HttpAnswer {
   std::vector<std::pair<std::string, std::string>> headers = {};
   Content content = {};
   Framing framing = Framing::length;
-  std::optional<std::uint64_t> cut_after_bytes = {};  // then the connection is closed
-  std::uint64_t bytes_per_second = 0;                 // 0: as fast as they go
+  std::optional<std::uint64_t> cut_after_bytes = {};    // then the connection is closed
+  std::optional<std::uint64_t> stall_after_bytes = {};  // then nothing comes
+  std::uint64_t bytes_per_second = 0;                   // 0: as fast as they go
 };
 
 struct ListenAt {

@@ -31,6 +31,7 @@ constexpr KindRow kKinds[] = {
     {FaultKind::endless_tree, Step::api, Counts::every},
     {FaultKind::expire, Step::data, Counts::every},
     {FaultKind::cut, Step::data, Counts::get},
+    {FaultKind::stall, Step::data, Counts::get},
     {FaultKind::slow, Step::data, Counts::get},
     {FaultKind::ignore_range, Step::data, Counts::ranged},
     {FaultKind::wrong_start, Step::data, Counts::ranged},
@@ -100,6 +101,9 @@ void spoil(HttpAnswer& answer, const std::vector<Fault>& faults) {
     switch (fault.kind) {
       case FaultKind::cut:
         answer.cut_after_bytes = fault.bytes;
+        break;
+      case FaultKind::stall:
+        answer.stall_after_bytes = fault.bytes;
         break;
       case FaultKind::slow:
         answer.bytes_per_second = std::max<std::uint64_t>(fault.bytes, 1);

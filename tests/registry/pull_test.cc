@@ -60,6 +60,21 @@ class PullTest : public testing::Test {
     return options;
   }
 
+  // How a pull ends that is stopped when it has said this, or after ten seconds.
+  Errc stop_when_said(const std::string& status) {
+    std::stop_source stop;
+    std::jthread stopper([&] {
+      for (int tenths = 0; tenths < 100; ++tenths) {
+        ::usleep(100'000);
+        const std::lock_guard lock(said_mutex_);
+        if (said(status)) break;
+      }
+      stop.request_stop();
+    });
+    const Result<store::Manifest> pulled = pull(stop.get_token());
+    EXPECT_TRUE(said(status)) << status;
+    return pulled.ok() ? Errc::internal : pulled.error().code;
+  }
   Result<store::Manifest> pull(std::stop_token stop = {}) {
     if (!store_) store_ = *store::Store::open(dir_.path());
     HubSource source(options_ ? *options_ : options(), clock_);
@@ -488,20 +503,13 @@ TEST_F(PullTest, SaysWhomItWaitsForWhenNobodyAnswers) {
   const SilentServer server;
   options_ = options();
   options_->endpoint = "http://" + server.host();
-  const std::string status = "waiting for " + server.host() + " to answer";
-  std::stop_source stop;
-  std::jthread stopper([&] {
-    for (int tenths = 0; tenths < 100; ++tenths) {
-      ::usleep(100'000);
-      const std::lock_guard lock(said_mutex_);
-      if (said(status)) break;
-    }
-    stop.request_stop();
-  });
-  const Result<store::Manifest> pulled = pull(stop.get_token());
-  ASSERT_FALSE(pulled.ok());
-  EXPECT_EQ(pulled.error().code, Errc::cancelled);
-  EXPECT_TRUE(said(status));
+  EXPECT_EQ(stop_when_said("waiting for " + server.host() + " to answer"), Errc::cancelled);
+}
+
+TEST_F(PullTest, SaysWhomItWaitsForInTheMiddleOfAFile) {
+  hub_.misbehave(kRepository, kWeights, {.kind = FaultKind::stall, .bytes = 1000});
+  EXPECT_EQ(stop_when_said("waiting for " + host_of(hub_.cdn_url()) + " to answer"),
+            Errc::cancelled);
 }
 
 TEST(HostOf, IsWhatAPersonWouldWrite) {
