@@ -97,6 +97,7 @@ TEST_F(Chat, LoadsTheModelBeforeItSaysThatItIsReady) {
   ASSERT_EQ(loads.size(), 1u);
   EXPECT_EQ(loads[0].json()["options"]["device"], "cpu");
   EXPECT_FALSE(loads[0].json().contains("keep_alive"));
+  ASSERT_TRUE(glm.expect(">>> "));
   glm.type("\x04");
   EXPECT_EQ(glm.wait(), 0);
   daemon.on("POST /api/generate", FakeAnswer{.status = 400,
