@@ -15,15 +15,11 @@ struct GroupsFp4 : GroupsFourBits {
   __device__ static device::Fp4Unit unit(const device::Weight& w) {
     return device::fp4_half_unit(w);
   }
-  // What the sums of a row are to be multiplied with.
-  __device__ static float row_unit(const float* units, int place) { return units[place]; }
 
   // By a whole warp: row `place` of the tile. Calls `read` when the row has been read.
   template <class Read>
   __device__ static void load_row(const Product& a, const uint4* x, std::uint8_t* activations,
                                   float* units, int place, const Read& read);
-  // Where a lane reads in what it writes.
-  __device__ static unsigned activations_at() { return static_cast<unsigned>(lane_index()) * 16; }
 
   // What a lane has of a chunk.
   struct Held {

@@ -16,13 +16,11 @@ struct GroupsFp8 {
   static constexpr unsigned kChunkActivations = kTileRows * kChunkColumns * 2;
 
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
-  __device__ static float row_unit(const float* units, int place) { return units[place]; }
 
   // As GroupsFp4 has it.
   template <class Read>
   __device__ static void load_row(const Product& a, const uint4* x, std::uint8_t* activations,
                                   float* units, int place, const Read& read);
-  __device__ static unsigned activations_at() { return static_cast<unsigned>(lane_index()) * 16; }
 
   // The scales of a slab: in blocks each lane has those of one part for this warp's chunk, of the
   // upper and of the lower half; else those of its own rows, l / 4 and l / 4 + 8 of both.
@@ -124,8 +122,8 @@ __device__ void GroupsFp8::load_row(const Product& a, const uint4* x, std::uint8
         };
         // Of the lane that reads the first four, in halves of what a lane reads at once.
         const auto o = static_cast<unsigned>(octet);
-        uint2* to = reinterpret_cast<uint2*>(activations) + o / 4 * (kGroupBytes / 8) +
-                    8 * place + o % 2 * 4 + o / 2 % 2;
+        uint2* to = reinterpret_cast<uint2*>(activations) + o / 4 * (kGroupBytes / 8) + 8 * place +
+                    o % 2 * 4 + o / 2 % 2;
         to[0] = {pair(0), pair(2)};
         to[2] = {pair(4), pair(6)};
       });

@@ -63,15 +63,13 @@ struct GroupsFourBits {
 // (device/planes.cuh), each with a product of its own.
 struct GroupsInt4 : GroupsFourBits {
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
-  // What the sums of a row are to be multiplied with.
-  __device__ static float row_unit(const float* units, int place) { return units[place]; }
 
-  // By a whole warp: row `place` of the tile. Calls `read` when the row has been read.
+  // By a whole warp: row `place` of the tile, and in `units` what its sums are to be multiplied
+  // with. Each lane will read its own sixteen bytes of a group. Calls `read` when the row has been
+  // read.
   template <class Read>
   __device__ static void load_row(const Product& a, const uint4* x, std::uint8_t* activations,
                                   float* units, int place, const Read& read);
-  // Where a lane reads in what load_row() writes.
-  __device__ static unsigned activations_at() { return static_cast<unsigned>(lane_index()) * 16; }
 
   // What a lane has of a chunk.
   struct Held {

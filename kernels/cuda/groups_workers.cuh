@@ -57,7 +57,7 @@ class GroupsWorker {
         sums_(plan, memory, team_),
         lane_(warp_),
         activations_at_(static_cast<unsigned>(warp_) * Codec::kChunkActivations +
-                        Codec::activations_at()) {
+                        static_cast<unsigned>(lane_index()) * 16) {
     keep(activations_at_);
   }
 
@@ -153,7 +153,7 @@ class GroupsFinisher {
                                  a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F};
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
-      const float of_row = Codec::row_unit(rows.units, 2 * (lane_index() % 4) + e);
+      const float of_row = rows.units[2 * (lane_index() % 4) + e];
       units[e][0] = of_weights[0] * of_row;
       units[e][1] = of_weights[1] * of_row;
     }

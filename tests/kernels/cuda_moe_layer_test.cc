@@ -70,6 +70,7 @@ class CudaMoeLayer : public CudaTest {
   }
   void check_layer(const FormatCase& format, LayerCase c);
   void check_case(const FormatCase& format, const LayerCase& c);
+  void check_tens_of_tokens(const char* name);
   void check_behind(const FormatCase& format, std::int64_t tokens, std::int64_t rest_rows);
 
   std::unique_ptr<Ops> cpu_;
@@ -478,29 +479,35 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokens) {
   check_layer(format, {.tokens = 40, .experts = 1, .chosen = 1, .way = way});
 }
 
+// A shared expert like the others, which the opening decodes.
+void CudaMoeLayer::check_tens_of_tokens(const char* name) {
+  const FormatCase format = format_of(name);
+  const Way way = Way::opening;
+  for (const std::int64_t tokens : {9, 31, 64}) {
+    check_layer(format, {.tokens = tokens, .way = way, .shared = name});
+    check_layer(format, {.tokens = tokens, .inner = 128, .wide = 128, .way = way, .shared = name});
+    check_layer(
+        format,
+        {.tokens = tokens, .hidden = 256, .inner = 128, .wide = 768, .way = way, .shared = name});
+    if (HasFailure()) return;
+  }
+  check_layer(format, {.tokens = 40, .experts = 33, .way = way, .shared = name, .crowded = true});
+  check_layer(format, {.tokens = 64,
+                       .hidden = 2048,
+                       .inner = 128,
+                       .wide = 1536,
+                       .experts = 64,
+                       .way = way,
+                       .shared = name});
+}
+
 TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokensWhereTheSharedExpertIsInFourBits) {
   const Way way = Way::opening;
   for (const char* name : {"nvfp4_multiplies", "nvfp4_divides"}) {
-    const FormatCase format = format_of(name);
-    for (const std::int64_t tokens : {9, 31, 64}) {
-      check_layer(format, {.tokens = tokens, .way = way, .shared = name});
-      check_layer(format,
-                  {.tokens = tokens, .inner = 128, .wide = 128, .way = way, .shared = name});
-      check_layer(
-          format,
-          {.tokens = tokens, .hidden = 256, .inner = 128, .wide = 768, .way = way, .shared = name});
-      if (HasFailure()) return;
-    }
-    check_layer(format, {.tokens = 40, .experts = 33, .way = way, .shared = name, .crowded = true});
+    check_tens_of_tokens(name);
+    if (HasFailure()) return;
     check_layer(format_of("int4_g32"), {.tokens = 40, .way = way, .shared = name});
   }
-  check_layer(format_of("nvfp4_multiplies"), {.tokens = 64,
-                                              .hidden = 2048,
-                                              .inner = 128,
-                                              .wide = 1536,
-                                              .experts = 64,
-                                              .way = way,
-                                              .shared = "nvfp4_multiplies"});
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaInFp8) {
@@ -528,28 +535,13 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokensInFp8) {
   const Way way = Way::opening;
   for (const char* name : {"fp8_block", "fp8_channel"}) {
     const FormatCase format = format_of(name);
-    for (const std::int64_t tokens : {9, 31, 64}) {
-      check_layer(format, {.tokens = tokens, .way = way, .shared = name});
-      check_layer(format,
-                  {.tokens = tokens, .inner = 128, .wide = 128, .way = way, .shared = name});
-      check_layer(
-          format,
-          {.tokens = tokens, .hidden = 256, .inner = 128, .wide = 768, .way = way, .shared = name});
-      if (HasFailure()) return;
-    }
-    check_layer(format, {.tokens = 40, .experts = 33, .way = way, .shared = name, .crowded = true});
+    check_tens_of_tokens(name);
+    if (HasFailure()) return;
     // Other experts than that of all tokens.
     check_layer(format, {.tokens = 40, .way = way});
     check_layer(format, {.tokens = 3, .way = way});
     check_layer(format, {.tokens = 3, .wide = 128, .way = way, .shared = name});
   }
-  check_layer(format_of("fp8_block"), {.tokens = 64,
-                                       .hidden = 2048,
-                                       .inner = 128,
-                                       .wide = 1536,
-                                       .experts = 64,
-                                       .way = way,
-                                       .shared = "fp8_block"});
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokensInTheDimensionsOfAModel) {
