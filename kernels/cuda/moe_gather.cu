@@ -5,6 +5,7 @@
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/device/bulk_copy.cuh"
+#include "kernels/device/dealt_columns.cuh"
 #include "kernels/device/reduce.cuh"
 
 namespace glm::kernels::cuda {
@@ -120,6 +121,17 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(MoeGather a) {
     const int row = front.pairs + place;
     const auto* from = static_cast<const uint4*>(a.x) + a.sorted[row] / a.chosen * x_octets;
     auto* to = static_cast<uint4*>(a.out) + static_cast<std::int64_t>(row) * octets;
+    if (a.dealt) {
+      // A sixteen of lanes has 128 columns: lanes 4q + w.
+      const int dealt = lane / 16 * 16 + lane % 4 * 4 + lane / 4 % 4;
+#pragma unroll 8
+      for (int c = 0; c < octets; c += device::kWarpThreads) {
+        const bool any = c + lane < octets;
+        const uint4 octet = device::deal_columns(any ? from[c + lane] : uint4{}, lane);
+        if (any) to[c + dealt] = octet;
+      }
+      continue;
+    }
 #pragma unroll 8
     for (int c = lane; c < octets; c += device::kWarpThreads) to[c] = from[c];
   }

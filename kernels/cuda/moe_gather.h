@@ -18,6 +18,7 @@ struct MoeGather {
   std::int32_t chosen = 0;
   std::int32_t experts = 0;
   std::int32_t tile_rows = 0;      // at most; the tiles of an expert have about as many each
+  bool dealt = false;              // columns of `out` are (device/dealt_columns.cuh): whole 128s
   void* out = nullptr;             // bf16 [pairs, hidden]
   std::int32_t* sorted = nullptr;  // [pairs] by expert, and in their order
   RowTile* tiles = nullptr;

@@ -103,7 +103,10 @@ SortedHalves sorted_halves(const MoeMlp& a, const MoeWorkspace& space) {
   halves.inner.x_divisor = 1;
   halves.inner.x_sorted = true;
   halves.inner.out_sorted = true;
+  halves.inner.x_dealt = wants_dealt(halves.inner);
+  halves.inner.out_dealt = wants_dealt(halves.outer);
   halves.outer.x_sorted = true;
+  halves.outer.x_dealt = halves.inner.out_dealt;
   halves.outer.factor = nullptr;
   halves.outer.out_f32 = false;
   return halves;
@@ -128,6 +131,7 @@ cudaError_t run_sorted(SortedHalves halves, const MoeMlp& a, const MoeWorkspace&
                          .chosen = static_cast<std::int32_t>(a.ids.size(1)),
                          .experts = static_cast<std::int32_t>(a.gate.experts),
                          .tile_rows = static_cast<std::int32_t>(tile_rows),
+                         .dealt = halves.inner.x_dealt,
                          .out = space.gathered,
                          .sorted = space.sorted,
                          .tiles = space.tiles,

@@ -98,6 +98,10 @@ struct Product {
   // Rows of x, or of the results, are in the order of `sorted` themselves.
   bool x_sorted = false;
   bool out_sorted = false;
+  // Columns of x, or of gated results, are in the order of device/dealt_columns.cuh: where and only
+  // where wants_dealt() says so of who reads them. For the variant "wgmma" alone.
+  bool x_dealt = false;
+  bool out_dealt = false;
 };
 
 using ProductLaunch = cudaError_t (*)(const Product& a, cudaStream_t stream);
@@ -159,5 +163,6 @@ std::int64_t tiles_tile_rows(const Product& a);
 bool supports_wgmma(const Product& a);
 cudaError_t launch_wgmma(const Product& a, cudaStream_t stream);
 std::int64_t wgmma_tile_rows(const Product& a);
+bool wants_dealt(const Product& a);
 
 }  // namespace glm::kernels::cuda

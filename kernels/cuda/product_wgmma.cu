@@ -35,6 +35,29 @@ constexpr unsigned kWorkRegisters = kGroups == 2   ? 232
                                                    : 112;
 constexpr unsigned kRowBytes = 128;  // of 64 columns of activations
 
+struct StageCopy {
+  const WgmmaMaps& maps;
+  std::uint32_t to;
+  int from;  // the first element of rows
+  std::uint32_t full;
+};
+// The weights of a stage, where outputs are dealt: maps have 32 rows as a matrix of four eights.
+template <class Codec, int kGroups>
+__device__ __forceinline__ void copy_slices(const Product& a, const Tile& tile,
+                                            const StageCopy& copy) {
+  constexpr unsigned kBytes = kSliceRows * Codec::kRowBytes;
+  const int thirty_twos = static_cast<int>(a.outputs) / kSliceRows;
+#pragma unroll
+  for (int i = 0; i < kGroups; ++i) {
+    const int slice = tile.m_block * kGroups + i;
+    const device::BoxAt at = {copy.from, slice % 4 * 8,
+                              tile.rows.group * thirty_twos + slice / 4 * 4};
+    const std::uint32_t to = copy.to + static_cast<unsigned>(i) * kBytes;
+    device::copy_box(to, copy.maps.weight, at, copy.full);
+    device::copy_box(to + kGroups * kBytes, copy.maps.up, at, copy.full);
+  }
+}
+
 // By one thread.
 template <class Codec, int kGroups>
 __device__ __forceinline__ void fill_stages(const Product& a, const WgmmaPlan& plan,
@@ -60,9 +83,13 @@ __device__ __forceinline__ void fill_stages(const Product& a, const WgmmaPlan& p
       device::barrier_arrive_expecting(full, bytes);
       const int weights_from = step * static_cast<int>(Codec::kRowBytes / Codec::kElementBytes);
       const std::uint32_t weights = stage + plan.weights_at;
-      device::copy_box(weights, maps.weight, {weights_from, rows.first, rows.expert}, full);
-      device::copy_box(weights + kHalfRows * Codec::kRowBytes, maps.up,
-                       {weights_from, rows.second, rows.expert}, full);
+      if (kMaySlice<kGroups> && plan.sliced) {
+        copy_slices<Codec, kGroups>(a, tile, {maps, weights, weights_from, full});
+      } else {
+        device::copy_box(weights, maps.weight, {weights_from, rows.first, rows.expert}, full);
+        device::copy_box(weights + kHalfRows * Codec::kRowBytes, maps.up,
+                         {weights_from, rows.second, rows.expert}, full);
+      }
 #pragma unroll
       for (int k = 0; k < kDepth / 64; ++k) {
         const std::uint32_t x = stage + static_cast<unsigned>(k * plan.tile_rows) * kRowBytes;
@@ -96,6 +123,15 @@ __device__ __forceinline__ void start_products(const LeftSide (&a)[kCount], std:
   device::warpgroup_commit();
 }
 
+// Of the rows of weights of a stage, where a warp has 8 of gate and as many of up, or 16.
+template <int kGroups>
+__device__ __forceinline__ unsigned first_row_of_warp(const Product& a) {
+  const unsigned warp = threadIdx.x / device::kWarpThreads;
+  if (!a.gated) return 16 * warp;
+  // A slice of outputs that are dealt for each warpgroup, of which all four are in the stage.
+  return a.out_dealt && !kMaySlice<kGroups> ? 32 * (warp % 4) + 8 * (warp / 4) : 8 * warp;
+}
+
 // The whole sum of a tile, by one of the warpgroups that multiply.
 template <class Codec, int kGroups, int kColumns>
 __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan,
@@ -106,11 +142,9 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
   constexpr int kStages = 128 / Codec::kDepth;  // at once: an even number of pieces, in turns
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % device::kWarpThreads;
-  // Rows of a warp's product, and from one of its rows to the other of a lane.
-  const unsigned rows = a.gated ? 8 : 16;
+  // From one row of a lane to the other.
   const unsigned apart = a.gated ? kRows / 2 : 8;
-  const unsigned first_row =
-      static_cast<unsigned>(thread) / device::kWarpThreads * rows + static_cast<unsigned>(lane) / 4;
+  const unsigned first_row = first_row_of_warp<kGroups>(a) + static_cast<unsigned>(lane) / 4;
   const std::uint32_t memory = device::shared_address(shared.memory);
   const std::uint32_t data = memory + plan.weights_at + first_row * Codec::kRowBytes;
   const std::uint32_t scales = memory + plan.scales_at + first_row * kWgmmaScaleBytes;
@@ -118,10 +152,12 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
     if (lane == 0) device::barrier_arrive(shared.empty + 8U * static_cast<unsigned>(stage));
   };
   LeftSide left[2][kCount];
-  typename Codec::Stored stored[kCount];
+  constexpr int kStored = Codec::kWholeStages ? 1 : kCount;
+  typename Codec::Stored stored[kStored];
   const auto read = [&](unsigned stage, int piece) {
+    if (Codec::kWholeStages && piece > 0) return;
 #pragma unroll
-    for (int part = 0; part < kCount; ++part) {
+    for (int part = 0; part < kStored; ++part) {
       stored[part] = Codec::read({.data = data + stage,
                                   .data_apart = apart * Codec::kRowBytes,
                                   .scales = scales + stage,
@@ -146,7 +182,10 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
       for (int piece = 0; piece < kPieces; ++piece) {
         LeftSide(&own)[kCount] = left[(next * kPieces + piece) % 2];
 #pragma unroll
-        for (int part = 0; part < kCount; ++part) Codec::decode(stored[part], lane, own[part]);
+        for (int part = 0; part < kCount; ++part) {
+          const auto at = static_cast<unsigned>(piece * kCount + part);
+          Codec::decode(stored[part % kStored], at, lane, own[part]);
+        }
         const int block = piece * kCount / 2;  // of 64 columns
         const std::uint32_t x =
             memory + stage + static_cast<unsigned>(block * plan.tile_rows) * kRowBytes;
@@ -290,6 +329,7 @@ cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
   const WgmmaPlan plan = wgmma_plan(
       a, tile, kStage, static_cast<unsigned>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)));
   GLM_CHECK(plan.stages > 2);  // one that runs, the one before, and the next
+  GLM_CHECK(!a.out_dealt || (a.gated && plan.whole_octets && a.outputs % 128 == 0));
   WgmmaMaps maps = {};
   if (const cudaError_t code = make_wgmma_maps(a, plan, kStage, maps); code != cudaSuccess) {
     return code;
@@ -309,18 +349,23 @@ cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
       kernel, stream, a, plan, maps);
 }
 
-template <class Codec>
+// Of a linear product, and of rows that belong to experts.
+template <class Linear, class Experts>
 cudaError_t launch(const Product& a, cudaStream_t stream) {
   const int multiprocessors = attribute(cudaDevAttrMultiProcessorCount);
   const WgmmaTile tile = wgmma_tile(a, multiprocessors);
-  const auto with = [&]<int kGroups, int... kColumns>() {
-    return launch<Codec, kGroups, kColumns...>(a, tile, multiprocessors, stream);
-  };
+  GLM_CHECK(a.x_dealt == wants_dealt(a));
   if (a.row_group != nullptr) {
+    const auto with = [&]<int kGroups, int... kColumns>() {
+      return launch<Experts, kGroups, kColumns...>(a, tile, multiprocessors, stream);
+    };
     // With more sizes in one kernel the compiler waits for every product.
-    return tile.groups == 4 ? with.template operator()<4, kWgmmaRowsFew>()
+    return tile.groups == 4 ? with.template operator()<4, 32, kWgmmaRowsFew>()
                             : with.template operator()<3, 80, 128, 144, kWgmmaRowsMax>();
   }
+  const auto with = [&]<int kGroups, int... kColumns>() {
+    return launch<Linear, kGroups, kColumns...>(a, tile, multiprocessors, stream);
+  };
   if (tile.groups == 2) {
     return tile.rows == 64 ? with.template operator()<2, 64>() : with.template operator()<2, 128>();
   }
@@ -333,11 +378,19 @@ std::int64_t wgmma_tile_rows(const Product& a) {
   return wgmma_tile(a, attribute(cudaDevAttrMultiProcessorCount)).rows;
 }
 
+bool wants_dealt(const Product& a) {
+  return a.row_group != nullptr && (is_fast_int4(a) || is_half_int4(a) || is_fast_fp4(a));
+}
+
 cudaError_t launch_wgmma(const Product& a, cudaStream_t stream) {
-  if (is_fast_int4(a)) return launch<WgmmaInt4>(a, stream);
-  if (is_half_int4(a)) return launch<WgmmaInt4Half>(a, stream);
-  if (is_fast_fp8(a)) return launch<WgmmaFp8>(a, stream);
-  return is_fast_fp4(a) ? launch<WgmmaFp4>(a, stream) : launch<WgmmaBf16>(a, stream);
+  const auto four_bits = [&]<class Pairs>() {
+    return launch<WgmmaPlain<Pairs>, WgmmaDealt<Pairs>>(a, stream);
+  };
+  if (is_fast_int4(a)) return four_bits.template operator()<Int4Pairs>();
+  if (is_half_int4(a)) return four_bits.template operator()<Int4HalfPairs>();
+  if (is_fast_fp4(a)) return four_bits.template operator()<Fp4Pairs>();
+  return is_fast_fp8(a) ? launch<WgmmaFp8, WgmmaFp8>(a, stream)
+                        : launch<WgmmaBf16, WgmmaBf16>(a, stream);
 }
 
 }  // namespace glm::kernels::cuda

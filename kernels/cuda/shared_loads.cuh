@@ -11,6 +11,11 @@ __device__ inline std::uint32_t shared_word(std::uint32_t address) {
   asm volatile("ld.shared.u32 %0, [%1];\n" : "=r"(word) : "r"(address));
   return word;
 }
+__device__ inline std::uint32_t shared_half(std::uint32_t address) {
+  std::uint16_t half = 0;
+  asm volatile("ld.shared.u16 %0, [%1];\n" : "=h"(half) : "r"(address));
+  return half;
+}
 __device__ inline uint2 shared_pair(std::uint32_t address) {
   uint2 words;
   asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];\n" : "=r"(words.x), "=r"(words.y) : "r"(address));

@@ -15,12 +15,27 @@ Matrices matrices_of(const Product& a) {
   return {.rows = (a.groups - 1) * a.weight_rows_per_group + a.outputs, .count = 1};
 }
 
-cudaError_t map_weights(const Product& a, const device::Weights& from, const WgmmaStage& stage,
-                        unsigned box_rows, CUtensorMap& map) {
+cudaError_t map_weights(const Product& a, const device::Weights& from, const WgmmaPlan& plan,
+                        const WgmmaStage& stage, CUtensorMap& map) {
   const Matrices matrices = matrices_of(a);
   const auto element = static_cast<std::int64_t>(stage.element_bytes);
   const std::int64_t row_bytes = from.first.row_bytes;
   const std::int64_t bytes = matrices.count > 1 ? from.data_bytes : matrices.rows * row_bytes;
+  if (plan.sliced) {
+    constexpr std::int64_t kRows = 32;
+    return make_tensor_map(find_encode_tensor_map(),
+                           {.data = from.first.data,
+                            .columns = row_bytes / element,
+                            .middle = kRows,
+                            .outer = matrices.count * matrices.rows / kRows,
+                            .middle_stride = row_bytes / element,
+                            .outer_stride = kRows * row_bytes / element,
+                            .bytes = element == 1,
+                            .box_columns = stage.row_bytes / stage.element_bytes,
+                            .box_middle = 8,
+                            .box_outer = 4},
+                           map);
+  }
   return make_tensor_map(find_encode_tensor_map(),
                          {.data = from.first.data,
                           .columns = row_bytes / element,
@@ -30,7 +45,7 @@ cudaError_t map_weights(const Product& a, const device::Weights& from, const Wgm
                           .outer_stride = bytes / element,
                           .bytes = element == 1,
                           .box_columns = stage.row_bytes / stage.element_bytes,
-                          .box_middle = box_rows},
+                          .box_middle = static_cast<unsigned>(plan.groups * kWgmmaGroupRows / 2)},
                          map);
 }
 
@@ -56,11 +71,10 @@ bool has_tensor_maps() {
 cudaError_t make_wgmma_maps(const Product& a, const WgmmaPlan& plan, const WgmmaStage& stage,
                             WgmmaMaps& maps) {
   if (find_encode_tensor_map() == nullptr) return cudaErrorNotSupported;
-  const auto box_rows = static_cast<unsigned>(plan.groups * kWgmmaGroupRows / 2);
   const device::Weights& up = a.gated ? a.up : a.weight;
   cudaError_t code = map_activations(a, static_cast<unsigned>(plan.box_rows), maps.x);
-  if (code == cudaSuccess) code = map_weights(a, a.weight, stage, box_rows, maps.weight);
-  if (code == cudaSuccess) code = map_weights(a, up, stage, box_rows, maps.up);
+  if (code == cudaSuccess) code = map_weights(a, a.weight, plan, stage, maps.weight);
+  if (code == cudaSuccess) code = map_weights(a, up, plan, stage, maps.up);
   return code;
 }
 

@@ -114,6 +114,7 @@ WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& 
   plan.row_tiles = static_cast<int>(divided_up(a.rows, plan.tile_rows));
   plan.m_blocks = static_cast<int>(blocks_of_weights(a, tile.groups));
   plan.steps = static_cast<int>(a.inputs) / stage.depth;
+  plan.sliced = a.out_dealt && tile.groups == 3;
   plan.weights_at = static_cast<unsigned>(plan.tile_rows * stage.depth) * 2;
   plan.scales_at = plan.weights_at + static_cast<unsigned>(outputs) * stage.row_bytes;
   plan.stage =

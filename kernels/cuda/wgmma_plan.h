@@ -43,6 +43,7 @@ struct WgmmaPlan {
   int m_blocks = 0;   // tiles of weights of a group
   int steps = 0;      // stages that a tile takes
   int stages = 0;
+  bool sliced = false;        // rows of weights come slice by slice (wgmma_stages.cuh)
   bool whole_octets = false;  // of results in bf16 go out at once
   bool whole_fours = false;   // of results in f32
   unsigned stage = 0;         // in bytes

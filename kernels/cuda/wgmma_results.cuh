@@ -2,6 +2,7 @@
 // that results of neighbouring outputs leave together.
 #pragma once
 
+#include "kernels/cuda/shared_loads.cuh"
 #include "kernels/cuda/wgmma_stages.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
@@ -32,6 +33,18 @@ struct Place {
   int first_output;
   int first_row;  // in the tile
 };
+
+// Octet m of what four octets are when dealt (device/dealt_columns.cuh); at(q): where octet q is in
+// shared memory. Loads, for lanes that exchange would have to meet, and with that the compiler no
+// longer keeps what all threads of a warp agree on where products take it from.
+template <class At>
+__device__ __forceinline__ uint4 dealt_octet(const At& at, int m) {
+  const auto pair = [&](unsigned q) {
+    const std::uint32_t first = at(q) + 2 * static_cast<unsigned>(m);
+    return shared_half(first) | shared_half(first + 8) << 16U;
+  };
+  return {pair(0), pair(1), pair(2), pair(3)};
+}
 
 __device__ std::int64_t result_row(const Product& a, const Tile& tile, int n) {
   return a.out_sorted ? tile.rows.first + n : tile_row(a, tile.rows, n);
@@ -88,11 +101,9 @@ __device__ __forceinline__ void store_octets(const Product& a, const Tile& tile,
     const int place = at_place.first_row + row;
     const int output = first_output + 8 * piece;
     if (place >= tile.rows.count || output >= a.outputs) continue;
-    uint4 octet;
-    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
-                 : "=r"(octet.x), "=r"(octet.y), "=r"(octet.z), "=r"(octet.w)
-                 : "r"(at(static_cast<unsigned>(row), static_cast<unsigned>(piece)))
-                 : "memory");
+    const auto octet_at = [&](unsigned from) { return at(static_cast<unsigned>(row), from); };
+    const uint4 octet = a.out_dealt ? dealt_octet(octet_at, piece)
+                                    : shared_octets(octet_at(static_cast<unsigned>(piece)));
     *reinterpret_cast<uint4*>(out + result_row(a, tile, place) * a.out_stride + output) = octet;
   }
 }

@@ -145,14 +145,20 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
   const int tiles = tiles_of(a, plan);
   for (int index = static_cast<int>(blockIdx.x); index < tiles;
        index += static_cast<int>(gridDim.x)) {
-    const WeightRows rows = weight_rows<kRows / 2>(a, tile_at(a, plan, index));
+    const Tile tile = tile_at(a, plan, index);
+    const WeightRows rows = weight_rows<kRows / 2>(a, tile);
     ScaleRow from[kOwn];
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       const int place = thread + i * kThreads;
       const bool first = place < kRows / 2;
-      const int row =
-          min(first ? rows.first + place : rows.second + place - kRows / 2, rows.end - 1);
+      const int in_half = first ? place : place - kRows / 2;
+      const int whole =
+          kMaySlice<kRows / kWgmmaGroupRows> && plan.sliced
+              ? row_of_slice(tile.m_block * (kRows / 2 / kSliceRows) + in_half / kSliceRows,
+                             in_half % kSliceRows)
+              : (first ? rows.first : rows.second) + in_half;
+      const int row = min(whole, rows.end - 1);
       from[i] = a.gated && !first ? scale_row<Scales>(a.up, rows.expert, row)
                                   : scale_row<Scales>(a.weight, rows.expert, row);
     }

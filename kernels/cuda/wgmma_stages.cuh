@@ -32,6 +32,16 @@ __device__ inline Tile tile_at(const Product& a, const WgmmaPlan& plan, int inde
           m_block};
 }
 
+// Where outputs are dealt (device/dealt_columns.cuh), a slice has eight of each 32 of 128, those
+// that come at 32 places after each other.
+constexpr int kSliceRows = 32;
+// Four of them, one for each warpgroup, are 128 rows as they lie.
+template <int kGroups>
+constexpr bool kMaySlice = kGroups == 3;
+__device__ inline int row_of_slice(int slice, int i) {
+  return slice / 4 * 128 + i / 8 * 32 + slice % 4 * 8 + i % 8;
+}
+
 // The rows of weights of a tile: two halves, of gate and of up where gated.
 struct WeightRows {
   int expert;

@@ -1,0 +1,157 @@
+// How product_wgmma.cu decodes weights of four bits: int4 with scales in bf16 or f16, and fp4.
+// Eight columns are a word; a stage has rows of 64 bytes, 128 columns, their chunks exchanged by
+// the copy.
+#pragma once
+
+#include "kernels/cuda/shared_loads.cuh"
+#include "kernels/cuda/wgmma_left_side.cuh"
+#include "kernels/cuda/wgmma_scales.cuh"
+#include "kernels/device/fp4.cuh"
+#include "kernels/device/int4.cuh"
+#include "kernels/device/mma.cuh"
+
+namespace glm::kernels::cuda {
+
+// By the scales of thirty-two columns of a row, fields i of both halves of a word as bf16.
+// `second`: of the second sixteen columns.
+
+// A word of scales has the scale and, as a bf16 number, 128 and the zero.
+class Int4Pairs {
+ public:
+  static constexpr WgmmaScaled kScaled = WgmmaScaled::int4;
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+
+  __device__ explicit Int4Pairs(std::uint32_t scales)
+      : scale_(low_half(scales)), zero_(high_half(scales)) {}
+  __device__ std::uint32_t operator()(std::uint32_t word, int i, bool /*second*/) const {
+    return device::int4_pair(word, i, scale_, zero_);
+  }
+
+ private:
+  __nv_bfloat16 scale_;
+  __nv_bfloat16 zero_;
+};
+
+// A word of scales has the scale and, as an f16 number, 1024 and the zero. Weights are f16 numbers
+// first, as the reference has them.
+class Int4HalfPairs {
+ public:
+  static constexpr WgmmaScaled kScaled = WgmmaScaled::int4_half;
+  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+
+  __device__ explicit Int4HalfPairs(std::uint32_t scales) {
+    const auto both = *reinterpret_cast<const __half2*>(&scales);
+    scale_ = __low2half2(both);
+    zero_ = __high2half2(both);
+  }
+  __device__ std::uint32_t operator()(std::uint32_t word, int i, bool /*second*/) const {
+    std::uint32_t fields = 0;
+    asm("lop3.b32 %0, %1, 0x000F000F, 0x64006400, 0xEA;" : "=r"(fields) : "r"(word >> (4 * i)));
+    const __half2 code = __hsub2(*reinterpret_cast<const __half2*>(&fields), zero_);
+    const float2 value = __half22float2(__hmul2(code, scale_));
+    return device::bf16_pair(value.x, value.y);
+  }
+
+ private:
+  __half2 scale_;
+  __half2 zero_;
+};
+
+// A word of scales has that of the first sixteen columns and that of the others, as bf16.
+class Fp4Pairs {
+ public:
+  static constexpr WgmmaScaled kScaled = WgmmaScaled::fp4;
+  __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
+
+  __device__ explicit Fp4Pairs(std::uint32_t scales)
+      : first_(low_half(scales)), second_(high_half(scales)) {}
+  __device__ std::uint32_t operator()(std::uint32_t word, int i, bool second) const {
+    return device::fp4_pair(word, i, second ? second_ : first_);
+  }
+
+ private:
+  __nv_bfloat16 first_;
+  __nv_bfloat16 second_;
+};
+
+template <class Pairs>
+struct WgmmaFourBits {
+  static constexpr bool kScales = true;
+  static constexpr WgmmaScaled kScaled = Pairs::kScaled;
+  static constexpr int kDepth = kWgmmaScaledColumns;
+  static constexpr unsigned kRowBytes = 64;
+  static constexpr unsigned kElementBytes = 1;  // of the map
+  __device__ static auto unit(const device::Weight& w) { return Pairs::unit(w); }
+};
+
+// Columns in their order: a lane has one byte of every word. What is stored is thirty-two columns
+// of both rows.
+template <class Pairs>
+struct WgmmaPlain : WgmmaFourBits<Pairs> {
+  static constexpr bool kWholeStages = false;
+  struct Stored {
+    uint4 words[2];
+    std::uint32_t scales[2];
+  };
+  __device__ static Stored read(const StagedWeights& from, int lane) {
+    const unsigned chunk = (from.at ^ (static_cast<unsigned>(lane) / 8)) * 16;
+    Stored own;
+#pragma unroll
+    for (unsigned lower = 0; lower < 2; ++lower) {
+      own.words[lower] = shared_octets(from.data + lower * from.data_apart + chunk);
+      own.scales[lower] = shared_word(from.scales + lower * from.scales_apart + 4 * from.at);
+    }
+    return own;
+  }
+  __device__ static void decode(const Stored& own, unsigned /*at*/, int lane, LeftSide& a) {
+#pragma unroll
+    for (unsigned lower = 0; lower < 2; ++lower) {
+      const uint4& words = own.words[lower];
+      const Pairs pair(own.scales[lower]);
+      a[0][lower] = pair(own_columns(words.x, lane), 0, false);
+      a[0][2 + lower] = pair(own_columns(words.y, lane), 0, false);
+      a[1][lower] = pair(own_columns(words.z, lane), 0, true);
+      a[1][2 + lower] = pair(own_columns(words.w, lane), 0, true);
+    }
+  }
+};
+
+// Columns dealt (device/dealt_columns.cuh): a lane has all of a word, and 32 columns with scales of
+// their own. What is stored is a whole stage of both rows.
+template <class Pairs>
+struct WgmmaDealt : WgmmaFourBits<Pairs> {
+  static constexpr bool kWholeStages = true;
+  struct Stored {
+    uint4 words[2];
+    std::uint32_t scales[2];
+  };
+  __device__ static Stored read(const StagedWeights& from, int lane) {
+    const unsigned part = static_cast<unsigned>(lane) % 4;
+    const unsigned chunk = (part ^ (static_cast<unsigned>(lane) / 8)) * 16;
+    Stored own;
+#pragma unroll
+    for (unsigned lower = 0; lower < 2; ++lower) {
+      own.words[lower] = shared_octets(from.data + lower * from.data_apart + chunk);
+      own.scales[lower] = shared_word(from.scales + lower * from.scales_apart + 4 * part);
+    }
+    return own;
+  }
+  // at: which thirty-two columns of those dealt.
+  __device__ static void decode(const Stored& own, unsigned at, int /*lane*/, LeftSide& a) {
+#pragma unroll
+    for (unsigned lower = 0; lower < 2; ++lower) {
+      const uint4& words = own.words[lower];
+      const std::uint32_t word = at == 0   ? words.x
+                                 : at == 1 ? words.y
+                                 : at == 2 ? words.z
+                                           : words.w;
+      const Pairs pair(own.scales[lower]);
+      a[0][lower] = pair(word, 0, at >= 2);
+      a[0][2 + lower] = pair(word, 1, at >= 2);
+      a[1][lower] = pair(word, 2, at >= 2);
+      a[1][2 + lower] = pair(word, 3, at >= 2);
+    }
+  }
+};
+
+}  // namespace glm::kernels::cuda
