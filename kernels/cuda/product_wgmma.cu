@@ -102,6 +102,8 @@ __device__ __forceinline__ void fill_stages(const Product& a, const WgmmaPlan& p
       ring.advance();
     }
   }
+  // Not before: blocks of later kernels would only wait, and where they do others find no room.
+  device::let_later_kernels_start();
 }
 
 template <int kColumns>
@@ -291,7 +293,6 @@ __global__ void __launch_bounds__(kThreads<kGroups>, 1)
   }
   __syncthreads();  // the barriers are set up
   device::wait_for_earlier_kernels();
-  device::let_later_kernels_start();
   constexpr int kWorkThreads = kGroups * kGroupThreads;
   if (threadIdx.x >= kWorkThreads) {
     device::give_up_registers<kCopyRegisters<kGroups>>();
