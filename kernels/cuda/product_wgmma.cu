@@ -35,6 +35,11 @@ constexpr unsigned kWorkRegisters = kGroups == 2   ? 232
                                                    : 112;
 constexpr unsigned kRowBytes = 128;  // of 64 columns of activations
 
+// Scales that are copied, of two stages: a row of them is as long as one that is laid for one.
+template <int kGroups>
+constexpr unsigned kCopiedSlot = kGroups* kWgmmaGroupRows * 2 * kWgmmaCopiedBytes;
+static_assert(2 * kWgmmaCopiedBytes == kWgmmaScaleBytes);
+
 struct StageCopy {
   const WgmmaMaps& maps;
   std::uint32_t to;
@@ -80,7 +85,8 @@ __device__ __forceinline__ void fill_stages(const Product& a, const WgmmaPlan& p
       const std::uint32_t full = shared.full + 8U * static_cast<unsigned>(ring.stage);
       const std::uint32_t stage = memory + static_cast<unsigned>(ring.stage) * plan.stage;
       device::barrier_wait(shared.empty + 8U * static_cast<unsigned>(ring.stage), ring.parity ^ 1U);
-      device::barrier_arrive_expecting(full, bytes);
+      const bool scales = Codec::kCopied && step % 2 == 0;
+      device::barrier_arrive_expecting(full, scales ? bytes + kCopiedSlot<kGroups> : bytes);
       const int weights_from = step * static_cast<int>(Codec::kRowBytes / Codec::kElementBytes);
       const std::uint32_t weights = stage + plan.weights_at;
       if (kMaySlice<kGroups> && plan.sliced) {
@@ -89,6 +95,14 @@ __device__ __forceinline__ void fill_stages(const Product& a, const WgmmaPlan& p
         device::copy_box(weights, maps.weight, {weights_from, rows.first, rows.expert}, full);
         device::copy_box(weights + kHalfRows * Codec::kRowBytes, maps.up,
                          {weights_from, rows.second, rows.expert}, full);
+      }
+      if (scales) {
+        const std::uint32_t slot =
+            memory + plan.copied_at + static_cast<unsigned>(ring.stage / 2) * kCopiedSlot<kGroups>;
+        const int scales_from = step * static_cast<int>(kWgmmaCopiedBytes);
+        device::copy_box(slot, maps.scales, {scales_from, rows.first, rows.expert}, full);
+        device::copy_box(slot + kCopiedSlot<kGroups> / 2, maps.up_scales,
+                         {scales_from, rows.second, rows.expert}, full);
       }
 #pragma unroll
       for (int k = 0; k < kDepth / 64; ++k) {
@@ -149,20 +163,26 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
   const unsigned first_row = first_row_of_warp<kGroups>(a) + static_cast<unsigned>(lane) / 4;
   const std::uint32_t memory = device::shared_address(shared.memory);
   const std::uint32_t data = memory + plan.weights_at + first_row * Codec::kRowBytes;
-  const std::uint32_t scales = memory + plan.scales_at + first_row * kWgmmaScaleBytes;
+  const std::uint32_t scales =
+      memory + (Codec::kCopied ? plan.copied_at : plan.scales_at) + first_row * kWgmmaScaleBytes;
+  const auto scales_of = [&](int stage) {
+    const auto at = static_cast<unsigned>(stage);
+    return Codec::kCopied ? scales + at / 2 * kCopiedSlot<kGroups> + at % 2 * kWgmmaCopiedBytes
+                          : scales + at * plan.stage;
+  };
   const auto release = [&](int stage) {
     if (lane == 0) device::barrier_arrive(shared.empty + 8U * static_cast<unsigned>(stage));
   };
   LeftSide left[2][kCount];
   constexpr int kStored = Codec::kWholeStages ? 1 : kCount;
   typename Codec::Stored stored[kStored];
-  const auto read = [&](unsigned stage, int piece) {
+  const auto read = [&](int stage, int piece) {
     if (Codec::kWholeStages && piece > 0) return;
 #pragma unroll
     for (int part = 0; part < kStored; ++part) {
-      stored[part] = Codec::read({.data = data + stage,
+      stored[part] = Codec::read({.data = data + static_cast<unsigned>(stage) * plan.stage,
                                   .data_apart = apart * Codec::kRowBytes,
-                                  .scales = scales + stage,
+                                  .scales = scales_of(stage),
                                   .scales_apart = apart * kWgmmaScaleBytes,
                                   .at = static_cast<unsigned>(piece * kCount + part)},
                                  lane);
@@ -170,7 +190,7 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
   };
   const auto read_first = [&] {
     device::barrier_wait(shared.full + 8U * static_cast<unsigned>(ring.stage), ring.parity);
-    read(static_cast<unsigned>(ring.stage) * plan.stage, 0);
+    read(ring.stage, 0);
   };
   int before = 0;
   read_first();
@@ -195,7 +215,7 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
                                          sums);
         // What comes next is read while these begin.
         if (piece + 1 < kPieces) {
-          read(stage, piece + 1);
+          read(own_stage, piece + 1);
         } else {
           ring.advance();
           if (step + next + 1 < plan.steps) read_first();
@@ -326,7 +346,8 @@ cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
   constexpr WgmmaStage kStage = {.depth = Codec::kDepth,
                                  .row_bytes = Codec::kRowBytes,
                                  .element_bytes = Codec::kElementBytes,
-                                 .scales = Codec::kScales};
+                                 .scales = Codec::kScales,
+                                 .copied = Codec::kCopied};
   const WgmmaPlan plan = wgmma_plan(
       a, tile, kStage, static_cast<unsigned>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)));
   GLM_CHECK(plan.stages > 2);  // one that runs, the one before, and the next
@@ -350,8 +371,9 @@ cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
       kernel, stream, a, plan, maps);
 }
 
-// Of a linear product, and of rows that belong to experts.
-template <class Linear, class Experts>
+// Of a linear product, of rows that belong to experts, and of few of those with scales that may be
+// copied.
+template <class Linear, class Experts, class Few>
 cudaError_t launch(const Product& a, cudaStream_t stream) {
   const int multiprocessors = attribute(cudaDevAttrMultiProcessorCount);
   const WgmmaTile tile = wgmma_tile(a, multiprocessors);
@@ -360,6 +382,9 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
     const auto with = [&]<int kGroups, int... kColumns>() {
       return launch<Experts, kGroups, kColumns...>(a, tile, multiprocessors, stream);
     };
+    if (Few::kCopied && tile.groups == 4 && may_copy_scales(a)) {
+      return launch<Few, 4, 32, kWgmmaRowsFew>(a, tile, multiprocessors, stream);
+    }
     // With more sizes in one kernel the compiler waits for every product.
     return tile.groups == 4 ? with.template operator()<4, 32, kWgmmaRowsFew>()
                             : with.template operator()<3, 80, 128, 144, kWgmmaRowsMax>();
@@ -384,14 +409,14 @@ bool wants_dealt(const Product& a) {
 }
 
 cudaError_t launch_wgmma(const Product& a, cudaStream_t stream) {
-  const auto four_bits = [&]<class Pairs>() {
-    return launch<WgmmaPlain<Pairs>, WgmmaDealt<Pairs>>(a, stream);
+  const auto four_bits = [&]<class Pairs, bool kMayCopy>() {
+    return launch<WgmmaPlain<Pairs>, WgmmaDealt<Pairs>, WgmmaDealt<Pairs, kMayCopy>>(a, stream);
   };
-  if (is_fast_int4(a)) return four_bits.template operator()<Int4Pairs>();
-  if (is_half_int4(a)) return four_bits.template operator()<Int4HalfPairs>();
-  if (is_fast_fp4(a)) return four_bits.template operator()<Fp4Pairs>();
-  return is_fast_fp8(a) ? launch<WgmmaFp8, WgmmaFp8>(a, stream)
-                        : launch<WgmmaBf16, WgmmaBf16>(a, stream);
+  if (is_fast_int4(a)) return four_bits.template operator()<Int4Pairs, true>();
+  if (is_half_int4(a)) return four_bits.template operator()<Int4HalfPairs, false>();
+  if (is_fast_fp4(a)) return four_bits.template operator()<Fp4Pairs, true>();
+  return is_fast_fp8(a) ? launch<WgmmaFp8, WgmmaFp8, WgmmaFp8>(a, stream)
+                        : launch<WgmmaBf16, WgmmaBf16, WgmmaBf16>(a, stream);
 }
 
 }  // namespace glm::kernels::cuda

@@ -14,6 +14,7 @@ namespace glm::kernels::cuda {
 // column's bits as a bf16 are multiplied with, twice.
 struct WgmmaFp8 {
   static constexpr bool kScales = true;
+  static constexpr bool kCopied = false;
   static constexpr WgmmaScaled kScaled = WgmmaScaled::fp8;
   static constexpr int kDepth = kWgmmaFp8Columns;
   static constexpr unsigned kRowBytes = 64;
@@ -60,6 +61,7 @@ struct WgmmaFp8 {
 // Rows of 128 bytes, 64 columns.
 struct WgmmaBf16 {
   static constexpr bool kScales = false;
+  static constexpr bool kCopied = false;
   static constexpr int kDepth = 64;
   static constexpr unsigned kRowBytes = 128;
   static constexpr unsigned kElementBytes = 2;

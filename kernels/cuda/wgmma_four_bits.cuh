@@ -23,6 +23,11 @@ class Int4Pairs {
 
   __device__ explicit Int4Pairs(std::uint32_t scales)
       : scale_(low_half(scales)), zero_(high_half(scales)) {}
+  // Of a scale as it lies in memory, without a zero.
+  __device__ static Int4Pairs as_it_lies(std::uint32_t scale) {
+    constexpr std::uint32_t kMiddle = 0x43080000;
+    return Int4Pairs(scale | kMiddle);
+  }
   __device__ std::uint32_t operator()(std::uint32_t word, int i, bool /*second*/) const {
     return device::int4_pair(word, i, scale_, zero_);
   }
@@ -65,6 +70,11 @@ class Fp4Pairs {
 
   __device__ explicit Fp4Pairs(std::uint32_t scales)
       : first_(low_half(scales)), second_(high_half(scales)) {}
+  // Of two scales in e4m3.
+  __device__ static Fp4Pairs as_it_lies(std::uint32_t scales) {
+    const __nv_bfloat162 both = device::fp4_row_scales(device::ScaleType::e4m3, scales);
+    return Fp4Pairs(*reinterpret_cast<const std::uint32_t*>(&both));
+  }
   __device__ std::uint32_t operator()(std::uint32_t word, int i, bool second) const {
     return device::fp4_pair(word, i, second ? second_ : first_);
   }
@@ -77,6 +87,7 @@ class Fp4Pairs {
 template <class Pairs>
 struct WgmmaFourBits {
   static constexpr bool kScales = true;
+  static constexpr bool kCopied = false;
   static constexpr WgmmaScaled kScaled = Pairs::kScaled;
   static constexpr int kDepth = kWgmmaScaledColumns;
   static constexpr unsigned kRowBytes = 64;
@@ -117,10 +128,12 @@ struct WgmmaPlain : WgmmaFourBits<Pairs> {
 };
 
 // Columns dealt (device/dealt_columns.cuh): a lane has all of a word, and 32 columns with scales of
-// their own. What is stored is a whole stage of both rows.
-template <class Pairs>
+// their own. What is stored is a whole stage of both rows. kHow: scales are copied as they lie.
+template <class Pairs, bool kHow = false>
 struct WgmmaDealt : WgmmaFourBits<Pairs> {
   static constexpr bool kWholeStages = true;
+  static constexpr bool kCopied = kHow;
+  static constexpr bool kScales = !kCopied;
   struct Stored {
     uint4 words[2];
     std::uint32_t scales[2];
@@ -132,7 +145,8 @@ struct WgmmaDealt : WgmmaFourBits<Pairs> {
 #pragma unroll
     for (unsigned lower = 0; lower < 2; ++lower) {
       own.words[lower] = shared_octets(from.data + lower * from.data_apart + chunk);
-      own.scales[lower] = shared_word(from.scales + lower * from.scales_apart + 4 * part);
+      const std::uint32_t scales = from.scales + lower * from.scales_apart;
+      own.scales[lower] = kCopied ? shared_half(scales + 2 * part) : shared_word(scales + 4 * part);
     }
     return own;
   }
@@ -145,11 +159,20 @@ struct WgmmaDealt : WgmmaFourBits<Pairs> {
                                  : at == 1 ? words.y
                                  : at == 2 ? words.z
                                            : words.w;
-      const Pairs pair(own.scales[lower]);
+      const Pairs pair = pairs_of(own.scales[lower]);
       a[0][lower] = pair(word, 0, at >= 2);
       a[0][2 + lower] = pair(word, 1, at >= 2);
       a[1][lower] = pair(word, 2, at >= 2);
       a[1][2 + lower] = pair(word, 3, at >= 2);
+    }
+  }
+
+ private:
+  __device__ static Pairs pairs_of(std::uint32_t scales) {
+    if constexpr (kCopied) {
+      return Pairs::as_it_lies(scales);
+    } else {
+      return Pairs(scales);
     }
   }
 };

@@ -49,6 +49,24 @@ cudaError_t map_weights(const Product& a, const device::Weights& from, const Wgm
                          map);
 }
 
+// Those of two stages together. Bytes.
+cudaError_t map_scales(const Product& a, const device::Weights& from, const WgmmaPlan& plan,
+                       CUtensorMap& map) {
+  constexpr std::int64_t kColumns = 128;
+  const std::int64_t row_bytes = a.inputs / kColumns * std::int64_t{kWgmmaCopiedBytes};
+  return make_tensor_map(find_encode_tensor_map(),
+                         {.data = from.first.scales,
+                          .columns = row_bytes,
+                          .middle = a.outputs,
+                          .outer = a.groups,
+                          .middle_stride = row_bytes,
+                          .outer_stride = from.scales_bytes,
+                          .bytes = true,
+                          .box_columns = 2 * kWgmmaCopiedBytes,
+                          .box_middle = static_cast<unsigned>(plan.groups * kWgmmaGroupRows / 2)},
+                         map);
+}
+
 cudaError_t map_activations(const Product& a, unsigned box_rows, CUtensorMap& map) {
   const std::int64_t groups = a.row_group != nullptr ? 1 : a.groups;
   return make_tensor_map(find_encode_tensor_map(),
@@ -75,7 +93,9 @@ cudaError_t make_wgmma_maps(const Product& a, const WgmmaPlan& plan, const Wgmma
   cudaError_t code = map_activations(a, static_cast<unsigned>(plan.box_rows), maps.x);
   if (code == cudaSuccess) code = map_weights(a, a.weight, plan, stage, maps.weight);
   if (code == cudaSuccess) code = map_weights(a, up, plan, stage, maps.up);
-  return code;
+  if (!stage.copied) return code;
+  if (code == cudaSuccess) code = map_scales(a, a.weight, plan, maps.scales);
+  return code == cudaSuccess ? map_scales(a, up, plan, maps.up_scales) : code;
 }
 
 }  // namespace glm::kernels::cuda

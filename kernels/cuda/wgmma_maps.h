@@ -14,6 +14,8 @@ struct WgmmaMaps {
   CUtensorMap x;
   CUtensorMap weight;
   CUtensorMap up;
+  CUtensorMap scales;  // likewise, where they are copied
+  CUtensorMap up_scales;
 };
 
 // Whether the driver makes tensor maps at all.

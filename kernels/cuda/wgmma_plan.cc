@@ -104,6 +104,19 @@ WgmmaTile wgmma_tile(const Product& a, int multiprocessors) {
   });
 }
 
+bool may_copy_scales(const Product& a) {
+  const auto may = [&](const device::Weights& all) {
+    const device::Weight& w = all.first;
+    const bool int4 = w.coding == device::Coding::int4;
+    const bool eight = int4 ? is_fast_int4(w) && w.group == 32
+                            : is_fast_fp4(w) && w.scale_type == device::ScaleType::e4m3;
+    const std::int64_t row_bytes = a.inputs / 128 * std::int64_t{kWgmmaCopiedBytes};
+    return eight && w.zeros == nullptr && w.row_block == 1 && row_bytes % 16 == 0 &&
+           aligned(w.scales) && all.scales_bytes % 16 == 0;
+  };
+  return a.row_group != nullptr && may(a.weight) && (!a.gated || may(a.up));
+}
+
 WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& stage,
                      unsigned shared_bytes) {
   const int outputs = tile.groups * kWgmmaGroupRows;
@@ -121,11 +134,14 @@ WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& 
       plan.scales_at + (stage.scales ? static_cast<unsigned>(outputs) * kWgmmaScaleBytes : 0);
   const unsigned results = static_cast<unsigned>(tile.groups) * kWgmmaResultBytes;
   const unsigned barriers = 2 * kStagesMax * 8;
+  const auto copied = stage.copied ? static_cast<unsigned>(outputs) * kWgmmaCopiedBytes : 0U;
   const bool few = a.row_group != nullptr && tile.rows == kWgmmaRowsFew;
   if (few && stage.scales) shared_bytes = std::min(shared_bytes, kSharedBesideScales);
   const unsigned room = shared_bytes - results - barriers - kAlignment;
-  plan.stages = std::min(static_cast<int>(room / plan.stage), kStagesMax);
-  plan.results_at = static_cast<unsigned>(plan.stages) * plan.stage;
+  plan.stages = std::min(static_cast<int>(room / (plan.stage + copied)), kStagesMax);
+  if (stage.copied) plan.stages -= plan.stages % 2;
+  plan.copied_at = static_cast<unsigned>(plan.stages) * plan.stage;
+  plan.results_at = plan.copied_at + static_cast<unsigned>(plan.stages) * copied;
   plan.barriers_at = plan.results_at + results;
   plan.total = plan.barriers_at + barriers + kAlignment;
   const bool pieces = aligned(a.out, 16) && a.bias == nullptr && a.outputs % 8 == 0 &&

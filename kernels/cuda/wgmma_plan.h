@@ -18,6 +18,7 @@ constexpr int kWgmmaRowsMax = 160;
 constexpr int kWgmmaBlockRows = 32;            // that results leave together
 constexpr unsigned kWgmmaScaleBytes = 16;      // of a row of weights in a stage
 constexpr int kWgmmaScaleWarps = 3;            // that lay them
+constexpr unsigned kWgmmaCopiedBytes = 8;      // of a row of scales that are copied as they lie
 constexpr unsigned kWgmmaScaledColumns = 128;  // of a stage that has some
 constexpr unsigned kWgmmaFp8Columns = 64;      // of one of fp8, which has the more bytes
 // Results leave through shared memory: as bf16 in turn through two buffers, or as f32 in rows of
@@ -32,7 +33,8 @@ struct WgmmaStage {
   int depth = 0;               // columns
   unsigned row_bytes = 0;      // of weights
   unsigned element_bytes = 1;  // as the copies see them
-  bool scales = false;
+  bool scales = false;         // laid by warps
+  bool copied = false;         // scales are copied as they lie, for two stages at a time
 };
 
 struct WgmmaPlan {
@@ -49,6 +51,7 @@ struct WgmmaPlan {
   unsigned stage = 0;         // in bytes
   unsigned weights_at = 0;    // in a stage, where activations come first
   unsigned scales_at = 0;     // likewise
+  unsigned copied_at = 0;     // in shared memory: scales of each two stages, if they are copied
   unsigned results_at = 0;    // in shared memory, where stages come first
   unsigned barriers_at = 0;
   unsigned total = 0;
@@ -60,6 +63,9 @@ struct WgmmaTile {
 };
 // The tile that suits a product.
 WgmmaTile wgmma_tile(const Product& a, int multiprocessors);
+
+// Whether scales have eight bytes for every 128 columns, no zeros, and tensor maps.
+bool may_copy_scales(const Product& a);
 
 WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& stage,
                      unsigned shared_bytes);
