@@ -412,7 +412,10 @@ cudaError_t launch_wgmma(const Product& a, cudaStream_t stream) {
   const auto four_bits = [&]<class Pairs, bool kMayCopy>() {
     return launch<WgmmaPlain<Pairs>, WgmmaDealt<Pairs>, WgmmaDealt<Pairs, kMayCopy>>(a, stream);
   };
-  if (is_fast_int4(a)) return four_bits.template operator()<Int4Pairs, true>();
+  if (is_fast_int4(a)) {
+    return a.weight.first.zeros == nullptr ? four_bits.template operator()<Int4Pairs, true>()
+                                           : four_bits.template operator()<Int4ZeroPairs, false>();
+  }
   if (is_half_int4(a)) return four_bits.template operator()<Int4HalfPairs, false>();
   if (is_fast_fp4(a)) return four_bits.template operator()<Fp4Pairs, true>();
   return is_fast_fp8(a) ? launch<WgmmaFp8, WgmmaFp8, WgmmaFp8>(a, stream)

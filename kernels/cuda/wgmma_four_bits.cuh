@@ -12,29 +12,84 @@
 
 namespace glm::kernels::cuda {
 
-// By the scales of thirty-two columns of a row, fields i of both halves of a word as bf16.
-// `second`: of the second sixteen columns.
+// By the scales of thirty-two columns of a row, pairs of weights as bf16: fields i of both halves
+// of a word, or what a lane has of a word whose columns are in their order. `second`: of the second
+// sixteen columns. What comes of them is to be multiplied with the unit.
 
-// A word of scales has the scale and, as a bf16 number, 128 and the zero.
-class Int4Pairs {
+// Codes of int4 as bf16 numbers: bits b < 512 that have no exponent are b * 2^-133, exactly, in the
+// second field of a byte 16 times that. Scales make up for it but for 2^-24, the unit; those from
+// 2^-102 to 2^18 do so exactly.
+class Int4Codes {
+ public:
+  __device__ static float unit(const device::Weight& /*w*/) { return 0x1p24F; }
+
+ protected:
+  __device__ explicit Int4Codes(__nv_bfloat162 scale) {
+    constexpr std::uint32_t kFactors = 0x74007600;  // 2^109, and 2^105 of the second field
+    scales_ = __hmul2(scale, numbers(kFactors));
+  }
+  __device__ static __nv_bfloat162 numbers(std::uint32_t bits) {
+    return *reinterpret_cast<const __nv_bfloat162*>(&bits);
+  }
+  __device__ static std::uint32_t bits(const __nv_bfloat162& numbers) {
+    return *reinterpret_cast<const std::uint32_t*>(&numbers);
+  }
+  __device__ static __nv_bfloat162 field(std::uint32_t word, int i) {
+    return numbers((i < 2 ? word : word >> 8U) & (i % 2 == 0 ? 0x000F000FU : 0x00F000F0U));
+  }
+  // The first and the second field of its byte.
+  __device__ static __nv_bfloat162 fields_of(std::uint32_t word, int lane) {
+    const std::uint32_t byte = static_cast<std::uint32_t>(lane % 4) * 0x101U | 0x4040U;
+    return numbers(__byte_perm(word, 0, byte) & 0x00F0000FU);
+  }
+  __device__ static __nv_bfloat162 of_field(const __nv_bfloat162& both, int i) {
+    return i % 2 == 0 ? __low2bfloat162(both) : __high2bfloat162(both);
+  }
+
+  __nv_bfloat162 scales_;
+};
+
+// Without zeros: what is subtracted is eight times a scale, which is a bf16 number too, so that one
+// operation decodes and rounds once, as the reference does.
+class Int4Pairs : public Int4Codes {
  public:
   static constexpr WgmmaScaled kScaled = WgmmaScaled::int4;
-  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 
+  // The lower half of a word has the scale.
   __device__ explicit Int4Pairs(std::uint32_t scales)
-      : scale_(low_half(scales)), zero_(high_half(scales)) {}
-  // Of a scale as it lies in memory, without a zero.
-  __device__ static Int4Pairs as_it_lies(std::uint32_t scale) {
-    constexpr std::uint32_t kMiddle = 0x43080000;
-    return Int4Pairs(scale | kMiddle);
+      : Int4Codes(__bfloat162bfloat162(low_half(scales))) {
+    constexpr std::uint32_t kEight = 0xB500B500;  // - 8 * 2^-24
+    least_ = __hmul2(__bfloat162bfloat162(low_half(scales)), numbers(kEight));
   }
+  __device__ static Int4Pairs as_it_lies(std::uint32_t scale) { return Int4Pairs(scale); }
   __device__ std::uint32_t operator()(std::uint32_t word, int i, bool /*second*/) const {
-    return device::int4_pair(word, i, scale_, zero_);
+    return bits(__hfma2(field(word, i), of_field(scales_, i), least_));
+  }
+  __device__ std::uint32_t of_lane(std::uint32_t word, int lane, bool /*second*/) const {
+    return bits(__hfma2(fields_of(word, lane), scales_, least_));
   }
 
  private:
-  __nv_bfloat16 scale_;
-  __nv_bfloat16 zero_;
+  __nv_bfloat162 least_;
+};
+
+// A word of scales has the scale and the zero.
+class Int4ZeroPairs : public Int4Codes {
+ public:
+  static constexpr WgmmaScaled kScaled = WgmmaScaled::int4_zeros;
+
+  __device__ explicit Int4ZeroPairs(std::uint32_t scales)
+      : Int4Codes(__bfloat162bfloat162(low_half(scales))),
+        zeros_(numbers((scales >> 16U) * 0x00100001U)) {}
+  __device__ std::uint32_t operator()(std::uint32_t word, int i, bool /*second*/) const {
+    return bits(__hmul2(__hsub2(field(word, i), of_field(zeros_, i)), of_field(scales_, i)));
+  }
+  __device__ std::uint32_t of_lane(std::uint32_t word, int lane, bool /*second*/) const {
+    return bits(__hmul2(__hsub2(fields_of(word, lane), zeros_), scales_));
+  }
+
+ private:
+  __nv_bfloat162 zeros_;
 };
 
 // A word of scales has the scale and, as an f16 number, 1024 and the zero. Weights are f16 numbers
@@ -55,6 +110,9 @@ class Int4HalfPairs {
     const __half2 code = __hsub2(*reinterpret_cast<const __half2*>(&fields), zero_);
     const float2 value = __half22float2(__hmul2(code, scale_));
     return device::bf16_pair(value.x, value.y);
+  }
+  __device__ std::uint32_t of_lane(std::uint32_t word, int lane, bool second) const {
+    return (*this)(own_columns(word, lane), 0, second);
   }
 
  private:
@@ -77,6 +135,9 @@ class Fp4Pairs {
   }
   __device__ std::uint32_t operator()(std::uint32_t word, int i, bool second) const {
     return device::fp4_pair(word, i, second ? second_ : first_);
+  }
+  __device__ std::uint32_t of_lane(std::uint32_t word, int lane, bool second) const {
+    return (*this)(own_columns(word, lane), 0, second);
   }
 
  private:
@@ -119,10 +180,10 @@ struct WgmmaPlain : WgmmaFourBits<Pairs> {
     for (unsigned lower = 0; lower < 2; ++lower) {
       const uint4& words = own.words[lower];
       const Pairs pair(own.scales[lower]);
-      a[0][lower] = pair(own_columns(words.x, lane), 0, false);
-      a[0][2 + lower] = pair(own_columns(words.y, lane), 0, false);
-      a[1][lower] = pair(own_columns(words.z, lane), 0, true);
-      a[1][2 + lower] = pair(own_columns(words.w, lane), 0, true);
+      a[0][lower] = pair.of_lane(words.x, lane, false);
+      a[0][2 + lower] = pair.of_lane(words.y, lane, false);
+      a[1][lower] = pair.of_lane(words.z, lane, true);
+      a[1][2 + lower] = pair.of_lane(words.w, lane, true);
     }
   }
 };

@@ -196,25 +196,27 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
   }
 }
 
-enum class WgmmaScaled { int4, int4_half, fp4, fp8 };
+enum class WgmmaScaled { int4, int4_zeros, int4_half, fp4, fp8 };
 
 template <WgmmaScaled kScaled, int kRows>
 __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& plan,
                                            const Shared& shared, int thread) {
   const device::Weight& w = a.weight.first;
-  if constexpr (kScaled == WgmmaScaled::int4 || kScaled == WgmmaScaled::int4_half) {
-    constexpr unsigned kAbove = kScaled == WgmmaScaled::int4 ? 0x43 : 0x64;
-    const bool zeros = w.zeros != nullptr;
-    if (w.group_shift == 5) {
-      if (zeros) return lay_scales<Int4Scales<kAbove, 4, true>, kRows>(a, plan, shared, thread);
-      return lay_scales<Int4Scales<kAbove, 4, false>, kRows>(a, plan, shared, thread);
-    }
-    if (w.group_shift == 6) {
-      if (zeros) return lay_scales<Int4Scales<kAbove, 2, true>, kRows>(a, plan, shared, thread);
-      return lay_scales<Int4Scales<kAbove, 2, false>, kRows>(a, plan, shared, thread);
-    }
-    if (zeros) return lay_scales<Int4Scales<kAbove, 1, true>, kRows>(a, plan, shared, thread);
-    return lay_scales<Int4Scales<kAbove, 1, false>, kRows>(a, plan, shared, thread);
+  const auto in_groups = [&]<unsigned kAbove, bool kZeros>() {
+    const auto lay = [&]<unsigned kGroups>() {
+      lay_scales<Int4Scales<kAbove, kGroups, kZeros>, kRows>(a, plan, shared, thread);
+    };
+    if (w.group_shift == 5) return lay.template operator()<4>();
+    if (w.group_shift == 6) return lay.template operator()<2>();
+    return lay.template operator()<1>();
+  };
+  if constexpr (kScaled == WgmmaScaled::int4) {
+    in_groups.template operator()<0, false>();
+  } else if constexpr (kScaled == WgmmaScaled::int4_zeros) {
+    in_groups.template operator()<0, true>();
+  } else if constexpr (kScaled == WgmmaScaled::int4_half) {
+    if (w.zeros != nullptr) return in_groups.template operator()<0x64, true>();
+    in_groups.template operator()<0x64, false>();
   } else if constexpr (kScaled == WgmmaScaled::fp8) {
     if (w.scale_type == device::ScaleType::f32) {
       return lay_scales<Fp8Scales<true>, kRows>(a, plan, shared, thread);
