@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/wgmma_codecs.cuh"
+#include "kernels/cuda/wgmma_fill.cuh"
 #include "kernels/cuda/wgmma_maps.h"
 #include "kernels/cuda/wgmma_plan.h"
 #include "kernels/cuda/wgmma_results.cuh"
@@ -33,93 +34,6 @@ template <int kGroups>
 constexpr unsigned kWorkRegisters = kGroups == 2   ? 232
                                     : kGroups == 3 ? 160
                                                    : 112;
-constexpr unsigned kRowBytes = 128;  // of 64 columns of activations
-
-// Scales that are copied, of two stages: a row of them is as long as one that is laid for one.
-template <int kGroups>
-constexpr unsigned kCopiedSlot = kGroups* kWgmmaGroupRows * 2 * kWgmmaCopiedBytes;
-static_assert(2 * kWgmmaCopiedBytes == kWgmmaScaleBytes);
-
-struct StageCopy {
-  const WgmmaMaps& maps;
-  std::uint32_t to;
-  int from;  // the first element of rows
-  std::uint32_t full;
-};
-// The weights of a stage, where outputs are dealt: maps have 32 rows as a matrix of four eights.
-template <class Codec, int kGroups>
-__device__ __forceinline__ void copy_slices(const Product& a, const Tile& tile,
-                                            const StageCopy& copy) {
-  constexpr unsigned kBytes = kSliceRows * Codec::kRowBytes;
-  const int thirty_twos = static_cast<int>(a.outputs) / kSliceRows;
-#pragma unroll
-  for (int i = 0; i < kGroups; ++i) {
-    const int slice = tile.m_block * kGroups + i;
-    const device::BoxAt at = {copy.from, slice % 4 * 8,
-                              tile.rows.group * thirty_twos + slice / 4 * 4};
-    const std::uint32_t to = copy.to + static_cast<unsigned>(i) * kBytes;
-    device::copy_box(to, copy.maps.weight, at, copy.full);
-    device::copy_box(to + kGroups * kBytes, copy.maps.up, at, copy.full);
-  }
-}
-
-// By one thread.
-template <class Codec, int kGroups>
-__device__ __forceinline__ void fill_stages(const Product& a, const WgmmaPlan& plan,
-                                            const WgmmaMaps& maps, const Shared& shared) {
-  constexpr int kHalfRows = kGroups * kWgmmaGroupRows / 2;
-  constexpr int kDepth = Codec::kDepth;
-  const std::uint32_t memory = device::shared_address(shared.memory);
-  const int tiles = tiles_of(a, plan);
-  Ring ring{plan.stages};
-  for (int index = static_cast<int>(blockIdx.x); index < tiles;
-       index += static_cast<int>(gridDim.x)) {
-    const Tile tile = tile_at(a, plan, index);
-    const int boxes = (tile.rows.count + plan.box_rows - 1) / plan.box_rows;
-    const WeightRows rows = weight_rows<kHalfRows>(a, tile);
-    const int x_group = a.row_group != nullptr ? 0 : tile.rows.group;
-    const unsigned bytes = static_cast<unsigned>(boxes * plan.box_rows * kDepth * 2) +
-                           2 * kHalfRows * Codec::kRowBytes;
-#pragma unroll 1
-    for (int step = 0; step < plan.steps; ++step) {
-      const std::uint32_t full = shared.full + 8U * static_cast<unsigned>(ring.stage);
-      const std::uint32_t stage = memory + static_cast<unsigned>(ring.stage) * plan.stage;
-      device::barrier_wait(shared.empty + 8U * static_cast<unsigned>(ring.stage), ring.parity ^ 1U);
-      const bool scales = Codec::kCopied && step % 2 == 0;
-      device::barrier_arrive_expecting(full, scales ? bytes + kCopiedSlot<kGroups> : bytes);
-      const int weights_from = step * static_cast<int>(Codec::kRowBytes / Codec::kElementBytes);
-      const std::uint32_t weights = stage + plan.weights_at;
-      if (kMaySlice<kGroups> && plan.sliced) {
-        copy_slices<Codec, kGroups>(a, tile, {maps, weights, weights_from, full});
-      } else {
-        device::copy_box(weights, maps.weight, {weights_from, rows.first, rows.expert}, full);
-        device::copy_box(weights + kHalfRows * Codec::kRowBytes, maps.up,
-                         {weights_from, rows.second, rows.expert}, full);
-      }
-      if (scales) {
-        const std::uint32_t slot =
-            memory + plan.copied_at + static_cast<unsigned>(ring.stage / 2) * kCopiedSlot<kGroups>;
-        const int scales_from = step * static_cast<int>(kWgmmaCopiedBytes);
-        device::copy_box(slot, maps.scales, {scales_from, rows.first, rows.expert}, full);
-        device::copy_box(slot + kCopiedSlot<kGroups> / 2, maps.up_scales,
-                         {scales_from, rows.second, rows.expert}, full);
-      }
-#pragma unroll
-      for (int k = 0; k < kDepth / 64; ++k) {
-        const std::uint32_t x = stage + static_cast<unsigned>(k * plan.tile_rows) * kRowBytes;
-        for (int box = 0; box < boxes; ++box) {
-          device::copy_box(x + static_cast<unsigned>(box * plan.box_rows) * kRowBytes, maps.x,
-                           {step * kDepth + k * 64, tile.rows.first + box * plan.box_rows, x_group},
-                           full);
-        }
-      }
-      ring.advance();
-    }
-  }
-  // Not before: blocks of later kernels would only wait, and where they do others find no room.
-  device::let_later_kernels_start();
-}
-
 template <int kColumns>
 using Sums = float[kColumns / 2];
 
@@ -210,7 +124,7 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
         }
         const int block = piece * kCount / 2;  // of 64 columns
         const std::uint32_t x =
-            memory + stage + static_cast<unsigned>(block * plan.tile_rows) * kRowBytes;
+            memory + stage + static_cast<unsigned>(block * plan.tile_rows) * kWgmmaRowBytes;
         start_products<kColumns, kCount>(own, device::right_side(x) + 4 * (piece * kCount % 2),
                                          sums);
         // What comes next is read while these begin.
@@ -272,9 +186,12 @@ __device__ __forceinline__ void work(const Product& a, const WgmmaPlan& plan,
       .whole_fours = plan.whole_fours};
   Ring ring{plan.stages};
   const int tiles = tiles_of(a, plan);
+  int slot = 0;
   for (int index = static_cast<int>(blockIdx.x); index < tiles;
        index += static_cast<int>(gridDim.x)) {
-    const Tile tile = tile_at(a, plan, index);
+    device::barrier_wait(shared.full + 8U * static_cast<unsigned>(ring.stage), ring.parity);
+    const Tile tile = staged_tile(plan, shared, slot);
+    slot = (slot + 1) % kWgmmaTileSlots;
     const auto on = [&]<int kRows>() {
       if (tile.rows.count > kRows) return false;
       work_on<Codec, kGroups, kRows>(a, plan, shared, tile, ring, results);
@@ -301,7 +218,8 @@ __global__ void __launch_bounds__(kThreads<kGroups>, 1)
   const Shared shared{.memory = memory,
                       .full = device::shared_address(memory + plan.barriers_at),
                       .empty = device::shared_address(memory + plan.barriers_at) +
-                               8U * static_cast<unsigned>(plan.stages)};
+                               8U * static_cast<unsigned>(plan.stages),
+                      .tiles = device::shared_address(memory + plan.tiles_at)};
   if (threadIdx.x == 0) {
     for (int i = 0; i < plan.stages; ++i) {
       device::barrier_set_up(shared.full + 8U * static_cast<unsigned>(i),
@@ -310,19 +228,26 @@ __global__ void __launch_bounds__(kThreads<kGroups>, 1)
                              kGroups * kGroupThreads / device::kWarpThreads);
     }
     device::barriers_are_set_up();
+    device::prefetch_map(maps.x);
+    device::prefetch_map(maps.weight);
+    device::prefetch_map(maps.up);
   }
   __syncthreads();  // the barriers are set up
   device::wait_for_earlier_kernels();
   constexpr int kWorkThreads = kGroups * kGroupThreads;
   if (threadIdx.x >= kWorkThreads) {
     device::give_up_registers<kCopyRegisters<kGroups>>();
-    if (threadIdx.x == kWorkThreads) fill_stages<Codec, kGroups>(a, plan, maps, shared);
-    if constexpr (Codec::kScales) {
-      constexpr int kScaleThreads = kWorkThreads + device::kWarpThreads;
-      const int thread = static_cast<int>(threadIdx.x) - kScaleThreads;
-      if (thread >= 0) {
-        lay_scales<Codec::kScaled, kGroups * kWgmmaGroupRows>(a, plan, shared, thread);
+    constexpr int kScaleThreads = kWorkThreads + device::kWarpThreads;
+    const int thread = static_cast<int>(threadIdx.x) - kScaleThreads;
+    if (thread < 0) {
+      constexpr Fills kFills = Codec::kCopied ? Fills::weights : Fills::all;
+      StageFiller<Codec, kGroups, kFills>(a, plan, maps, shared).fill_all();
+    } else if constexpr (Codec::kCopied) {
+      if (thread < device::kWarpThreads) {
+        StageFiller<Codec, kGroups, Fills::rows>(a, plan, maps, shared).fill_all();
       }
+    } else if constexpr (Codec::kScales) {
+      lay_scales<Codec::kScaled, kGroups * kWgmmaGroupRows>(a, plan, shared, thread);
     }
   } else {
     device::take_registers<kWorkRegisters<kGroups>>();
@@ -383,10 +308,10 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
       return launch<Experts, kGroups, kColumns...>(a, tile, multiprocessors, stream);
     };
     if (Few::kCopied && tile.groups == 4 && may_copy_scales(a)) {
-      return launch<Few, 4, 32, kWgmmaRowsFew>(a, tile, multiprocessors, stream);
+      return launch<Few, 4, kWgmmaRowsFewest, kWgmmaRowsFew>(a, tile, multiprocessors, stream);
     }
     // With more sizes in one kernel the compiler waits for every product.
-    return tile.groups == 4 ? with.template operator()<4, 32, kWgmmaRowsFew>()
+    return tile.groups == 4 ? with.template operator()<4, kWgmmaRowsFewest, kWgmmaRowsFew>()
                             : with.template operator()<3, 80, 128, 144, kWgmmaRowsMax>();
   }
   const auto with = [&]<int kGroups, int... kColumns>() {

@@ -91,6 +91,9 @@ cudaError_t make_wgmma_maps(const Product& a, const WgmmaPlan& plan, const Wgmma
   if (find_encode_tensor_map() == nullptr) return cudaErrorNotSupported;
   const device::Weights& up = a.gated ? a.up : a.weight;
   cudaError_t code = map_activations(a, static_cast<unsigned>(plan.box_rows), maps.x);
+  if (code == cudaSuccess && plan.fewest_rows > 0) {
+    code = map_activations(a, static_cast<unsigned>(plan.fewest_rows), maps.fewest_x);
+  }
   if (code == cudaSuccess) code = map_weights(a, a.weight, plan, stage, maps.weight);
   if (code == cudaSuccess) code = map_weights(a, up, plan, stage, maps.up);
   if (!stage.copied) return code;

@@ -12,6 +12,7 @@ namespace glm::kernels::cuda {
 // Of gate and of up where gated, else of the same weight twice.
 struct WgmmaMaps {
   CUtensorMap x;
+  CUtensorMap fewest_x;  // in boxes of fewest_rows
   CUtensorMap weight;
   CUtensorMap up;
   CUtensorMap scales;  // likewise, where they are copied

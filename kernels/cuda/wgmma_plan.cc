@@ -16,6 +16,7 @@ constexpr std::array<WgmmaTile, 4> kTiles = {{{.groups = 4, .rows = 128},
                                               {.groups = 2, .rows = 64}}};
 constexpr int kStagesMax = 12;
 constexpr unsigned kAlignment = 1024;  // of what products read
+constexpr unsigned kTileBytes = 16;
 // Scales of many experts' rows, each read for a few columns at a time, come through what is left to
 // the first-level cache: with more than this they would leave it before their lines are used up.
 constexpr unsigned kSharedBesideScales = 195U << 10U;
@@ -124,6 +125,8 @@ WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& 
   // All rows of a tile at once, unless many may be missing.
   const bool cut = a.row_group != nullptr && tile.rows > 80;
   plan.box_rows = cut ? 32 : tile.rows;
+  const bool few = a.row_group != nullptr && tile.rows == kWgmmaRowsFew;
+  plan.fewest_rows = few ? kWgmmaRowsFewest : 0;
   plan.row_tiles = static_cast<int>(divided_up(a.rows, plan.tile_rows));
   plan.m_blocks = static_cast<int>(blocks_of_weights(a, tile.groups));
   plan.steps = static_cast<int>(a.inputs) / stage.depth;
@@ -135,15 +138,18 @@ WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& 
   const unsigned results = static_cast<unsigned>(tile.groups) * kWgmmaResultBytes;
   const unsigned barriers = 2 * kStagesMax * 8;
   const auto copied = stage.copied ? static_cast<unsigned>(outputs) * kWgmmaCopiedBytes : 0U;
-  const bool few = a.row_group != nullptr && tile.rows == kWgmmaRowsFew;
   if (few && stage.scales) shared_bytes = std::min(shared_bytes, kSharedBesideScales);
-  const unsigned room = shared_bytes - results - barriers - kAlignment;
+  const bool rows_staged = few && !a.out_sorted;
+  plan.tile_slot = kTileBytes + (rows_staged ? static_cast<unsigned>(tile.rows) * 4 : 0);
+  const unsigned slots = kWgmmaTileSlots * plan.tile_slot;
+  const unsigned room = shared_bytes - results - barriers - slots - kAlignment;
   plan.stages = std::min(static_cast<int>(room / (plan.stage + copied)), kStagesMax);
   if (stage.copied) plan.stages -= plan.stages % 2;
   plan.copied_at = static_cast<unsigned>(plan.stages) * plan.stage;
   plan.results_at = plan.copied_at + static_cast<unsigned>(plan.stages) * copied;
   plan.barriers_at = plan.results_at + results;
-  plan.total = plan.barriers_at + barriers + kAlignment;
+  plan.tiles_at = plan.barriers_at + barriers;
+  plan.total = plan.tiles_at + slots + kAlignment;
   const bool pieces = aligned(a.out, 16) && a.bias == nullptr && a.outputs % 8 == 0 &&
                       a.out_stride % 8 == 0 && a.out_group_stride % 8 == 0;
   plan.whole_octets = pieces && !a.out_f32 && a.factor == nullptr;

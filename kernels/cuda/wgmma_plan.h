@@ -14,8 +14,10 @@ namespace glm::kernels::cuda {
 constexpr int kWgmmaGroupRows = 64;  // of weights, of a warpgroup
 // Rows of activations of tiles where groups have rows of their own, few or at most.
 constexpr int kWgmmaRowsFew = 48;
+constexpr int kWgmmaRowsFewest = 32;  // of some of those
 constexpr int kWgmmaRowsMax = 160;
 constexpr int kWgmmaBlockRows = 32;            // that results leave together
+constexpr unsigned kWgmmaRowBytes = 128;       // of 64 columns of activations
 constexpr unsigned kWgmmaScaleBytes = 16;      // of a row of weights in a stage
 constexpr int kWgmmaScaleWarps = 3;            // that lay them
 constexpr unsigned kWgmmaCopiedBytes = 8;      // of a row of scales that are copied as they lie
@@ -27,6 +29,9 @@ constexpr int kWgmmaBuffers = 2;
 constexpr unsigned kWgmmaBufferBytes = kWgmmaBlockRows * kWgmmaGroupRows * 2;
 constexpr int kWgmmaPitch = kWgmmaGroupRows + 4;
 constexpr unsigned kWgmmaResultBytes = kWgmmaBlockRows * kWgmmaPitch * 4;  // of a warpgroup
+
+// Tiles that those who copy may be ahead of those who store results: every one may be of one stage.
+constexpr int kWgmmaTileSlots = 16;
 
 // What a row of weights is in a stage.
 struct WgmmaStage {
@@ -40,10 +45,11 @@ struct WgmmaStage {
 struct WgmmaPlan {
   int groups = 0;  // warpgroups that multiply
   int tile_rows = 0;
-  int box_rows = 0;   // of activations, that are copied together
-  int row_tiles = 0;  // of a group that has all rows
-  int m_blocks = 0;   // tiles of weights of a group
-  int steps = 0;      // stages that a tile takes
+  int box_rows = 0;     // of activations, that are copied together
+  int fewest_rows = 0;  // likewise, of tiles that have no more
+  int row_tiles = 0;    // of a group that has all rows
+  int m_blocks = 0;     // tiles of weights of a group
+  int steps = 0;        // stages that a tile takes
   int stages = 0;
   bool sliced = false;        // rows of weights come slice by slice (wgmma_stages.cuh)
   bool whole_octets = false;  // of results in bf16 go out at once
@@ -53,6 +59,8 @@ struct WgmmaPlan {
   unsigned scales_at = 0;     // likewise
   unsigned copied_at = 0;     // in shared memory: scales of each two stages, if they are copied
   unsigned results_at = 0;    // in shared memory, where stages come first
+  unsigned tiles_at = 0;      // what tiles are, and if there are few where their rows belong
+  unsigned tile_slot = 0;     // of one
   unsigned barriers_at = 0;
   unsigned total = 0;
 };

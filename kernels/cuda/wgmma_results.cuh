@@ -47,7 +47,9 @@ __device__ __forceinline__ uint4 dealt_octet(const At& at, int m) {
 }
 
 __device__ std::int64_t result_row(const Product& a, const Tile& tile, int n) {
-  return a.out_sorted ? tile.rows.first + n : tile_row(a, tile.rows, n);
+  if (a.out_sorted) return tile.rows.first + n;
+  if (tile.out_rows != 0) return shared_word(tile.out_rows + 4 * static_cast<unsigned>(n));
+  return tile_row(a, tile.rows, n);
 }
 
 // Results of up to 32 rows of activations, through shared memory, sixteen bytes a thread.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/product_rows.cuh"
+#include "kernels/cuda/shared_loads.cuh"
 #include "kernels/cuda/wgmma_plan.h"
 
 namespace glm::kernels::cuda {
@@ -12,6 +13,7 @@ constexpr int kGroupThreads = 128;  // of a warpgroup
 struct Tile {
   RowTile rows;
   int m_block;
+  std::uint32_t out_rows = 0;  // their shared address, where they are staged
 };
 
 __device__ inline int tiles_of(const Product& a, const WgmmaPlan& plan) {
@@ -75,6 +77,32 @@ struct Shared {
   std::uint8_t* memory;
   std::uint32_t full;  // barriers, one a stage
   std::uint32_t empty;
+  std::uint32_t tiles;
 };
+
+// Whole warps: what a tile is, for those who store its results, who would wait for memory.
+__device__ __forceinline__ void stage_tile(const Product& a, const WgmmaPlan& plan,
+                                           const Shared& shared, const Tile& tile, int slot) {
+  auto* to = reinterpret_cast<int*>(shared.memory + plan.tiles_at +
+                                    static_cast<unsigned>(slot) * plan.tile_slot);
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  if (lane == 0) {
+    *reinterpret_cast<int4*>(to) =
+        int4{tile.rows.group, tile.rows.first, tile.rows.count, tile.m_block};
+  }
+  const int places = static_cast<int>(plan.tile_slot) / 4 - 4;
+  for (int i = lane; i < min(places, tile.rows.count); i += 32) {
+    to[4 + i] = static_cast<int>(tile_row(a, tile.rows, i));
+  }
+}
+__device__ __forceinline__ Tile staged_tile(const WgmmaPlan& plan, const Shared& shared, int slot) {
+  const std::uint32_t from = shared.tiles + static_cast<unsigned>(slot) * plan.tile_slot;
+  const uint4 words = shared_octets(from);
+  return {{.group = static_cast<int>(words.x),
+           .first = static_cast<int>(words.y),
+           .count = static_cast<int>(words.z)},
+          static_cast<int>(words.w),
+          plan.tile_slot > 16 ? from + 16 : 0};
+}
 
 }  // namespace glm::kernels::cuda
