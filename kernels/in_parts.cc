@@ -34,7 +34,7 @@ void in_parts(Ops& ops, const MlaQueries& a) {
   ops.head_linear(a.absorption());
 }
 
-void in_parts(Ops& ops, const MoeLayer& a) {
+void begin_in_parts(Ops& ops, const MoeLayer& a) {
   if (a.front) {
     ops.linear(a.front.projection);
     ops.rms_norm(a.front.norm);
@@ -45,6 +45,10 @@ void in_parts(Ops& ops, const MoeLayer& a) {
       ops.linear({.out = a.shared.out, .x = a.shared.inner, .weight = a.shared.down});
     });
   }
+}
+
+void in_parts(Ops& ops, const MoeLayer& a) {
+  begin_in_parts(ops, a);
   ops.linear({.out = a.logits, .x = a.x, .weight = a.router});
   ops.router_topk(a.choice());
   ops.moe_mlp(a.experts());

@@ -11,6 +11,8 @@ void in_parts(Ops& ops, const MlaDecode& a);
 void in_parts(Ops& ops, const MlaLatents& a);
 void in_parts(Ops& ops, const MlaQueries& a);
 void in_parts(Ops& ops, const MoeLayer& a);
+// What comes in front of the router, and the shared expert beside it.
+void begin_in_parts(Ops& ops, const MoeLayer& a);
 void in_parts(Ops& ops, const NormedLinear& a);
 
 }  // namespace glm::kernels

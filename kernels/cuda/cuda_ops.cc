@@ -24,6 +24,7 @@
 #include "kernels/cuda/moe_opening.h"
 #include "kernels/cuda/normed_product.h"
 #include "kernels/cuda/pinned.h"
+#include "kernels/cuda/prompt_router.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/cuda/uploader.h"
 #include "kernels/cuda/workspace.h"
@@ -464,6 +465,11 @@ void Device::moe_layer(const MoeLayer& args) {
   const cudaError_t code =
       whole ? launch_moe_layer(args, workspace_.moe(), split_, stream()) : cudaErrorNotSupported;
   if (code != cudaErrorNotSupported) return remember("moe_layer", code);
+  if (whole && supports_prompt_router(args)) {
+    begin_in_parts(*this, args);
+    remember("moe_layer", launch_prompt_router(args, stream()));
+    return moe_mlp(args.experts());
+  }
   if (!whole || !supports_moe_opening(args)) return in_parts(*this, args);
   const bool in_halves = args.front && supports_front_in_halves(args, split_);
   if (in_halves) {

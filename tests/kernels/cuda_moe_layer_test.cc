@@ -479,6 +479,24 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokens) {
   check_layer(format, {.tokens = 40, .experts = 1, .chosen = 1, .way = way});
 }
 
+// More tokens than the opening takes: a router of their own.
+TEST_F(CudaMoeLayer, MatchesTheFormulaForPrompts) {
+  const FormatCase format = format_of("int4_g32");
+  const Way way = Way::pieces;
+  for (const std::int64_t tokens : {65, 80, 129}) {
+    check_layer(format, {.tokens = tokens, .way = way});
+    check_layer(format, {.tokens = tokens, .hidden = 1536, .inner = 128, .wide = 128, .way = way});
+    check_layer(format, {.tokens = tokens, .experts = 64, .way = way, .front = true});
+    if (HasFailure()) return;
+  }
+  check_layer(format, {.tokens = 70, .experts = 33, .chosen = 9, .way = way, .crowded = true});
+  check_layer(format, {.tokens = 70, .experts = 1, .chosen = 1, .way = way});
+  // With another.
+  check_layer(format, {.tokens = 70, .experts = 72, .way = way});
+  check_layer(format, {.tokens = 70, .hidden = 640, .way = way});
+  check_layer(format, {.tokens = 70, .groups = 2, .way = way});
+}
+
 // A shared expert like the others, which the opening decodes.
 void CudaMoeLayer::check_tens_of_tokens(const char* name) {
   const FormatCase format = format_of(name);
