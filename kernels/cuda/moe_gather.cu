@@ -2,6 +2,8 @@
 // of all experts, and finds the places of its own.
 #include "kernels/cuda/moe_gather.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/aligned.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/device/bulk_copy.cuh"
@@ -11,9 +13,12 @@
 namespace glm::kernels::cuda {
 namespace {
 
-constexpr int kThreads = 512;
+// Blocks so small that they find room beside those of the shared expert's products.
+constexpr int kThreads = 256;
+constexpr int kBlocks = 6;  // of a multiprocessor
 constexpr int kWarps = kThreads / device::kWarpThreads;
-constexpr int kParts = 4;  // blocks that share an expert's rows
+constexpr int kRowsOfPart = 8;  // about, of the blocks that share an expert's: one for each warp
+constexpr int kPartsMax = 16;
 constexpr unsigned kFullWarp = 0xFFFFFFFFU;
 
 __device__ int tiles_of(int rows, int tile_rows) {
@@ -74,13 +79,14 @@ __device__ Scanned scan(int value) {
 }
 
 // blockIdx.x: the expert; blockIdx.y: which of its rows.
-__global__ void __launch_bounds__(kThreads) gather_kernel(MoeGather a) {
+__global__ void __launch_bounds__(kThreads, kBlocks) gather_kernel(MoeGather a) {
   extern __shared__ std::int32_t counts[];  // of all experts
   __shared__ std::int32_t found[kWarps];    // pairs of this expert among a warp's
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   const int expert = static_cast<int>(blockIdx.x);
   const int part = static_cast<int>(blockIdx.y);
+  const int parts = static_cast<int>(gridDim.y);
   for (int e = static_cast<int>(threadIdx.x); e < a.experts; e += kThreads) counts[e] = 0;
   __syncthreads();  // the counts are zero
   device::wait_for_earlier_kernels();
@@ -110,21 +116,21 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(MoeGather a) {
   for (int w = 0; w < warp; ++w) place += found[w];
   for (int i = begin; own > 0 && i < min(a.pairs, begin + own_pairs); ++i) {
     if (a.ids[i] != expert) continue;
-    if (place % kParts == part) a.sorted[front.pairs + place] = i;
+    if (place % parts == part) a.sorted[front.pairs + place] = i;
     ++place;
   }
   __syncthreads();  // this block's places are there
 
   const int octets = a.hidden / 8;
   const std::int64_t x_octets = a.x_stride / 8;
-  for (int place = part + warp * kParts; place < counts[expert]; place += kParts * kWarps) {
+  for (int place = part + warp * parts; place < counts[expert]; place += parts * kWarps) {
     const int row = front.pairs + place;
     const auto* from = static_cast<const uint4*>(a.x) + a.sorted[row] / a.chosen * x_octets;
     auto* to = static_cast<uint4*>(a.out) + static_cast<std::int64_t>(row) * octets;
     if (a.dealt) {
       // A sixteen of lanes has 128 columns: lanes 4q + w.
       const int dealt = lane / 16 * 16 + lane % 4 * 4 + lane / 4 % 4;
-#pragma unroll 8
+#pragma unroll 2
       for (int c = 0; c < octets; c += device::kWarpThreads) {
         const bool any = c + lane < octets;
         const uint4 octet = device::deal_columns(any ? from[c + lane] : uint4{}, lane);
@@ -132,7 +138,7 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(MoeGather a) {
       }
       continue;
     }
-#pragma unroll 8
+#pragma unroll 4
     for (int c = lane; c < octets; c += device::kWarpThreads) to[c] = from[c];
   }
 }
@@ -141,7 +147,9 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(MoeGather a) {
 
 cudaError_t launch_moe_gather(MoeGather a, cudaStream_t stream) {
   a.ids_in_fours = aligned(a.ids);
-  return launch_early({.grid = {static_cast<unsigned>(a.experts), kParts},
+  const int rows = (a.pairs + a.experts - 1) / a.experts;
+  const int parts = std::clamp(rows / kRowsOfPart, 1, kPartsMax);
+  return launch_early({.grid = {static_cast<unsigned>(a.experts), static_cast<unsigned>(parts)},
                        .threads = kThreads,
                        .shared_bytes = static_cast<std::size_t>(a.experts) * sizeof(std::int32_t)},
                       &gather_kernel, stream, a);

@@ -27,13 +27,11 @@ namespace {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 // Of a thread. For all warpgroups together no more than there were when the kernel began: 3 times
-// 168, 4 times 128 or 5 times 96.
+// 128, 4 times 128 or 5 times 96. The first leave room for small kernels on the multiprocessor.
 template <int kGroups>
-constexpr unsigned kCopyRegisters = kGroups == 2 ? 40 : 32;
+constexpr unsigned kCopyRegisters = kGroups == 2 ? 56 : 32;
 template <int kGroups>
-constexpr unsigned kWorkRegisters = kGroups == 2   ? 232
-                                    : kGroups == 3 ? 160
-                                                   : 112;
+constexpr unsigned kWorkRegisters = kGroups == 4 ? 112 : 160;
 template <int kColumns>
 using Sums = float[kColumns / 2];
 
@@ -206,9 +204,12 @@ __device__ __forceinline__ void work(const Product& a, const WgmmaPlan& plan,
 // Those that copy are a warpgroup as well, so that they can give up registers.
 template <int kGroups>
 constexpr int kThreads = (kGroups + 1) * kGroupThreads;
+// For the compiler, which gives a thread as many registers as so many leave it.
+template <int kGroups>
+constexpr int kThreadsMax = kGroups == 4 ? 640 : 512;
 
 template <class Codec, int kGroups, int... kColumns>
-__global__ void __launch_bounds__(kThreads<kGroups>, 1)
+__global__ void __launch_bounds__(kThreadsMax<kGroups>, 1)
     wgmma_kernel(const __grid_constant__ Product a, const __grid_constant__ WgmmaPlan plan,
                  const __grid_constant__ WgmmaMaps maps) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
