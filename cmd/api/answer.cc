@@ -251,12 +251,18 @@ Result<Json> template_kwargs_field(const Json& body) {
 
 Status refuse_fields(const Json& body, const std::vector<std::string_view>& fields) {
   for (const std::string_view field : fields) {
-    const Json* value = find(body, field);
-    if (value == nullptr || *value == false || *value == 0 || *value == "" ||
-        (value->is_structured() && value->empty())) {
-      continue;
-    }
+    if (find(body, field) == nullptr) continue;
     return make_error(Errc::unsupported, "field '{}' is not supported by this version", field);
+  }
+  return Ok{};
+}
+
+Status refuse_set_fields(const Json& body, const std::vector<std::string_view>& fields) {
+  for (const std::string_view field : fields) {
+    const Json* value = find(body, field);
+    const bool unset = value == nullptr || *value == false || *value == 0 || *value == "" ||
+                       *value == Json::array();
+    if (!unset) GLM_TRY(refuse_fields(body, {field}));
   }
   return Ok{};
 }

@@ -81,7 +81,10 @@ Result<std::optional<daemon::KeepAlive>> keep_alive_field(const Json& body);
 Result<Json> template_kwargs_field(const Json& body);
 
 // Refuses, by name, fields whose meaning this version does not have: silence would be a wrong
-// answer. `fields` are names that must be absent, null, false, 0, or empty.
+// answer. `fields` must be absent or null; an empty schema asks for JSON all the same.
 Status refuse_fields(const Json& body, const std::vector<std::string_view>& fields);
+
+// The same for fields that clients also send to ask for nothing: false, 0, "" and [] pass.
+Status refuse_set_fields(const Json& body, const std::vector<std::string_view>& fields);
 
 }  // namespace glm::api

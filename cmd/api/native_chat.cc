@@ -124,8 +124,8 @@ Result<Question> read_common(const Json& body) {
   question.template_extras = GLM_TRY(template_kwargs_field(body));
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   if (const Json* options = find(body, "options")) question.options = *options;
-  GLM_TRY(
-      refuse_fields(body, {"format", "images", "suffix", "template", "logprobs", "top_logprobs"}));
+  GLM_TRY(refuse_set_fields(
+      body, {"format", "images", "suffix", "template", "logprobs", "top_logprobs"}));
   return question;
 }
 

@@ -65,7 +65,11 @@ Result<Question> read_question(const Json& body) {
   question.model = GLM_TRY(required_text(body, "model"));
   question.options = GLM_TRY(openai_options(body));
   if (!question.options.contains("num_predict")) question.options["num_predict"] = kTokensDefault;
-  GLM_TRY(refuse_fields(body, {"echo", "suffix", "logprobs"}));
+  GLM_TRY(refuse_set_fields(body, {"echo", "suffix"}));
+  // 0 asks for those of the chosen tokens.
+  if (const Json* logprobs = find(body, "logprobs"); logprobs != nullptr && *logprobs != false) {
+    GLM_TRY(refuse_fields(body, {"logprobs"}));
+  }
   GLM_TRY(read_sampling(body, question));
   question.special_tokens = GLM_TRY(boolean(body, "add_special_tokens")).value_or(true);
   question.keep_alive = GLM_TRY(keep_alive_field(body));

@@ -71,10 +71,14 @@ INSTANTIATE_TEST_SUITE_P(All, OpenaiSamplingRefusals, testing::ValuesIn(kRefusal
 TEST(OpenaiSampling, RefusesToBindAnswersToAForm) {
   for (const auto& [field, value] :
        {std::pair<std::string, Json>{"guided_json", {{"type", "object"}}},
+        {"guided_json", Json::object()},
         {"guided_regex", "[a-z]+"},
+        {"guided_regex", ""},
         {"guided_choice", {"yes", "no"}},
+        {"guided_choice", Json::array()},
         {"guided_grammar", "root ::= x"},
-        {"structured_outputs", {{"regex", "a"}}}}) {
+        {"structured_outputs", {{"regex", "a"}}},
+        {"structured_outputs", Json::object()}}) {
     Question question;
     const Status status = read_sampling({{field, value}}, question);
     ASSERT_FALSE(status.ok()) << field;

@@ -281,6 +281,12 @@ def check_bodies(glm: Glm) -> None:
     status, body = glm.api("GET", "/api/chat")
     assert status == 405 and b"wants POST" in body, (status, body)
     expect(400, "images", {"model": "tiny", "messages": [{"role": "user", "content": "x", "images": ["abc"]}]})
+    for field, value in (("functions", []), ("guided_json", {})):
+        expect(400, f"'{field}' is not supported",
+               {"model": "tiny", "messages": [{"role": "user", "content": "x"}], field: value}, "/v1/chat/completions")
+    for value in (0, 5):
+        expect(400, "'logprobs' is not supported", {"model": "tiny", "prompt": "x", "logprobs": value}, "/v1/completions")
+    expect(400, "format", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "format": {}})
     expect(404, "not_found_error", {"model": "nope", "messages": []}, "/v1/chat/completions")
     huge = b'{"model": "tiny", "x": "' + b"a" * (33 << 20) + b'"}'
     try:
