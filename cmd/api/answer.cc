@@ -86,10 +86,7 @@ Status check_messages(const Question& question) {
   if (question.messages.empty()) {
     return make_error(Errc::invalid_argument, "field 'messages' is empty");
   }
-  if (!question.tools.is_null() && !question.tools.is_array()) {
-    return make_error(Errc::invalid_argument, "field 'tools' wants a list, got {}",
-                      kind(question.tools));
-  }
+  GLM_TRY(check_tools(question.tools));
   std::size_t index = 0;
   for (const Json& message : question.messages) {
     GLM_TRY(check_text_only(message));
@@ -239,6 +236,41 @@ Result<std::optional<daemon::KeepAlive>> keep_alive_field(const Json& body) {
   }
   return std::optional<daemon::KeepAlive>(
       GLM_TRY(parse_duration(value->get<std::string>()).with("keep_alive")));
+}
+
+namespace {
+
+Status check_tool(const Json& tool) {
+  if (!tool.is_object()) {
+    return make_error(Errc::invalid_argument, "an object with a 'function' is wanted, got {}",
+                      kind(tool));
+  }
+  const Json* function = find(tool, "function");
+  if (function == nullptr) {
+    return make_error(Errc::invalid_argument,
+                      "field 'function' is missing, an object with 'name' and 'parameters' is "
+                      "wanted; only tools that are functions can be called here");
+  }
+  if (!function->is_object()) {
+    return make_error(Errc::invalid_argument,
+                      "field 'function' wants an object with 'name' and 'parameters', got {}",
+                      kind(*function));
+  }
+  GLM_TRY(required_text(*function, "name").with("function"));
+  return Ok{};
+}
+
+}  // namespace
+
+Status check_tools(const Json& tools) {
+  if (!tools.is_null() && !tools.is_array()) {
+    return make_error(Errc::invalid_argument, "field 'tools' wants a list, got {}", kind(tools));
+  }
+  std::size_t index = 0;
+  for (const Json& tool : tools) {
+    GLM_TRY(check_tool(tool).with(fmt::format("tools[{}]", index++)));
+  }
+  return Ok{};
 }
 
 Result<Json> template_kwargs_field(const Json& body) {

@@ -77,6 +77,10 @@ Result<store::Manifest> find_model(Services& services, const std::string& name);
 // "5m", "-1", 300, 0; as Ollama reads keep_alive.
 Result<std::optional<daemon::KeepAlive>> keep_alive_field(const Json& body);
 
+// A list of functions, or null. Whatever else stands there would be shown to the model, which could
+// call nothing by it.
+Status check_tools(const Json& tools);
+
 // Further variables for the chat template.
 Result<Json> template_kwargs_field(const Json& body);
 

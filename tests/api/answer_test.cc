@@ -28,5 +28,36 @@ TEST(RefuseSetFields, PassesWhatAsksForNothing) {
   }
 }
 
+TEST(CheckTools, NamesTheOneThatIsNoFunction) {
+  struct Case {
+    const char* tools;
+    const char* message;
+  };
+  const Case kCases[] = {
+      {R"({"function": {"name": "f"}})", "field 'tools' wants a list, got an object"},
+      {R"(["f"])", "tools[0]: an object with a 'function' is wanted, got a string"},
+      {R"([{"type": "function", "function": {"name": "f"}}, {"type": "web_search"}])",
+       "tools[1]: field 'function' is missing, an object with 'name' and 'parameters' is wanted; "
+       "only tools that are functions can be called here"},
+      {R"([{"name": "f", "parameters": {}, "function": null}])",
+       "tools[0]: field 'function' is missing, an object with 'name' and 'parameters' is wanted; "
+       "only tools that are functions can be called here"},
+      {R"([{"function": "f"}])",
+       "tools[0]: field 'function' wants an object with 'name' and 'parameters', got a string"},
+      {R"([{"function": {}}])", "tools[0]: function: name is required"},
+      {R"([{"function": {"name": 7}}])",
+       "tools[0]: function: field 'name' wants a string, got an integer"},
+  };
+  for (const Case& test : kCases) {
+    const Status checked = check_tools(Json::parse(test.tools));
+    ASSERT_FALSE(checked.ok()) << test.tools;
+    EXPECT_EQ(checked.error().code, Errc::invalid_argument);
+    EXPECT_EQ(checked.error().message, test.message);
+  }
+  EXPECT_TRUE(check_tools(nullptr).ok());
+  EXPECT_TRUE(check_tools(Json::array()).ok());
+  EXPECT_TRUE(check_tools(Json::parse(R"([{"function": {"name": "f"}}])")).ok());
+}
+
 }  // namespace
 }  // namespace glm::api

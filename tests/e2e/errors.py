@@ -281,6 +281,9 @@ def check_bodies(glm: Glm) -> None:
     status, body = glm.api("GET", "/api/chat")
     assert status == 405 and b"wants POST" in body, (status, body)
     expect(400, "images", {"model": "tiny", "messages": [{"role": "user", "content": "x", "images": ["abc"]}]})
+    for path in ("/api/chat", "/v1/chat/completions"):
+        expect(400, "tools[0]: field 'function' is missing",
+               {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "tools": [{"name": "f"}]}, path)
     for field, value in (("functions", []), ("guided_json", {})):
         expect(400, f"'{field}' is not supported",
                {"model": "tiny", "messages": [{"role": "user", "content": "x"}], field: value}, "/v1/chat/completions")
