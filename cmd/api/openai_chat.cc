@@ -37,6 +37,20 @@ constexpr std::array<OptionField, 11> kOptionFields = {{
     {"num_ctx", "num_ctx"},
 }};
 
+Status check_stop(const Json& stop) {
+  if (stop.is_string()) return Ok{};
+  if (!stop.is_array()) {
+    return make_error(Errc::invalid_argument,
+                      "field 'stop' wants a string or a list of strings, got {}", kind(stop));
+  }
+  for (std::size_t i = 0; i < stop.size(); ++i) {
+    if (stop[i].is_string()) continue;
+    return make_error(Errc::invalid_argument, "field 'stop[{}]' wants a string, got {}", i,
+                      kind(stop[i]));
+  }
+  return Ok{};
+}
+
 }  // namespace
 
 Result<Json> openai_options(const Json& body) {
@@ -54,7 +68,10 @@ Result<Json> openai_options(const Json& body) {
     }
     options[std::string(option.parameter)] = value;
   }
-  if (const Json* stop = find(body, "stop")) options["stop"] = *stop;
+  if (const Json* stop = find(body, "stop")) {
+    GLM_TRY(check_stop(*stop));
+    options["stop"] = *stop;
+  }
   return options;
 }
 

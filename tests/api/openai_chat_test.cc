@@ -31,6 +31,13 @@ TEST(OpenaiOptions, AreRefusedUnderTheNamesOfTheRequest) {
             "temperature wants a number in [0, 2], got 3");
   EXPECT_EQ(openai_options({{"temperature", "hot"}}).error().message,
             "field 'temperature' wants a number, got a string");
+  EXPECT_EQ(openai_options({{"stop", 5}}).error().message,
+            "field 'stop' wants a string or a list of strings, got an integer");
+  EXPECT_EQ(openai_options({{"stop", Json::object()}}).error().message,
+            "field 'stop' wants a string or a list of strings, got an object");
+  EXPECT_EQ(openai_options({{"stop", {"a", nullptr}}}).error().message,
+            "field 'stop[1]' wants a string, got null");
+  EXPECT_TRUE(openai_options({{"stop", {"a", "b"}}}).ok());
 }
 
 }  // namespace
