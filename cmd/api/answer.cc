@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "cmd/api/json_body.h"
+#include "cmd/api/nearest_model.h"
 #include "modelfiles/catalog.h"
 #include "modelfiles/parameters.h"
 #include "modelfiles/parser.h"
@@ -192,32 +193,47 @@ Status for_each_delta(Answer& answer, const Client& client,
   return Ok{};
 }
 
-Result<store::Manifest> stored_model(Services& services, const std::string& name) {
-  const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
+namespace {
+
+// Errc::not_found is left to who knows what to say.
+Result<store::Manifest> look_up(Services& services, const registry::ModelRef& ref) {
   Result<store::Manifest> exact = services.store.find(ref.store_name());
-  if (exact.ok() || exact.error().code != Errc::not_found) return exact;
-  if (ref.is_repository()) {
-    for (store::Manifest& manifest : GLM_TRY(services.store.list())) {
-      if (manifest.source == ref.repository && manifest.revision == ref.revision) {
-        return std::move(manifest);
-      }
+  if (exact.ok() || exact.error().code != Errc::not_found || !ref.is_repository()) return exact;
+  for (store::Manifest& manifest : GLM_TRY(services.store.list())) {
+    if (manifest.source == ref.repository && manifest.revision == ref.revision) {
+      return std::move(manifest);
     }
   }
-  return make_error(Errc::not_found, "model \"{}\" not found", name);
+  return exact;
+}
+
+}  // namespace
+
+Result<store::Manifest> stored_model(Services& services, const std::string& name) {
+  const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
+  Result<store::Manifest> found = look_up(services, ref);
+  if (found.ok() || found.error().code != Errc::not_found) return found;
+  std::vector<std::string> here;
+  for (store::Manifest& manifest : GLM_TRY(services.store.list())) {
+    here.push_back(std::move(manifest.name));
+  }
+  const std::string near = nearest_model(name, here);
+  return make_error(Errc::not_found, "model \"{}\" not found{}", name,
+                    near.empty() ? "; 'glm list' shows those that are here" : near);
 }
 
 Result<store::Manifest> find_model(Services& services, const std::string& name) {
-  Result<store::Manifest> found = stored_model(services, name);
-  if (found.ok() || found.error().code != Errc::not_found) return found;
   const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
+  Result<store::Manifest> found = look_up(services, ref);
+  if (found.ok() || found.error().code != Errc::not_found) return found;
+  const std::string absent = fmt::format("model \"{}\" not found", name);
   if (!ref.is_repository()) {
     // A name that no pull would know either.
     auto known = services.catalog.find(ref.model, ref.tag);
     if (!known.ok() && known.error().code == Errc::not_found)
-      return std::move(known).error().with(found.error().message);
+      return std::move(known).error().with(absent);
   }
-  return make_error(Errc::not_found, "{}, try pulling it first: glm pull {}", found.error().message,
-                    name);
+  return make_error(Errc::not_found, "{}, try pulling it first: glm pull {}", absent, name);
 }
 
 Result<std::optional<daemon::KeepAlive>> keep_alive_field(const Json& body) {

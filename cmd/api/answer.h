@@ -68,7 +68,7 @@ Status for_each_delta(Answer& answer, const Client& client,
                       const std::function<bool(const daemon::Delta&)>& each);
 
 // The manifest a client's name means: exact names first, then a pulled repository under another
-// name. Errc::not_found: `model "x" not found`.
+// name. Errc::not_found: `model "x" not found; did you mean 'y'?`.
 Result<store::Manifest> stored_model(Services& services, const std::string& name);
 
 // The same for who wants to use it: "…, try pulling it first".

@@ -264,6 +264,9 @@ def check_bodies(glm: Glm) -> None:
     expect(400, "temperature", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "options": {"temperature": 99}})
     expect(404, "there is no model 'nope' in the catalog", {"model": "nope", "messages": [{"role": "user", "content": "x"}]})
     expect(404, "did you mean 'tiny'?", {"model": "tinny", "messages": [{"role": "user", "content": "x"}]})
+    expect(404, "did you mean 'tiny'?", {"model": "tinny", "prompt": "", "keep_alive": 0}, "/api/generate")
+    for command in ("rm", "stop"):
+        fails(glm, [command, "tinny"], NOT_FOUND, "did you mean 'tiny'?")
     expect(404, "not found, try pulling it first", {"model": "glm-4.7-flash", "messages": [{"role": "user", "content": "x"}]})
     expect(400, "tokens", {"model": "tiny", "messages": [{"role": "user", "content": "word " * 5000}]})
     expect(400, "format", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "format": "json"})
