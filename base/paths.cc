@@ -37,11 +37,31 @@ Result<fs::path> glm_home() {
   return absolute.lexically_normal();
 }
 
+namespace {
+
+Error no_home(const fs::path& home, const std::error_code& failure) {
+  const std::string attempt =
+      env_or_empty("GLM_HOME").empty() ? "create" : "create the folder that GLM_HOME names,";
+  if (failure != std::errc::not_a_directory) {
+    Error error = errno_error(attempt, home, failure.value());
+    error.message += "; set GLM_HOME to another folder";
+    return error;
+  }
+  fs::path file = home;
+  std::error_code ignored;
+  while (file.has_relative_path() && !fs::exists(file, ignored)) file = file.parent_path();
+  return make_error(Errc::invalid_argument,
+                    "{} {}: {} is not a folder; move it away, or set GLM_HOME to another folder",
+                    attempt, home.string(), file.string());
+}
+
+}  // namespace
+
 Result<fs::path> make_glm_home() {
   fs::path home = GLM_TRY(glm_home());
   std::error_code failure;
   if (fs::create_directories(home, failure)) ::chmod(home.c_str(), 0700);
-  if (failure) return errno_error("create", home, failure.value());
+  if (failure) return no_home(home, failure);
   return home;
 }
 

@@ -12,7 +12,8 @@ namespace glm {
 // nor HOME tells.
 Result<std::filesystem::path> glm_home();
 
-// The same folder, created (0700) where there is none. Errc::permission and others of the system.
+// The same folder, created (0700) where there is none. Errc::invalid_argument where a file is in
+// the way, permission and others of the system.
 Result<std::filesystem::path> make_glm_home();
 
 // The folder with catalog/, presets/ and models/: <dir of the program>/../share/glm, which holds

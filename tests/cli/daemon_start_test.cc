@@ -183,12 +183,17 @@ TEST_F(DaemonStart, SaysWhichAddressToUseInPlaceOfAllNetworks) {
 }
 
 TEST_F(DaemonStart, SaysWhenItsFolderCannotBeMade) {
-  std::ofstream(home.path() / "file") << "";
-  ::setenv("GLM_HOME", (home.path() / "file" / "home").c_str(), 1);
-  const auto version = ensure_daemon(address);
-  ASSERT_FALSE(version.ok());
-  EXPECT_TRUE(version.error().message.starts_with("create " + (home.path() / "file/home").string()))
-      << version.error().message;
+  const std::string file = (home.path() / "file").string();
+  std::ofstream(file) << "";
+  for (const std::string& named : {file, file + "/home", file + "/a/home"}) {
+    ::setenv("GLM_HOME", named.c_str(), 1);
+    const auto version = ensure_daemon(address);
+    ASSERT_FALSE(version.ok());
+    EXPECT_EQ(version.error().code, Errc::invalid_argument);
+    EXPECT_EQ(version.error().message,
+              "create the folder that GLM_HOME names, " + named + ": " + file +
+                  " is not a folder; move it away, or set GLM_HOME to another folder");
+  }
 }
 
 int serve() {
