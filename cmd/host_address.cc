@@ -88,14 +88,30 @@ Result<HostAddress> daemon_address(std::string_view flag) {
   return HostAddress{};
 }
 
+Result<HostAddress> peer_address(std::string_view flag) {
+  HostAddress address = GLM_TRY(daemon_address(flag));
+  if (address.is_wildcard()) {
+    return make_error(Errc::unsupported,
+                      "no daemon can listen at {0}: it has no API keys and serves this machine "
+                      "only; use 127.0.0.1:{1} (GLM_HOST=127.0.0.1:{1})",
+                      address.str(), address.port);
+  }
+  return address;
+}
+
 Result<HostAddress> listen_address(std::string_view flag) {
   HostAddress address = GLM_TRY(daemon_address(flag));
   if (address.host == "localhost") address.host = "127.0.0.1";
-  if (address.tls || !address.is_loopback()) {
+  if (address.tls) {
     return make_error(Errc::unsupported,
-                      "{} is not of this machine alone: without API keys the daemon listens on "
-                      "loopback only, such as 127.0.0.1:{}",
+                      "{}: the daemon speaks no TLS; it listens at an address such as 127.0.0.1:{}",
                       address.str(), kDefaultPort);
+  }
+  if (!address.is_loopback()) {
+    return make_error(Errc::unsupported,
+                      "{0} is not of this machine alone: without API keys the daemon listens on "
+                      "loopback only, such as 127.0.0.1:{1} (GLM_HOST=127.0.0.1:{1})",
+                      address.str(), address.port);
   }
   return address;
 }

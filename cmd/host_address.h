@@ -28,6 +28,10 @@ struct HostAddress {
 // --host if given, else $GLM_HOST, else the default.
 Result<HostAddress> daemon_address(std::string_view flag);
 
+// The same for who asks the daemon. Errc::unsupported for all networks of a machine, which is for
+// listening alone, and where no daemon listens.
+Result<HostAddress> peer_address(std::string_view flag);
+
 // The same for the daemon itself. Errc::unsupported for what is not loopback.
 Result<HostAddress> listen_address(std::string_view flag);
 

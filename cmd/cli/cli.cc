@@ -29,13 +29,13 @@ CLI::App* add_command(CLI::App& app, std::string_view name, std::string_view hel
 }
 
 Result<Client> connect(const Cli& cli) {
-  const HostAddress address = GLM_TRY(daemon_address(cli.host));
+  const HostAddress address = GLM_TRY(peer_address(cli.host));
   warn_of_other_version(address, GLM_TRY(ensure_daemon(address)));
   return Client(address);
 }
 
 Result<std::optional<Client>> connect_if_running(const Cli& cli) {
-  const HostAddress address = GLM_TRY(daemon_address(cli.host));
+  const HostAddress address = GLM_TRY(peer_address(cli.host));
   const Peer peer = who_answers(address);
   if (peer.kind == Peer::Kind::nobody) return std::optional<Client>();
   if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);

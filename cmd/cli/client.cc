@@ -73,10 +73,10 @@ Error failed(const HostAddress& address, httplib::Error error) {
   switch (error) {
     case httplib::Error::Connection:
     case httplib::Error::ConnectionTimeout:
-      return make_error(Errc::unavailable,
-                        "no daemon answers at {}; start one with 'glm serve', or set GLM_HOST to "
-                        "where it is",
-                        address.str());
+      return make_error(Errc::unavailable, "no daemon answers at {}; {}", address.str(),
+                        address.is_loopback() && !address.tls
+                            ? "start one with 'glm serve', or set GLM_HOST to where it is"
+                            : "set GLM_HOST to where one is");
     case httplib::Error::SSLConnection:
     case httplib::Error::SSLLoadingCerts:
     case httplib::Error::SSLServerVerification:

@@ -191,16 +191,16 @@ Error not_glm(const HostAddress& address, const Peer& peer) {
 Result<std::string> ensure_daemon(const HostAddress& address) {
   Peer peer = who_answers(address);
   if (peer.kind != Peer::Kind::nobody) return version_of(address, peer);
-  if (address.is_wildcard()) {
-    return make_error(Errc::unsupported,
-                      "no daemon answers at {0}, and none can listen there: it has no API keys and "
-                      "serves this machine only; use 127.0.0.1:{1} (GLM_HOST=127.0.0.1:{1})",
-                      address.str(), address.port);
-  }
-  if (!address.is_loopback() || address.tls) {
-    return make_error(Errc::unavailable,
-                      "no daemon answers at {}; start it there with 'glm serve', or set GLM_HOST",
+  if (address.tls) {
+    return make_error(Errc::unavailable, "nobody answers at {}; set GLM_HOST to where a daemon is",
                       address.str());
+  }
+  if (!address.is_loopback()) {
+    return make_error(Errc::unavailable,
+                      "no daemon answers at {0}; each listens on its own machine's loopback only: "
+                      "for one of {1} run 'ssh -N -L 11436:127.0.0.1:{2} {1}' and set "
+                      "GLM_HOST=127.0.0.1:11436, or unset GLM_HOST for one of this machine",
+                      address.str(), address.host, address.port);
   }
   GLM_TRY(check_environment());
   const fs::path home = GLM_TRY(make_glm_home());

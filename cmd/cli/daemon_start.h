@@ -17,7 +17,6 @@ namespace glm {
 // message ends with the log's last lines); the daemon's own error when it refuses to start;
 // Errc::already_exists when something else has the port, or a daemon of another folder than
 // GLM_HOME names.
-// Errc::unsupported for an address of all networks, where none would listen.
 Result<std::string> ensure_daemon(const HostAddress& address);
 
 // Errc::already_exists when GLM_HOME names another folder than the one that this machine's daemon

@@ -64,7 +64,7 @@ Status stop_elsewhere(const HostAddress& address, const Peer& peer) {
 }
 
 Status stop_all(Cli& cli) {
-  const HostAddress address = GLM_TRY(daemon_address(cli.host));
+  const HostAddress address = GLM_TRY(peer_address(cli.host));
   const Peer peer = who_answers(address);
   if (peer.kind == Peer::Kind::stranger && !serves_elsewhere()) return not_glm(address, peer);
   const bool ours = peer.kind == Peer::Kind::glm && check_home(address, peer).ok();

@@ -57,6 +57,25 @@ TEST(ListenAddress, MustBeOfThisMachineAlone) {
     ASSERT_FALSE(address.ok()) << text;
     EXPECT_EQ(address.error().code, Errc::unsupported) << text;
   }
+  EXPECT_EQ(listen_address("0.0.0.0:81").error().message,
+            "0.0.0.0:81 is not of this machine alone: without API keys the daemon listens on "
+            "loopback only, such as 127.0.0.1:81 (GLM_HOST=127.0.0.1:81)");
+  EXPECT_EQ(listen_address("https://127.0.0.1").error().message,
+            "https://127.0.0.1:443: the daemon speaks no TLS; it listens at an address such as "
+            "127.0.0.1:11435");
+}
+
+TEST(PeerAddress, IsNoneForAllNetworks) {
+  for (const std::string host : {"0.0.0.0", "[::]"}) {
+    const Result<HostAddress> address = peer_address(host + ":81");
+    ASSERT_FALSE(address.ok()) << host;
+    EXPECT_EQ(address.error().code, Errc::unsupported);
+    EXPECT_EQ(address.error().message,
+              "no daemon can listen at " + host +
+                  ":81: it has no API keys and serves this machine only; use 127.0.0.1:81 "
+                  "(GLM_HOST=127.0.0.1:81)");
+  }
+  EXPECT_EQ(peer_address("192.168.1.2:5")->str(), "192.168.1.2:5");
 }
 
 TEST(DaemonAddress, PrefersTheFlagAndNamesWhereAMistakeIs) {

@@ -195,6 +195,9 @@ def check_ports(program: str, hub: Hub) -> None:
             assert done.returncode == EXISTS and "in use" in done.stderr, done
             print(f"  {EXISTS}: {done.stderr.strip().splitlines()[-1]}")
         glm.ok("list")
+        wide = subprocess.run([program, "list"], env={**glm.environment, "GLM_HOST": f"0.0.0.0:{glm.port}"},
+                              capture_output=True, text=True, check=False)
+        assert wide.returncode == UNSUPPORTED and f"use 127.0.0.1:{glm.port} " in wide.stderr, wide
         second = subprocess.run([program, "serve"], env={**glm.environment, "GLM_HOST": f"127.0.0.1:{free_port()}"},
                                 capture_output=True, text=True, check=False)
         assert second.returncode == EXISTS and f"pid {glm.daemon_pid()}" in second.stderr, second
