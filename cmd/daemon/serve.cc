@@ -127,7 +127,7 @@ Status serve(const ServeOptions& options) {
   const fs::path home = GLM_TRY(make_glm_home());
   const fs::path share = GLM_TRY(resource_dir());
   auto stop = GLM_TRY(StopSignal::create());
-  const PidFile pid_file = GLM_TRY(PidFile::acquire(home / "daemon.pid"));
+  const PidFile pid_file = GLM_TRY(PidFile::acquire(home / "daemon.pid", address.str()));
   const auto store = GLM_TRY(store::Store::open(home));
   const modelfiles::Catalog catalog = GLM_TRY(modelfiles::Catalog::open(share / "catalog"));
   Metrics metrics;
