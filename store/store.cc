@@ -1,11 +1,14 @@
 #include "store/store.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <ctime>
 
 #include "base/errno_error.h"
+#include "base/fd.h"
 
 namespace glm::store {
 namespace fs = std::filesystem;
@@ -23,6 +26,20 @@ bool untouched_since(const fs::path& path, std::chrono::seconds age_min,
   return now - std::max(info.st_mtime, info.st_ctime) >= age_min.count();
 }
 
+// Outlives the process that found the index lost: it need not be the one that people hear of.
+fs::path lost_mark(const fs::path& root) {
+  return root / "index.lost";
+}
+
+// Where there was no index, or an empty one.
+Status mark_lost(const BlobStore& blobs, const Index& index) {
+  if (GLM_TRY(blobs.list()).empty() || !GLM_TRY(index.list()).empty()) return Ok{};
+  const fs::path mark = lost_mark(blobs.root());
+  const Fd file(::open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  if (!file) return errno_error("create", mark, errno);
+  return Ok{};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(const fs::path& root) {
@@ -31,12 +48,23 @@ Result<std::unique_ptr<Store>> Store::open(const fs::path& root) {
   if (failure) return errno_error("create", root, failure.value());
   BlobStore blobs = GLM_TRY(BlobStore::open(root));
   const fs::path index_path = root / "index.db";
+  std::error_code no_index;
+  const bool is_new = fs::file_size(index_path, no_index) == 0 || no_index;
   // Of an index that was moved away, or emptied, nobody knows any more what names these blobs: who
   // pulls his models again has as long for it as for new ones before gc().
-  std::error_code no_index;
-  if (fs::file_size(index_path, no_index) == 0 || no_index) GLM_TRY(blobs.renew());
+  if (is_new) GLM_TRY(blobs.renew());
   auto index = GLM_TRY(Index::open(index_path));
+  if (is_new) GLM_TRY(mark_lost(blobs, *index));
   return std::unique_ptr<Store>(new Store(std::move(blobs), std::move(index)));
+}
+
+std::string Store::warning() const {
+  std::error_code ignored;
+  if (!fs::exists(lost_mark(blobs_.root()), ignored)) return {};
+  return fmt::format(
+      "the index of models, {}, was moved away or emptied, and what was pulled has no names any "
+      "more; pull your models again: what is still here is checked, not fetched",
+      (blobs_.root() / "index.db").string());
 }
 
 Status Store::publish(const Manifest& manifest) {
@@ -50,6 +78,7 @@ Status Store::publish(const Manifest& manifest) {
   const Result<Manifest> replaced = index_->find(manifest.name);
   if (!replaced.ok() && replaced.error().code != Errc::not_found) return replaced.error();
   GLM_TRY(index_->put(manifest));
+  ::unlink(lost_mark(blobs_.root()).c_str());
   return replaced.ok() ? remove_unreferenced(replaced->files) : Status(Ok{});
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -35,6 +36,10 @@ class Store {
   static Result<std::unique_ptr<Store>> open(const std::filesystem::path& root);
 
   const BlobStore& blobs() const { return blobs_; }
+
+  // For people, where the names of models were lost: from the first open() that finds files but no
+  // index, or an empty one, until a model is published. Else empty.
+  std::string warning() const;
 
   // Makes the model visible, in place of one with the same name. Errc::not_found when a blob is
   // not there: pull it again. Blobs that only the replaced one named are removed.

@@ -10,6 +10,7 @@
 #include "cmd/daemon/models.h"
 #include "cmd/services.h"
 #include "cmd/version.h"
+#include "store/store.h"
 
 namespace glm::api {
 
@@ -21,8 +22,12 @@ Result<Reply> greeting(Services&, const Json&, const Client&) {
 }
 
 Result<Reply> version(Services& services, const Json&, const Client&) {
-  return json_reply(
-      {{"version", kVersion}, {"name", "glm"}, {"home", services.home}, {"hub", services.hub}});
+  Json answer = {
+      {"version", kVersion}, {"name", "glm"}, {"home", services.home}, {"hub", services.hub}};
+  if (std::string warning = services.store.warning(); !warning.empty()) {
+    answer["warning"] = std::move(warning);
+  }
+  return json_reply(answer);
 }
 
 Result<Reply> health(Services&, const Json&, const Client&) {

@@ -13,10 +13,10 @@ namespace {
 
 void warn_of_other_version(const HostAddress& address, std::string_view version) {
   if (version == kVersion) return;
-  say(
-      fmt::format("glm: warning: the daemon at {} is version {}, this is {}; 'glm stop --all' ends "
-                  "it, and the next command starts the new one\n",
-                  address.str(), for_terminal(version), kVersion));
+  warn(
+      fmt::format("the daemon at {} is version {}, this is {}; 'glm stop --all' ends "
+                  "it, and the next command starts the new one",
+                  address.str(), version, kVersion));
 }
 
 }  // namespace
@@ -30,7 +30,9 @@ CLI::App* add_command(CLI::App& app, std::string_view name, std::string_view hel
 
 Result<Client> connect(const Cli& cli) {
   const HostAddress address = GLM_TRY(peer_address(cli.host));
-  warn_of_other_version(address, GLM_TRY(ensure_daemon(address)));
+  const Peer daemon = GLM_TRY(ensure_daemon(address));
+  warn_of_other_version(address, daemon.version);
+  warn(daemon.warning);
   return Client(address);
 }
 

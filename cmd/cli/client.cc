@@ -206,6 +206,7 @@ Peer who_answers(const HostAddress& address) {
             .version = {},
             .home = {},
             .hub = {},
+            .warning = {},
             .detail = "does not answer GET /api/version"};
   }
   const Json json = Json::parse(result->body, nullptr, false);
@@ -219,6 +220,7 @@ Peer who_answers(const HostAddress& address) {
             .version = text("version"),
             .home = text("home"),
             .hub = text("hub"),
+            .warning = text("warning"),
             .detail = {}};
   }
   std::string said = for_terminal(result->body.substr(0, 60));
@@ -227,6 +229,7 @@ Peer who_answers(const HostAddress& address) {
           .version = {},
           .home = {},
           .hub = {},
+          .warning = {},
           .detail = fmt::format("answers GET /api/version with status {} and '{}'", result->status,
                                 said)};
 }

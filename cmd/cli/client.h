@@ -54,6 +54,7 @@ struct Peer {
   std::string version;  // glm's
   std::string home;     // glm's folder, on its machine; may be empty
   std::string hub;      // the host that it pulls from; may be empty
+  std::string warning;  // what its people should hear; may be empty
   std::string detail;   // what the stranger said, or how it failed
 };
 Peer who_answers(const HostAddress& address);

@@ -108,7 +108,7 @@ Status check_environment() {
   return Ok{};
 }
 
-Result<std::string> start(const HostAddress& address, const fs::path& home) {
+Result<Peer> start(const HostAddress& address, const fs::path& home) {
   std::error_code failure;
   fs::create_directories(home / "logs", failure);
   if (failure) {
@@ -142,7 +142,7 @@ Result<std::string> start(const HostAddress& address, const fs::path& home) {
       GLM_TRY(check_home(address, peer));
       if (!ended)
         say(fmt::format("glm: started the daemon (pid {}, log {})\n", pid, log_path.string()));
-      return peer.version;
+      return peer;
     }
     if (ended) return why_it_ended(*ended, log_path, log_begin);
     if (Steady::now() > deadline) {
@@ -155,11 +155,11 @@ Result<std::string> start(const HostAddress& address, const fs::path& home) {
   }
 }
 
-// Of a daemon that is the right one.
-Result<std::string> version_of(const HostAddress& address, const Peer& peer) {
+// The peer, if it is the right daemon.
+Result<Peer> checked(const HostAddress& address, Peer peer) {
   if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
   GLM_TRY(check_home(address, peer));
-  return peer.version;
+  return peer;
 }
 
 // The same folder has the same one, whatever links lead to it.
@@ -188,9 +188,9 @@ Error not_glm(const HostAddress& address, const Peer& peer) {
                     address.str(), peer.detail);
 }
 
-Result<std::string> ensure_daemon(const HostAddress& address) {
+Result<Peer> ensure_daemon(const HostAddress& address) {
   Peer peer = who_answers(address);
-  if (peer.kind != Peer::Kind::nobody) return version_of(address, peer);
+  if (peer.kind != Peer::Kind::nobody) return checked(address, std::move(peer));
   if (address.tls) {
     return make_error(Errc::unavailable, "nobody answers at {}; set GLM_HOST to where a daemon is",
                       address.str());
@@ -206,7 +206,7 @@ Result<std::string> ensure_daemon(const HostAddress& address) {
   const fs::path home = GLM_TRY(make_glm_home());
   const Fd held = GLM_TRY(lock(home / "daemon-start.lock", Steady::now() + kStartTimeMax));
   peer = who_answers(address);  // it may have come up while we waited
-  if (peer.kind != Peer::Kind::nobody) return version_of(address, peer);
+  if (peer.kind != Peer::Kind::nobody) return checked(address, std::move(peer));
   return start(address, home).with("start the daemon");
 }
 

@@ -8,8 +8,8 @@
 
 namespace glm {
 
-// Returns the version of the daemon that answers at the address, after starting it if nobody does
-// and the address is on this machine: `glm serve` in a session of its own, its output in
+// Returns the daemon that answers at the address, after starting it if nobody does and the address
+// is on this machine: `glm serve` in a session of its own, its output in
 // $GLM_HOME/logs/daemon.log, one line about it on standard error. Of several commands at once one
 // starts it and the others wait.
 //
@@ -17,7 +17,7 @@ namespace glm {
 // message ends with the log's last lines); the daemon's own error when it refuses to start;
 // Errc::already_exists when something else has the port, or a daemon of another folder than
 // GLM_HOME names.
-Result<std::string> ensure_daemon(const HostAddress& address);
+Result<Peer> ensure_daemon(const HostAddress& address);
 
 // Errc::already_exists when GLM_HOME names another folder than the one that this machine's daemon
 // at the address serves: its models are not those that are meant.

@@ -54,6 +54,7 @@ Result<LocalModel> in_store(const registry::ModelRef& ref) {
     return make_error(Errc::not_found, "there is no store at {}", home.string());
   }
   const auto store = GLM_TRY(store::Store::open(home));
+  warn(store->warning());
   const store::Manifest manifest = GLM_TRY(find_manifest(*store, ref));
   modelfiles::Modelfile modelfile = GLM_TRY(parsed(manifest.modelfile, manifest.name));
   LocalModel model{manifest.name, {}, std::move(modelfile)};

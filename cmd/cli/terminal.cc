@@ -79,6 +79,10 @@ void say(std::string_view text) {
   (void)write_all(STDERR_FILENO, text);
 }
 
+void warn(std::string_view text) {
+  if (!text.empty()) say(fmt::format("glm: warning: {}\n", for_terminal(text)));
+}
+
 std::string for_terminal(std::string_view text) {
   std::string clean;
   clean.reserve(text.size());

@@ -23,6 +23,9 @@ Status print(std::string_view text);
 // The same to standard error; what cannot be written there is lost.
 void say(std::string_view text);
 
+// The same as "glm: warning: …"; nothing when the text is empty.
+void warn(std::string_view text);
+
 // Without control characters other than newline and tab: what a model or a server says must not
 // move the cursor, change colours or retitle the window.
 std::string for_terminal(std::string_view text);

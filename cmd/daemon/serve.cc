@@ -129,6 +129,7 @@ Status serve(const ServeOptions& options) {
   auto stop = GLM_TRY(StopSignal::create());
   const PidFile pid_file = GLM_TRY(PidFile::acquire(home / "daemon.pid", address.str()));
   const auto store = GLM_TRY(store::Store::open(home));
+  if (const std::string warning = store->warning(); !warning.empty()) spdlog::warn("{}", warning);
   const modelfiles::Catalog catalog = GLM_TRY(modelfiles::Catalog::open(share / "catalog"));
   Metrics metrics;
   StoredModelLoader loader(*store, metrics);

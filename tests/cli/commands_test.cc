@@ -664,6 +664,16 @@ TEST_F(Commands, VersionNamesBothSides) {
   EXPECT_EQ(glm({"--version"}).out, "glm 0.1.0\n");
 }
 
+TEST_F(Commands, PassOnWhatTheDaemonWarnsOf) {
+  daemon.on("GET /api/version",
+            one(R"({"version":"0.1.0","name":"glm","warning":"the index\u001b is lost"})"));
+  daemon.on("GET /api/tags", one(R"({"models":[]})"));
+  daemon.on("DELETE /api/delete", one("{}"));
+  EXPECT_EQ(glm({"list"}).err, "glm: warning: the index is lost\n");
+  EXPECT_EQ(glm({"rm", "x"}).err, "glm: warning: the index is lost\n");
+  EXPECT_EQ(glm({"version"}).err, "");
+}
+
 TEST_F(Commands, WarnOfADaemonOfAnotherVersion) {
   daemon.on("GET /api/version", one(R"({"version":"0.0.9","name":"glm"})"));
   daemon.on("GET /api/tags", one(R"({"models":[]})"));

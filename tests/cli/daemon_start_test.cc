@@ -71,7 +71,7 @@ TEST_F(DaemonStart, StartsOneAndFindsItTheNextTime) {
   const auto version = ensure_daemon(address);
   const std::string said = ::testing::internal::GetCapturedStderr();
   ASSERT_TRUE(version.ok()) << version.error().message;
-  EXPECT_EQ(*version, "0.1.0");
+  EXPECT_EQ(version->version, "0.1.0");
   std::string pid = text_of(home.path() / "starts");
   pid.pop_back();
   EXPECT_EQ(said, "glm: started the daemon (pid " + pid + ", log " +

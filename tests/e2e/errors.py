@@ -149,6 +149,24 @@ def check_mending(glm: Glm) -> None:
     glm.ok("rm", "shared")
 
 
+def check_emptied_index(glm: Glm) -> None:
+    glm.ok("pull", "tiny")
+    glm.ok("stop", "--all")
+    os.truncate(glm.home / "index.db", 0)
+    word = f"glm: warning: the index of models, {glm.home}/index.db, was moved away or emptied"
+    for _ in range(2):  # also a daemon that did not find it so
+        listed = glm.run("list")
+        assert listed.returncode == 0 and word in listed.stderr and "tiny" not in listed.stdout, listed
+        fails(glm, ["rm", "tiny"], NOT_FOUND, word)
+        tokens = glm.run("tokenize", "tiny", stdin="x")
+        assert tokens.returncode == 0 and word in tokens.stderr, tokens
+        glm.ok("stop", "--all")
+    pulled = glm.run("run", "tiny", "What is 17 + 25?")
+    assert pulled.stdout == "42\n" and word in pulled.stderr and "here already" in pulled.stderr, pulled
+    again = glm.run("list")
+    assert "warning" not in again.stderr and "tiny" in again.stdout, again
+
+
 def check_weights_that_are_not_finite(glm: Glm) -> None:
     """Damage that every header survives; the advice helps, also for a second name of the model."""
     glm.ok("pull", "tiny")
@@ -358,6 +376,7 @@ def test(glm: Glm, hub: Hub) -> None:
     check_names(glm)
     check_models_that_cannot_run(glm)
     check_mending(glm)
+    check_emptied_index(glm)
     check_weights_that_are_not_finite(glm)
     check_damage(glm)
     check_web_pages(glm)

@@ -193,5 +193,27 @@ TEST_F(StoreTest, KeepsBlobsOfAnIndexThatWasMovedAway) {
   for (const ManifestFile& file : files) EXPECT_LT(age_of(file), std::chrono::hours(1));
 }
 
+TEST_F(StoreTest, WarnsOfAnIndexThatWasEmptiedUntilAModelIsPublished) {
+  EXPECT_EQ(open()->warning(), "");
+  Manifest manifest;
+  {
+    auto store = open();
+    manifest = model("a", {put(*store, "f", "text")});
+    EXPECT_EQ(store->warning(), "");  // files of a pull that goes on
+    ASSERT_TRUE(store->publish(manifest).ok());
+  }
+  EXPECT_EQ(open()->warning(), "");
+  std::filesystem::resize_file(dir_.path() / "index.db", 0);
+  const std::string warning =
+      "the index of models, " + (dir_.path() / "index.db").string() +
+      ", was moved away or emptied, and what was pulled has no names any more; pull your models "
+      "again: what is still here is checked, not fetched";
+  EXPECT_EQ(open()->warning(), warning);
+  auto store = open();  // which now has an index again
+  EXPECT_EQ(store->warning(), warning);
+  ASSERT_TRUE(store->publish(manifest).ok());
+  EXPECT_EQ(store->warning(), "");
+}
+
 }  // namespace
 }  // namespace glm::store
