@@ -135,8 +135,8 @@ Result<HttpResponse> HubSource::follow(const HubContext& context, HttpRequest re
       .with(context.repository);
 }
 
-Result<std::string> HubSource::get_json(const HubContext& context, const std::string& url,
-                                        std::string& next_page, std::stop_token stop) {
+Result<Json> HubSource::get_json(const HubContext& context, const std::string& url,
+                                 std::string& next_page, std::stop_token stop) {
   Retry retry(options_.retry, clock_, on_wait_);
   const std::string what = "GET " + redact_url(url);
   while (true) {
@@ -147,12 +147,16 @@ Result<std::string> HubSource::get_json(const HubContext& context, const std::st
     std::optional<std::chrono::seconds> wait;
     Error error{Errc::internal, ""};
     if (response.ok() && response->status >= 200 && response->status < 300) {
-      if (response->header("content-type").find("json") == std::string::npos) {
+      Json json = Json::parse(response->body, nullptr, false);
+      if (json.is_discarded()) {
+        const std::string type = response->header("content-type");
         return make_error(Errc::corrupt,
-                          "{}: the answer is no JSON; is a proxy or a login page in between?", what);
+                          "{}: the answer is no JSON (its Content-Type is {}); a proxy or a login "
+                          "page is in between, or HF_ENDPOINT, {}, is no hub",
+                          what, type.empty() ? "missing" : type, redact_url(options_.endpoint));
       }
       next_page = next_link(response->header("link"));
-      return std::move(response->body);
+      return json;
     }
     if (response.ok()) {
       wait = asked(*response);
@@ -184,8 +188,7 @@ Result<Snapshot> HubSource::resolve(const std::string& repository, const std::st
   std::string ignored;
   const std::string info_url = fmt::format("{}/api/models/{}/revision/{}", options_.endpoint,
                                            encode_path(repository), percent_encode(revision));
-  const std::string info_text = GLM_TRY(get_json(context, info_url, ignored, stop));
-  const Json info = Json::parse(info_text, nullptr, false);
+  const Json info = GLM_TRY(get_json(context, info_url, ignored, stop));
   Snapshot snapshot;
   if (info.is_object()) {
     snapshot.repository = string_of(info, "id");
@@ -207,8 +210,7 @@ Result<Snapshot> HubSource::resolve(const std::string& repository, const std::st
       return make_error(Errc::corrupt, "{}: the hub's listing does not end", repository);
     }
     std::string next;
-    const std::string text = GLM_TRY(get_json(context, page, next, stop));
-    const Json entries = Json::parse(text, nullptr, false);
+    const Json entries = GLM_TRY(get_json(context, page, next, stop));
     if (!entries.is_array()) {
       return make_error(Errc::corrupt, "GET {}: the answer is no listing", redact_url(page));
     }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "base/clock.h"
@@ -38,8 +39,9 @@ class HubSource final : public Source {
  private:
   struct Reading;
 
-  Result<std::string> get_json(const HubContext& context, const std::string& url,
-                               std::string& next_page, std::stop_token stop);
+  // By what it says, not by the Content-Type: mirrors of plain files have others.
+  Result<nlohmann::json> get_json(const HubContext& context, const std::string& url,
+                                  std::string& next_page, std::stop_token stop);
   Result<HttpResponse> send(HttpRequest request, const Http::HeadCheck& check,
                             std::stop_token stop) const;
   Result<HttpResponse> follow(const HubContext& context, HttpRequest request,

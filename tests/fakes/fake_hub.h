@@ -37,6 +37,7 @@ enum class FaultKind {
   no_commit,      // no X-Repo-Commit
   wrong_etag,     // the etag is `text`, quoted; without text, one that is well-formed and wrong
   wrong_size,     // the size told at resolve is larger by `bytes` (large files only)
+  plain_text,     // the right answer with Content-Type: text/plain
   foreign_next,   // the next page of the tree is at `text`
   endless_tree,   // every page of the tree has a next one: itself
   expire,         // a signed URL serves `bytes` requests, then 403 with XML until resolved anew
@@ -51,9 +52,9 @@ enum class FaultKind {
 };
 
 // Unless said otherwise a fault lives where its kind belongs: from `expire` on at Step::data,
-// foreign_next and endless_tree at Step::api, the rest at Step::resolve. Faults of Step::data
-// except expire also work at Step::api. Faults of the body count GET requests only, those of ranges
-// only requests that ask for one.
+// plain_text, foreign_next and endless_tree at Step::api, the rest at Step::resolve. Faults of
+// Step::data except expire also work at Step::api. Faults of the body count GET requests only,
+// those of ranges only requests that ask for one.
 struct Fault {
   static constexpr int kAlways = -1;
 
@@ -109,8 +110,8 @@ class FakeHub {
   // Repositories come into being when they are first named here. Ids are found whatever their case;
   // the first spelling is the canonical one.
   void add_file(const std::string& repository, const std::string& path, std::string bytes);
-  // A file of `size_bytes` that begins with `head` and goes on with zeros nobody keeps anywhere. Its
-  // digests are made up, so it can be looked at and not pulled.
+  // A file of `size_bytes` that begins with `head` and goes on with zeros nobody keeps anywhere.
+  // Its digests are made up, so it can be looked at and not pulled.
   void add_hollow_file(const std::string& repository, const std::string& path, std::string head,
                        std::uint64_t size_bytes);
   void add_folder(const std::string& repository, const std::filesystem::path& folder);

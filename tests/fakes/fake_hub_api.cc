@@ -97,6 +97,9 @@ HttpAnswer FakeHub::Impl::api(const Subject& subject, const HttpRequest& request
   }
   // The listings know no ranges, but their bytes can be harmed like those of files.
   if (answer.status != 200) return answer;
+  if (find(faults, FaultKind::plain_text) != nullptr) {
+    answer.headers.front().second = "text/plain";
+  }
   HttpAnswer served = serve(answer.content, request, faults);
   served.headers.insert(served.headers.end(), answer.headers.begin(), answer.headers.end());
   return served;

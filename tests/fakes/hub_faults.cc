@@ -27,6 +27,7 @@ constexpr KindRow kKinds[] = {
     {FaultKind::no_commit, Step::resolve, Counts::every},
     {FaultKind::wrong_etag, Step::resolve, Counts::every},
     {FaultKind::wrong_size, Step::resolve, Counts::every},
+    {FaultKind::plain_text, Step::api, Counts::every},
     {FaultKind::foreign_next, Step::api, Counts::every},
     {FaultKind::endless_tree, Step::api, Counts::every},
     {FaultKind::expire, Step::data, Counts::every},

@@ -370,6 +370,11 @@ TEST_F(PullTest, RefusesWhatIsWrong) {
   expect_recovery();
 }
 
+TEST_F(PullTest, TakesListingsThatAreNotCalledJson) {
+  hub_.misbehave(kRepository, "", {.kind = FaultKind::plain_text});
+  expect_recovery();
+}
+
 TEST_F(PullTest, RefusesListingsThatAreNone) {
   struct Row {
     const char* name;
@@ -378,7 +383,19 @@ TEST_F(PullTest, RefusesListingsThatAreNone) {
     const char* words;
   };
   const Row kRows[] = {
-      {"login page", {.kind = FaultKind::login_page, .step = Step::api}, Errc::corrupt, "no JSON"},
+      {"login page",
+       {.kind = FaultKind::login_page, .step = Step::api},
+       Errc::corrupt,
+       "the answer is no JSON (its Content-Type is text/html; charset=utf-8); a proxy or a login "
+       "page is in between, or HF_ENDPOINT, http://127.0.0.1:"},
+      {"page that is called JSON",
+       {.kind = FaultKind::status,
+        .step = Step::api,
+        .status = 200,
+        .headers = {{"Content-Type", "application/json"}},
+        .text = "<html>"},
+       Errc::corrupt,
+       "the answer is no JSON (its Content-Type is application/json); "},
       {"endless", {.kind = FaultKind::endless_tree}, Errc::corrupt, "does not end"},
       {"elsewhere",
        {.kind = FaultKind::foreign_next, .text = "http://127.0.0.3:1/api"},
