@@ -290,12 +290,6 @@ Result<Question> read_question(const Json& body) {
   GLM_TRY(read_sampling(body, question));
   GLM_TRY(refuse_fields(body, {"functions"}));
   question.answers = GLM_TRY(openai_answers(body));
-  if (const Json* format = find(body, "response_format");
-      format != nullptr &&
-      (!format->is_object() || format->value("type", Json("text")) != "text")) {
-    return make_error(Errc::unsupported, "response_format {} is not supported; only text is",
-                      format->dump());
-  }
   return question;
 }
 

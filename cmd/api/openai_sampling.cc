@@ -78,11 +78,21 @@ Json token_json(const runner::Tokenizer& tokenizer, std::int32_t id, float logpr
   return {{"token", text}, {"logprob", std::max(logprob, -9999.0F)}, {"bytes", std::move(bytes)}};
 }
 
+// What would bind the answer to a form.
+Status refuse_forms(const Json& body) {
+  GLM_TRY(refuse_fields(body, {"guided_json", "guided_regex", "guided_choice", "guided_grammar",
+                               "structured_outputs"}));
+  const Json* format = find(body, "response_format");
+  if (format == nullptr) return Ok{};
+  if (format->is_object() && format->value("type", Json("text")) == "text") return Ok{};
+  return make_error(Errc::unsupported, "response_format {} is not supported; only text is",
+                    dump(*format));
+}
+
 }  // namespace
 
 Status read_sampling(const Json& body, Question& question) {
-  GLM_TRY(refuse_fields(body, {"guided_json", "guided_regex", "guided_choice", "guided_grammar",
-                               "structured_outputs"}));
+  GLM_TRY(refuse_forms(body));
   question.logit_bias = GLM_TRY(read_biases(body));
   question.logprobs = GLM_TRY(read_logprobs(body));
   question.ignore_eos = GLM_TRY(boolean(body, "ignore_eos")).value_or(false);

@@ -88,6 +88,18 @@ TEST(OpenaiSampling, RefusesToBindAnswersToAForm) {
   }
 }
 
+TEST(OpenaiSampling, TakesTextAsTheOnlyResponseFormat) {
+  Question question;
+  EXPECT_TRUE(read_sampling({{"response_format", {{"type", "text"}}}}, question).ok());
+  EXPECT_TRUE(read_sampling({{"response_format", nullptr}}, question).ok());
+  const Status status = read_sampling({{"response_format", {{"type", "json_object"}}}}, question);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Errc::unsupported);
+  EXPECT_EQ(status.error().message,
+            "response_format {\"type\":\"json_object\"} is not supported; only text is");
+  EXPECT_FALSE(read_sampling({{"response_format", "text"}}, question).ok());
+}
+
 TEST(OpenaiSampling, RefusesMoreBiasesThanFit) {
   Question question;
   Json body;
