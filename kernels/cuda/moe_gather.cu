@@ -13,12 +13,16 @@
 namespace glm::kernels::cuda {
 namespace {
 
-// Blocks so small that they find room beside those of the shared expert's products.
-constexpr int kThreads = 256;
-constexpr int kBlocks = 6;  // of a multiprocessor
-constexpr int kWarps = kThreads / device::kWarpThreads;
-constexpr int kRowsOfPart = 8;  // about, of the blocks that share an expert's: one for each warp
-constexpr int kPartsMax = 16;
+// Few rows are gathered by blocks so small that they find room beside those of the shared expert's
+// products in bf16, which have two warpgroups then. Of more rows those take all multiprocessors,
+// and fewer and larger blocks look through the ids less often.
+constexpr int kThreadsFew = 256;
+constexpr int kThreadsMany = 512;
+template <int kThreads>
+constexpr int kBlocks = kThreads == kThreadsFew ? 6 : 2;  // of a multiprocessor
+constexpr int kRowsFew = 48;                              // of an expert
+constexpr int kRowsOfPart = 8;  // about, of the blocks that share few: one for each warp
+constexpr int kParts = 4;       // of many
 constexpr unsigned kFullWarp = 0xFFFFFFFFU;
 
 __device__ int tiles_of(int rows, int tile_rows) {
@@ -43,11 +47,11 @@ __device__ Front front_of(const std::int32_t* counts, int expert, int tile_rows)
   return front;
 }
 
-// Whole warps. The tiles of one expert, as even as they can be.
+// Whole blocks. The tiles of one expert, as even as they can be.
 __device__ void list_tiles(const MoeGather& a, int expert, int count, const Front& front) {
   const int tiles = tiles_of(count, a.tile_rows);
   const int rows = tiles == 0 ? 0 : (count + tiles - 1) / tiles;
-  for (int i = static_cast<int>(threadIdx.x); i < tiles; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < tiles; i += static_cast<int>(blockDim.x)) {
     const int first = i * rows;
     a.tiles[front.tiles + i] = {
         .group = expert, .first = front.pairs + first, .count = max(0, min(rows, count - first))};
@@ -79,9 +83,12 @@ __device__ Scanned scan(int value) {
 }
 
 // blockIdx.x: the expert; blockIdx.y: which of its rows.
-__global__ void __launch_bounds__(kThreads, kBlocks) gather_kernel(MoeGather a) {
-  extern __shared__ std::int32_t counts[];  // of all experts
-  __shared__ std::int32_t found[kWarps];    // pairs of this expert among a warp's
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads, kBlocks<kThreads>) gather_kernel(MoeGather a) {
+  constexpr int kWarps = kThreads / device::kWarpThreads;
+  constexpr int kAtOnce = kThreads == kThreadsFew ? 2 : 8;  // octets of a lane
+  extern __shared__ std::int32_t counts[];                  // of all experts
+  __shared__ std::int32_t found[kWarps];                    // pairs of this expert among a warp's
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
   const int expert = static_cast<int>(blockIdx.x);
@@ -130,7 +137,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks) gather_kernel(MoeGather a) 
     if (a.dealt) {
       // A sixteen of lanes has 128 columns: lanes 4q + w.
       const int dealt = lane / 16 * 16 + lane % 4 * 4 + lane / 4 % 4;
-#pragma unroll 2
+#pragma unroll kAtOnce
       for (int c = 0; c < octets; c += device::kWarpThreads) {
         const bool any = c + lane < octets;
         const uint4 octet = device::deal_columns(any ? from[c + lane] : uint4{}, lane);
@@ -138,7 +145,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks) gather_kernel(MoeGather a) 
       }
       continue;
     }
-#pragma unroll 4
+#pragma unroll kAtOnce
     for (int c = lane; c < octets; c += device::kWarpThreads) to[c] = from[c];
   }
 }
@@ -148,11 +155,12 @@ __global__ void __launch_bounds__(kThreads, kBlocks) gather_kernel(MoeGather a) 
 cudaError_t launch_moe_gather(MoeGather a, cudaStream_t stream) {
   a.ids_in_fours = aligned(a.ids);
   const int rows = (a.pairs + a.experts - 1) / a.experts;
-  const int parts = std::clamp(rows / kRowsOfPart, 1, kPartsMax);
+  const bool few = rows <= kRowsFew;
+  const int parts = few ? std::max(rows / kRowsOfPart, 1) : kParts;
   return launch_early({.grid = {static_cast<unsigned>(a.experts), static_cast<unsigned>(parts)},
-                       .threads = kThreads,
+                       .threads = static_cast<unsigned>(few ? kThreadsFew : kThreadsMany),
                        .shared_bytes = static_cast<std::size_t>(a.experts) * sizeof(std::int32_t)},
-                      &gather_kernel, stream, a);
+                      few ? &gather_kernel<kThreadsFew> : &gather_kernel<kThreadsMany>, stream, a);
 }
 
 }  // namespace glm::kernels::cuda
