@@ -34,7 +34,6 @@ constexpr std::int64_t kBulkInputs = 4096;
 constexpr std::int64_t kWgmmaRowsPerGroup = 16;
 constexpr std::int64_t kWgmmaRows = 256;
 constexpr std::int64_t kWgmmaResults = 1 << 19;
-constexpr std::int64_t kRouterOutputs = 64;
 
 bool fits(const device::Weight& w) {
   return w.cols % 8 == 0 && w.group % 8 == 0 && w.order == nullptr && aligned(w.data);
@@ -115,13 +114,10 @@ bool suits_split(const Product& a) {
   return a.inputs >= kSharedOutInputs && a.rows > kSharedOutRowsMoreThan;
 }
 
-// Its tiles are large: there must be enough of them for most multiprocessors. Of so few outputs as a
-// router has, others have few blocks as well, which take longer.
+// Its tiles are large: there must be enough of them for most multiprocessors.
 bool many_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows >= kWgmmaRowsPerGroup * a.groups;
-  const std::int64_t results = a.rows * a.outputs * a.groups;
-  const bool router = a.groups == 1 && a.outputs <= kRouterOutputs;
-  return a.rows >= kWgmmaRows && (results >= kWgmmaResults || router);
+  return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
 }
 
 constexpr std::array<ProductVariant, 12> kVariants = {{

@@ -163,6 +163,7 @@ std::int64_t tiles_tile_rows(const Product& a);
 bool supports_wgmma(const Product& a);
 cudaError_t launch_wgmma(const Product& a, cudaStream_t stream);
 std::int64_t wgmma_tile_rows(const Product& a);
+// Whether x_dealt is to be true of this product of experts.
 bool wants_dealt(const Product& a);
 
 }  // namespace glm::kernels::cuda

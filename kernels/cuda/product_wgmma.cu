@@ -1,13 +1,14 @@
 // For many rows, on Hopper (sm_90a): weights are the left side of warpgroup products, decoded in
 // registers, and rows of activations the right side.
 //
-// Each block goes from tile to tile. One thread keeps a ring of stages full by tensor maps, also
-// across tiles, and three warps lay scales in the form that is decoded fastest; two to four
-// warpgroups have 64 rows of weights each and multiply. One that
-// multiplies is held up until its last product begins, so others decode meanwhile. Gated, each has
-// rows of gate in the upper half of a product and the same ones of up in the lower, so that both of
-// an output meet in one lane. A tile computes about as many columns as it has rows of activations.
-// A result is the sum over columns of weights in their order, whatever the tile.
+// Each block goes from tile to tile. A warp, or two, keeps a ring of stages full by tensor maps,
+// also across tiles (wgmma_fill.cuh), and where scales are not copied three warps lay them in the
+// form that is decoded fastest; two to four warpgroups have 64 rows of weights each and multiply.
+// One that multiplies is held up until its last product begins, so others decode meanwhile. Gated,
+// each has rows of gate in the upper half of a product and the same ones of up in the lower, so
+// that both of an output meet in one lane. A tile computes about as many columns as it has rows of
+// activations. A result is the sum over columns of weights in one order, whatever the tile: theirs,
+// or that in which they are dealt.
 #include "base/check.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/wgmma_codecs.cuh"

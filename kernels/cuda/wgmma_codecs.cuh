@@ -1,5 +1,5 @@
-// How product_wgmma.cu decodes the weights of a stage into the left side of products: thirty-two
-// columns of the two rows that a lane holds.
+// How product_wgmma.cu decodes weights of fp8 and bf16 in a stage into the left side of products;
+// those of four bits: wgmma_four_bits.cuh.
 #pragma once
 
 #include "kernels/cuda/shared_loads.cuh"

@@ -34,18 +34,20 @@ class StageFiller {
         ring_{plan.stages} {}
 
   __device__ __forceinline__ void fill_all() {
-    const int tiles = tiles_of(a_, plan_);
     const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
     int slot = 0;
-    for (int index = static_cast<int>(blockIdx.x); index < tiles;
-         index += static_cast<int>(gridDim.x)) {
-      const Tile tile = tile_at(a_, plan_, index);
+    // Asked for with the count of them: there is memory for as many as there are blocks.
+    Tile tile = tile_at(a_, plan_, static_cast<int>(blockIdx.x));
+    const int tiles = tiles_of(a_, plan_);
+    for (int index = static_cast<int>(blockIdx.x); index < tiles;) {
       if constexpr (kFills != Fills::rows) {
         stage_tile(a_, plan_, shared_, tile, slot);
         slot = (slot + 1) % kWgmmaTileSlots;
         __syncwarp();  // the tile is there for whoever sees its first stage full
       }
       if (lane == 0) fill(tile);
+      index += static_cast<int>(gridDim.x);
+      if (index < tiles) tile = tile_at(a_, plan_, index);
     }
     // Not before: blocks of later kernels would only wait, and where they do others find no room.
     if (kFills != Fills::rows && lane == 0) device::let_later_kernels_start();
@@ -67,7 +69,7 @@ class StageFiller {
     int slices_of;  // the first 32 rows of weights of the expert's
   };
   __device__ __forceinline__ TileCopy copy_of(const Tile& tile) const {
-    const bool fewest = plan_.fewest_rows >= tile.rows.count;
+    const bool fewest = plan_.fewest_rows > 0 && plan_.fewest_rows >= tile.rows.count;
     const int box_rows = fewest ? plan_.fewest_rows : plan_.box_rows;
     const int boxes = fewest ? 1 : (tile.rows.count + box_rows - 1) / box_rows;
     return {.rows = weight_rows<kHalfRows>(a_, tile),

@@ -16,9 +16,9 @@ namespace glm::kernels::cuda {
 // of a word, or what a lane has of a word whose columns are in their order. `second`: of the second
 // sixteen columns. What comes of them is to be multiplied with the unit.
 
-// Codes of int4 as bf16 numbers: bits b < 512 that have no exponent are b * 2^-133, exactly, in the
-// second field of a byte 16 times that. Scales make up for it but for 2^-24, the unit; those from
-// 2^-102 to 2^18 do so exactly.
+// Codes of int4 as bf16 numbers: bits b <= 256 are b * 2^-133, exactly, and in the second field of
+// a byte codes, and zeros up to 16, are 16 times what they are in the first. Scales make up for
+// both but for 2^-24, the unit; those from 2^-102 to 2^18 do so exactly.
 class Int4Codes {
  public:
   __device__ static float unit(const device::Weight& /*w*/) { return 0x1p24F; }
@@ -189,11 +189,11 @@ struct WgmmaPlain : WgmmaFourBits<Pairs> {
 };
 
 // Columns dealt (device/dealt_columns.cuh): a lane has all of a word, and 32 columns with scales of
-// their own. What is stored is a whole stage of both rows. kHow: scales are copied as they lie.
-template <class Pairs, bool kHow = false>
+// their own. What is stored is a whole stage of both rows. kCopy: scales are copied as they lie.
+template <class Pairs, bool kCopy = false>
 struct WgmmaDealt : WgmmaFourBits<Pairs> {
   static constexpr bool kWholeStages = true;
-  static constexpr bool kCopied = kHow;
+  static constexpr bool kCopied = kCopy;
   static constexpr bool kScales = !kCopied;
   struct Stored {
     uint4 words[2];

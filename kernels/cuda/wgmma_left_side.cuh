@@ -10,11 +10,11 @@ namespace glm::kernels::cuda {
 // Twice sixteen columns.
 using LeftSide = std::uint32_t[2][4];
 
-// Thirty-two columns of a lane's two rows, which are the same of eight.
+// Of a stage thirty-two columns, or all, of a lane's two rows, which are the same of eight.
 struct StagedWeights {
   std::uint32_t data;        // shared addresses of the first row, in a stage
   std::uint32_t data_apart;  // from there to the other row
-  std::uint32_t scales;      // four words a row, one for each thirty-two columns
+  std::uint32_t scales;      // of each thirty-two columns a word, or what is copied for them
   std::uint32_t scales_apart;
   unsigned at;  // which thirty-two columns of the stage
 };

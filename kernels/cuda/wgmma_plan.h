@@ -21,7 +21,7 @@ constexpr unsigned kWgmmaRowBytes = 128;       // of 64 columns of activations
 constexpr unsigned kWgmmaScaleBytes = 16;      // of a row of weights in a stage
 constexpr int kWgmmaScaleWarps = 3;            // that lay them
 constexpr unsigned kWgmmaCopiedBytes = 8;      // of a row of scales that are copied as they lie
-constexpr unsigned kWgmmaScaledColumns = 128;  // of a stage that has some
+constexpr unsigned kWgmmaScaledColumns = 128;  // of a stage of four bits
 constexpr unsigned kWgmmaFp8Columns = 64;      // of one of fp8, which has the more bytes
 // Results leave through shared memory: as bf16 in turn through two buffers, or as f32 in rows of
 // kWgmmaPitch through the memory of both.

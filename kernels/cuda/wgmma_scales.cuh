@@ -1,5 +1,6 @@
-// How product_wgmma.cu gets scales and zeros into a stage: by ordinary loads, so that rows of any
-// number of them will do, and as the words that its codecs decode, so that this is done once a row.
+// How product_wgmma.cu gets scales and zeros that are not copied into a stage: by ordinary loads,
+// so that rows of any number of them will do, and as the words that its codecs decode, so that this
+// is done once a row.
 #pragma once
 
 #include "kernels/cuda/wgmma_stages.cuh"

@@ -101,15 +101,6 @@ __device__ __forceinline__ void multiply_64(float (&d)[kColumns / 2], const std:
     asm volatile(GLM_WGMMA("32", GLM_OPERANDS_0, "{%16, %17, %18, %19}, %20")
                  : GLM_SUMS_16(d, 0)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-  } else if constexpr (kColumns == 24) {
-    asm volatile(GLM_WGMMA("24", "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11",
-                           "{%12, %13, %14, %15}, %16")
-                 : GLM_SUMS_4(d, 0), GLM_SUMS_4(d, 4), GLM_SUMS_4(d, 8)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-  } else if constexpr (kColumns == 40) {
-    asm volatile(GLM_WGMMA("40", GLM_OPERANDS_0 ", %16, %17, %18, %19", "{%20, %21, %22, %23}, %24")
-                 : GLM_SUMS_16(d, 0), GLM_SUMS_4(d, 16)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
   } else if constexpr (kColumns == 48) {
     asm volatile(GLM_WGMMA("48", GLM_OPERANDS_0 ", %16, %17, %18, %19, %20, %21, %22, %23",
                            "{%24, %25, %26, %27}, %28")
