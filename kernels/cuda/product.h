@@ -120,7 +120,8 @@ const ProductVariant& choose_variant(const Product& a, std::string_view forced);
 
 // Tensor cores read x and weights sixteen bytes at a time.
 bool fits_tensor_cores(const Product& a);
-// int4 with bf16 scales and groups of 32, 64, 128, …, dequantized in registers.
+// int4 with bf16 scales and groups of 32, 64, 128, …, dequantized in registers. "wgmma" takes zeros
+// up to 16, and scales from 2^-102 to 2^18.
 bool is_fast_int4(const Product& a);
 bool is_fast_int4(const device::Weight& w);
 // The same with scales in f16.
