@@ -193,9 +193,13 @@ Peer who_answers(const HostAddress& address) {
   const auto ask = [&] { return http->Get("/api/version", {{"Host", address.authority()}}); };
   const auto begun = std::chrono::steady_clock::now();
   httplib::Result result = ask();
-  // A daemon that is just ending takes a connection and drops it; a moment later nobody is there.
-  while (!result && result.error() == httplib::Error::Read &&
-         std::chrono::steady_clock::now() - begun < kEndingPatience) {
+  // A daemon that is just ending takes a connection and drops it, before or after the request has
+  // been written; a moment later nobody is there.
+  const auto dropped = [&] {
+    return !result &&
+           (result.error() == httplib::Error::Read || result.error() == httplib::Error::Write);
+  };
+  while (dropped() && std::chrono::steady_clock::now() - begun < kEndingPatience) {
     std::this_thread::sleep_for(kEndingInterval);
     result = ask();
   }
