@@ -7,12 +7,6 @@
 namespace glm::kernels::cuda {
 namespace {
 
-// Blocks that begin early wait on every multiprocessor, and there products of the shared expert,
-// which want all of one, do not begin beside the router's. With many tokens those products leave no
-// multiprocessor free, and this is to come before them.
-constexpr unsigned kTokensLate = 128;
-constexpr unsigned kTokensEarlyAgain = 640;
-
 struct Args {
   RouterRule rule;
   std::int32_t* ids;
@@ -39,14 +33,10 @@ cudaError_t launch_router_topk(const RouterTopK& a, cudaStream_t stream) {
                   .weights = a.weights.as<float>(),
                   .logits = a.logits.as<float>(),
                   .logits_stride = a.logits.stride(0)};
-  const auto tokens = static_cast<unsigned>(a.logits.size(0));
-  if (tokens > kTokensLate && tokens < kTokensEarlyAgain) {
-    router_kernel<<<tokens, device::kWarpThreads, args.rule.scratch_bytes(), stream>>>(args);
-    return cudaGetLastError();
-  }
-  return launch_early(
-      {.grid = tokens, .threads = device::kWarpThreads, .shared_bytes = args.rule.scratch_bytes()},
-      &router_kernel, stream, args);
+  return launch_early({.grid = static_cast<unsigned>(a.logits.size(0)),
+                       .threads = device::kWarpThreads,
+                       .shared_bytes = args.rule.scratch_bytes()},
+                      &router_kernel, stream, args);
 }
 
 }  // namespace glm::kernels::cuda

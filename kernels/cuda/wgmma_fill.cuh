@@ -80,7 +80,7 @@ class StageFiller {
             .bytes = static_cast<unsigned>(boxes * box_rows * kDepth * 2) +
                      2 * kHalfRows * Codec::kRowBytes,
             .slice = tile.m_block * kGroups,
-            .slices_of = tile.rows.group * (static_cast<int>(a_.outputs) / kSliceRows)};
+            .slices_of = tile.rows.group * (static_cast<int>(a_.outputs) / kWgmmaSliceRows)};
   }
 
   __device__ __forceinline__ void fill(const Tile& tile) {
@@ -134,7 +134,7 @@ class StageFiller {
   };
   // Where outputs are dealt: maps have 32 rows as a matrix of four eights.
   __device__ __forceinline__ void copy_slices(const TileCopy& copy, const StageCopy& stage) const {
-    constexpr unsigned kBytes = kSliceRows * Codec::kRowBytes;
+    constexpr unsigned kBytes = kWgmmaSliceRows * Codec::kRowBytes;
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
       const int slice = copy.slice + i;

@@ -22,7 +22,7 @@ cudaError_t map_weights(const Product& a, const device::Weights& from, const Wgm
   const std::int64_t row_bytes = from.first.row_bytes;
   const std::int64_t bytes = matrices.count > 1 ? from.data_bytes : matrices.rows * row_bytes;
   if (plan.sliced) {
-    constexpr std::int64_t kRows = 32;
+    constexpr std::int64_t kRows = kWgmmaSliceRows;
     return make_tensor_map(find_encode_tensor_map(),
                            {.data = from.first.data,
                             .columns = row_bytes / element,
@@ -52,8 +52,7 @@ cudaError_t map_weights(const Product& a, const device::Weights& from, const Wgm
 // Those of two stages together. Bytes.
 cudaError_t map_scales(const Product& a, const device::Weights& from, const WgmmaPlan& plan,
                        CUtensorMap& map) {
-  constexpr std::int64_t kColumns = 128;
-  const std::int64_t row_bytes = a.inputs / kColumns * std::int64_t{kWgmmaCopiedBytes};
+  const std::int64_t row_bytes = a.inputs / kWgmmaScaledColumns * kWgmmaCopiedBytes;
   return make_tensor_map(find_encode_tensor_map(),
                          {.data = from.first.scales,
                           .columns = row_bytes,

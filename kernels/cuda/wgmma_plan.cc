@@ -16,7 +16,6 @@ constexpr std::array<WgmmaTile, 4> kTiles = {{{.groups = 4, .rows = 128},
                                               {.groups = 2, .rows = 64}}};
 constexpr int kStagesMax = 12;
 constexpr unsigned kAlignment = 1024;  // of what products read
-constexpr unsigned kTileBytes = 16;
 // Scales of many experts' rows, each read for a few columns at a time, come through what is left to
 // the first-level cache: with more than this they would leave it before their lines are used up.
 constexpr unsigned kSharedBesideScales = 195U << 10U;
@@ -111,7 +110,7 @@ bool may_copy_scales(const Product& a) {
     const bool int4 = w.coding == device::Coding::int4;
     const bool eight = int4 ? is_fast_int4(w) && w.group == 32
                             : is_fast_fp4(w) && w.scale_type == device::ScaleType::e4m3;
-    const std::int64_t row_bytes = a.inputs / 128 * std::int64_t{kWgmmaCopiedBytes};
+    const std::int64_t row_bytes = a.inputs / kWgmmaScaledColumns * kWgmmaCopiedBytes;
     return eight && w.zeros == nullptr && w.row_block == 1 && row_bytes % 16 == 0 &&
            aligned(w.scales) && all.scales_bytes % 16 == 0;
   };
@@ -140,7 +139,7 @@ WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& 
   const auto copied = stage.copied ? static_cast<unsigned>(outputs) * kWgmmaCopiedBytes : 0U;
   if (few && stage.scales) shared_bytes = std::min(shared_bytes, kSharedBesideScales);
   const bool rows_staged = few && !a.out_sorted;
-  plan.tile_slot = kTileBytes + (rows_staged ? static_cast<unsigned>(tile.rows) * 4 : 0);
+  plan.tile_slot = kWgmmaTileBytes + (rows_staged ? static_cast<unsigned>(tile.rows) * 4 : 0);
   const unsigned slots = kWgmmaTileSlots * plan.tile_slot;
   const unsigned room = shared_bytes - results - barriers - slots - kAlignment;
   plan.stages = std::min(static_cast<int>(room / (plan.stage + copied)), kStagesMax);

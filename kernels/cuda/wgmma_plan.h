@@ -32,6 +32,11 @@ constexpr unsigned kWgmmaResultBytes = kWgmmaBlockRows * kWgmmaPitch * 4;  // of
 
 // Tiles that those who copy may be ahead of those who store results: every one may be of one stage.
 constexpr int kWgmmaTileSlots = 16;
+constexpr unsigned kWgmmaTileBytes = 16;  // of one, without its rows
+
+// Where outputs are dealt (device/dealt_columns.cuh), a slice has eight of each 32 of 128, those
+// that come at 32 places after each other.
+constexpr int kWgmmaSliceRows = 32;
 
 // What a row of weights is in a stage.
 struct WgmmaStage {

@@ -154,11 +154,11 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
       const int place = thread + i * kThreads;
       const bool first = place < kRows / 2;
       const int in_half = first ? place : place - kRows / 2;
-      const int whole =
-          kMaySlice<kRows / kWgmmaGroupRows> && plan.sliced
-              ? row_of_slice(tile.m_block * (kRows / 2 / kSliceRows) + in_half / kSliceRows,
-                             in_half % kSliceRows)
-              : (first ? rows.first : rows.second) + in_half;
+      const int whole = kMaySlice<kRows / kWgmmaGroupRows> && plan.sliced
+                            ? row_of_slice(tile.m_block * (kRows / 2 / kWgmmaSliceRows) +
+                                               in_half / kWgmmaSliceRows,
+                                           in_half % kWgmmaSliceRows)
+                            : (first ? rows.first : rows.second) + in_half;
       const int row = min(whole, rows.end - 1);
       from[i] = a.gated && !first ? scale_row<Scales>(a.up, rows.expert, row)
                                   : scale_row<Scales>(a.weight, rows.expert, row);

@@ -34,10 +34,7 @@ __device__ inline Tile tile_at(const Product& a, const WgmmaPlan& plan, int inde
           m_block};
 }
 
-// Where outputs are dealt (device/dealt_columns.cuh), a slice has eight of each 32 of 128, those
-// that come at 32 places after each other.
-constexpr int kSliceRows = 32;
-// Four of them, one for each warpgroup, are 128 rows as they lie.
+// Four slices (wgmma_plan.h), one for each warpgroup, are 128 rows as they lie.
 template <int kGroups>
 constexpr bool kMaySlice = kGroups == 3;
 __device__ inline int row_of_slice(int slice, int i) {
@@ -90,9 +87,10 @@ __device__ __forceinline__ void stage_tile(const Product& a, const WgmmaPlan& pl
     *reinterpret_cast<int4*>(to) =
         int4{tile.rows.group, tile.rows.first, tile.rows.count, tile.m_block};
   }
-  const int places = static_cast<int>(plan.tile_slot) / 4 - 4;
+  constexpr int kWords = kWgmmaTileBytes / 4;
+  const int places = static_cast<int>(plan.tile_slot) / 4 - kWords;
   for (int i = lane; i < min(places, tile.rows.count); i += 32) {
-    to[4 + i] = static_cast<int>(tile_row(a, tile.rows, i));
+    to[kWords + i] = static_cast<int>(tile_row(a, tile.rows, i));
   }
 }
 __device__ __forceinline__ Tile staged_tile(const WgmmaPlan& plan, const Shared& shared, int slot) {
@@ -102,7 +100,7 @@ __device__ __forceinline__ Tile staged_tile(const WgmmaPlan& plan, const Shared&
            .first = static_cast<int>(words.y),
            .count = static_cast<int>(words.z)},
           static_cast<int>(words.w),
-          plan.tile_slot > 16 ? from + 16 : 0};
+          plan.tile_slot > kWgmmaTileBytes ? from + kWgmmaTileBytes : 0};
 }
 
 }  // namespace glm::kernels::cuda
