@@ -7,13 +7,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "cmd/api/connection.h"
 #include "cmd/api/guard.h"
 #include "cmd/api/json_body.h"
+#include "cmd/api/request_body.h"
 #include "cmd/api/routes.h"
 #include "cmd/api/task_queue.h"
 #include "cmd/outcome.h"
@@ -23,7 +23,6 @@ namespace {
 
 constexpr int kBacklog = 1024;
 constexpr std::size_t kRefusingMax = 32;
-constexpr std::chrono::seconds kBodyTimeMax{60};
 
 // The connection that this thread serves: the library keeps it from the handlers, which want to
 // know of its client.
@@ -99,45 +98,6 @@ void answer(httplib::Response& response, Reply reply) {
         sink.done();
         return true;
       });
-}
-
-struct Body {
-  std::string bytes;
-  int http_status = 200;  // or why it was not taken
-};
-
-// The whole body, bounded in size and time. The library's own limits do not cover chunked bodies.
-Body read_body(const httplib::ContentReader& reader) {
-  std::string body;
-  bool too_large = false;
-  const auto deadline = std::chrono::steady_clock::now() + kBodyTimeMax;
-  const bool complete = reader([&](const char* bytes, std::size_t size_bytes) {
-    too_large = body.size() + size_bytes > kBodySizeMax;
-    if (too_large || std::chrono::steady_clock::now() > deadline) return false;
-    body.append(bytes, size_bytes);
-    return true;
-  });
-  if (too_large) return {"", 413};
-  if (!complete) return {"", 408};
-  return {std::move(body), 200};
-}
-
-// A request without a length and without chunks has no body; the library would wait for one.
-Body take_body(const httplib::Request& request, const httplib::ContentReader& reader) {
-  const bool chunked = request.has_header("Transfer-Encoding");
-  if (!chunked && request.get_header_value("Content-Length", 0).empty()) return {};
-  if (request.is_multipart_form_data()) return {"", 415};
-  return read_body(reader);
-}
-
-Error body_error(int http_status) {
-  if (http_status == 415) {
-    return make_error(Errc::invalid_argument, "request body is a form; a JSON object is wanted");
-  }
-  if (http_status == 413) {
-    return make_error(Errc::invalid_argument, "request body is larger than {} bytes", kBodySizeMax);
-  }
-  return make_error(Errc::invalid_argument, "request body ended early or came too slowly");
 }
 
 Dialect dialect_of(const std::string& path) {
@@ -254,7 +214,7 @@ class HttpServer::Impl {
              const httplib::ContentReader* reader) {
     // The body is taken before anything is answered: unread bytes would reset the connection and
     // the answer with it.
-    const Body body = reader == nullptr ? Body{} : take_body(request, *reader);
+    const RequestBody body = reader == nullptr ? RequestBody{} : take_body(request, *reader);
     const Dialect dialect = dialect_of(request.path);
     if (Status allowed = guard(request, response); !allowed.ok()) {
       return answer_error(response, dialect, allowed.error());

@@ -16,8 +16,6 @@ struct Services;
 
 namespace glm::api {
 
-inline constexpr std::size_t kBodySizeMax = 32u << 20;
-
 // Connections at a time. Beyond both a client is answered 503 and asked to try again.
 struct HttpLimits {
   std::size_t served_max = 1024;
