@@ -219,9 +219,10 @@ class HttpServer::Impl {
     if (Status allowed = guard(request, response); !allowed.ok()) {
       return answer_error(response, dialect, allowed.error());
     }
-    if (body.http_status != 200) {
-      answer_error(response, dialect, body_error(body.http_status));
-      response.status = body.http_status;
+    if (body.refusal) {
+      answer_error(response, dialect, body.refusal->error);
+      response.status = body.refusal->http_status;
+      if (response.status == 415) response.set_header("Accept-Encoding", kEncodingsRead);
       return;
     }
     if (ElasticTaskQueue::admission() == ElasticTaskQueue::Admission::refuse) {

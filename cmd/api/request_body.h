@@ -4,6 +4,7 @@
 #include <httplib.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -12,15 +13,21 @@ namespace glm::api {
 
 inline constexpr std::size_t kBodySizeMax = 32u << 20;
 
-struct RequestBody {
-  std::string bytes;
-  int http_status = 200;  // or why it was not taken
+// What of Content-Encoding is read, as Accept-Encoding says it.
+inline constexpr const char* kEncodingsRead = "gzip, deflate";
+
+// Why a body was not taken.
+struct BodyRefusal {
+  int http_status = 400;
+  Error error;
 };
 
-// Empty for a request that has none.
-RequestBody take_body(const httplib::Request& request, const httplib::ContentReader& reader);
+struct RequestBody {
+  std::string bytes;
+  std::optional<BodyRefusal> refusal;
+};
 
-// What to tell of a body that was not taken.
-Error body_error(int http_status);
+// Empty for a request that has none. Where it is refused, bytes of it may be unread.
+RequestBody take_body(const httplib::Request& request, const httplib::ContentReader& reader);
 
 }  // namespace glm::api

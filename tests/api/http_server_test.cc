@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "cmd/services.h"
+#include "tests/fakes/gzip_bytes.h"
 
 namespace glm::api {
 namespace {
@@ -108,6 +109,45 @@ TEST_F(HttpServerTest, RefusesForms) {
                 "boundary=x\r\n"
                 "Content-Length: 5\r\n\r\n--x--"});
   EXPECT_NE(answer.find("HTTP/1.1 415"), std::string::npos) << answer;
+}
+
+std::string encoded_chat(const std::string& encoding, const std::string& body) {
+  return "POST /api/chat HTTP/1.1\r\nHost: localhost\r\n" + encoding +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+// Bodies that are read get as far as their missing field.
+TEST_F(HttpServerTest, ReadsBodiesThatAreCompressed) {
+  const std::string gzip = fakes::gzip_bytes("{}");
+  for (const std::string& request : {
+           encoded_chat("", "{}"), encoded_chat("Content-Encoding: identity\r\n", "{}"),
+           encoded_chat("Content-Encoding:\r\n", "{}"),
+           encoded_chat("Content-Encoding: gzip\r\n", gzip),
+           encoded_chat("Content-Encoding: deflate\r\n", gzip),  // the library looks at the bytes
+       }) {
+    EXPECT_NE(exchange({request}).find("model is required"), std::string::npos) << request;
+  }
+}
+
+TEST_F(HttpServerTest, NamesAnEncodingThatIsNotRead) {
+  for (const std::string encoding : {"zstd", "br", "zebra", "compress", "GZIP", "gzip, gzip"}) {
+    const std::string answer =
+        exchange({encoded_chat("Content-Encoding: " + encoding + "\r\n", "{}")});
+    EXPECT_NE(answer.find("HTTP/1.1 415"), std::string::npos) << answer;
+    EXPECT_NE(answer.find("Accept-Encoding: gzip, deflate\r\n"), std::string::npos) << answer;
+    EXPECT_NE(answer.find("\"request body has the Content-Encoding '" + encoding +
+                          "', which is not read; send it without one, or as gzip or deflate\""),
+              std::string::npos)
+        << answer;
+  }
+  const std::string twice = "Content-Encoding: gzip\r\nContent-Encoding: br\r\n";
+  EXPECT_NE(exchange({encoded_chat(twice, "{}")}).find("'gzip, br'"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, TellsABodyThatIsNotEncodedAsItSays) {
+  const std::string answer = exchange({encoded_chat("Content-Encoding: gzip\r\n", "{}")});
+  EXPECT_NE(answer.find("HTTP/1.1 400"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("ended early or is not gzip"), std::string::npos) << answer;
 }
 
 class FullHttpServer : public HttpServerTest {
