@@ -14,6 +14,7 @@ namespace glm::api {
 namespace {
 
 constexpr std::size_t kReadBytes = 4096;
+constexpr std::size_t kReadAwayBytes = 64 << 10;
 
 ssize_t receive(int fd, char* bytes, std::size_t size_bytes) {
   ssize_t got = 0;
@@ -89,6 +90,17 @@ void Connection::get_local_ip_and_port(std::string& ip, int& port) const {
   socklen_t size = sizeof address;
   if (::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return;
   read_address(address, ip, port);
+}
+
+void Connection::read_away() {
+  (void)::shutdown(socket_.get(), SHUT_WR);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  buffer_.resize(kReadAwayBytes);
+  while (std::chrono::steady_clock::now() < deadline &&
+         receive(socket_.get(), buffer_.data(), buffer_.size()) > 0) {
+  }
+  buffer_.clear();
+  taken_ = 0;
 }
 
 bool Connection::gone() const {

@@ -33,6 +33,10 @@ class Connection final : public httplib::Stream, public Client {
 
   bool gone() const override;
 
+  // After the last word: what the client still sends is read and forgotten until it closes, for at
+  // most kPatience. Unread bytes would reset the connection, and the answer with it.
+  void read_away();
+
  private:
   const Fd socket_;
   std::string buffer_;  // read and not taken yet: the library takes lines byte by byte

@@ -27,6 +27,7 @@ constexpr std::size_t kRefusingMax = 32;
 // The connection that this thread serves: the library keeps it from the handlers, which want to
 // know of its client.
 thread_local const Connection* connection_here = nullptr;
+thread_local bool body_left_here = false;  // its body was refused before all of it was read
 
 // The library listens with a backlog of 5. Its stop() forgets the socket, and a stream without a
 // socket gets no body: one that had no first token by then would end in nothing.
@@ -54,9 +55,11 @@ class ListeningServer final : public httplib::Server {
     Connection connection{Fd(socket)};
     if (ElasticTaskQueue::admission() == ElasticTaskQueue::Admission::drop) return false;
     connection_here = &connection;
+    body_left_here = false;
     bool closed = false;
     const bool answered = process_request(connection, true, closed, nullptr);
     connection_here = nullptr;
+    if (body_left_here) connection.read_away();
     return answered;
   }
 
@@ -212,10 +215,10 @@ class HttpServer::Impl {
 
   void serve(const httplib::Request& request, httplib::Response& response,
              const httplib::ContentReader* reader) {
-    // The body is taken before anything is answered: unread bytes would reset the connection and
-    // the answer with it.
+    // The body is taken before anything is answered: most clients send all of it before they read.
     const RequestBody body = reader == nullptr ? RequestBody{} : take_body(request, *reader);
     const Dialect dialect = dialect_of(request.path);
+    body_left_here = body.refusal.has_value();
     if (Status allowed = guard(request, response); !allowed.ok()) {
       return answer_error(response, dialect, allowed.error());
     }

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/fd.h"
+#include "cmd/api/request_body.h"
 #include "cmd/services.h"
 #include "tests/fakes/gzip_bytes.h"
 
@@ -148,6 +149,30 @@ TEST_F(HttpServerTest, TellsABodyThatIsNotEncodedAsItSays) {
   const std::string answer = exchange({encoded_chat("Content-Encoding: gzip\r\n", "{}")});
   EXPECT_NE(answer.find("HTTP/1.1 400"), std::string::npos) << answer;
   EXPECT_NE(answer.find("ended early or is not gzip"), std::string::npos) << answer;
+}
+
+// A client that sends all of its request before it reads an answer, as most do.
+TEST_F(HttpServerTest, AnswersABodyThatItRefusesToClientsThatSendAllOfItFirst) {
+  const std::string large(8 << 20, 'a');
+  const std::string too_large(kBodySizeMax + (1 << 20), 'a');
+  for (const auto& [status, request] : std::vector<std::pair<std::string, std::string>>{
+           {"415", encoded_chat("Content-Encoding: br\r\n", large)},
+           {"415", encoded_chat("Content-Type: multipart/form-data; boundary=x\r\n", large)},
+           {"400", encoded_chat("Content-Encoding: gzip\r\n", large)},
+           {"413", encoded_chat("", too_large)},
+       }) {
+    const Fd fd = connect();
+    std::size_t sent = 0;
+    while (sent < request.size()) {
+      const ssize_t more =
+          ::send(fd.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+      ASSERT_GT(more, 0) << status << " after " << sent << " bytes";
+      sent += static_cast<std::size_t>(more);
+    }
+    char answer[64] = {};
+    ASSERT_GT(::recv(fd.get(), answer, sizeof answer - 1, 0), 0) << status;
+    EXPECT_EQ(std::string(answer).substr(0, 12), "HTTP/1.1 " + status);
+  }
 }
 
 class FullHttpServer : public HttpServerTest {
