@@ -84,7 +84,16 @@ Status refuse_forms(const Json& body) {
                                "structured_outputs"}));
   const Json* format = find(body, "response_format");
   if (format == nullptr) return Ok{};
-  if (format->is_object() && format->value("type", Json("text")) == "text") return Ok{};
+  if (!format->is_object()) {
+    return make_error(Errc::invalid_argument, "field 'response_format' wants an object, got {}",
+                      kind(*format));
+  }
+  const std::optional<std::string> type = GLM_TRY(text(*format, "type").with("response_format"));
+  if (!type) {
+    return make_error(Errc::invalid_argument,
+                      "field 'response_format.type' is missing; only \"text\" is supported");
+  }
+  if (*type == "text") return Ok{};
   return make_error(Errc::unsupported, "response_format {} is not supported; only text is",
                     dump(*format));
 }

@@ -97,7 +97,21 @@ TEST(OpenaiSampling, TakesTextAsTheOnlyResponseFormat) {
   EXPECT_EQ(status.error().code, Errc::unsupported);
   EXPECT_EQ(status.error().message,
             "response_format {\"type\":\"json_object\"} is not supported; only text is");
-  EXPECT_FALSE(read_sampling({{"response_format", "text"}}, question).ok());
+}
+
+TEST(OpenaiSampling, NamesWhatIsWrongWithAResponseFormat) {
+  for (const auto& [format, want] : std::vector<std::pair<Json, std::string>>{
+           {Json::object(), "field 'response_format.type' is missing; only \"text\" is supported"},
+           {{{"type", nullptr}},
+            "field 'response_format.type' is missing; only \"text\" is supported"},
+           {{{"type", 1}}, "response_format: field 'type' wants a string, got an integer"},
+           {"text", "field 'response_format' wants an object, got a string"}}) {
+    Question question;
+    const Status status = read_sampling({{"response_format", format}}, question);
+    ASSERT_FALSE(status.ok()) << format;
+    EXPECT_EQ(status.error().code, Errc::invalid_argument);
+    EXPECT_EQ(status.error().message, want);
+  }
 }
 
 TEST(OpenaiSampling, RefusesMoreBiasesThanFit) {
