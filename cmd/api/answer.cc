@@ -6,8 +6,8 @@
 
 #include "base/units.h"
 #include "cmd/api/json_body.h"
-#include "cmd/api/nearest_model.h"
 #include "modelfiles/catalog.h"
+#include "modelfiles/nearest_model.h"
 #include "modelfiles/parameters.h"
 #include "modelfiles/parser.h"
 #include "registry/model_name.h"
@@ -217,7 +217,7 @@ Result<store::Manifest> stored_model(Services& services, const std::string& name
   for (store::Manifest& manifest : GLM_TRY(services.store.list())) {
     here.push_back(std::move(manifest.name));
   }
-  const std::string near = nearest_model(name, here);
+  const std::string near = modelfiles::nearest_model(name, here);
   return make_error(Errc::not_found, "model \"{}\" not found{}", name,
                     near.empty() ? "; 'glm list' shows those that are here" : near);
 }

@@ -1,10 +1,10 @@
-#include "cmd/api/nearest_model.h"
+#include "modelfiles/nearest_model.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-namespace glm::api {
+namespace glm::modelfiles {
 namespace {
 
 TEST(NearestModel, IsOneThatIsHere) {
@@ -25,4 +25,4 @@ TEST(NearestModel, IsAnotherTagOfTheSame) {
 }
 
 }  // namespace
-}  // namespace glm::api
+}  // namespace glm::modelfiles

@@ -1,10 +1,10 @@
-#include "cmd/api/nearest_model.h"
+#include "modelfiles/nearest_model.h"
 
 #include <vector>
 
 #include "base/spelling.h"
 
-namespace glm::api {
+namespace glm::modelfiles {
 namespace {
 
 constexpr std::string_view kLatest = ":latest";
@@ -32,4 +32,4 @@ std::string nearest_model(std::string_view name, std::span<const std::string> he
   return names.empty() ? std::string() : did_you_mean(names.front(), names);
 }
 
-}  // namespace glm::api
+}  // namespace glm::modelfiles
