@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/paths.h"
-#include "base/spelling.h"
+#include "modelfiles/nearest_model.h"
 #include "modelfiles/parser.h"
 
 namespace glm::modelfiles {
@@ -68,15 +68,22 @@ Result<Catalog> Catalog::open(fs::path catalog_dir) {
   return Catalog(std::move(catalog_dir), std::move(models));
 }
 
-Result<CatalogEntry> Catalog::find(std::string_view model, std::string_view tag) const {
+std::string Catalog::near(const std::string& name, std::span<const std::string> here) const {
+  std::vector<std::string> names(here.begin(), here.end());
+  for (const auto& [model, tags] : models_) {
+    for (const std::string& tag : tags) names.push_back(model + ":" + tag);
+  }
+  return nearest_model(name, names);
+}
+
+Result<CatalogEntry> Catalog::find(std::string_view model, std::string_view tag,
+                                   std::span<const std::string> here) const {
   if (tag.empty()) tag = "latest";
   const auto found = std::find_if(models_.begin(), models_.end(), [&](const auto& known) {
     return equal_ignoring_case(known.first, model);
   });
   if (found == models_.end()) {
-    std::vector<std::string_view> names;
-    for (const auto& [name, tags] : models_) names.push_back(name);
-    const std::string hint = did_you_mean(model, names);
+    const std::string hint = near(fmt::format("{}:{}", model, tag), here);
     return make_error(Errc::not_found, "there is no model '{}' in the catalog{}", model,
                       hint.empty() ? "; 'glm list --catalog' lists what it has, and a Hugging Face "
                                      "repository is named org/name"

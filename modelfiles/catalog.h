@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,14 +29,16 @@ class Catalog {
   // itself. Errc::not_found if there is no such folder.
   static Result<Catalog> open(std::filesystem::path catalog_dir);
 
-  // Upper and lower case are equal; an empty tag means "latest". Errc::not_found with the nearest
-  // name or the tags there are.
-  Result<CatalogEntry> find(std::string_view model, std::string_view tag) const;
+  // Upper and lower case are equal; an empty tag means "latest". Errc::not_found with the tags
+  // there are, or with the nearest name of the catalog and of `here`: what else could be meant.
+  Result<CatalogEntry> find(std::string_view model, std::string_view tag,
+                            std::span<const std::string> here = {}) const;
 
   // Every model with its tags, "latest" first, in alphabetical order.
   const std::map<std::string, std::vector<std::string>>& models() const { return models_; }
 
  private:
+  std::string near(const std::string& name, std::span<const std::string> here) const;
   Catalog(std::filesystem::path dir, std::map<std::string, std::vector<std::string>> models)
       : dir_(std::move(dir)), models_(std::move(models)) {}
 

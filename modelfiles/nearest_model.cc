@@ -1,5 +1,8 @@
 #include "modelfiles/nearest_model.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <vector>
 
 #include "base/spelling.h"
@@ -24,12 +27,18 @@ std::string_view without_tag(std::string_view name) {
 std::string nearest_model(std::string_view name, std::span<const std::string> here) {
   std::vector<std::string_view> names;
   for (const std::string& known : here) names.push_back(short_form(known));
-  std::string hint = did_you_mean(short_form(name), names);
+  const std::string hint = did_you_mean(short_form(name), names);
   if (!hint.empty()) return hint;
-  std::erase_if(names, [&](std::string_view known) {
-    return edit_distance(without_tag(name), without_tag(known), 0) > 0;
+  // By the model alone, then.
+  std::vector<std::string_view> models;
+  for (const std::string_view known : names) models.push_back(without_tag(known));
+  const auto nearest = nearest_name(without_tag(name), models);
+  if (!nearest) return hint;
+  const auto first = std::find_if(models.begin(), models.end(), [&](std::string_view model) {
+    return edit_distance(model, *nearest, 0) == 0;
   });
-  return names.empty() ? std::string() : did_you_mean(names.front(), names);
+  return fmt::format("; did you mean '{}'?",
+                     names[static_cast<std::size_t>(first - models.begin())]);
 }
 
 }  // namespace glm::modelfiles

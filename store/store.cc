@@ -67,6 +67,14 @@ std::string Store::warning() const {
       (blobs_.root() / "index.db").string());
 }
 
+std::vector<std::string> Store::names() const {
+  std::vector<std::string> names;
+  Result<std::vector<Manifest>> manifests = list();
+  if (!manifests.ok()) return names;
+  for (Manifest& manifest : *manifests) names.push_back(std::move(manifest.name));
+  return names;
+}
+
 Status Store::publish(const Manifest& manifest) {
   MutexLock lock(naming_);
   for (const ManifestFile& file : manifest.files) {

@@ -48,6 +48,9 @@ class Store {
   Result<Manifest> find(std::string_view name) const { return index_->find(name); }
   Result<std::vector<Manifest>> list() const { return index_->list(); }
 
+  // Of every model, for a name that is not among them. Empty when they cannot be read.
+  std::vector<std::string> names() const;
+
   // The name first, then blobs nobody names any more. Errc::not_found.
   Status remove(std::string_view name);
 

@@ -213,11 +213,7 @@ Result<store::Manifest> stored_model(Services& services, const std::string& name
   const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
   Result<store::Manifest> found = look_up(services, ref);
   if (found.ok() || found.error().code != Errc::not_found) return found;
-  std::vector<std::string> here;
-  for (store::Manifest& manifest : GLM_TRY(services.store.list())) {
-    here.push_back(std::move(manifest.name));
-  }
-  const std::string near = modelfiles::nearest_model(name, here);
+  const std::string near = modelfiles::nearest_model(name, services.store.names());
   return make_error(Errc::not_found, "model \"{}\" not found{}", name,
                     near.empty() ? "; 'glm list' shows those that are here" : near);
 }
@@ -229,7 +225,7 @@ Result<store::Manifest> find_model(Services& services, const std::string& name) 
   const std::string absent = fmt::format("model \"{}\" not found", name);
   if (!ref.is_repository()) {
     // A name that no pull would know either.
-    auto known = services.catalog.find(ref.model, ref.tag);
+    auto known = services.catalog.find(ref.model, ref.tag, services.store.names());
     if (!known.ok() && known.error().code == Errc::not_found)
       return std::move(known).error().with(absent);
   }

@@ -1,7 +1,10 @@
 #include "cmd/cli/local_model.h"
 
 #include <filesystem>
+#include <memory>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "base/paths.h"
 #include "cmd/cli/terminal.h"
@@ -46,29 +49,31 @@ Result<store::Manifest> find_manifest(const store::Store& store, const registry:
   return exact;
 }
 
-// Errc::not_found also when there is no store yet.
-Result<LocalModel> in_store(const registry::ModelRef& ref) {
+// None when there is no store yet.
+Result<std::unique_ptr<store::Store>> open_store() {
   const fs::path home = GLM_TRY(glm_home());
   std::error_code ignored;
-  if (!fs::exists(home / "index.db", ignored)) {
-    return make_error(Errc::not_found, "there is no store at {}", home.string());
-  }
-  const auto store = GLM_TRY(store::Store::open(home));
+  if (!fs::exists(home / "index.db", ignored)) return std::unique_ptr<store::Store>();
+  auto store = GLM_TRY(store::Store::open(home));
   warn(store->warning());
-  const store::Manifest manifest = GLM_TRY(find_manifest(*store, ref));
+  return store;
+}
+
+Result<LocalModel> in_store(const store::Store& store, const registry::ModelRef& ref) {
+  const store::Manifest manifest = GLM_TRY(find_manifest(store, ref));
   modelfiles::Modelfile modelfile = GLM_TRY(parsed(manifest.modelfile, manifest.name));
   LocalModel model{manifest.name, {}, std::move(modelfile)};
   for (const store::ManifestFile& file : manifest.files) {
-    model.files.emplace(file.path, GLM_TRY(store->blobs().path(file.digest).with(file.path)));
+    model.files.emplace(file.path, GLM_TRY(store.blobs().path(file.digest).with(file.path)));
   }
   return model;
 }
 
 // Errc::not_found when the catalog does not know the name, or knows it but has it not here.
-Result<LocalModel> in_catalog(const registry::ModelRef& ref) {
+Result<LocalModel> in_catalog(const registry::ModelRef& ref, std::span<const std::string> here) {
   const fs::path share = GLM_TRY(resource_dir());
   const auto catalog = GLM_TRY(modelfiles::Catalog::open(share / "catalog"));
-  modelfiles::CatalogEntry entry = GLM_TRY(catalog.find(ref.model, ref.tag));
+  modelfiles::CatalogEntry entry = GLM_TRY(catalog.find(ref.model, ref.tag, here));
   const std::string& from = entry.modelfile.from;
   if (!from.starts_with(kBundled)) {
     return make_error(Errc::not_found, "it is not here yet: glm pull {}:{}", entry.model,
@@ -81,12 +86,17 @@ Result<LocalModel> in_catalog(const registry::ModelRef& ref) {
 
 Result<LocalModel> by_name(const std::string& name) {
   const registry::ModelRef ref = GLM_TRY(registry::ModelRef::parse(name));
-  Result<LocalModel> found = in_store(ref);
-  if (found.ok() || found.error().code != Errc::not_found) return found;
+  const auto store = GLM_TRY(open_store());
+  std::vector<std::string> here;
+  if (store != nullptr) {
+    Result<LocalModel> found = in_store(*store, ref);
+    if (found.ok() || found.error().code != Errc::not_found) return found;
+    here = store->names();
+  }
   if (ref.is_repository()) {
     return make_error(Errc::not_found, "it is not here yet: glm pull {}", name);
   }
-  return in_catalog(ref);
+  return in_catalog(ref, here);
 }
 
 }  // namespace

@@ -141,7 +141,7 @@ Result<registry::PullRequest> Pulls::plan(const std::string& name) const {
     request.revision = ref.revision;
     return request;
   }
-  Result<modelfiles::CatalogEntry> known = catalog_.find(ref.model, ref.tag);
+  Result<modelfiles::CatalogEntry> known = catalog_.find(ref.model, ref.tag, store_.names());
   if (!known.ok() && known.error().code == Errc::not_found) {
     // A second name of a model, from `glm cp`, has its source.
     if (Result<store::Manifest> copy = store_.find(request.name); copy.ok()) {

@@ -60,6 +60,18 @@ def check_names(glm: Glm) -> None:
     fails(glm, ["show", "no-such-model"], NOT_FOUND, "not found")
 
 
+def check_suggestions(glm: Glm) -> None:
+    """Wrong names are held against those that are here, too."""
+    glm.ok("pull", "tiny")
+    glm.ok("cp", "tiny", "mine")
+    for command in (["run", "mien", "hi"], ["pull", "mien"], ["show", "mien"], ["cp", "mien", "x"], ["tokenize", "mien"],
+                    ["stop", "mien"], ["rm", "mien"]):
+        fails(glm, command, NOT_FOUND, "did you mean 'mine'?")
+    status, body = glm.api("POST", "/v1/chat/completions", {"model": "mine:v2", "messages": [{"role": "user", "content": "x"}]})
+    assert status == 404 and b"did you mean 'mine'?" in body, (status, body)
+    glm.ok("rm", "mine", "tiny")
+
+
 def check_models_that_cannot_run(glm: Glm) -> None:
     fails(glm, ["pull", "other/qwen"], UNSUPPORTED, "qwen2")
     fails(glm, ["pull", "other/truncated"], CORRUPT, "model.safetensors")
@@ -370,6 +382,7 @@ def check_client_that_leaves(glm: Glm) -> None:
 
 def test(glm: Glm, hub: Hub) -> None:
     check_names(glm)
+    check_suggestions(glm)
     check_models_that_cannot_run(glm)
     check_mending(glm)
     check_emptied_index(glm)

@@ -116,6 +116,22 @@ TEST(Catalog, SaysWhatThereIsInstead) {
             "glm-4.7-flash has no tag 'q4'; it has latest, awq, bf16, fp8, nvfp4");
 }
 
+TEST(Catalog, SuggestsWhatIsHereToo) {
+  const auto catalog = Catalog::open(kShipped);
+  ASSERT_TRUE(catalog.ok());
+  const std::vector<std::string> here = {"mine:latest", "tinyish:v1", "org/glm-4.7-flush:latest"};
+  const auto said = [&](const char* model, const char* tag) {
+    return catalog->find(model, tag, here).error().message;
+  };
+  EXPECT_EQ(said("mien", ""), "there is no model 'mien' in the catalog; did you mean 'mine'?");
+  EXPECT_EQ(said("mine", "v2"), "there is no model 'mine' in the catalog; did you mean 'mine'?");
+  EXPECT_EQ(said("tinyist", "v1"),
+            "there is no model 'tinyist' in the catalog; did you mean 'tinyish:v1'?");
+  EXPECT_EQ(said("tinny", ""), "there is no model 'tinny' in the catalog; did you mean 'tiny'?");
+  EXPECT_EQ(said("tinny", "int4"),
+            "there is no model 'tinny' in the catalog; did you mean 'tiny:int4'?");
+}
+
 TEST(Catalog, NeverLeavesItsFolder) {
   const TempFolder folder;
   folder.write("secret.modelfile", "FROM secret\n");

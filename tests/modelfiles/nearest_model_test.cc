@@ -22,6 +22,12 @@ TEST(NearestModel, IsAnotherTagOfTheSame) {
   EXPECT_EQ(nearest_model("glm-4.7-flash", here), "; did you mean 'glm-4.7-flash:awq'?");
   EXPECT_EQ(nearest_model("Tiny:int4-packed", here), "; did you mean 'tiny'?");
   EXPECT_EQ(nearest_model("org/name@main", here), "; did you mean 'org/name:v2'?");
+  EXPECT_EQ(nearest_model("glm-4.7-flsh:int9", here), "; did you mean 'glm-4.7-flash:awq'?");
+}
+
+TEST(NearestModel, IsTheFirstOfThoseThatAreEquallyNear) {
+  const std::vector<std::string> both = {"tint:latest", "tins:latest"};
+  EXPECT_EQ(nearest_model("tin", both), "; did you mean 'tint'?");
 }
 
 }  // namespace
