@@ -199,7 +199,7 @@ class HttpServer::Impl {
     GLM_TRY(check_origin(request.get_header_value("Host"), origin));
     if (!origin.empty()) {
       response.set_header("Access-Control-Allow-Origin", origin);
-      response.set_header("Vary", "Origin");
+      response.set_header("Vary", "Origin, Access-Control-Request-Headers");
     }
     return Ok{};
   }
@@ -209,7 +209,10 @@ class HttpServer::Impl {
       return answer_error(response, dialect_of(request.path), allowed.error());
     }
     response.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS");
-    response.set_header("Access-Control-Allow-Headers", "Content-Type, Authorization");
+    // Whatever the page's library sends: OpenAI's has a dozen of its own. The origin is trusted
+    // here.
+    const std::string headers = request.get_header_value("Access-Control-Request-Headers");
+    if (!headers.empty()) response.set_header("Access-Control-Allow-Headers", headers);
     response.status = 204;
   }
 

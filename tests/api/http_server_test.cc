@@ -104,6 +104,23 @@ TEST_F(HttpServerTest, SaysWhichMethodAPathWants) {
   EXPECT_NE(answer.find("/api/chat wants POST, got GET"), std::string::npos) << answer;
 }
 
+// OpenAI's JavaScript library in a page: one header that is not allowed, and the browser sends
+// nothing.
+TEST_F(HttpServerTest, AllowsThePagesOfThisMachineTheHeadersTheyAskFor) {
+  const std::string ask =
+      "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+      "Access-Control-Request-Method: POST\r\n"
+      "Access-Control-Request-Headers: authorization,content-type,x-stainless-os\r\nOrigin: ";
+  const std::string answer = exchange({ask + "http://localhost:3000\r\n\r\n"});
+  EXPECT_NE(answer.find("204 No Content"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("Access-Control-Allow-Headers: authorization,content-type,x-stainless-os"),
+            std::string::npos)
+      << answer;
+  const std::string other = exchange({ask + "https://evil.example\r\n\r\n"});
+  EXPECT_NE(other.find("HTTP/1.1 403"), std::string::npos) << other;
+  EXPECT_EQ(other.find("Access-Control-Allow"), std::string::npos) << other;
+}
+
 TEST_F(HttpServerTest, RefusesForms) {
   const std::string answer =
       exchange({"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; "
