@@ -118,9 +118,9 @@ const Route* find_route(const httplib::Request& request, httplib::Response& resp
     allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
   }
   if (allowed.empty()) {
-    answer_error(
-        response, dialect_of(request.path),
-        make_error(Errc::not_found, "no such endpoint: {} {}", request.method, request.path));
+    answer_error(response, dialect_of(request.path),
+                 make_error(Errc::not_found, "no such endpoint: {} {}{}", request.method,
+                            request.path, path_hint(request.path)));
     return nullptr;
   }
   answer_error(response, dialect_of(request.path),

@@ -2,7 +2,9 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <vector>
 
+#include "base/spelling.h"
 #include "cmd/api/native_chat.h"
 #include "cmd/api/native_models.h"
 #include "cmd/api/openai_chat.h"
@@ -54,6 +56,22 @@ std::string_view rest_of(const Route& route, std::string_view path) {
 
 bool matches(const Route& route, std::string_view path) {
   return route.path == path || !rest_of(route, path).empty();
+}
+
+std::string path_hint(std::string_view path) {
+  while (path.ends_with('/')) path.remove_suffix(1);
+  while (path.starts_with("//")) path.remove_prefix(1);
+  std::vector<std::string_view> paths;
+  for (const Route& route : kRoutes) {
+    if (route.path.size() > 1 && !route.path.ends_with("/*")) paths.push_back(route.path);
+  }
+  std::string_view best;  // the shortest: "/completions" is not those of chats
+  for (const std::string_view known : paths) {
+    if (path.size() <= 1 || !(known.ends_with(path) || path.ends_with(known))) continue;
+    if (best.empty() || known.size() < best.size()) best = known;
+  }
+  if (!best.empty()) return fmt::format("; did you mean '{}'?", best);
+  return did_you_mean(path, paths);
 }
 
 Json error_body(Dialect dialect, const Error& error) {

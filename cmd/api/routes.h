@@ -29,6 +29,10 @@ bool matches(const Route& route, std::string_view path);
 // What stands in the place of the "*"; the handler finds it in its body as "path".
 std::string_view rest_of(const Route& route, std::string_view path);
 
+// "; did you mean '/v1/chat/completions'?" for a path that no route has, or nothing: its beginning
+// is missing or there twice, a slash ends it, or a letter is wrong.
+std::string path_hint(std::string_view path);
+
 // {"error": "…"} or {"error": {"message", "type", "param", "code"}}.
 Json error_body(Dialect dialect, const Error& error);
 

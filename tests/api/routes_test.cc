@@ -20,6 +20,21 @@ TEST(Routes, StandForOnePathOrForAllThatBeginSo) {
   EXPECT_FALSE(matches(kModel, "/v1/modelsx"));
 }
 
+TEST(Routes, AreSuggestedForPathsNearThem) {
+  const std::string chat = "; did you mean '/v1/chat/completions'?";
+  EXPECT_EQ(path_hint("/chat/completions"), chat);  // a base URL without /v1
+  EXPECT_EQ(path_hint("/completions"), "; did you mean '/v1/completions'?");
+  EXPECT_EQ(path_hint("/v1/v1/chat/completions"), chat);
+  EXPECT_EQ(path_hint("/v1/chat/completions/"), chat);
+  EXPECT_EQ(path_hint("/v1/chat/completion"), chat);
+  EXPECT_EQ(path_hint("//api/tags"), "; did you mean '/api/tags'?");
+  EXPECT_EQ(path_hint("/api/tag"), "; did you mean '/api/tags'?");
+  EXPECT_EQ(path_hint("/v1/models/"), "; did you mean '/v1/models'?");
+  for (const char* far : {"/", "//", "", "/v1", "/api", "/api/embed", "/v1/messages", "/s"}) {
+    EXPECT_EQ(path_hint(far), "") << far;
+  }
+}
+
 TEST(Routes, NameNoPathAndMethodTwice) {
   std::set<std::pair<std::string_view, std::string_view>> seen;
   for (const Route& route : routes()) {
