@@ -86,7 +86,11 @@ Result<std::size_t> openai_answers(const Json& body) {
 
 Result<bool> openai_wants_usage(const Json& body) {
   const Json* options = find(body, "stream_options");
-  if (options == nullptr || !options->is_object()) return false;
+  if (options == nullptr) return false;
+  if (!options->is_object()) {
+    return make_error(Errc::invalid_argument, "field 'stream_options' wants an object, got {}",
+                      kind(*options));
+  }
   return GLM_TRY(boolean(*options, "include_usage").with("stream_options")).value_or(false);
 }
 
@@ -256,7 +260,11 @@ Status read_tools(const Json& body, Question& question) {
 Status read_effort(const Json& body, Question& question) {
   std::optional<std::string> effort = GLM_TRY(text(body, "reasoning_effort"));
   if (const Json* reasoning = find(body, "reasoning"); reasoning != nullptr && !effort) {
-    if (reasoning->is_object()) effort = GLM_TRY(text(*reasoning, "effort").with("reasoning"));
+    if (!reasoning->is_object()) {
+      return make_error(Errc::invalid_argument, "field 'reasoning' wants an object, got {}",
+                        kind(*reasoning));
+    }
+    effort = GLM_TRY(text(*reasoning, "effort").with("reasoning"));
   }
   if (!effort) return Ok{};
   for (const char* level : {"none", "minimal", "low", "medium", "high", "xhigh", "max"}) {

@@ -40,5 +40,16 @@ TEST(OpenaiOptions, AreRefusedUnderTheNamesOfTheRequest) {
   EXPECT_TRUE(openai_options({{"stop", {"a", "b"}}}).ok());
 }
 
+TEST(OpenaiUsage, OfAStreamIsAskedForInAnObject) {
+  EXPECT_FALSE(*openai_wants_usage(Json::object()));
+  EXPECT_FALSE(*openai_wants_usage({{"stream_options", nullptr}}));
+  EXPECT_FALSE(*openai_wants_usage({{"stream_options", Json::object()}}));
+  EXPECT_TRUE(*openai_wants_usage({{"stream_options", {{"include_usage", true}}}}));
+  EXPECT_EQ(openai_wants_usage({{"stream_options", true}}).error().message,
+            "field 'stream_options' wants an object, got true or false");
+  EXPECT_EQ(openai_wants_usage({{"stream_options", {{"include_usage", 1}}}}).error().message,
+            "stream_options: field 'include_usage' wants true or false, got an integer");
+}
+
 }  // namespace
 }  // namespace glm::api
