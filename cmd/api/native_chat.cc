@@ -125,7 +125,7 @@ Result<Question> read_common(const Json& body) {
   question.keep_alive = GLM_TRY(keep_alive_field(body));
   if (const Json* options = find(body, "options")) question.options = *options;
   GLM_TRY(refuse_set_fields(
-      body, {"format", "images", "suffix", "template", "logprobs", "top_logprobs"}));
+      body, {"format", "images", "suffix", "template", "logprobs", "top_logprobs", "context"}));
   return question;
 }
 

@@ -311,6 +311,7 @@ def check_bodies(glm: Glm) -> None:
     expect(400, "CUDA", {"model": "tiny", "prompt": "x", "options": {"device": "cuda"}}, "/api/generate")
     expect(400, "kv_cache_type wants bf16 or fp8, got 'q8_0'",
            {"model": "tiny", "prompt": "x", "options": {"kv_cache_type": "q8_0"}}, "/api/generate")
+    expect(400, "'context' is not supported", {"model": "tiny", "prompt": "x", "context": [1, 2]}, "/api/generate")
     for field in ("stream_options", "reasoning"):
         expect(400, f"field '{field}' wants an object, got a string",
                {"model": "tiny", "messages": [{"role": "user", "content": "x"}], field: "high"}, "/v1/chat/completions")
