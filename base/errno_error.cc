@@ -9,18 +9,27 @@ namespace {
 Errc code_of(int error_number) {
   switch (error_number) {
     case ENOENT:
-    case ENOTDIR: return Errc::not_found;
+    case ENOTDIR:
+      return Errc::not_found;
     case EACCES:
     case EPERM:
-    case EROFS: return Errc::permission;
-    case EEXIST: return Errc::already_exists;
+    case EROFS:
+      return Errc::permission;
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+      return Errc::invalid_argument;
+    case EEXIST:
+      return Errc::already_exists;
     case ENOSPC:
     case EDQUOT:
     case EMFILE:
     case ENFILE:
     case ENOMEM:
-    case EFBIG: return Errc::exhausted;
-    default: return Errc::internal;
+    case EFBIG:
+      return Errc::exhausted;
+    default:
+      return Errc::internal;
   }
 }
 

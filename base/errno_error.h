@@ -9,7 +9,8 @@
 namespace glm {
 
 // ENOENT -> not_found, EACCES/EPERM/EROFS -> permission, EEXIST -> already_exists,
-// ENOSPC/EDQUOT/EMFILE/ENFILE/ENOMEM/EFBIG -> exhausted, else internal.
+// EISDIR/ELOOP/ENAMETOOLONG -> invalid_argument, ENOSPC/EDQUOT/EMFILE/ENFILE/ENOMEM/EFBIG ->
+// exhausted, else internal.
 // "open /x/y: No such file or directory".
 Error errno_error(std::string_view attempt, const std::filesystem::path& path, int error_number);
 
