@@ -40,11 +40,9 @@ std::vector<std::string> flags_of(const CLI::App& app, const CLI::App& command) 
 }
 
 Error unknown_command(const std::string& word) {
-  std::vector<std::string_view> names;
-  for (const Command& command : commands()) names.push_back(command.name);
   return make_error(Errc::invalid_argument,
                     "there is no command '{}'{}\n  'glm --help' lists the commands", word,
-                    did_you_mean(word, names));
+                    command_hint(word));
 }
 
 // CLI11 writes sentences with capitals and full stops, and knows no "did you mean".

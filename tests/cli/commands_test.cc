@@ -329,6 +329,13 @@ TEST_F(RunCommand, RefusesWrongUseBeforeItAsksAnybody) {
       {{"rnu", "tiny"},
        "glm: there is no command 'rnu'; did you mean 'run'?\n"
        "  'glm --help' lists the commands\n"},
+      {{"delete", "tiny"},
+       "glm: there is no command 'delete'; did you mean 'rm'?\n"
+       "  'glm --help' lists the commands\n"},
+      {{"generate"},
+       "glm: there is no command 'generate'; did you mean 'run'?\n"
+       "  'glm --help' lists the commands\n"},
+      {{"del"}, "glm: there is no command 'del'\n  'glm --help' lists the commands\n"},
       {{"run"}, "glm: model is required\n  'glm run --help' shows what is possible\n"},
       {{"run", "tiny", "--temprature", "1"},
        "glm: there is no flag '--temprature'; did you mean '--temperature'?\n"
