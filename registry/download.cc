@@ -97,7 +97,7 @@ struct Job {
   const Snapshot& snapshot;
   const RemoteFile& file;
   const DownloadOptions& options;
-  const ByteProgress& progress;
+  const DownloadProgress& progress;
   std::stop_token stop;
 };
 
@@ -106,7 +106,7 @@ Status fetch_in_order(const Job& job, store::BlobWriter& writer) {
       job.snapshot, job.file, writer.offset(), job.file.size_bytes,
       [&](std::span<const std::byte> bytes) -> Status {
         GLM_TRY(writer.append(bytes));
-        job.progress(writer.offset());
+        job.progress.completed(writer.offset());
         return Ok{};
       },
       job.stop);
@@ -142,7 +142,7 @@ Status fetch_in_parts(const Job& job, store::BlobWriter& writer) {
       window.end(std::move(kept));
       break;
     }
-    job.progress(writer.offset());
+    job.progress.completed(writer.offset());
   }
   threads.clear();  // joins
   return window.status();
@@ -160,17 +160,21 @@ enum class Known { trusted, damaged };
 // A writer, once no other pull has this blob; nullptr when that one has finished it, or it is here
 // and trusted.
 Result<std::unique_ptr<store::BlobWriter>> wait_for_writer(const store::BlobStore& blobs,
+                                                           const Job& job,
                                                            const store::Digest& digest,
-                                                           std::uint64_t size_bytes, Known known,
-                                                           std::stop_token stop) {
+                                                           std::uint64_t size_bytes, Known known) {
+  const auto reread = [&job](std::uint64_t read_bytes) {
+    job.progress.reread(read_bytes);
+    return !job.stop.stop_requested();
+  };
   while (true) {
     if (known == Known::trusted && blobs.contains(digest, size_bytes)) {
       return std::unique_ptr<store::BlobWriter>();
     }
-    auto writer = blobs.writer(digest, size_bytes);
+    auto writer = blobs.writer(digest, size_bytes, reread);
     if (writer.ok() || writer.error().code != Errc::unavailable) return writer;
     known = Known::trusted;  // what the other one puts there was hashed
-    if (stop.stop_requested()) return make_error(Errc::cancelled, "cancelled");
+    if (job.stop.stop_requested()) return make_error(Errc::cancelled, "cancelled");
     std::this_thread::sleep_for(kBusyPatience);
   }
 }
@@ -179,9 +183,9 @@ Result<store::Digest> download_large(const store::BlobStore& blobs, const Job& j
                                      const store::Digest& digest) {
   const Known known = job.options.replace ? Known::damaged : Known::trusted;
   for (int attempt = 0;; ++attempt) {
-    auto writer = GLM_TRY(wait_for_writer(blobs, digest, job.file.size_bytes, known, job.stop));
+    auto writer = GLM_TRY(wait_for_writer(blobs, job, digest, job.file.size_bytes, known));
     if (!writer) return digest;
-    job.progress(writer->offset());
+    job.progress.completed(writer->offset());
     GLM_TRY(fetch(job, *writer));
     const Status kept = writer->commit();
     if (kept.ok()) return digest;
@@ -220,13 +224,13 @@ Result<store::Digest> download_git(const store::BlobStore& blobs, const Job& job
     const store::ManifestFile blob{file.path, digest, bytes.size()};
     const auto states = GLM_TRY(store::verify(blobs, {&blob, 1}, {}, job.stop));
     const bool whole = states.front() == store::BlobState::whole;
-    auto writer = GLM_TRY(wait_for_writer(blobs, digest, bytes.size(),
-                                          whole ? Known::trusted : Known::damaged, job.stop));
+    auto writer = GLM_TRY(
+        wait_for_writer(blobs, job, digest, bytes.size(), whole ? Known::trusted : Known::damaged));
     if (!writer) return digest;
     GLM_TRY(writer->restart());
     GLM_TRY(writer->append(bytes));
     GLM_TRY(writer->commit());
-    job.progress(bytes.size());
+    job.progress.completed(bytes.size());
     return digest;
   }
 }
@@ -235,7 +239,7 @@ Result<store::Digest> download_git(const store::BlobStore& blobs, const Job& job
 
 Result<store::Digest> download(const store::BlobStore& blobs, Source& source,
                                const Snapshot& snapshot, const RemoteFile& file,
-                               const DownloadOptions& options, const ByteProgress& progress,
+                               const DownloadOptions& options, const DownloadProgress& progress,
                                std::stop_token stop) {
   const Job job{source, snapshot, file, options, progress, std::move(stop)};
   auto digest = file.sha256 ? download_large(blobs, job, *file.sha256) : download_git(blobs, job);

@@ -20,7 +20,14 @@ struct DownloadOptions {
   bool replace = false;                   // what is here under the digest is damaged
 };
 
-using ByteProgress = std::function<void(std::uint64_t completed_bytes)>;
+using ByteProgress = std::function<void(std::uint64_t bytes)>;
+
+// How far a file is: of what an earlier attempt left, the bytes that were read again; then all that
+// are here.
+struct DownloadProgress {
+  ByteProgress reread;
+  ByteProgress completed;
+};
 
 // Returns the digest under which the file now is in the store; does nothing when it is there and is
 // not to be replaced. Bytes of an earlier attempt count. A wrong digest is fetched once more from
@@ -28,7 +35,7 @@ using ByteProgress = std::function<void(std::uint64_t completed_bytes)>;
 // and of the store; what has arrived stays for the next attempt.
 Result<store::Digest> download(const store::BlobStore& blobs, Source& source,
                                const Snapshot& snapshot, const RemoteFile& file,
-                               const DownloadOptions& options, const ByteProgress& progress,
+                               const DownloadOptions& options, const DownloadProgress& progress,
                                std::stop_token stop);
 
 }  // namespace glm::registry

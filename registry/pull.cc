@@ -116,14 +116,18 @@ class Pull {
 
   Status fetch(const RemoteFile& file, const Held& held) {
     PullProgress report = progress_of("pulling", file);
+    PullProgress rereading = progress_of("verifying", file);
     std::chrono::steady_clock::time_point last{};
-    const auto on_bytes = [&](std::uint64_t completed_bytes) {
+    const auto say_bytes = [&](PullProgress& progress, std::uint64_t bytes) {
       const auto now = std::chrono::steady_clock::now();
       if (now - last < kReportPeriod) return;
       last = now;
-      report.completed_bytes = completed_bytes;
-      progress_(report);
+      progress.completed_bytes = bytes;
+      progress_(progress);
     };
+    const DownloadProgress on_bytes{
+        .reread = [&](std::uint64_t bytes) { say_bytes(rereading, bytes); },
+        .completed = [&](std::uint64_t bytes) { say_bytes(report, bytes); }};
     DownloadOptions options = request_.download;
     options.replace = held.state == store::BlobState::damaged;
     const store::Digest digest =

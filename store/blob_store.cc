@@ -46,7 +46,7 @@ class FileBlobWriter final : public BlobWriter {
   }
 
   // Takes over what an earlier attempt left, by hashing it again.
-  Status resume() {
+  Status resume(const OnReread& reread) {
     struct stat info {};
     if (::fstat(fd_.get(), &info) != 0) return errno_error("stat", partial_, errno);
     if (static_cast<std::uint64_t>(info.st_size) > size_bytes_) return restart();
@@ -58,6 +58,9 @@ class FileBlobWriter final : public BlobWriter {
       if (got == 0) return Ok{};
       hash_.update(std::span(buffer.data(), static_cast<std::size_t>(got)));
       offset_ += static_cast<std::uint64_t>(got);
+      if (!reread || reread(offset_)) continue;
+      offset_ = static_cast<std::uint64_t>(info.st_size);  // all of it stays
+      return make_error(Errc::cancelled, "cancelled");
     }
   }
 
@@ -189,12 +192,13 @@ Result<fs::path> BlobStore::path(const Digest& digest) const {
 }
 
 Result<std::unique_ptr<BlobWriter>> BlobStore::writer(const Digest& digest,
-                                                      std::uint64_t size_bytes) const {
+                                                      std::uint64_t size_bytes,
+                                                      const OnReread& reread) const {
   const fs::path partial = partial_path(digest);
   Fd fd = GLM_TRY(open_locked(partial));
   auto writer = std::make_unique<FileBlobWriter>(digest, size_bytes, partial, blob_path(digest),
                                                  std::move(fd));
-  GLM_TRY(writer->resume());
+  GLM_TRY(writer->resume(reread));
   GLM_TRY(check_room(size_bytes - std::min(size_bytes, disk_bytes(partial))));
   GLM_TRY(writer->reserve());
   return std::unique_ptr<BlobWriter>(std::move(writer));

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -43,6 +44,9 @@ class BlobWriter {
   virtual Status restart() = 0;
 };
 
+// How many bytes of an earlier attempt were read again so far; false gives up.
+using OnReread = std::function<bool(std::uint64_t read_bytes)>;
+
 class BlobStore {
  public:
   // Creates <root>/blobs and <root>/partials.
@@ -58,8 +62,11 @@ class BlobStore {
   Result<std::filesystem::path> path(const Digest& digest) const;
 
   // Errc::exhausted if what is missing of size_bytes will not fit, found out now rather than at
-  // 90 %. Errc::unavailable while another writer has this blob.
-  Result<std::unique_ptr<BlobWriter>> writer(const Digest& digest, std::uint64_t size_bytes) const;
+  // 90 %. Errc::unavailable while another writer has this blob. What an earlier attempt left is
+  // hashed first, which takes as long as the disk does to read it; Errc::cancelled if `reread` says
+  // so, and then it stays for the next.
+  Result<std::unique_ptr<BlobWriter>> writer(const Digest& digest, std::uint64_t size_bytes,
+                                             const OnReread& reread = {}) const;
 
   // Errc::exhausted, with both numbers, unless the disk has room for so many bytes and a margin.
   Status check_room(std::uint64_t size_bytes) const;

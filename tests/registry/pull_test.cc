@@ -485,6 +485,10 @@ TEST_F(PullTest, ContinuesWhereAnotherProcessStopped) {
   }
   hub_.behave();
   expect_recovery();
+  const std::string name = store::sha256(weights_).hex().substr(0, 12);
+  const auto reread = std::find(said_.begin(), said_.end(), "verifying " + name);
+  ASSERT_NE(reread, said_.end()) << "what was here was hashed without a word";
+  EXPECT_NE(std::find(reread, said_.end(), "pulling " + name), said_.end());
 }
 
 TEST_F(PullTest, LetsTwoPullsOfOneModelBothSucceed) {

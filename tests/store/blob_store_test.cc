@@ -9,9 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <random>
 #include <sstream>
+#include <vector>
 
 #include "store/sha256.h"
 #include "tests/fakes/temp_dir.h"
@@ -102,6 +104,25 @@ TEST_F(BlobStoreTest, ResumesWhereAnotherWriterStopped) {
   auto writer = *store().writer(digest, text_.size());
   ASSERT_TRUE(writer->commit().ok());
   EXPECT_EQ(contents(*store().path(digest)), text_);
+}
+
+TEST_F(BlobStoreTest, TellsWhatItReadsAgainAndStopsWhenTold) {
+  const Digest digest = sha256(text_);
+  const std::size_t half = text_.size() / 2;
+  ASSERT_TRUE((*store().writer(digest, text_.size()))->append(bytes_of(text_).first(half)).ok());
+  const auto given_up = store().writer(digest, text_.size(), [](std::uint64_t) { return false; });
+  EXPECT_EQ(given_up.error().code, Errc::cancelled);
+  EXPECT_EQ(store().partial_bytes(digest), half);
+  std::vector<std::uint64_t> read;
+  auto writer = *store().writer(digest, text_.size(), [&](std::uint64_t bytes) {
+    read.push_back(bytes);
+    return true;
+  });
+  ASSERT_FALSE(read.empty());
+  EXPECT_TRUE(std::is_sorted(read.begin(), read.end()));
+  EXPECT_EQ(read.back(), half);
+  ASSERT_TRUE(writer->append(bytes_of(text_).subspan(half)).ok());
+  EXPECT_TRUE(writer->commit().ok());
 }
 
 TEST_F(BlobStoreTest, FindsOutAboutADamagedPartial) {
