@@ -53,6 +53,7 @@ PullJob::PullJob(store::Store& store, std::unique_ptr<registry::Source> source,
       thread_([this](std::stop_token stop) { run(std::move(stop)); }) {}
 
 PullJob::~PullJob() {
+  left_ = true;
   thread_.request_stop();
   thread_.join();
 }
@@ -60,13 +61,16 @@ PullJob::~PullJob() {
 void PullJob::run(std::stop_token stop) {
   spdlog::info("pull model={} source={}", request_.name, request_.source);
   Result<store::Manifest> manifest = pull(std::move(stop));
-  if (!manifest.ok() && manifest.error().code == Errc::cancelled) {
+  const bool cancelled = !manifest.ok() && manifest.error().code == Errc::cancelled;
+  if (cancelled) {
     // Who is still there to hear it has cancelled nothing.
     manifest = make_error(Errc::unavailable, "the daemon was stopped; pull again to go on");
   }
   if (manifest.ok()) {
     spdlog::info("pulled model={} commit={} bytes={}", manifest->name, manifest->commit,
                  manifest->size_bytes());
+  } else if (cancelled && left_) {
+    spdlog::info("pull given up, nobody waits for it model={}", request_.name);
   } else {
     spdlog::warn("pull failed model={} reason=\"{}\"", request_.name, manifest.error().message);
   }

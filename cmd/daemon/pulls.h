@@ -62,6 +62,7 @@ class PullJob {
   std::vector<Line> lines_ GLM_GUARDED_BY(mutex_);  // one per status and digest
   std::uint64_t version_ GLM_GUARDED_BY(mutex_) = 0;
   std::optional<Status> outcome_ GLM_GUARDED_BY(mutex_);
+  std::atomic<bool> left_ = false;  // by everybody who waited
   std::jthread thread_;
 };
 

@@ -264,6 +264,9 @@ def check_no_network(program: str) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
         assert time.monotonic() - began < 10
+        log = glm.home / "logs" / "daemon.log"
+        wait_until("the daemon gives the pull up", lambda: "pull given up, nobody waits for it" in log.read_text())
+        assert "the daemon was stopped" not in log.read_text()
         offline = Glm(program, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")
         try:
             fails(offline, ["pull", "glm-org/glm-tiny"], UNAVAILABLE, "HF_HUB_OFFLINE")
