@@ -3,6 +3,7 @@
 // kernels/ops/gqa_attention.h (heads of 128 columns).
 #include "kernels/cuda/attention_args.h"
 #include "kernels/cuda/attention_variants.h"
+#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/tensor_map.h"
 #include "kernels/device/attention_flash.cuh"
 
@@ -32,8 +33,8 @@ cudaError_t launch(const Source& source, const device::AttentionHeads& heads, cu
   const std::int64_t rows = static_cast<std::int64_t>(heads.tokens) * heads.group;
   const dim3 grid(static_cast<unsigned>(heads.heads / heads.group),
                   static_cast<unsigned>((rows + device::kFlashRows - 1) / device::kFlashRows));
-  kernel<<<grid, device::kFlashThreads, kBytes, stream>>>(source, heads);
-  return cudaGetLastError();
+  return launch_early({.grid = grid, .threads = device::kFlashThreads, .shared_bytes = kBytes},
+                      kernel, stream, source, heads);
 }
 
 EncodeTensorMap encoder(const AttentionWorkspace& workspace) {

@@ -232,6 +232,8 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
     barriers_are_set_up();
   }
   __syncthreads();  // barriers
+  wait_for_earlier_kernels();
+  let_later_kernels_start();
 
   if (thread >= kFlashReaders) {
     give_up_registers<40>();
