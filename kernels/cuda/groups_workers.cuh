@@ -108,6 +108,9 @@ __device__ void GroupsWorker<Codec>::work_on_slab(int parts, int own, std::uint3
     device::barrier_wait(ring_.full(), ring_.parity());
     typename Codec::Held held;
     Codec::load(ring_.place(), lane_, held);
+    // Matrix loads keep the lanes together, so the compiler makes nothing of this meeting. What
+    // compute-sanitizer puts around every load lets them fall apart: under it a stage may be filled
+    // again before all have read it, and results differ that never do without it.
     __syncwarp();  // all lanes have read the stage
     device::barrier_arrive_as_one(ring_.empty());
     ring_.advance();
