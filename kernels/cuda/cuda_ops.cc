@@ -159,6 +159,11 @@ class Device final : public Ops {
   }
   void rms_norm(const RmsNorm& args) override {
     check(args);
+    if (sum_left_ && options_.variant.empty() &&
+        supports_moe_sum_and_whole_norm(*sum_left_, args)) {
+      const MoeSum sum = *std::exchange(sum_left_, std::nullopt);
+      return remember("rms_norm", launch_moe_sum_and_whole_norm(sum, args, stream_.get()));
+    }
     remember("rms_norm", launch_rms_norm(args, stream()));
   }
   void router_topk(const RouterTopK& args) override {

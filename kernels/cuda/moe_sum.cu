@@ -7,12 +7,14 @@
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/numbers.cuh"
+#include "kernels/device/octet.cuh"
 #include "kernels/device/reduce.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
 
 constexpr unsigned kSumThreads = 256;
+constexpr std::int64_t kNormOctetsMax = 1024;  // a thread each
 
 // The places of a token's experts by their indices.
 __device__ void find_order(const MoeSum& a, std::int64_t token, std::int32_t* order) {
@@ -52,6 +54,23 @@ __device__ void add_octet(float (&sum)[8], const uint4& octet, float weight) {
   }
 }
 
+// Of eight columns from `c` of a token, what its experts give.
+__device__ void add_experts(const MoeSum& a, std::int64_t token, const std::int32_t* order,
+                            std::int64_t c, float (&sum)[8]) {
+  const auto* pairs = static_cast<const __nv_bfloat16*>(a.pairs) + token * a.chosen * a.hidden;
+  const float* weights = a.weights + token * a.chosen;
+#pragma unroll 4
+  for (int step = 0; step < a.chosen; ++step) {
+    const int at = order[step];
+    add_octet(sum, *reinterpret_cast<const uint4*>(pairs + at * a.hidden + c), weights[at]);
+  }
+}
+
+__device__ uint4 octet_of(const float (&sum)[8]) {
+  return {device::bf16_pair(sum[0], sum[1]), device::bf16_pair(sum[2], sum[3]),
+          device::bf16_pair(sum[4], sum[5]), device::bf16_pair(sum[6], sum[7])};
+}
+
 // A block has one token, a thread eight columns at a time.
 __global__ void __launch_bounds__(kSumThreads) sum_octets_kernel(MoeSum a) {
   extern __shared__ std::int32_t order[];
@@ -59,15 +78,9 @@ __global__ void __launch_bounds__(kSumThreads) sum_octets_kernel(MoeSum a) {
   find_order(a, token, order);  // the choice was complete before the kernel in front began
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
-  const auto* pairs = static_cast<const __nv_bfloat16*>(a.pairs) + token * a.chosen * a.hidden;
-  const float* weights = a.weights + token * a.chosen;
   for (std::int64_t c = 8 * threadIdx.x; c < a.hidden; c += 8 * kSumThreads) {
     float sum[8] = {};
-#pragma unroll 4
-    for (int step = 0; step < a.chosen; ++step) {
-      const int at = order[step];
-      add_octet(sum, *reinterpret_cast<const uint4*>(pairs + at * a.hidden + c), weights[at]);
-    }
+    add_experts(a, token, order, c, sum);
     const auto* shared = a.shared != nullptr ? a.shared + token * a.shared_stride + c : nullptr;
     __nv_bfloat16* out = a.out + token * a.out_stride + c;
     if (!a.in_octets) {
@@ -78,9 +91,50 @@ __global__ void __launch_bounds__(kSumThreads) sum_octets_kernel(MoeSum a) {
       continue;
     }
     if (shared != nullptr) add_octet(sum, *reinterpret_cast<const uint4*>(shared), 1);
-    *reinterpret_cast<uint4*>(out) = {
-        device::bf16_pair(sum[0], sum[1]), device::bf16_pair(sum[2], sum[3]),
-        device::bf16_pair(sum[4], sum[5]), device::bf16_pair(sum[6], sum[7])};
+    *reinterpret_cast<uint4*>(out) = octet_of(sum);
+  }
+}
+
+// What comes after the sum where a block has all columns of a token.
+struct Norm {
+  const __nv_bfloat16* residual;
+  const __nv_bfloat16* weight;
+  __nv_bfloat16* sum;
+  __nv_bfloat16* out;
+  std::int64_t residual_stride;
+  std::int64_t sum_stride;
+  std::int64_t out_stride;
+  float eps;
+};
+
+// As sum_octets_kernel and then rms_norm.cu, bit for bit.
+__global__ void __launch_bounds__(kNormOctetsMax) sum_octets_and_norm_kernel(MoeSum a, Norm norm) {
+  extern __shared__ std::int32_t order[];
+  const std::int64_t token = blockIdx.x;
+  const std::int64_t c = 8 * threadIdx.x;
+  const bool there = c < a.hidden;
+  const uint4 weight = there ? device::read_octet(norm.weight + c) : uint4{};
+  find_order(a, token, order);  // the choice was complete before the kernel in front began
+  device::wait_for_earlier_kernels();
+  device::let_later_kernels_start();
+  uint4 x = {};
+  if (there) {
+    const uint4 residual = device::read_octet(norm.residual + token * norm.residual_stride + c);
+    uint4 shared = {};
+    if (a.shared != nullptr) shared = device::read_octet(a.shared + token * a.shared_stride + c);
+    float sum[8] = {};
+    add_experts(a, token, order, c, sum);
+    if (a.shared != nullptr) add_octet(sum, shared, 1);
+    x = octet_of(sum);
+    device::write_octet(a.out + token * a.out_stride + c, x);
+    x = device::octet_sum(x, residual);
+    device::write_octet(norm.sum + token * norm.sum_stride + c, x);
+  }
+  const float mean = device::block_sum(device::octet_squares(x)) / static_cast<float>(a.hidden);
+  const float scale = 1.0F / sqrtf(mean + norm.eps);
+  if (there) {
+    device::write_octet(norm.out + token * norm.out_stride + c,
+                        device::octet_normed(x, weight, scale));
   }
 }
 
@@ -192,6 +246,30 @@ cudaError_t launch_moe_sum(const MoeSum& a, cudaStream_t stream) {
                        .threads = kSumThreads,
                        .shared_bytes = order_bytes(a)},
                       weighted ? &sum_kernel : &sum_octets_kernel, stream, a);
+}
+
+bool supports_moe_sum_and_whole_norm(const MoeSum& a, const RmsNorm& norm) {
+  return a.weights != nullptr && a.in_octets && a.hidden % 8 == 0 &&
+         a.hidden <= 8 * kNormOctetsMax && norm.x.data == a.out && norm.x.size(1) == a.hidden &&
+         norm.residual && norm.x.size(0) == a.tokens && norm.x.stride(0) == a.out_stride &&
+         rows_in_octets(norm.residual) && rows_in_octets(norm.sum) && rows_in_octets(norm.out) &&
+         aligned(norm.weight.data);
+}
+
+cudaError_t launch_moe_sum_and_whole_norm(const MoeSum& a, const RmsNorm& norm,
+                                          cudaStream_t stream) {
+  const Norm behind{.residual = static_cast<const __nv_bfloat16*>(norm.residual.data),
+                    .weight = static_cast<const __nv_bfloat16*>(norm.weight.data),
+                    .sum = static_cast<__nv_bfloat16*>(norm.sum.data),
+                    .out = static_cast<__nv_bfloat16*>(norm.out.data),
+                    .residual_stride = norm.residual.stride(0),
+                    .sum_stride = norm.sum.stride(0),
+                    .out_stride = norm.out.stride(0),
+                    .eps = norm.eps};
+  return launch_early({.grid = static_cast<unsigned>(a.tokens),
+                       .threads = device::octet_threads(static_cast<int>(a.hidden)),
+                       .shared_bytes = order_bytes(a)},
+                      &sum_octets_and_norm_kernel, stream, a, behind);
 }
 
 bool supports_moe_sum_and_norm(const MoeSum& a, const RmsNorm& norm) {

@@ -38,4 +38,9 @@ bool supports_moe_sum_and_norm(const MoeSum& a, const RmsNorm& norm);
 cudaError_t launch_moe_sum_and_norm(const MoeSum& a, const RmsNorm& norm, float* squares,
                                     cudaStream_t stream);
 
+// Of pairs without their weights: the same, what is added to it, and all of the norm.
+bool supports_moe_sum_and_whole_norm(const MoeSum& a, const RmsNorm& norm);
+cudaError_t launch_moe_sum_and_whole_norm(const MoeSum& a, const RmsNorm& norm,
+                                          cudaStream_t stream);
+
 }  // namespace glm::kernels::cuda

@@ -651,6 +651,13 @@ void CudaMoeLayer::check_behind(const FormatCase& format, std::int64_t tokens,
     ASSERT_EQ(sum[i], f32_to_bf16(bf16_to_f32(out[i]) + bf16_to_f32(residual[i]))) << i;
   }
   const Bits bits = back<std::uint16_t>(behind.out.data, results);
+  // Of more tokens the sum is normed as a whole.
+  if (tokens > 64) {
+    const Bits whole = back<std::uint16_t>(behind.norm.out.data, count);
+    gpu_->rms_norm(
+        {.out = behind.norm.out, .x = behind.norm.sum, .weight = behind.norm.weight, .eps = kEps});
+    EXPECT_EQ(back<std::uint16_t>(behind.norm.out.data, count), whole);
+  }
   const Floats got = floats(bits);
   const Doubles x = normed(floats(sum), floats(norm), kEps);
   for (std::int64_t t = 0; t < tokens; ++t) {
@@ -674,7 +681,7 @@ void CudaMoeLayer::check_behind(const FormatCase& format, std::int64_t tokens,
 
 TEST_F(CudaMoeLayer, LeavesItsSumToANormedLinearLayerBehind) {
   for (const char* format : {"int4_g32", "nvfp4_multiplies", "int4_g128", "fp8_block"}) {
-    for (const std::int64_t tokens : {3, 9, 17, 64}) {
+    for (const std::int64_t tokens : {3, 9, 17, 64, 97}) {
       for (const std::int64_t rest_rows : {0, 576}) {
         check_behind(format_of(format), tokens, rest_rows);
         if (HasFailure()) return;
