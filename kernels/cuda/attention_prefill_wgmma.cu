@@ -6,6 +6,7 @@
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/tensor_map.h"
 #include "kernels/device/attention_flash.cuh"
+#include "kernels/device/attention_flash_turns.cuh"
 
 namespace glm::kernels::cuda {
 namespace {
@@ -23,18 +24,31 @@ bool is_hopper(const AttentionWorkspace& workspace, std::int64_t shared_bytes) {
          workspace.shared_bytes_max >= shared_bytes;
 }
 
+// A kernel whose blocks have `rows` each.
+template <typename Source>
+cudaError_t launch(void (*kernel)(Source, device::AttentionHeads), int rows, int shared_bytes,
+                   const Source& source, const device::AttentionHeads& heads, cudaStream_t stream) {
+  const cudaError_t code =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+  if (code != cudaSuccess) return code;
+  const std::int64_t all = static_cast<std::int64_t>(heads.tokens) * heads.group;
+  return launch_early({.grid = {static_cast<unsigned>(heads.heads / heads.group),
+                                static_cast<unsigned>((all + rows - 1) / rows)},
+                       .threads = device::kFlashThreads,
+                       .shared_bytes = static_cast<std::size_t>(shared_bytes)},
+                      kernel, stream, source, heads);
+}
+
 template <int kDim, int kTile, typename Source>
 cudaError_t launch(const Source& source, const device::AttentionHeads& heads, cudaStream_t stream) {
-  const auto kernel = &device::attention_flash_kernel<Source, kDim, kTile>;
-  constexpr int kBytes = kSharedBytes<kDim, kTile>;
-  const cudaError_t code =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
-  if (code != cudaSuccess) return code;
-  const std::int64_t rows = static_cast<std::int64_t>(heads.tokens) * heads.group;
-  const dim3 grid(static_cast<unsigned>(heads.heads / heads.group),
-                  static_cast<unsigned>((rows + device::kFlashRows - 1) / device::kFlashRows));
-  return launch_early({.grid = grid, .threads = device::kFlashThreads, .shared_bytes = kBytes},
-                      kernel, stream, source, heads);
+  return launch(&device::attention_flash_kernel<Source, kDim, kTile>, device::kFlashRows,
+                kSharedBytes<kDim, kTile>, source, heads, stream);
+}
+
+// Whether blocks of more rows would be fewer than multiprocessors.
+bool has_few_blocks(const device::AttentionHeads& heads, const AttentionWorkspace& workspace) {
+  const std::int64_t blocks = (heads.tokens + device::kFlashRows - 1) / device::kFlashRows;
+  return blocks * heads.heads < workspace.multiprocessors;
 }
 
 EncodeTensorMap encoder(const AttentionWorkspace& workspace) {
@@ -80,8 +94,14 @@ cudaError_t mla_expanded_wgmma_prefill(const MlaExpanded& a, const AttentionWork
   if (code == cudaSuccess) code = map_of(workspace, a.k_rope, source.k_rope);
   if (code == cudaSuccess) code = map_of(workspace, a.v, source.v);
   if (code != cudaSuccess) return code;
-  return launch<kExpandedDim, kExpandedTile>(source, device_heads(a.out, a.q, a.q.size(1), a.scale),
-                                             stream);
+  const device::AttentionHeads heads = device_heads(a.out, a.q, a.q.size(1), a.scale);
+  if (has_few_blocks(heads, workspace)) {
+    constexpr int kBytes = sizeof(device::FlashTurnShared<kExpandedDim, kExpandedTile>) + 1024;
+    return launch(
+        &device::attention_flash_turns_kernel<device::FlashExpanded, kExpandedDim, kExpandedTile>,
+        device::kFlashTurnRows, kBytes, source, heads, stream);
+  }
+  return launch<kExpandedDim, kExpandedTile>(source, heads, stream);
 }
 
 bool gqa_attention_wgmma_prefill_supports(const GqaAttention& a,

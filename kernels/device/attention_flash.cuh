@@ -21,10 +21,11 @@ constexpr int kFlashThreads = kFlashReaders + 128;
 constexpr int kFlashStages = 2;
 
 // Blocks of 64 columns with all their rows. Starts at a multiple of 1,024 bytes.
-template <int kDim, int kTile>
+template <int kDim, int kTile, int kQueryRows = kFlashRows>
 struct FlashShared {
   static constexpr int kBlocks = kDim / kFlashBlock;
-  __nv_bfloat16 queries[kBlocks][kFlashRows][kFlashBlock];
+  static constexpr int kRows = kQueryRows;
+  __nv_bfloat16 queries[kBlocks][kQueryRows][kFlashBlock];
   __nv_bfloat16 keys[kFlashStages][kBlocks][kTile][kFlashBlock];
   __nv_bfloat16 values[kFlashStages][kBlocks][kTile][kFlashBlock];
   std::uint64_t keys_full[kFlashStages];
@@ -68,9 +69,8 @@ struct FlashRun {
 };
 
 // The work of the warp that copies: tiles of one run.
-template <typename Source, int kDim, int kTile>
+template <typename Source, class Shared, int kTile>
 struct FlashCopies {
-  using Shared = FlashShared<kDim, kTile>;
   const Source& source;
   Shared& shared;
   int kv_head;
@@ -139,9 +139,8 @@ struct FlashCopies {
 };
 
 // The products of one warpgroup.
-template <int kDim, int kTile>
+template <class Shared, int kDim, int kTile>
 struct FlashProducts {
-  using Shared = FlashShared<kDim, kTile>;
   std::uint32_t queries;  // shared address of the warpgroup's rows
   const Shared& shared;
   SoftmaxRows softmax;
@@ -159,7 +158,7 @@ struct FlashProducts {
   }
 
   __device__ void start_scores(int stage) {
-    constexpr std::uint32_t kQueryBlock = kFlashRows * kFlashBlock * 2;
+    constexpr std::uint32_t kQueryBlock = Shared::kRows * kFlashBlock * 2;
     constexpr std::uint32_t kKeyBlock = kTile * kFlashBlock * 2;
     const std::uint32_t keys = shared_address(shared.keys[stage]);
     flash::hold(scores);
@@ -238,13 +237,13 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
   if (thread >= kFlashReaders) {
     give_up_registers<40>();
     if (thread >= kFlashReaders + 32) return;
-    FlashCopies<Source, kDim, kTile> copies{.source = source,
-                                            .shared = shared,
-                                            .kv_head = kv_head,
-                                            .keys_full = keys_full,
-                                            .keys_empty = keys_empty,
-                                            .values_full = values_full,
-                                            .values_empty = values_empty};
+    FlashCopies<Source, Shared, kTile> copies{.source = source,
+                                              .shared = shared,
+                                              .kv_head = kv_head,
+                                              .keys_full = keys_full,
+                                              .keys_empty = keys_empty,
+                                              .values_full = values_full,
+                                              .values_empty = values_empty};
     for (int token = first_token; token < end_token;) {
       const FlashRun run = FlashRun::from(source, token, end_token);
       copies.copy(run);
@@ -284,8 +283,8 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
     return group_row + thread % 128 / 32 * 16 + half * 8 + lane / 4;
   };
 
-  FlashProducts<kDim, kTile> own = {.queries = shared_address(shared.queries[0][group * 64]),
-                                    .shared = shared};
+  FlashProducts<Shared, kDim, kTile> own = {
+      .queries = shared_address(shared.queries[0][group * 64]), .shared = shared};
   int turn = 0;
   for (int token = first_token; token < end_token;) {
     const FlashRun run = FlashRun::from(source, token, end_token);
