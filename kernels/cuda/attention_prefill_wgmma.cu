@@ -45,7 +45,7 @@ cudaError_t launch(const Source& source, const device::AttentionHeads& heads, cu
                 kSharedBytes<kDim, kTile>, source, heads, stream);
 }
 
-// Whether blocks of more rows would be fewer than multiprocessors.
+// Whether blocks of kFlashRows would be fewer than multiprocessors. Each head has keys of its own.
 bool has_few_blocks(const device::AttentionHeads& heads, const AttentionWorkspace& workspace) {
   const std::int64_t blocks = (heads.tokens + device::kFlashRows - 1) / device::kFlashRows;
   return blocks * heads.heads < workspace.multiprocessors;

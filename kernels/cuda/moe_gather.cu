@@ -22,7 +22,7 @@ constexpr int kThreadsMany = 512;
 template <int kThreads>
 constexpr int kBlocks = kThreads == kThreadsFew ? 5 : 2;  // of a multiprocessor
 constexpr int kRowsFew = 48;                              // of an expert
-constexpr int kBlocksMost = 256;                          // that all find room at once
+constexpr int kBlocksMost = 256;                          // of many rows, each with more
 constexpr int kAtOnce = 8;                                // octets of a lane
 constexpr unsigned kFullWarp = 0xFFFFFFFFU;
 
@@ -128,7 +128,7 @@ __device__ void go_through_ids(const MoeGather& a, const Each& each) {
   }
 }
 
-// By a whole block: which pairs of an expert are among these rows, of which its first is `first`.
+// By a whole block: which pairs of an expert, whose first row of all is `first`, are among these.
 template <int kWarps>
 __device__ void find_pairs(const MoeGather& a, int expert, int first, const Rows& own,
                            std::int32_t (&found)[kWarps], std::int32_t* pairs) {

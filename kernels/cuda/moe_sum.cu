@@ -217,6 +217,14 @@ bool rows_in_octets(const ConstTensorView& rows) {
   return aligned(rows.data) && rows.stride(0) % 8 == 0;
 }
 
+// Whether a norm is of this sum and what it is added to, and all its rows come in octets.
+bool is_behind(const RmsNorm& norm, const MoeSum& a) {
+  return a.in_octets && norm.x.data == a.out && norm.x.size(1) == a.hidden && norm.residual &&
+         norm.x.size(0) == a.tokens && norm.x.stride(0) == a.out_stride &&
+         rows_in_octets(norm.residual) && rows_in_octets(norm.sum) && rows_in_octets(norm.out) &&
+         aligned(norm.weight.data);
+}
+
 // The order is read four places at a time.
 std::size_t order_bytes(const MoeSum& a) {
   return static_cast<std::size_t>(a.chosen + 3) / 4 * sizeof(int4);
@@ -249,11 +257,8 @@ cudaError_t launch_moe_sum(const MoeSum& a, cudaStream_t stream) {
 }
 
 bool supports_moe_sum_and_whole_norm(const MoeSum& a, const RmsNorm& norm) {
-  return a.weights != nullptr && a.in_octets && a.hidden % 8 == 0 &&
-         a.hidden <= 8 * kNormOctetsMax && norm.x.data == a.out && norm.x.size(1) == a.hidden &&
-         norm.residual && norm.x.size(0) == a.tokens && norm.x.stride(0) == a.out_stride &&
-         rows_in_octets(norm.residual) && rows_in_octets(norm.sum) && rows_in_octets(norm.out) &&
-         aligned(norm.weight.data);
+  return a.weights != nullptr && is_behind(norm, a) && a.hidden % 8 == 0 &&
+         a.hidden <= 8 * kNormOctetsMax;
 }
 
 cudaError_t launch_moe_sum_and_whole_norm(const MoeSum& a, const RmsNorm& norm,
@@ -273,11 +278,8 @@ cudaError_t launch_moe_sum_and_whole_norm(const MoeSum& a, const RmsNorm& norm,
 }
 
 bool supports_moe_sum_and_norm(const MoeSum& a, const RmsNorm& norm) {
-  return a.weights == nullptr && a.tokens <= kMoeSquaredTokens && a.in_octets &&
-         a.hidden == 4 * kMoeSumColumns && norm.x.data == a.out && norm.x.size(1) == a.hidden &&
-         norm.residual && norm.x.size(0) == a.tokens && norm.x.stride(0) == a.out_stride &&
-         rows_in_octets(norm.residual) && rows_in_octets(norm.sum) && rows_in_octets(norm.out) &&
-         aligned(norm.weight.data);
+  return a.weights == nullptr && is_behind(norm, a) && a.tokens <= kMoeSquaredTokens &&
+         a.hidden == 4 * kMoeSumColumns;
 }
 
 cudaError_t launch_moe_sum_and_norm(const MoeSum& a, const RmsNorm& norm, float* squares,

@@ -3,7 +3,7 @@
 // take turns at the tiles of positions, of which each then has half. What they have is added at the
 // end, for which either gets the other's half of the columns.
 //
-// A row's result depends on nothing but its own query, keys and values.
+// Within this kernel a row's result depends on nothing but its own query, keys and values.
 #pragma once
 
 #include "kernels/device/attention_flash.cuh"
@@ -18,14 +18,15 @@ struct FlashTurnShared : FlashShared<kDim, kTile, kFlashTurnRows> {
   float4 softmax[kFlashGroups][128];
 };
 
-// Adds up what two warpgroups have of the same rows; each ends with half of the columns, values
-// first_of_half() and on, which `share` are of both.
+// Adds up what two warpgroups have of the same rows: values[0] to [kHalf - 1] become the lower half
+// of the columns in the first, the upper half in the second, and the softmax's sums those of both.
 template <class Shared, class Products>
 __device__ void add_other_turns(Shared& shared, Products& own, int group, float scale_log2) {
   constexpr int kValues = sizeof(own.values) / sizeof(own.values[0]);
   constexpr int kHalf = kValues / 2;
   const int thread = static_cast<int>(threadIdx.x) % 128;
-  // Keys of a warpgroup's own stage, which nobody reads any more.
+  // Keys of a warpgroup's own stage, which none of its warps reads any more: the last product with
+  // values began when all four had their scores.
   static_assert(sizeof(shared.keys[0]) >= kHalf * 128 * sizeof(float4));
   auto* to = reinterpret_cast<float4*>(shared.keys[group]) + thread;
 #pragma unroll

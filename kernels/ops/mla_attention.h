@@ -27,8 +27,9 @@
 // Numerics cpu: softmax in f32 with the sum in f64; against f64: absolute 1e-5 for values of size
 //          one. cuda: scores and sums in f32, probabilities rounded to bf16 before they meet the
 //          values; relative L2 error 5e-3. Of fp8 latents both are against the values that the
-//          records hold (kv_format.h), on cuda rounded to bf16. A token's result does not depend
-//          on the other tokens.
+//          records hold (kv_format.h), on cuda rounded to bf16. On cuda
+//          the number of tokens may choose the form, and only within it does a token's result
+//          depend on nothing but its own query and the positions it sees.
 // cuda: rows older than a sequence's first token of this call may be read while the operation asked
 // for just before still runs: that one must not write any, nor positions, sequences or page tables.
 #pragma once
