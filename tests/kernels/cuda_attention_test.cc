@@ -35,6 +35,12 @@ class CudaAttentionTest : public testing::Test {
     both[1].shared_bytes_max = std::min<std::int64_t>(workspace().shared_bytes_max, 99 * 1024);
     return both;
   }
+  // This device, and one with a single multiprocessor, where no blocks are few.
+  std::vector<cuda::AttentionWorkspace> wide_and_narrow() const {
+    std::vector<cuda::AttentionWorkspace> both(2, workspace());
+    both[1].multiprocessors = 1;
+    return both;
+  }
 
   std::mt19937 engine_;
   std::unique_ptr<Workspace> workspace_;
@@ -300,7 +306,7 @@ TEST_F(CudaAttentionTest, AnExpandedPromptInPiecesGivesTheSameBits) {
   const ConstTensorView both(device_kv.data(), Dtype::bf16, {kTokens, kHeads, 448});
   for (const std::string_view variant : {"naive", "mma_prefill", "wgmma_prefill"}) {
     if (!has(workspace(), variant)) continue;
-    const auto last = [&](std::int64_t tokens) {
+    const auto last = [&](std::int64_t tokens, const cuda::AttentionWorkspace& device) {
       const DeviceArray<std::uint16_t> out(
           Bits(static_cast<std::size_t>(tokens * kHeads * 256), kNan));
       EXPECT_EQ(
@@ -310,13 +316,15 @@ TEST_F(CudaAttentionTest, AnExpandedPromptInPiecesGivesTheSameBits) {
                                      .k_rope = {device_rope.data(), Dtype::bf16, {kTokens, 64}},
                                      .v = both.slice(2, 192, 256),
                                      .scale = 0.0625F},
-                                    workspace(), nullptr, variant),
+                                    device, nullptr, variant),
           cudaSuccess);
       Bits bits = out.get();
       bits.erase(bits.begin(), bits.end() - kLast * kHeads * 256);
       return bits;
     };
-    EXPECT_EQ(last(kTokens), last(kLast)) << variant;
+    for (const cuda::AttentionWorkspace& device : wide_and_narrow()) {
+      EXPECT_EQ(last(kTokens, device), last(kLast, device)) << variant;
+    }
   }
 }
 
@@ -404,7 +412,9 @@ TEST_F(CudaAttentionTest, ExpandedAgreesWithTheReference) {
                         a.scale);
           std::copy(values.begin(), values.end(), want.begin() + row * s.value_dim);
         });
-        for (const cuda::AttentionWorkspace& device : devices()) {
+        std::vector<cuda::AttentionWorkspace> all = devices();
+        all.push_back(wide_and_narrow()[1]);
+        for (const cuda::AttentionWorkspace& device : all) {
           if (!has(device, s.variant)) continue;
           out.set(Bits(want.size(), kNan));
           ASSERT_EQ(cuda::launch_mla_expanded(a, device, nullptr, s.variant), cudaSuccess);

@@ -491,6 +491,9 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaForPrompts) {
   }
   check_layer(format, {.tokens = 70, .experts = 33, .chosen = 9, .way = way, .crowded = true});
   check_layer(format, {.tokens = 70, .experts = 1, .chosen = 1, .way = way});
+  // More rows to gather than there are warps for at once.
+  check_layer(format, {.tokens = 600, .inner = 128, .wide = 128, .experts = 64, .way = way});
+  check_layer(format, {.tokens = 1100, .inner = 128, .wide = 128, .experts = 16, .way = way});
   // With another.
   check_layer(format, {.tokens = 70, .experts = 72, .way = way});
   check_layer(format, {.tokens = 70, .hidden = 640, .way = way});
@@ -651,7 +654,7 @@ void CudaMoeLayer::check_behind(const FormatCase& format, std::int64_t tokens,
     ASSERT_EQ(sum[i], f32_to_bf16(bf16_to_f32(out[i]) + bf16_to_f32(residual[i]))) << i;
   }
   const Bits bits = back<std::uint16_t>(behind.out.data, results);
-  // Of more tokens the sum is normed as a whole.
+  // Of more tokens than the norm's halves are for, the sum is normed as a whole.
   if (tokens > 64) {
     const Bits whole = back<std::uint16_t>(behind.norm.out.data, count);
     gpu_->rms_norm(
