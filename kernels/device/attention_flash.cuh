@@ -51,6 +51,28 @@ struct StageBarriers {
   }
 };
 
+// Those of a block.
+struct FlashBarriers {
+  StageBarriers keys_full, keys_empty, values_full, values_empty;
+
+  template <class Shared>
+  __device__ static FlashBarriers of(const Shared& shared) {
+    return {{shared_address(shared.keys_full)},
+            {shared_address(shared.keys_empty)},
+            {shared_address(shared.values_full)},
+            {shared_address(shared.values_empty)}};
+  }
+  // By one thread; `readers` warps read a stage.
+  __device__ void set_up(unsigned readers) const {
+    for (int stage = 0; stage < kFlashStages; ++stage) {
+      barrier_set_up(keys_full.of(stage), 1);
+      barrier_set_up(values_full.of(stage), 1);
+      barrier_set_up(keys_empty.of(stage), readers);
+      barrier_set_up(values_empty.of(stage), readers);
+    }
+  }
+};
+
 // The tokens of a block that belong to one sequence and follow each other.
 struct FlashRun {
   int first;
@@ -74,7 +96,7 @@ struct FlashCopies {
   const Source& source;
   Shared& shared;
   int kv_head;
-  StageBarriers keys_full, keys_empty, values_full, values_empty;
+  const FlashBarriers& barriers;
   int turn = 0;
   int raw_turns = 0;
 
@@ -92,20 +114,20 @@ struct FlashCopies {
         for (int b = 0; b < kTile / kFlashBlock; ++b) {
           place[b] = b < blocks ? source.place(run.sequence, first + b * kFlashBlock) : 0;
         }
-        keys_empty.wait_before(turn);
-        barrier_arrive_expecting(keys_full.of(turn), bytes);
+        barriers.keys_empty.wait_before(turn);
+        barrier_arrive_expecting(barriers.keys_full.of(turn), bytes);
 #pragma unroll
         for (int c = 0; c < Shared::kBlocks; ++c) {
 #pragma unroll
           for (int b = 0; b < kTile / kFlashBlock; ++b) {
             if (b >= blocks) continue;
             source.copy_keys(shared_address(shared.keys[stage][c][b * kFlashBlock]), place[b],
-                             kv_head, c * kFlashBlock, keys_full.of(turn));
+                             kv_head, c * kFlashBlock, barriers.keys_full.of(turn));
           }
         }
-        values_empty.wait_before(turn);
+        barriers.values_empty.wait_before(turn);
         const std::uint32_t barrier =
-            raw ? shared_address(&shared.values_raw) : values_full.of(turn);
+            raw ? shared_address(&shared.values_raw) : barriers.values_full.of(turn);
         barrier_arrive_expecting(barrier, bytes);
 #pragma unroll
         for (int c = 0; c < Shared::kBlocks; ++c) {
@@ -134,7 +156,7 @@ struct FlashCopies {
     }
     shared_is_written();
     __syncwarp();  // zeros of all lanes
-    if (lane == 0) barrier_arrive(values_full.of(turn));
+    if (lane == 0) barrier_arrive(barriers.values_full.of(turn));
   }
 };
 
@@ -216,17 +238,10 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
   const int rows = min(kFlashRows, heads.tokens * heads.group - first_row);
   const int first_token = first_row / heads.group;
   const int end_token = (first_row + rows - 1) / heads.group + 1;
-  const StageBarriers keys_full{shared_address(shared.keys_full)};
-  const StageBarriers keys_empty{shared_address(shared.keys_empty)};
-  const StageBarriers values_full{shared_address(shared.values_full)};
-  const StageBarriers values_empty{shared_address(shared.values_empty)};
+  const auto barriers = FlashBarriers::of(shared);
+  const auto& [keys_full, keys_empty, values_full, values_empty] = barriers;
   if (thread == 0) {
-    for (int stage = 0; stage < kFlashStages; ++stage) {
-      barrier_set_up(keys_full.of(stage), 1);
-      barrier_set_up(values_full.of(stage), 1);
-      barrier_set_up(keys_empty.of(stage), kFlashReaders / 32);
-      barrier_set_up(values_empty.of(stage), kFlashReaders / 32);
-    }
+    barriers.set_up(kFlashReaders / 32);
     barrier_set_up(shared_address(&shared.values_raw), 1);
     barriers_are_set_up();
   }
@@ -237,13 +252,8 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
   if (thread >= kFlashReaders) {
     give_up_registers<40>();
     if (thread >= kFlashReaders + 32) return;
-    FlashCopies<Source, Shared, kTile> copies{.source = source,
-                                              .shared = shared,
-                                              .kv_head = kv_head,
-                                              .keys_full = keys_full,
-                                              .keys_empty = keys_empty,
-                                              .values_full = values_full,
-                                              .values_empty = values_empty};
+    FlashCopies<Source, Shared, kTile> copies{
+        .source = source, .shared = shared, .kv_head = kv_head, .barriers = barriers};
     for (int token = first_token; token < end_token;) {
       const FlashRun run = FlashRun::from(source, token, end_token);
       copies.copy(run);

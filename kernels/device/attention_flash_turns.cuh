@@ -86,17 +86,10 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
   const int head = static_cast<int>(blockIdx.x);
   const int first_token = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kFlashTurnRows;
   const int end_token = min(first_token + kFlashTurnRows, heads.tokens);
-  const StageBarriers keys_full{shared_address(shared.keys_full)};
-  const StageBarriers keys_empty{shared_address(shared.keys_empty)};
-  const StageBarriers values_full{shared_address(shared.values_full)};
-  const StageBarriers values_empty{shared_address(shared.values_empty)};
+  const auto barriers = FlashBarriers::of(shared);
+  const auto& [keys_full, keys_empty, values_full, values_empty] = barriers;
   if (thread == 0) {
-    for (int stage = 0; stage < kFlashStages; ++stage) {
-      barrier_set_up(keys_full.of(stage), 1);
-      barrier_set_up(values_full.of(stage), 1);
-      barrier_set_up(keys_empty.of(stage), kFlashReaders / kFlashGroups / 32);
-      barrier_set_up(values_empty.of(stage), kFlashReaders / kFlashGroups / 32);
-    }
+    barriers.set_up(kFlashReaders / kFlashGroups / 32);
     barriers_are_set_up();
   }
   __syncthreads();  // barriers
@@ -107,13 +100,8 @@ __global__ void __launch_bounds__(kFlashThreads, 1)
     give_up_registers<40>();
     if (thread >= kFlashReaders + 32) return;
     static_assert(Source::kClean);
-    FlashCopies<Source, Shared, kTile> copies{.source = source,
-                                              .shared = shared,
-                                              .kv_head = head,
-                                              .keys_full = keys_full,
-                                              .keys_empty = keys_empty,
-                                              .values_full = values_full,
-                                              .values_empty = values_empty};
+    FlashCopies<Source, Shared, kTile> copies{
+        .source = source, .shared = shared, .kv_head = head, .barriers = barriers};
     copies.copy(FlashRun::from(source, first_token, end_token));
     return;
   }
