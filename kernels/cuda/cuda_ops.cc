@@ -484,8 +484,12 @@ void Device::moe_layer(const MoeLayer& args) {
     linear(args.front.projection);
     rms_norm(args.front.norm);
   }
-  remember("moe_layer", launch_moe_opening(args, workspace_.moe(), in_halves, stream()));
-  moe_mlp(args.experts());
+  const MoeWorkspace& space = workspace_.moe();
+  const bool begun = ends_shared_expert(args, space);  // by what comes behind
+  remember("moe_layer", launch_moe_opening(args, space, in_halves, begun, stream()));
+  if (!begun) return moe_mlp(args.experts());
+  remember("moe_layer", launch_moe_mlp(args.experts(), space, options_.variant, fork_.take_end(),
+                                       stream_.get(), &sum_left_, &args.shared));
 }
 
 // The norm's first half with the sum of experts in front of it, its second with the product.

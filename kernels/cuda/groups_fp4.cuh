@@ -8,10 +8,12 @@
 
 #include "kernels/cuda/groups_math.cuh"
 #include "kernels/device/fp4_half.cuh"
+#include "kernels/device/weight_octet.cuh"
 
 namespace glm::kernels::cuda {
 
 struct GroupsFp4 : GroupsFourBits {
+  using SharedOctet = device::Fp4Octet;
   __device__ static device::Fp4Unit unit(const device::Weight& w) {
     return device::fp4_half_unit(w);
   }

@@ -6,10 +6,12 @@
 #include "kernels/cuda/groups_math.cuh"
 #include "kernels/device/fp4_half.cuh"
 #include "kernels/device/weight.cuh"
+#include "kernels/device/weight_octet.cuh"
 
 namespace glm::kernels::cuda {
 
 struct GroupsFp8 {
+  using SharedOctet = device::Fp8Octet;
   static constexpr int kMaps = 2;
   static constexpr unsigned kStageBytes = kGroupsScalesAt;
   static constexpr int kChunkColumns = kGroupsPart / kTeamWarps;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/aligned.h"
+#include "kernels/cuda/device_weight.h"
 #include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/tensor_map.h"
 
@@ -147,6 +148,31 @@ bool supports_halves(const Product& inner, const Product& outer) {
   return limits.alone && supports_groups(inner) && supports_groups(outer) &&
          inner.weight.first.coding == outer.weight.first.coding &&
          groups_plan(inner, std::max(inner.inputs, outer.inputs), limits).buffers > 0;
+}
+
+bool ends_shared(const Product& inner, const MoeLayer::SharedExpert& a) {
+  // More tokens take workers longer than they would have waited, and so do weights in bf16, which
+  // are four times as many bytes.
+  constexpr std::int64_t kTokensMax = 32;
+  constexpr std::int64_t kPlainTokensMax = 16;
+  const device::Weight w = device_weight(a.down);
+  const device::Weight& others = inner.weight.first;
+  const bool plain = others.coding == device::Coding::int4 && w.coding == device::Coding::bf16;
+  const bool alike =
+      has_eight_bits(others) ? is_fast_fp8(w) : is_fast_fp4(others) && is_fast_fp4(w);
+  const std::int64_t columns = a.down.layout.cols;
+  return (plain || alike) && a.inner.size(0) <= (plain ? kPlainTokensMax : kTokensMax) &&
+         columns <= kSharedInputsMax && columns % kSharedPiece == 0 &&
+         a.down.layout.rows % kSharedRows == 0 && aligned(w.data) && aligned(a.inner.data);
+}
+
+GroupsShared groups_shared(const MoeLayer::SharedExpert& a) {
+  return {.down = device_weight(a.down),
+          .inner = static_cast<const __nv_bfloat16*>(a.inner.data),
+          .out = static_cast<__nv_bfloat16*>(a.out.data),
+          .tokens = static_cast<int>(a.inner.size(0)),
+          .outputs = static_cast<int>(a.down.layout.rows),
+          .inputs = static_cast<int>(a.down.layout.cols)};
 }
 
 }  // namespace glm::kernels::cuda

@@ -8,12 +8,14 @@
 #pragma once
 
 #include <cuda.h>
+#include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 
 #include "kernels/cuda/bulk_plan.h"
 #include "kernels/cuda/product.h"
+#include "kernels/ops/moe_layer.h"
 
 namespace glm::kernels::cuda {
 
@@ -55,6 +57,20 @@ struct GroupsProduct {
   int slabs;   // of an expert
 };
 
+// The second half of the expert of all tokens, which workers end before their first slab.
+constexpr int kSharedRows = 16;   // of weights, of a block at a time
+constexpr int kSharedPiece = 32;  // columns that a worker has beside each other
+constexpr int kSharedPieces = 3;  // of a worker, at most
+constexpr int kSharedInputsMax = kSharedPieces * kSharedPiece * kGroupsTeams * kTeamWarps;
+struct GroupsShared {
+  device::Weight down;         // as the codec of the other experts has it (SharedOctet)
+  const __nv_bfloat16* inner;  // [tokens, inputs]
+  __nv_bfloat16* out;          // [tokens, outputs]
+  int tokens;                  // 0: it is ended elsewhere
+  int outputs;
+  int inputs;
+};
+
 // In bytes, but for the counts at the end.
 struct GroupsPlan {
   unsigned activations_at;  // in shared memory, where stages come first
@@ -81,7 +97,11 @@ cudaError_t make_groups_product(const Product& a, GroupsProduct& p);
 // Both halves of a mixture of experts in one launch; `meetings` are two as device/blocks_meet.cuh
 // wants them.
 bool supports_halves(const Product& inner, const Product& outer);
-cudaError_t launch_halves(const Product& inner, const Product& outer, std::uint32_t* meetings,
-                          cudaStream_t stream);
+cudaError_t launch_halves(const Product& inner, const Product& outer, const GroupsShared& shared,
+                          std::uint32_t* meetings, cudaStream_t stream);
+
+// Whether that launch can end such an expert of all tokens, of which the first half is there.
+bool ends_shared(const Product& inner, const MoeLayer::SharedExpert& a);
+GroupsShared groups_shared(const MoeLayer::SharedExpert& a);
 
 }  // namespace glm::kernels::cuda

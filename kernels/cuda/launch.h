@@ -60,7 +60,10 @@ cudaError_t launch_front_in_halves(const MoeLayer& a, const SplitSums& split, fl
 // takes the last of it, which is then not launched.
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
                            cudaEvent_t shared_ready, cudaStream_t stream,
-                           std::optional<MoeSum>* left = nullptr);
+                           std::optional<MoeSum>* left = nullptr,
+                           const MoeLayer::SharedExpert* begun = nullptr);
+// Whether that ends a shared expert that is `begun`: of which there is a.shared.inner alone.
+bool ends_shared_expert(const MoeLayer& a, const MoeWorkspace& space);
 cudaError_t launch_multiply(const Multiply& a, cudaStream_t stream);
 cudaError_t launch_read_memory(const ReadMemory& a, cudaStream_t stream);
 cudaError_t launch_rms_norm(const RmsNorm& a, cudaStream_t stream);

@@ -185,16 +185,22 @@ Product outer_product(const MoeMlp& a, const MoeWorkspace& space) {
 
 namespace {
 
-cudaError_t run_in_order(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
-                         cudaStream_t stream) {
-  const Product inner = inner_product(a, space);
-  const Product outer = outer_product(a, space);
+bool goes_in_groups(const Product& inner, const Product& outer, std::string_view variant) {
   const auto in_groups = [&](const Product& half) {
     return choose_variant(half, variant).launch == &launch_groups;
   };
-  if (in_groups(inner) && in_groups(outer) && supports_halves(inner, outer)) {
-    return launch_halves(inner, outer, space.meetings, stream);
+  return in_groups(inner) && in_groups(outer) && supports_halves(inner, outer);
+}
+
+cudaError_t run_in_order(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
+                         const MoeLayer::SharedExpert* begun, cudaStream_t stream) {
+  const Product inner = inner_product(a, space);
+  const Product outer = outer_product(a, space);
+  if (goes_in_groups(inner, outer, variant)) {
+    const GroupsShared shared = begun != nullptr ? groups_shared(*begun) : GroupsShared{};
+    return launch_halves(inner, outer, shared, space.meetings, stream);
   }
+  GLM_CHECK(begun == nullptr);
   if ((variant.empty() || variant == "flow") && supports_expert_flow(inner, outer)) {
     return launch_expert_flow(inner, outer, space, stream);
   }
@@ -205,9 +211,18 @@ cudaError_t run_in_order(const MoeMlp& a, const MoeWorkspace& space, std::string
 
 }  // namespace
 
+bool ends_shared_expert(const MoeLayer& a, const MoeWorkspace& space) {
+  const MoeMlp experts = a.experts();
+  const SortedHalves halves = sorted_halves(experts, space);
+  const Product inner = inner_product(experts, space);
+  const bool sorted = fits_tensor_cores(inner) && wants_sorted(halves, "");
+  return !sorted && goes_in_groups(inner, outer_product(experts, space), "") &&
+         ends_shared(inner, a.shared);
+}
+
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
                            cudaEvent_t shared_ready, cudaStream_t stream,
-                           std::optional<MoeSum>* left) {
+                           std::optional<MoeSum>* left, const MoeLayer::SharedExpert* begun) {
   GLM_CHECK(a.x.dtype == Dtype::bf16);
   if (a.x.size(0) == 0 || a.x.size(1) == 0) return cudaSuccess;
   cudaError_t code = cudaSuccess;
@@ -216,7 +231,7 @@ cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::stri
   if (sorted) {
     code = run_sorted(halves, a, space, stream);
   } else {
-    code = run_in_order(a, space, variant, stream);
+    code = run_in_order(a, space, variant, begun, stream);
   }
   if (code != cudaSuccess) return code;
   if (shared_ready != nullptr) {

@@ -94,7 +94,7 @@ __device__ void end_norm(const OpeningBlock& block, std::uint8_t* memory) {
   const int octets = a.hidden / 8;
   const int blocks = 2 * block.plan.router_pair;
   const int all = block.routes() ? 0 : a.tokens * octets;
-  int at = static_cast<int>(blockIdx.x) * kHelpers + thread;
+  int at = (2 * block.pair + block.rank) * kHelpers + thread;
   uint4 row = {};
   if (at < all) row = __ldcg(weighted_octet(a, at / octets, at % octets));
   const int token = thread / kOfToken;
@@ -123,6 +123,21 @@ __device__ void end_norm(const OpeningBlock& block, std::uint8_t* memory) {
     const int next = at + blocks * kHelpers;
     if (next < all) row = __ldcg(weighted_octet(a, next / octets, next % octets));
   }
+}
+
+// Of a shared expert that is only begun here, so that the second half's weights are in the
+// second-level cache when the launch behind ends it: by the helpers, while products are under way.
+__device__ void fetch_for_later(const OpeningBlock& block) {
+  const OpeningArgs& a = block.a;
+  if (block.plan.second_pairs > 0 || block.routes()) return;
+  constexpr int kLine = 128;
+  constexpr int kHelpers = kHelperWarps * device::kWarpThreads;
+  const int thread = static_cast<int>(threadIdx.x) - kOpeningGroupWarps * device::kWarpThreads;
+  const std::int64_t bytes = a.hidden * a.down.row_bytes;
+  const std::int64_t step = std::int64_t{2} * block.plan.router_pair * kHelpers * kLine;
+  std::int64_t at = (std::int64_t{2 * block.pair + block.rank} * kHelpers + thread) * kLine;
+#pragma unroll 1
+  for (; at < bytes; at += step) device::prefetch(a.down.data + at);
 }
 
 // Sixteen units: of gate, then of up.
@@ -229,7 +244,7 @@ __device__ void first_half(const OpeningBlock& block, const Units& units, std::u
   meet<OpeningSplit::columns, kOpeningFirstRows>(block, 0, sums, own);
   store_units(block, units, own);
   device::sync_threads(2, kOpeningGroupWarps * device::kWarpThreads);  // all are stored
-  if (threadIdx.x == 0) {
+  if (threadIdx.x == 0 && plan.second_pairs > 0) {
     device::add_release(&block.a.progress->halves, 1);
   }
 }
@@ -282,11 +297,16 @@ __global__ void __launch_bounds__(kThreads, 1)
   const std::uint32_t base =
       (address + kOpeningAlignment - 1) / kOpeningAlignment * kOpeningAlignment;
   std::uint8_t* memory = unaligned + (base - address);
+  // The pair that routes has the longest work. Where nothing else comes behind it, it begins first.
+  const bool later = plan.second_pairs == 0;
+  const int number = static_cast<int>(blockIdx.x) / 2;
   const OpeningBlock block{.maps = maps,
                            .a = a,
                            .plan = plan,
                            .memory = base,
-                           .pair = static_cast<int>(blockIdx.x) / 2,
+                           .pair = !later        ? number
+                                   : number == 0 ? plan.router_pair
+                                                 : number - 1,
                            .rank = device::cluster_rank()};
   const int warp = static_cast<int>(threadIdx.x) / device::kWarpThreads;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
@@ -322,11 +342,12 @@ __global__ void __launch_bounds__(kThreads, 1)
     return;
   }
   const bool norms = a.squares.sums != nullptr;
-  if (warp >= kOpeningGroupWarps && !block.routes() && !norms) return;
+  if (warp >= kOpeningGroupWarps && !block.routes() && !norms && !later) return;
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   if (warp >= kOpeningGroupWarps) {
     if (norms) end_norm(block, memory);
+    if (later) fetch_for_later(block);
     if (block.routes()) choose(block, memory);
     return;
   }
@@ -366,14 +387,14 @@ cudaError_t allow_shared_memory(const OpeningPlan& plan) {
 }  // namespace
 
 bool supports_moe_opening(const MoeLayer& a) {
-  const std::optional<OpeningPlan> plan = opening_plan(a, bulk_limits());
+  const std::optional<OpeningPlan> plan = opening_plan(a, bulk_limits(), false);
   return plan && allow_shared_memory(*plan) == cudaSuccess &&
          fits_at_once(how_to_launch(*plan), kernel_of(*plan));
 }
 
 cudaError_t launch_moe_opening(const MoeLayer& a, const MoeWorkspace& space, bool norms,
-                               cudaStream_t stream) {
-  const std::optional<OpeningPlan> plan = opening_plan(a, bulk_limits());
+                               bool begins, cudaStream_t stream) {
+  const std::optional<OpeningPlan> plan = opening_plan(a, bulk_limits(), begins);
   if (!plan) return cudaErrorNotSupported;
   OpeningMaps maps;
   cudaError_t code = make_opening_maps(a, *plan, norms, maps);

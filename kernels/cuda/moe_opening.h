@@ -15,8 +15,9 @@ bool supports_moe_opening(const MoeLayer& a);
 
 // Writes a.logits, a.ids, a.weights, a.shared.inner and a.shared.out, of an x that is there.
 // `norms`: front.projection.out is the sum times the norm's weight, and the norm is to be ended, by
-// squares of the workspace.
+// squares of the workspace. `begins`: a.shared.out is not written, as that is left to the routed
+// experts' launch.
 cudaError_t launch_moe_opening(const MoeLayer& a, const MoeWorkspace& space, bool norms,
-                               cudaStream_t stream);
+                               bool begins, cudaStream_t stream);
 
 }  // namespace glm::kernels::cuda

@@ -101,17 +101,17 @@ OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space, bool norm
           .down = device_weight(a.shared.down)};
 }
 
-std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& limits) {
+std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& limits, bool begins) {
   if (!limits.alone || !suits(a) || !takes_warpgroups()) return std::nullopt;
   OpeningPlan plan = {};
   plan.coding = *coding_of(a.shared);
   const auto hidden = static_cast<int>(a.x.size(1));
   const auto wide = static_cast<int>(a.shared.gate.layout.rows);
   plan.first_pairs = wide / kOpeningUnits;
-  plan.second_pairs = hidden / kOpeningSecondRows;
+  plan.second_pairs = begins ? 0 : hidden / kOpeningSecondRows;
   plan.router_pair = std::max(plan.first_pairs, plan.second_pairs);
   plan.first_steps = hidden / (2 * kOpeningDepth);
-  plan.second_steps = wide / (2 * kOpeningDepth);
+  plan.second_steps = begins ? 0 : wide / (2 * kOpeningDepth);
   plan.slot = static_cast<unsigned>((a.x.size(0) + 7) / 8 * 8 * kOpeningDepth * 2);
   plan.slots = static_cast<int>(kRingBytes / plan.slot);
   plan.second_at = std::max(static_cast<unsigned>(plan.first_steps) * kOpeningFirstBytes,

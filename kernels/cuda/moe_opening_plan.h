@@ -42,8 +42,8 @@ enum class OpeningCoding : std::uint8_t { bf16, fp4, fp8 };
 // In bytes where nothing else is said.
 struct OpeningPlan {
   OpeningCoding coding;
-  int first_pairs;  // with gate and up
-  int second_pairs;
+  int first_pairs;   // with gate and up
+  int second_pairs;  // 0: the second half is done elsewhere
   int router_pair;
   int first_steps;  // of a block
   int second_steps;
@@ -89,8 +89,8 @@ struct OpeningMaps {
 
 // `norms`: of what a front leaves in front.projection.out, x comes here.
 OpeningArgs opening_args(const MoeLayer& a, const MoeWorkspace& space, bool norms);
-// None if formats, shapes or the device do not suit.
-std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& limits);
+// None if formats, shapes or the device do not suit. `begins`: without the second half.
+std::optional<OpeningPlan> opening_plan(const MoeLayer& a, const BulkLimits& limits, bool begins);
 cudaError_t make_opening_maps(const MoeLayer& a, const OpeningPlan& plan, bool norms,
                               OpeningMaps& maps);
 
