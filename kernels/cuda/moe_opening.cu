@@ -10,6 +10,9 @@
 // through a ring. Tokens are the 64 rows of the tensor cores' tile whatever their number; rows
 // without a token are not looked at.
 //
+// Of few tokens the launch behind ends the shared expert (groups_shared.cuh): then this one ends
+// with the first half.
+//
 // Where the kernel in front left a norm's second half (RowSquares, product.h), sums of tokens get
 // their factor, and warps that help write x for the routed experts.
 #include "kernels/cuda/moe_opening.h"

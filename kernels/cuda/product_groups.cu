@@ -2,6 +2,9 @@
 // rows of many experts (sm_90 and later): every weight passes once for up to eight rows of its
 // expert, as product_bulk.cu has it.
 //
+// With both halves of experts in one launch it may also end the expert of all tokens, while its
+// first weights are under way (groups_shared.cuh).
+//
 // A team of four warps takes a slab and shares out its columns, and a fifth one adds the four sums
 // in their order: neither who takes it nor other rows change the bits of a result.
 #include <algorithm>
