@@ -485,7 +485,8 @@ void Device::moe_layer(const MoeLayer& args) {
     rms_norm(args.front.norm);
   }
   const MoeWorkspace& space = workspace_.moe();
-  const bool begun = ends_shared_expert(args, space);  // by what comes behind
+  // Then the shared expert's second half is left to the experts' launch.
+  const bool begun = ends_shared_expert(args, space);
   remember("moe_layer", launch_moe_opening(args, space, in_halves, begun, stream()));
   if (!begun) return moe_mlp(args.experts());
   remember("moe_layer", launch_moe_mlp(args.experts(), space, options_.variant, fork_.take_end(),

@@ -63,7 +63,7 @@ struct GroupsFourBits {
 // for eight of them, for bf16 seven. So rows of activations are two planes of whole numbers
 // (device/planes.cuh), each with a product of its own.
 struct GroupsInt4 : GroupsFourBits {
-  using SharedOctet = device::Bf16Octet;
+  using SharedOctet = device::Bf16Octet;  // published int4 leaves the shared expert in bf16
   __device__ static float unit(const device::Weight& /*w*/) { return 1; }
 
   // By a whole warp: row `place` of the tile, and in `units` what its sums are to be multiplied

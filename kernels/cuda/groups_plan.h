@@ -63,7 +63,7 @@ constexpr int kSharedPiece = 32;  // columns that a worker has beside each other
 constexpr int kSharedPieces = 3;  // of a worker, at most
 constexpr int kSharedInputsMax = kSharedPieces * kSharedPiece * kGroupsTeams * kTeamWarps;
 struct GroupsShared {
-  device::Weight down;         // as the codec of the other experts has it (SharedOctet)
+  device::Weight down;         // as SharedOctet of the other experts' codec reads it
   const __nv_bfloat16* inner;  // [tokens, inputs]
   __nv_bfloat16* out;          // [tokens, outputs]
   int tokens;                  // 0: it is ended elsewhere
@@ -100,7 +100,10 @@ bool supports_halves(const Product& inner, const Product& outer);
 cudaError_t launch_halves(const Product& inner, const Product& outer, const GroupsShared& shared,
                           std::uint32_t* meetings, cudaStream_t stream);
 
-// Whether that launch can end such an expert of all tokens, of which the first half is there.
+// Whether that launch shall end such an expert of all tokens, of a layer that
+// supports_moe_opening() has said yes to, when a.inner is there. It adds up in another order than
+// the opening, so the bits of a token's a.out are others where this is true than where, for more
+// tokens, it is not.
 bool ends_shared(const Product& inner, const MoeLayer::SharedExpert& a);
 GroupsShared groups_shared(const MoeLayer::SharedExpert& a);
 

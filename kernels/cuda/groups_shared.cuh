@@ -1,6 +1,7 @@
 // The second half of the expert of all tokens, by the workers of product_groups.cu before their
-// first slab comes (sm_90 and later): what is between its halves is there before the kernel begins,
-// and until weights and rows of the routed experts have come workers have nothing else to do.
+// first slab comes (sm_90 and later): what is between its halves is there when the kernel in front
+// has ended, and until weights and rows of the routed experts have come workers have nothing else
+// to do.
 #pragma once
 
 #include "kernels/cuda/groups_plan.h"
@@ -34,7 +35,8 @@ struct SharedWeights {
       lower[i].read(a.down, first_row + lane / 4 + 8, static_cast<std::uint32_t>(column));
     }
   }
-  // The first of this lane's columns in piece `i` of a worker.
+  // The first of this lane's columns in piece `i` of a worker. Inputs are whole pieces: there are
+  // such columns in all lanes or in none.
   __device__ static int column_of(int i, int warp) {
     return (i * kGroupsWorkers + warp) * kSharedPiece + lane_index() % 4 * 8;
   }
@@ -78,7 +80,9 @@ __device__ void multiply_shared(const GroupsShared& a, const SharedWeights<Octet
   }
 }
 
-// By all workers of all blocks.
+// By all workers of all blocks, after wait_for_earlier_kernels() and before any of them has a
+// GroupsWorker, whose sums lie where these do. Where the opening left it (moe_opening.cu) there are
+// blocks enough for a turn each.
 template <class Octet>
 __device__ void end_shared_expert(const GroupsShared& a, const GroupsPlan& plan,
                                   std::uint8_t* memory) {

@@ -62,7 +62,8 @@ cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::stri
                            cudaEvent_t shared_ready, cudaStream_t stream,
                            std::optional<MoeSum>* left = nullptr,
                            const MoeLayer::SharedExpert* begun = nullptr);
-// Whether that ends a shared expert that is `begun`: of which there is a.shared.inner alone.
+// Whether it ends a shared expert that is `begun`: it reads begun->inner and writes begun->out. It
+// must not be given one where this is false, or with a variant.
 bool ends_shared_expert(const MoeLayer& a, const MoeWorkspace& space);
 cudaError_t launch_multiply(const Multiply& a, cudaStream_t stream);
 cudaError_t launch_read_memory(const ReadMemory& a, cudaStream_t stream);

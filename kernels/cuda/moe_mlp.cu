@@ -185,6 +185,10 @@ Product outer_product(const MoeMlp& a, const MoeWorkspace& space) {
 
 namespace {
 
+bool goes_sorted(const Product& inner, const SortedHalves& halves, std::string_view variant) {
+  return fits_tensor_cores(inner) && wants_sorted(halves, variant);
+}
+
 bool goes_in_groups(const Product& inner, const Product& outer, std::string_view variant) {
   const auto in_groups = [&](const Product& half) {
     return choose_variant(half, variant).launch == &launch_groups;
@@ -213,11 +217,9 @@ cudaError_t run_in_order(const MoeMlp& a, const MoeWorkspace& space, std::string
 
 bool ends_shared_expert(const MoeLayer& a, const MoeWorkspace& space) {
   const MoeMlp experts = a.experts();
-  const SortedHalves halves = sorted_halves(experts, space);
   const Product inner = inner_product(experts, space);
-  const bool sorted = fits_tensor_cores(inner) && wants_sorted(halves, "");
-  return !sorted && goes_in_groups(inner, outer_product(experts, space), "") &&
-         ends_shared(inner, a.shared);
+  return !goes_sorted(inner, sorted_halves(experts, space), "") &&
+         goes_in_groups(inner, outer_product(experts, space), "") && ends_shared(inner, a.shared);
 }
 
 cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::string_view variant,
@@ -227,7 +229,8 @@ cudaError_t launch_moe_mlp(const MoeMlp& a, const MoeWorkspace& space, std::stri
   if (a.x.size(0) == 0 || a.x.size(1) == 0) return cudaSuccess;
   cudaError_t code = cudaSuccess;
   const SortedHalves halves = sorted_halves(a, space);
-  const bool sorted = fits_tensor_cores(inner_product(a, space)) && wants_sorted(halves, variant);
+  const bool sorted = goes_sorted(inner_product(a, space), halves, variant);
+  GLM_CHECK(!sorted || begun == nullptr);
   if (sorted) {
     code = run_sorted(halves, a, space, stream);
   } else {

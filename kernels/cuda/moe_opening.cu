@@ -130,6 +130,7 @@ __device__ void end_norm(const OpeningBlock& block, std::uint8_t* memory) {
 
 // Of a shared expert that is only begun here, so that the second half's weights are in the
 // second-level cache when the launch behind ends it: by the helpers, while products are under way.
+// Their scales, of four bits and e4m3, are not asked for.
 __device__ void fetch_for_later(const OpeningBlock& block) {
   const OpeningArgs& a = block.a;
   if (block.plan.second_pairs > 0 || block.routes()) return;

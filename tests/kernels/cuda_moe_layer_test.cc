@@ -319,9 +319,13 @@ void CudaMoeLayer::check_case(const FormatCase& format, const LayerCase& c) {
     return own;
   };
   // Whether what ends the shared expert of so many tokens is the routed experts' launch, which adds
-  // up in another order than the opening: where they are few, for all of them and for each expert.
+  // up in another order than the opening: where they are few, for all of them and for each expert
+  // (ends_shared() and the bounds of "groups").
   const auto ends_late = [&](std::int64_t tokens) {
-    const std::int64_t most = std::string_view(c.shared) == "bf16" ? 16 : 32;
+    const std::string_view beside = c.shared;
+    const bool unlike = format.name == "int4_g32" && beside == "bf16";
+    if (!unlike && beside != format.name) return false;
+    const std::int64_t most = unlike ? 16 : 32;
     const std::int64_t rows_of_expert = format.name.starts_with("fp8") ? 16 : 6;
     return tokens <= most && tokens * c.chosen <= rows_of_expert * c.experts;
   };
@@ -488,6 +492,9 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokens) {
   for (const std::int64_t tokens : {9, 16, 17}) {  // the second half moves behind 16
     check_layer(format, {.tokens = tokens, .wide = 1536, .experts = 64, .way = way});
   }
+  check_layer(
+      format,
+      {.tokens = 16, .hidden = 2048, .inner = 128, .wide = 1536, .experts = 64, .way = way});
   check_layer(format, {.tokens = 40, .experts = 64, .way = way});
   check_layer(format, {.tokens = 40, .experts = 33, .chosen = 9, .way = way, .crowded = true});
   check_layer(format, {.tokens = 40, .experts = 1, .chosen = 1, .way = way});
@@ -526,7 +533,7 @@ void CudaMoeLayer::check_tens_of_tokens(const char* name) {
         {.tokens = tokens, .hidden = 256, .inner = 128, .wide = 768, .way = way, .shared = name});
     if (HasFailure()) return;
   }
-  for (const std::int64_t tokens : {32, 33}) {  // the second half moves
+  for (const std::int64_t tokens : {25, 32, 33}) {  // the second half moves behind 32
     check_layer(format,
                 {.tokens = tokens, .wide = 1536, .experts = 64, .way = way, .shared = name});
   }
