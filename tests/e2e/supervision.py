@@ -56,11 +56,11 @@ def answers(glm: Glm, model: str = "tiny") -> bool:
 
 
 class Stream(threading.Thread):
-    """A streaming request; keeps its last line and when it ended. With `again` it is asked until it fails."""
+    """A streaming request; keeps its last line and when it ended. It is asked until it fails, or `enough` is set."""
 
-    def __init__(self, glm: Glm, path: str, body: dict, again: bool = False):
+    def __init__(self, glm: Glm, path: str, body: dict, enough: threading.Event | None = None):
         super().__init__(daemon=True)
-        self.glm, self.path, self.body, self.again = glm, path, body, again
+        self.glm, self.path, self.body, self.enough = glm, path, body, enough
         self.begun = threading.Event()
         self.last, self.ended, self.error = "", 0.0, None
         self.start()
@@ -68,12 +68,19 @@ class Stream(threading.Thread):
     def run(self) -> None:
         try:
             self.ask()
-            while self.again and '"error"' not in self.last:
+            while self.enough and not self.enough.is_set() and self.whole():
                 self.ask()
         except (OSError, http.client.HTTPException) as error:
             self.error = error
         self.ended = time.monotonic()
         self.begun.set()
+
+    def whole(self) -> bool:
+        """Whether the last answer ended as its dialect ends one."""
+        return self.last == "data: [DONE]" or bool(self.line().get("done"))
+
+    def line(self) -> dict:
+        return json.loads(self.last.removeprefix("data: "))
 
     def ask(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.glm.port, timeout=120)
@@ -85,37 +92,42 @@ class Stream(threading.Thread):
                     self.begun.set()
 
 
-def long_streams(glm: Glm, count: int) -> list:
-    return [Stream(glm, *(("/api/generate", LONG_NATIVE) if i % 2 == 0 else ("/v1/chat/completions", LONG_OPENAI)), True)
+def long_streams(glm: Glm, count: int, enough: threading.Event) -> list:
+    return [Stream(glm, *(("/api/generate", LONG_NATIVE) if i % 2 == 0 else ("/v1/chat/completions", LONG_OPENAI)), enough)
             for i in range(count)]
 
 
 def check_killed_runner(glm: Glm) -> None:
-    """Every stream ends with an error in its dialect within 2 s, the next request works, nothing leaks."""
+    """Every stream it ran ends with an error in its dialect within 2 s, the next request works, nothing leaks."""
     assert answers(glm)
     daemon = glm.daemon_pid()
     wait_until("the daemon is quiet", lambda: models(glm)[0]["requests"] == 0)
     before = descriptors(daemon)
     for round_ in range(2):
-        streams = long_streams(glm, 64)
+        enough = threading.Event()
+        streams = long_streams(glm, 64, enough)
         wait_until("64 requests are here", lambda: models(glm)[0]["requests"] == 64, 60)
         wait_until("the engine runs them", lambda: models(glm)[0]["running"] > 1)
         victim = runner_pid(glm)
+        enough.set()
         killed = time.monotonic()
         os.kill(victim, signal.SIGKILL)
         for stream in streams:
-            stream.join(10)
-        late = max(stream.ended for stream in streams) - killed
-        assert late < 2, f"the last stream ended {late:.2f} s after its runner"
-        for stream in streams:
+            stream.join(30)
             assert stream.error is None, stream.error
-            line = json.loads(stream.last.removeprefix("data: "))
+        # An answer may have ended before the kill, or been asked for by then and begun after it: few are whole.
+        failed = [stream for stream in streams if not stream.whole()]
+        assert len(failed) > len(streams) // 2, len(failed)
+        late = max(stream.ended for stream in failed) - killed
+        assert late < 2, f"the last stream ended {late:.2f} s after its runner"
+        for stream in failed:
+            line = stream.line()
             error = line["error"] if stream.path.startswith("/api") else line["error"]["message"]
             code = line["code"] if stream.path.startswith("/api") else line["error"]["code"]
             assert code == "device" and "ended unexpectedly (killed by signal 9" in error, stream.last
         began = time.monotonic()
         assert answers(glm)
-        print(f"  round {round_}: 64 streams ended within {late * 1000:.0f} ms, the next answer took "
+        print(f"  round {round_}: {len(failed)} streams ended within {late * 1000:.0f} ms, the next answer took "
               f"{time.monotonic() - began:.2f} s")
         assert not runs(victim)
     assert glm.daemon_pid() == daemon
@@ -169,7 +181,7 @@ def check_turns(glm: Glm) -> None:
         assert stream.begun.wait(20)
         assert answers(limited, "tiny")
         stream.join(60)
-        assert stream.last == "data: [DONE]", stream.last
+        assert stream.whole(), stream.last
     finally:
         limited.close()
 
@@ -191,7 +203,7 @@ def check_drain(glm: Glm) -> None:
             time.sleep(0.02)
         assert stop.returncode == 0
         stream.join(60)
-        assert stream.last == "data: [DONE]", stream.last
+        assert stream.whole(), stream.last
         assert not runs(runner), "a stopped model has a runner"
         for status, answer in refusals:
             # Asked before the stop arrived, or after the model was gone.
@@ -226,7 +238,7 @@ def check_drain_of_prompts(glm: Glm) -> None:
     for stream in streams:
         stream.join(60)
         assert stream.error is None, (stream.path, stream.error)
-        assert stream.last == "data: [DONE]" or json.loads(stream.last)["done"], (stream.path, stream.last)
+        assert stream.whole(), (stream.path, stream.last)
     assert run.wait(60) == 0
     wait_until("the daemon is gone", lambda: not runs(daemon))
 
@@ -235,7 +247,7 @@ def check_killed_daemon(glm: Glm) -> None:
     """The runner of a daemon that is killed ends, in the middle of its work."""
     glm.ok("list")  # starts a daemon
     assert answers(glm)
-    streams = long_streams(glm, 4)
+    streams = long_streams(glm, 4, threading.Event())
     wait_until("they run", lambda: models(glm)[0]["running"] >= 1)
     daemon, runner = glm.daemon_pid(), runner_pid(glm)
     os.kill(daemon, signal.SIGKILL)
