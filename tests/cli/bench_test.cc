@@ -38,14 +38,26 @@ class BenchCommand : public ::testing::Test {
  protected:
   BenchCommand() : server({}, [this](const HttpRequest& request) { return serve(request); }) {}
 
+  using Completions = std::function<HttpAnswer(int number)>;
+
   HttpAnswer serve(const HttpRequest& request) {
-    if (request.target == "/api/show") return answer(200, show);
-    if (request.target != "/v1/completions") return answer(404, "{}");
+    Completions complete;
     {
       const std::lock_guard lock(mutex);
+      if (request.target == "/api/show") return answer(200, show);
+      if (request.target != "/v1/completions") return answer(404, "{}");
       bodies.push_back(json::parse(request.body));
+      complete = completions;
     }
-    return completions(++count);
+    return complete(++count);
+  }
+  void show_says(std::string text) {
+    const std::lock_guard lock(mutex);
+    show = std::move(text);
+  }
+  void complete_with(Completions own) {
+    const std::lock_guard lock(mutex);
+    completions = std::move(own);
   }
 
   Ran bench(std::vector<std::string> more) {
@@ -57,7 +69,7 @@ class BenchCommand : public ::testing::Test {
   }
 
   std::string show = R"({"model_info":{"vocab_size":11}})";
-  std::function<HttpAnswer(int number)> completions = [](int) { return answer(200, kStream); };
+  Completions completions = [](int) { return answer(200, kStream); };
   std::atomic<int> count = 0;
   std::mutex mutex;
   std::vector<json> bodies;
@@ -118,9 +130,9 @@ TEST_F(BenchCommand, PrintsATableAndWritesTheFile) {
 }
 
 TEST_F(BenchCommand, FailsWhenRequestsDoAndShowsTheTableAllTheSame) {
-  completions = [](int number) {
+  complete_with([](int number) {
     return number % 3 == 0 ? answer(503, R"({"error":{"message":"busy"}})") : answer(200, kStream);
-  };
+  });
   const Ran ran = bench({"--output-len", "2", "--num-prompts", "6", "--num-warmups", "0"});
   EXPECT_EQ(ran.exit_code, 6);
   EXPECT_NE(ran.out.find("STREAMS"), std::string::npos);
@@ -131,7 +143,7 @@ TEST_F(BenchCommand, FailsWhenRequestsDoAndShowsTheTableAllTheSame) {
 }
 
 TEST_F(BenchCommand, TellsAMistakeOnce) {
-  completions = [](int) { return answer(400, R"({"error":{"message":"no such model"}})"); };
+  complete_with([](int) { return answer(400, R"({"error":{"message":"no such model"}})"); });
   const Ran ran = bench({});
   EXPECT_EQ(ran.exit_code, 2);
   EXPECT_EQ(ran.out, "");
@@ -143,7 +155,7 @@ TEST_F(BenchCommand, TellsAMistakeOnce) {
 }
 
 TEST_F(BenchCommand, SaysWhatItHadToGuess) {
-  show = "{}";
+  show_says("{}");
   const Ran ran =
       bench({"--input-len", "4", "--output-len", "7", "--num-prompts", "2", "--num-warmups", "0"});
   EXPECT_EQ(ran.exit_code, 0);
@@ -153,7 +165,7 @@ TEST_F(BenchCommand, SaysWhatItHadToGuess) {
 
 TEST_F(BenchCommand, SendsSoManyWordsThatTheTokensAreRight) {
   // Two tokens a word: the first request tells.
-  completions = [this](int) {
+  complete_with([this](int) {
     const std::lock_guard lock(mutex);
     const std::string text = bodies.back()["prompt"];
     const auto words = std::count(text.begin(), text.end(), ' ') + 1;
@@ -161,7 +173,7 @@ TEST_F(BenchCommand, SendsSoManyWordsThatTheTokensAreRight) {
                   "data: {\"choices\":[{\"text\":\"a\"}]}\n\ndata: {\"choices\":[],\"usage\":{"
                   "\"prompt_tokens\":" +
                       std::to_string(2 * words) + ",\"completion_tokens\":1}}\n\n");
-  };
+  });
   const Ran ran = bench({"--prompts", "words", "--input-len", "10", "--output-len", "1",
                          "--num-prompts", "3", "--num-warmups", "0", "--json", "-"});
   EXPECT_EQ(ran.exit_code, 0) << ran.err;
