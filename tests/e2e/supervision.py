@@ -56,7 +56,7 @@ def answers(glm: Glm, model: str = "tiny") -> bool:
 
 
 class Stream(threading.Thread):
-    """A streaming request; keeps its last line and when it ended. It is asked until it fails, or `enough` is set."""
+    """A streaming request; keeps its last line and when it ended. With `enough`: until that is set, or one fails."""
 
     def __init__(self, glm: Glm, path: str, body: dict, enough: threading.Event | None = None):
         super().__init__(daemon=True)
@@ -93,8 +93,8 @@ class Stream(threading.Thread):
 
 
 def long_streams(glm: Glm, count: int, enough: threading.Event) -> list:
-    return [Stream(glm, *(("/api/generate", LONG_NATIVE) if i % 2 == 0 else ("/v1/chat/completions", LONG_OPENAI)), enough)
-            for i in range(count)]
+    dialects = [("/api/generate", LONG_NATIVE), ("/v1/chat/completions", LONG_OPENAI)]
+    return [Stream(glm, *dialects[i % 2], enough) for i in range(count)]
 
 
 def check_killed_runner(glm: Glm) -> None:
