@@ -131,7 +131,7 @@ __device__ void end_norm(const OpeningBlock& block, std::uint8_t* memory) {
 // Of a shared expert that is only begun here, so that the second half's weights are in the
 // second-level cache when the launch behind ends it: by the helpers, while products are under way.
 // Their scales, of four bits and e4m3, are not asked for.
-__device__ void fetch_for_later(const OpeningBlock& block) {
+__device__ void fetch_for_the_end(const OpeningBlock& block) {
   const OpeningArgs& a = block.a;
   if (block.plan.second_pairs > 0 || block.routes()) return;
   constexpr int kLine = 128;
@@ -302,13 +302,13 @@ __global__ void __launch_bounds__(kThreads, 1)
       (address + kOpeningAlignment - 1) / kOpeningAlignment * kOpeningAlignment;
   std::uint8_t* memory = unaligned + (base - address);
   // The pair that routes has the longest work. Where nothing else comes behind it, it begins first.
-  const bool later = plan.second_pairs == 0;
+  const bool begins = plan.second_pairs == 0;
   const int number = static_cast<int>(blockIdx.x) / 2;
   const OpeningBlock block{.maps = maps,
                            .a = a,
                            .plan = plan,
                            .memory = base,
-                           .pair = !later        ? number
+                           .pair = !begins       ? number
                                    : number == 0 ? plan.router_pair
                                                  : number - 1,
                            .rank = device::cluster_rank()};
@@ -346,12 +346,12 @@ __global__ void __launch_bounds__(kThreads, 1)
     return;
   }
   const bool norms = a.squares.sums != nullptr;
-  if (warp >= kOpeningGroupWarps && !block.routes() && !norms && !later) return;
+  if (warp >= kOpeningGroupWarps && !block.routes() && !norms && !begins) return;
   device::wait_for_earlier_kernels();
   device::let_later_kernels_start();
   if (warp >= kOpeningGroupWarps) {
     if (norms) end_norm(block, memory);
-    if (later) fetch_for_later(block);
+    if (begins) fetch_for_the_end(block);
     if (block.routes()) choose(block, memory);
     return;
   }
