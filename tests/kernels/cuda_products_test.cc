@@ -2,9 +2,10 @@
 // in double precision on the weights as the reference decodes them.
 //
 // Tolerances, per element, with size = sum |x| |w|: accumulation 4e-6 * size; where tensor cores
-// round weights that are no bf16 numbers, 2^-8 * size more; one rounding of the result to bf16. And
-// the L2 error of each matrix stays under 5e-3 of the L2 norm of its terms x w, 2^-7 where weights
-// are rounded (mixture of experts, whose inner activations are bf16: 8e-3 of a token's result).
+// round weights that are no bf16 numbers, 2^-8 * size more, or of e4m3 scales as well, twice that;
+// one rounding of the result to bf16. And the L2 error of each matrix stays under 5e-3 of the L2
+// norm of its terms x w, 2^-7 where weights are rounded (mixture of experts, whose inner activations
+// are bf16: 8e-3 of a token's result).
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -160,11 +161,11 @@ Wanted product(const Floats& x, std::int64_t x_stride, const Floats& w, const Sh
   return wanted;
 }
 
-// How far from itself a weight is, relatively, that tensor cores multiply: of e4m3 the scale is
-// rounded to bf16, by 2^-9 of it at most, and then what comes of both.
+// How far from itself a weight is, relatively, that tensor cores multiply: rounding to bf16 changes
+// a number by 2^-8 of it at most, and of e4m3 the scale is rounded as well as what comes of both.
 double rounding_of(const WeightLayout& layout) {
   if (layout.exact_in_bf16()) return 0;
-  return layout.format == WeightFormat::fp8 ? 0x1p-8 + 0x1p-18 : 0x1p-8;
+  return layout.format == WeightFormat::fp8 ? 0x1p-7 + 0x1p-16 : 0x1p-8;
 }
 
 struct Compared {
