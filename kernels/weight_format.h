@@ -15,7 +15,8 @@
 //   fp8             data   [rows, cols] e4m3
 //                   scales [ceil(rows/row_block), ceil(cols/group)] f32 | bf16 | f16 | e8m0
 //                   weight e4m3 * scale, one f32 product
-//   nvfp4           data   [rows, cols/2]: e2m1, the even column in the low four bits
+//   nvfp4           data   [rows, cols/2] u8: e2m1, sign and magnitude apart: of the even column in
+//                          bit 7 and bits 3..1, of the odd one in bit 0 and bits 6..4
 //                   scales [rows, ceil(cols/16)] e4m3
 //                   global [1] f32
 //                   weight e2m1 * s, two f32 roundings, where s = scale * global or scale / global

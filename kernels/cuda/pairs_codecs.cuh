@@ -55,7 +55,7 @@ struct PairsFp4 : PairsFourBits {
   __device__ static std::uint32_t pair(std::uint32_t word, int lane, const Scales& scales,
                                        unsigned piece, unsigned second) {
     const __nv_bfloat162& two = scales.of[piece];
-    return device::fp4_pair(own_columns(word, lane), 0,
+    return device::fp4_byte(own_byte(word, lane),
                             second == 0 ? __low2bfloat16(two) : __high2bfloat16(two));
   }
 };

@@ -137,7 +137,7 @@ class Fp4Pairs {
     return device::fp4_pair(word, i, second ? second_ : first_);
   }
   __device__ std::uint32_t of_lane(std::uint32_t word, int lane, bool second) const {
-    return (*this)(own_columns(word, lane), 0, second);
+    return device::fp4_byte(own_byte(word, lane), second ? second_ : first_);
   }
 
  private:

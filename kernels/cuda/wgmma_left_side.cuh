@@ -26,11 +26,14 @@ __device__ inline __nv_bfloat16 high_half(std::uint32_t word) {
   return __ushort_as_bfloat16(static_cast<std::uint16_t>(word >> 16U));
 }
 
-// Of eight columns in a word, the two that lane l of a row holds: at bits 0 and 16. The product
-// does on one pipe what shifts would on the other one, which is busy.
+// Of eight columns in a word, the two that lane l of a row holds.
+__device__ inline std::uint32_t own_byte(std::uint32_t word, int lane) {
+  return __byte_perm(word, 0, static_cast<std::uint32_t>(lane % 4) | 0x4440U);
+}
+// Those, four bits each, at bits 0 and 16. The product does on one pipe what shifts would on the
+// other one, which is busy.
 __device__ inline std::uint32_t own_columns(std::uint32_t word, int lane) {
-  const std::uint32_t byte = __byte_perm(word, 0, static_cast<std::uint32_t>(lane % 4) | 0x4440U);
-  return byte * 0x1001U;
+  return own_byte(word, lane) * 0x1001U;
 }
 
 }  // namespace glm::kernels::cuda

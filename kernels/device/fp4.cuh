@@ -37,12 +37,12 @@ __device__ inline __nv_bfloat16 fp4_scale(ScaleType type, std::uint32_t bits) {
   return __low2bfloat16(fp4_row_scales(type, bits));
 }
 
-// Fields i of both halves of a word, i = 0 .. 3, which are four bits each.
+// Column i, i = 0 .. 3, of the four in each half of a word.
 __device__ inline std::uint32_t fp4_pair(std::uint32_t word, int i, __nv_bfloat162 scales) {
   // Each code twice, by one product: once its sign comes to bit 15, once the rest to bits 6 to 8.
   const std::uint32_t codes =
-      (i < 2 ? word : word >> 8U) & (i % 2 == 0 ? 0x000F000FU : 0x00F000F0U);
-  const std::uint32_t fields = codes * (i % 2 == 0 ? 0x1040U : 0x104U) & 0x81C081C0U;
+      (i < 2 ? word : word >> 8U) & (i % 2 == 0 ? 0x008E008EU : 0x00710071U);
+  const std::uint32_t fields = codes * (i % 2 == 0 ? 0x0120U : 0x8004U) & 0x81C081C0U;
   const __nv_bfloat162 code = *reinterpret_cast<const __nv_bfloat162*>(&fields);
   const __nv_bfloat162 value = __hmul2(code, scales);
   return *reinterpret_cast<const std::uint32_t*>(&value);
@@ -50,6 +50,14 @@ __device__ inline std::uint32_t fp4_pair(std::uint32_t word, int i, __nv_bfloat1
 // Columns i and i + 4 of the eight in a word.
 __device__ inline std::uint32_t fp4_pair(std::uint32_t word, int i, __nv_bfloat16 scale) {
   return fp4_pair(word, i, __bfloat162bfloat162(scale));
+}
+// Both columns of the byte that a word is.
+__device__ inline std::uint32_t fp4_byte(std::uint32_t byte, __nv_bfloat16 scale) {
+  const std::uint32_t fields =
+      (byte * 0x00040020U & 0x01C001C0U) | (byte * 0x80000100U & 0x80008000U);
+  const __nv_bfloat162 code = *reinterpret_cast<const __nv_bfloat162*>(&fields);
+  const __nv_bfloat162 value = __hmul2(code, __bfloat162bfloat162(scale));
+  return *reinterpret_cast<const std::uint32_t*>(&value);
 }
 
 // All eight in their order.

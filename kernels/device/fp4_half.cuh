@@ -1,6 +1,7 @@
-// nvfp4 in fp16, where a weight and its scale are one number exactly: of the decodings this one has
-// the fewest instructions. Codes become e4m3, four at a time, and the hardware turns those into
-// fp16, as it does the scales. Sums are to be multiplied with fp4_half_unit().
+// nvfp4 in fp16, where a weight and its scale are one number exactly, a power of two that is left
+// out included: of the decodings this one has the fewest instructions. A code is an fp16 number
+// 2^14 times too small wherever its sign comes to bit 15 and the rest to bits 9 to 11. Sums are to
+// be multiplied with fp4_half_unit().
 //
 // Activations are to be fp16 as well, in the order of fp4_half_pairs(): each row times a power of
 // two that brings it near the top of the range.
@@ -14,7 +15,7 @@
 namespace glm::kernels::device {
 
 __device__ inline Fp4Unit fp4_half_unit(const Weight& w) {
-  constexpr float kLeftOut = 0x1p6F;  // of e2m1 as e4m3
+  constexpr float kLeftOut = 0x1p14F;  // of e2m1 as fp16
   constexpr float kLeftOutInBf16 = 0x1p7F;
   return Fp4Unit(w, kLeftOut / kLeftOutInBf16);
 }
@@ -35,17 +36,19 @@ __device__ inline __half2 e4m3_halves(std::uint32_t four) {
   return *reinterpret_cast<const __half2*>(&two);
 }
 
-// Columns 0 and 2 of the eight in a word, 4 and 6, 1 and 3, 5 and 7.
+// Columns 0 and 4 of the eight in a word, 1 and 5, 2 and 6, 3 and 7. What counts are logical
+// operations, right shifts and conversions, which share a pipe of half the rate: left shifts are
+// products, and of even columns one mask takes sign and rest.
 __device__ inline void fp4_half_pairs(std::uint32_t word, __half2 scale,
                                       std::uint32_t (&pairs)[4]) {
-  // s00eem00 of seem.
-  const std::uint32_t even = (word << 4 & 0x80808080U) | (word << 2 & 0x1C1C1C1CU);
-  const std::uint32_t odd = (word & 0x80808080U) | (word >> 2 & 0x1C1C1C1CU);
-  const __half2 values[4] = {e4m3_halves<0>(even), e4m3_halves<1>(even), e4m3_halves<0>(odd),
-                             e4m3_halves<1>(odd)};
+  constexpr std::uint32_t kSign = 0x80008000U;
+  constexpr std::uint32_t kRest = 0x0E000E00U;
+  const std::uint32_t codes[4] = {
+      word << 8U & (kSign | kRest), (word << 15U & kSign) | (word << 5U & kRest),
+      word & (kSign | kRest), (word << 7U & kSign) | (word >> 3U & kRest)};
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const __half2 value = __hmul2(values[i], scale);
+    const __half2 value = __hmul2(*reinterpret_cast<const __half2*>(&codes[i]), scale);
     pairs[i] = *reinterpret_cast<const std::uint32_t*>(&value);
   }
 }
@@ -60,7 +63,7 @@ __device__ uint4 half_octet(const uint4& x, float factor) {
     const __half2 two = __floats2half2_rn(number(first), number(second));
     return *reinterpret_cast<const std::uint32_t*>(&two);
   };
-  return {pair(0, 2), pair(4, 6), pair(1, 3), pair(5, 7)};
+  return {pair(0, 4), pair(1, 5), pair(2, 6), pair(3, 7)};
 }
 
 // The largest magnitudes of eight bf16 numbers and some before, two columns each, NaN above all;

@@ -16,10 +16,11 @@ __device__ inline float e8m0(std::uint8_t bits) {
   return __uint_as_float(bits == 0 ? 0x00400000U : static_cast<std::uint32_t>(bits) << 23U);
 }
 
-__device__ inline float e2m1(std::uint32_t code) {
-  const std::uint16_t half_bits =
-      static_cast<std::uint16_t>((code & 8U) << 12U | (code & 7U) << 9U);
-  return __half2float(__ushort_as_half(half_bits)) * 16384.0F;
+// Of the two columns in a byte one.
+__device__ inline float e2m1(std::uint32_t byte, std::uint32_t odd) {
+  const std::uint32_t half_bits =
+      odd == 0 ? (byte & 0x8EU) << 8U : (byte & 0x70U) << 5U | (byte & 1U) << 15U;
+  return __half2float(__ushort_as_half(static_cast<std::uint16_t>(half_bits))) * 16384.0F;
 }
 
 template <typename T>
@@ -166,7 +167,7 @@ __device__ inline float stored_weight(const Weight& w, std::int64_t row, std::ui
     case Coding::e4m3:
       return __fmul_rn(e4m3(data[c]), group_of(w, row, c).scale);
     default:
-      return __fmul_rn(e2m1(data[c / 2] >> (4 * (c % 2))), group_of(w, row, c).scale);
+      return __fmul_rn(e2m1(data[c / 2], c % 2), group_of(w, row, c).scale);
   }
 }
 
@@ -233,9 +234,9 @@ __device__ inline uint4 decoded(const Weight& w, const StoredOctet& octet) {
     const Group group = decoded(w, octet.group);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const std::uint32_t code = words[0] >> (4 * i) & 15U;
-      values[i] = w.coding == Coding::int4 ? integer_value(w, group, code)
-                                           : __fmul_rn(e2m1(code), group.scale);
+      values[i] = w.coding == Coding::int4
+                      ? integer_value(w, group, words[0] >> (4 * i) & 15U)
+                      : __fmul_rn(e2m1(words[0] >> (8 * (i / 2)), i % 2), group.scale);
     }
   }
   return {bf16_pair(values[0], values[1]), bf16_pair(values[2], values[3]),

@@ -391,8 +391,8 @@ TEST_F(CudaMoeLayer, SmallLayersMatchTheFormula) {
 }
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaInEveryFormatOfFourBits) {
-  for (const char* name :
-       {"int4_g32", "int4_g32_zeros", "int4_g128", "nvfp4_multiplies", "nvfp4_divides", "mxfp4"}) {
+  for (const char* name : {"int4_g32", "int4_g32_zeros", "int4_g128", "nvfp4_multiplies",
+                           "nvfp4_divides", "nvfp4_least", "mxfp4"}) {
     for (const std::int64_t tokens : {1, 2, 5, 8}) {
       check_layer(format_of(name), {.tokens = tokens});
       if (HasFailure()) return;
@@ -478,6 +478,7 @@ TEST_F(CudaMoeLayer, MatchesTheFormulaWhereTheFrontDecodesItsWeightsEarly) {
   check("int4_g32_zeros", {.tokens = 2, .heads = 5120});
   check("int4_g32", {.tokens = 2, .router = "f32", .heads = 5120});
   check("nvfp4_divides", {.tokens = 3, .heads = 2560});
+  check("nvfp4_least", {.tokens = 2, .heads = 5120});
   check("mxfp4", {.tokens = 2, .heads = 5120});
   check("nvfp4_divides", {.tokens = 7, .heads = 2560});
 }
@@ -551,7 +552,7 @@ void CudaMoeLayer::check_tens_of_tokens(const char* name) {
 
 TEST_F(CudaMoeLayer, MatchesTheFormulaForSomeTensOfTokensWhereTheSharedExpertIsInFourBits) {
   const Way way = Way::opening;
-  for (const char* name : {"nvfp4_multiplies", "nvfp4_divides"}) {
+  for (const char* name : {"nvfp4_multiplies", "nvfp4_divides", "nvfp4_least"}) {
     check_tens_of_tokens(name);
     if (HasFailure()) return;
     check_layer(format_of("int4_g32"), {.tokens = 40, .way = way, .shared = name});

@@ -17,7 +17,8 @@ namespace glm::kernels {
 // A memory format in a form that fits any shape.
 struct FormatCase {
   std::string name;
-  WeightLayout layout;  // rows and cols to be filled in; group and row_block 0: all of them
+  WeightLayout layout;        // rows and cols to be filled in; group and row_block 0: all of them
+  bool least_scales = false;  // the least of e4m3, for weights of the usual size
 };
 
 inline std::vector<FormatCase> all_formats() {
@@ -56,6 +57,12 @@ inline std::vector<FormatCase> all_formats() {
                             .group = 16,
                             .scale_dtype = D::f8_e4m3,
                             .global = GlobalScale::divides}),
+      {.name = "nvfp4_least",
+       .layout = {.format = F::nvfp4,
+                  .group = 16,
+                  .scale_dtype = D::f8_e4m3,
+                  .global = GlobalScale::multiplies},
+       .least_scales = true},
       row("mxfp4", {.format = F::mxfp4, .group = 32, .scale_dtype = D::f8_e8m0}),
   };
 }
@@ -75,7 +82,7 @@ class RandomWeight {
 
   RandomWeight(const FormatCase& format, std::int64_t rows, std::int64_t cols, std::mt19937& random,
                std::int64_t count = 1)
-      : layout_(format.layout), count_(count) {
+      : layout_(format.layout), least_scales_(format.least_scales), count_(count) {
     layout_.rows = rows;
     layout_.cols = cols;
     if (layout_.format > WeightFormat::bf16 && layout_.group == 0) layout_.group = cols;
@@ -143,7 +150,9 @@ class RandomWeight {
       std::shuffle(order.begin(), order.end(), random);
       for (const std::int32_t column : order) put(WeightPart::order, column);
     }
-    if (layout_.global == GlobalScale::multiplies) put(WeightPart::global, 0.0123F);
+    if (layout_.global == GlobalScale::multiplies) {
+      put(WeightPart::global, least_scales_ ? 6.29F : 0.0123F);
+    }
     if (layout_.global == GlobalScale::divides) put(WeightPart::global, 81.3F);
   }
 
@@ -176,15 +185,18 @@ class RandomWeight {
       case Dtype::f8_e8m0:
         return put(WeightPart::scales,
                    static_cast<std::uint8_t>(127 + std::lround(std::log2(scale))));
-      case Dtype::f8_e4m3:  // 2 .. 30, with the global scale in mind
+      case Dtype::f8_e4m3: {  // 2 .. 30, or to 15 * 2^-9, with the global scale in mind
+        const auto step = static_cast<unsigned>(scale * 64.0F);
         return put(WeightPart::scales,
-                   static_cast<std::uint8_t>(0x40U + static_cast<unsigned>(scale * 64.0F)));
+                   static_cast<std::uint8_t>(least_scales_ ? 1U + step % 15U : 0x40U + step));
+      }
       default:
         return put(WeightPart::scales, scale);
     }
   }
 
   WeightLayout layout_;
+  bool least_scales_;
   std::int64_t count_;
   WeightParts<Bytes> parts_;
 };

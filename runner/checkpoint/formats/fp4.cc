@@ -7,8 +7,11 @@
 //
 //   weight [out, in/2], block scale [out, in/16] (NVFP4) or [out, in/32] (MXFP4), global [] or [1]
 //
+// In memory sign and magnitude lie apart (kernels/weight_format.h).
+//
 // Scales of activations (input_scale, input_global_scale) serve 4-bit activations and are not read.
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "runner/checkpoint/formats/parts.h"
@@ -76,6 +79,18 @@ Status check_shapes(const Parts& parts, std::int64_t block) {
   return Ok{};
 }
 
+// Codes of columns as the file has them to codes as memory has them, in whole blocks of columns.
+void set_signs_apart(std::span<std::byte> codes) {
+  constexpr std::uint64_t kBytes = 0x0101010101010101U;
+  for (std::size_t at = 0; at < codes.size(); at += sizeof(std::uint64_t)) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, codes.data() + at, sizeof(eight));
+    eight = (eight & kBytes * 0x70U) | (eight & kBytes * 0x07U) << 1U |
+            (eight & kBytes * 0x08U) << 4U | (eight >> 7U & kBytes);
+    std::memcpy(codes.data() + at, &eight, sizeof(eight));
+  }
+}
+
 // Codes that no exporter writes say that this is something else, or damaged.
 Status check_scales(const WeightRead& read, const TensorInfo& scale) {
   const std::span<const std::byte> bytes =
@@ -134,6 +149,7 @@ Status read_fp4(const WeightRead& read) {
   GLM_CHECK(is_fp4(parts));
   const auto target = [&](WeightPart part) { return read.target[static_cast<std::size_t>(part)]; };
   GLM_TRY(read.checkpoint.read(*parts.weight, 0, target(WeightPart::data)));
+  set_signs_apart(target(WeightPart::data));
   GLM_TRY(read.checkpoint.read(*parts.scale, 0, target(WeightPart::scales)));
   GLM_TRY(check_scales(read, *parts.scale));
   if (parts.global == nullptr) return Ok{};
