@@ -98,18 +98,21 @@ void decode_fp8_row(const WeightView& weight, std::int64_t row, float* out) {
   }
 }
 
-// The e2m1 code of column c of a row.
-std::uint8_t e2m1_at(const std::uint8_t* data, std::int64_t c) {
-  const unsigned byte = data[c / 2];
-  const unsigned sign = c % 2 == 0 ? byte >> 7U : byte & 1U;
-  const unsigned magnitude = (c % 2 == 0 ? byte >> 1U : byte >> 4U) & 7U;
-  return static_cast<std::uint8_t>(sign << 3U | magnitude);
+// Of the two columns in a byte one.
+float even_e2m1(std::uint8_t byte) {
+  const unsigned bits = byte;
+  return e2m1_to_f32(static_cast<std::uint8_t>((bits >> 4U & 8U) | (bits >> 1U & 7U)));
+}
+float odd_e2m1(std::uint8_t byte) {
+  const unsigned bits = byte;
+  return e2m1_to_f32(static_cast<std::uint8_t>((bits << 3U & 8U) | (bits >> 4U & 7U)));
 }
 
 void decode_fp4_row(const WeightView& weight, std::int64_t row, float* out) {
   const WeightLayout& layout = weight.layout;
   const auto* data = row_at<std::uint8_t>(weight.data, row, layout.data_row_bytes());
-  const std::array<float, 256>& value_of = table<&e2m1_to_f32>();
+  const std::array<float, 256>& even = table<&even_e2m1>();
+  const std::array<float, 256>& odd = table<&odd_e2m1>();
   const float global =
       layout.global == GlobalScale::none ? 1.0F : *static_cast<const float*>(weight.global);
   for (std::int64_t group = 0; group < layout.groups(); ++group) {
@@ -117,7 +120,7 @@ void decode_fp4_row(const WeightView& weight, std::int64_t row, float* out) {
     const float scale = layout.global == GlobalScale::divides ? block / global : block * global;
     const std::int64_t end = std::min((group + 1) * layout.group, layout.cols);
     for (std::int64_t c = group * layout.group; c < end; ++c) {
-      out[c] = value_of[e2m1_at(data, c)] * scale;
+      out[c] = (c % 2 == 0 ? even : odd)[data[c / 2]] * scale;
     }
   }
 }

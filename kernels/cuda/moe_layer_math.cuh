@@ -76,8 +76,8 @@ __device__ inline void multiply_tile(float (&sums)[4], const std::uint32_t (&a)[
 }
 
 // sums += slab * activations over every kTeamWarps-th chunk from `first` on: octet(chunk, word) are
-// a lane's activations in int4_order(), or as HalfFp4 takes them. Two chains of sums, as each
-// product waits for the one before.
+// a lane's activations in int4_order(), for HalfFp4 in fp16. Two chains of sums, as each product
+// waits for the one before.
 template <class Codec, class Octet>
 __device__ inline void multiply_four_bit_slab(const device::Weight& weight, const BulkPlan& plan,
                                               const std::uint8_t* stage, int first, int step,

@@ -12,9 +12,9 @@
 
 namespace glm::kernels::cuda {
 
-// By the scales of thirty-two columns of a row, pairs of weights as bf16: fields i of both halves
-// of a word, or what a lane has of a word whose columns are in their order. `second`: of the second
-// sixteen columns. What comes of them is to be multiplied with the unit.
+// By the scales of thirty-two columns of a row, pairs of weights as bf16: column i of the four in
+// each half of a word, or what a lane has of a word whose columns are in their order. `second`: of
+// the second sixteen columns. What comes of them is to be multiplied with the unit.
 
 // Codes of int4 as bf16 numbers: bits b <= 256 are b * 2^-133, exactly, and in the second field of
 // a byte codes, and zeros up to 16, are 16 times what they are in the first. Scales make up for

@@ -1,10 +1,11 @@
 // nvfp4 in fp16, where a weight and its scale are one number exactly, a power of two that is left
 // out included: of the decodings this one has the fewest instructions. A code is an fp16 number
 // 2^14 times too small wherever its sign comes to bit 15 and the rest to bits 9 to 11. Sums are to
-// be multiplied with fp4_half_unit().
+// be multiplied with fp4_half_unit(). Most products with scales are below fp16's normal numbers,
+// which tensor cores take exactly.
 //
-// Activations are to be fp16 as well, in the order of fp4_half_pairs(): each row times a power of
-// two that brings it near the top of the range.
+// Activations are to be fp16 as well, in int4_order(): each row times a power of two that brings it
+// near the top of the range.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -53,7 +54,7 @@ __device__ inline void fp4_half_pairs(std::uint32_t word, __half2 scale,
   }
 }
 
-// Eight bf16 numbers of a row times a power of two, in that order; from int4_order() if they are.
+// Eight bf16 numbers of a row times a power of two, in int4_order(), in which they may be already.
 template <bool kFromInt4Order = false>
 __device__ uint4 half_octet(const uint4& x, float factor) {
   const auto pair = [&](int first, int second) {

@@ -16,11 +16,16 @@ __device__ inline float e8m0(std::uint8_t bits) {
   return __uint_as_float(bits == 0 ? 0x00400000U : static_cast<std::uint32_t>(bits) << 23U);
 }
 
+// As bits of fp16, sign and magnitude are a number 2^14 times too small.
+__device__ inline float e2m1_of_half(std::uint32_t bits) {
+  return __half2float(__ushort_as_half(static_cast<std::uint16_t>(bits))) * 0x1p14F;
+}
 // Of the two columns in a byte one.
-__device__ inline float e2m1(std::uint32_t byte, std::uint32_t odd) {
-  const std::uint32_t half_bits =
-      odd == 0 ? (byte & 0x8EU) << 8U : (byte & 0x70U) << 5U | (byte & 1U) << 15U;
-  return __half2float(__ushort_as_half(static_cast<std::uint16_t>(half_bits))) * 16384.0F;
+__device__ inline float even_e2m1(std::uint32_t byte) {
+  return e2m1_of_half((byte & 0x8EU) << 8U);
+}
+__device__ inline float odd_e2m1(std::uint32_t byte) {
+  return e2m1_of_half((byte & 1U) << 15U | (byte & 0x70U) << 5U);
 }
 
 template <typename T>
@@ -167,7 +172,8 @@ __device__ inline float stored_weight(const Weight& w, std::int64_t row, std::ui
     case Coding::e4m3:
       return __fmul_rn(e4m3(data[c]), group_of(w, row, c).scale);
     default:
-      return __fmul_rn(e2m1(data[c / 2], c % 2), group_of(w, row, c).scale);
+      return __fmul_rn(c % 2 == 0 ? even_e2m1(data[c / 2]) : odd_e2m1(data[c / 2]),
+                       group_of(w, row, c).scale);
   }
 }
 
@@ -234,9 +240,10 @@ __device__ inline uint4 decoded(const Weight& w, const StoredOctet& octet) {
     const Group group = decoded(w, octet.group);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
+      const std::uint32_t byte = words[0] >> (8 * (i / 2));
       values[i] = w.coding == Coding::int4
-                      ? integer_value(w, group, words[0] >> (4 * i) & 15U)
-                      : __fmul_rn(e2m1(words[0] >> (8 * (i / 2)), i % 2), group.scale);
+                      ? integer_value(w, group, byte >> (4 * (i % 2)) & 15U)
+                      : __fmul_rn(i % 2 == 0 ? even_e2m1(byte) : odd_e2m1(byte), group.scale);
     }
   }
   return {bf16_pair(values[0], values[1]), bf16_pair(values[2], values[3]),

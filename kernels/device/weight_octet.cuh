@@ -65,8 +65,8 @@ __device__ void row_pairs(const Octet& first, const Octet& second, const Weight&
     pairs[i] = __byte_perm(words[0][i / 2], words[1][i / 2], i % 2 == 0 ? 0x5410 : 0x7632);
   }
 }
-// Halves of two words side by side have the same column four bits apart from where one row has a
-// column and the fourth on.
+// Side by side, halves of the words of two rows have a column of both where one word has a column
+// and the fourth on.
 __device__ inline void row_pairs(const Int4Octet& first, const Int4Octet& second,
                                  const Weight& /*w*/, std::uint32_t (&pairs)[8]) {
   const auto zero = [](const Int4Octet& of) { return 128.0F + static_cast<float>(of.group.zero); };

@@ -82,6 +82,7 @@ Status check_shapes(const Parts& parts, std::int64_t block) {
 // Codes of columns as the file has them to codes as memory has them, in whole blocks of columns.
 void set_signs_apart(std::span<std::byte> codes) {
   constexpr std::uint64_t kBytes = 0x0101010101010101U;
+  GLM_CHECK(codes.size() % sizeof(std::uint64_t) == 0);
   for (std::size_t at = 0; at < codes.size(); at += sizeof(std::uint64_t)) {
     std::uint64_t eight = 0;
     std::memcpy(&eight, codes.data() + at, sizeof(eight));
