@@ -19,9 +19,13 @@ __device__ inline std::uint32_t decoded_at(int row, int chunk) {
 template <class Put>
 __device__ inline void decode_row(PairsInt4 /*codec*/, const std::uint32_t (&words)[4],
                                   std::uint16_t scale, const Put& put) {
-  const device::Int4Group group{.scale = __ushort_as_bfloat16(scale), .zero = 8};
+  const Int4Pairs pair(scale);
 #pragma unroll
-  for (int i = 0; i < 4; ++i) put(i, device::int4_word(words[i], group));
+  for (int i = 0; i < 4; ++i) {
+    const std::uint32_t word = words[i];
+    put(i, device::int4_in_order({pair(word, 0, false), pair(word, 1, false), pair(word, 2, false),
+                                  pair(word, 3, false)}));
+  }
 }
 template <class Put>
 __device__ inline void decode_row(PairsFp4 /*codec*/, const std::uint32_t (&words)[4],

@@ -20,8 +20,9 @@ struct PairsFourBits {
   struct RowScales {};
 };
 
+// As prompts decode it. Products are to be multiplied by unit(), as those of nvfp4.
 struct PairsInt4 : PairsFourBits {
-  __device__ static float unit(const device::Weight& /*w*/) { return 1; }
+  __device__ static float unit(const device::Weight& w) { return Int4Pairs::unit(w); }
 
   struct Scales {
     uint2 four;
@@ -31,13 +32,11 @@ struct PairsInt4 : PairsFourBits {
   __device__ static std::uint32_t pair(std::uint32_t word, int lane, const Scales& scales,
                                        unsigned piece, unsigned /*second*/) {
     const std::uint32_t two = piece < 2 ? scales.four.x : scales.four.y;
-    const __nv_bfloat16 scale = piece % 2 == 0 ? low_half(two) : high_half(two);
-    const __nv_bfloat16 zero = __float2bfloat16_rn(128.0F + 8.0F);
-    return device::int4_pair(own_columns(word, lane), 0, scale, zero);
+    return Int4Pairs(piece % 2 == 0 ? two : two >> 16U).of_lane(word, lane, false);
   }
 };
 
-// nvfp4. Products are to be multiplied by unit().
+// nvfp4.
 struct PairsFp4 : PairsFourBits {
   __device__ static device::Fp4Unit unit(const device::Weight& w) { return device::Fp4Unit(w); }
 
