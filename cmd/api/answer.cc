@@ -127,7 +127,7 @@ Result<daemon::ModelLease> load(Services& services, const store::Manifest& manif
 Result<std::shared_ptr<Answer>> submit(Services& services, const Question& question,
                                        const Client& client) {
   const Clock::Steady begun = services.clock.now();
-  store::Manifest manifest = GLM_TRY(find_model(services, question.model));
+  const store::Manifest manifest = GLM_TRY(find_model(services, question.model));
   const bool plain = question.raw_prompt || !question.prompt_ids.empty();
   if (!plain) GLM_TRY(check_messages(question));  // before others go for its model
   daemon::ModelLease lease = GLM_TRY(load(services, manifest, question, client));
@@ -164,7 +164,7 @@ Result<std::shared_ptr<Answer>> submit(Services& services, const Question& quest
   request.arrived = begun;
   auto generation = GLM_TRY(daemon::Generation::start(*lease, std::move(request)));
   return std::make_shared<Answer>(
-      Answer{std::move(manifest), std::move(lease), std::move(generation), std::nullopt, begun});
+      Answer{question.model, std::move(lease), std::move(generation), std::nullopt, begun});
 }
 
 Status wait_for_first(Answer& answer, const Client& client) {

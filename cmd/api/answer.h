@@ -40,7 +40,7 @@ struct Question {
 
 // A running answer. Movable into a stream as a shared_ptr.
 struct Answer {
-  store::Manifest manifest;
+  std::string model;  // as the client wrote it, and gets it back
   daemon::ModelLease lease;
   std::unique_ptr<daemon::Generation> generation;  // ends before the lease
   std::optional<daemon::Delta> first;              // already taken

@@ -27,7 +27,7 @@ Json tool_calls_json(const std::vector<daemon::ToolCall>& calls) {
 }
 
 Json piece(Shape shape, const Answer& answer, Clock& clock, const daemon::Delta& delta) {
-  Json json = {{"model", answer.manifest.name}, {"created_at", rfc3339(clock.wall())}};
+  Json json = {{"model", answer.model}, {"created_at", rfc3339(clock.wall())}};
   if (shape == Shape::generate) {
     json["response"] = delta.content;
     if (!delta.thinking.empty()) json["thinking"] = delta.thinking;
@@ -140,7 +140,7 @@ Result<Reply> load_or_unload(Services& services, Shape shape, const Question& qu
   } else {
     GLM_TRY(load(services, manifest, question, client));
   }
-  Json json = {{"model", manifest.name}, {"created_at", rfc3339(services.clock.wall())}};
+  Json json = {{"model", question.model}, {"created_at", rfc3339(services.clock.wall())}};
   if (shape == Shape::generate) {
     json["response"] = "";
   } else {

@@ -106,8 +106,7 @@ Heading make_heading(const Answer& answer, Clock& clock) {
   static std::atomic<std::uint64_t> next{1};
   const auto created =
       std::chrono::duration_cast<std::chrono::seconds>(clock.wall().time_since_epoch()).count();
-  return {fmt::format("chatcmpl-{:x}-{}", created, next.fetch_add(1)), created,
-          answer.manifest.name};
+  return {fmt::format("chatcmpl-{:x}-{}", created, next.fetch_add(1)), created, answer.model};
 }
 
 Json envelope(const Heading& heading, std::string_view object) {

@@ -88,7 +88,7 @@ Json heading(const Answer& answer, Clock& clock) {
   return {{"id", fmt::format("cmpl-{:x}-{}", created, next.fetch_add(1))},
           {"object", "text_completion"},
           {"created", created},
-          {"model", answer.manifest.name}};
+          {"model", answer.model}};
 }
 
 Json choice(std::size_t index, const std::string& text, Json finish_reason) {

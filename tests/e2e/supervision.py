@@ -270,6 +270,14 @@ def check_pages(glm: Glm) -> None:
     assert answers(glm)
     assert ready() == (200, {"tiny:latest": "ready"}), ready()
     assert json.loads(glm.api("GET", "/v1/models/tiny")[1])["id"] == "tiny:latest"
+    # An answer calls its model what the request did.
+    message = [{"role": "user", "content": "x"}]
+    for name in ("tiny", "tiny:latest"):
+        for path, body in (("/api/chat", {"messages": message}), ("/api/chat", {"messages": []}), ("/api/generate", {"prompt": "x"}),
+                           ("/v1/chat/completions", {"messages": message}), ("/v1/completions", {"prompt": "x"})):
+            body = {"model": name, "stream": False, "options": {"num_predict": 1}, **body}
+            status, answer = glm.api("POST", path, body)
+            assert status == 200 and json.loads(answer)["model"] == name, (path, answer)
     assert glm.api("GET", "/v1/models/nope")[0] == 404
 
     def metrics() -> dict:
