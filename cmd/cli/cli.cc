@@ -3,8 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "base/paths.h"
 #include "cmd/cli/daemon_start.h"
 #include "cmd/cli/terminal.h"
+#include "cmd/daemon/pid_file.h"
 #include "cmd/outcome.h"
 #include "cmd/version.h"
 
@@ -39,7 +41,12 @@ Result<Client> connect(const Cli& cli) {
 Result<std::optional<Client>> connect_if_running(const Cli& cli) {
   const HostAddress address = GLM_TRY(peer_address(cli.host));
   const Peer peer = who_answers(address);
-  if (peer.kind == Peer::Kind::nobody) return std::optional<Client>();
+  if (peer.kind == Peer::Kind::nobody) {
+    if (!address.is_loopback()) return std::optional<Client>();
+    const std::filesystem::path home = GLM_TRY(glm_home());
+    GLM_TRY(daemon::PidFile::check_not_elsewhere(home / "daemon.pid", address.str()));
+    return std::optional<Client>();
+  }
   if (peer.kind == Peer::Kind::stranger) return not_glm(address, peer);
   GLM_TRY(check_home(address, peer));
   return std::optional<Client>(Client(address));

@@ -69,6 +69,11 @@ Result<PidFile> PidFile::acquire(const std::filesystem::path& path, const std::s
   return PidFile(path, std::move(fd));
 }
 
+Status PidFile::check_not_elsewhere(const std::filesystem::path& path, const std::string& address) {
+  if (!holder(path) || first_line(host_file(path)) == address) return Ok{};
+  return held(path);
+}
+
 std::optional<pid_t> PidFile::holder(const std::filesystem::path& path) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd || ::flock(fd.get(), LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK) return std::nullopt;

@@ -18,6 +18,9 @@ class PidFile {
   // Errc::already_exists names the process that holds it, and its address.
   static Result<PidFile> acquire(const std::filesystem::path& path, const std::string& address);
 
+  // Errc::already_exists, as acquire() has it, where a daemon holds it that listens elsewhere.
+  static Status check_not_elsewhere(const std::filesystem::path& path, const std::string& address);
+
   // The process that holds it; nullopt when nobody does.
   static std::optional<pid_t> holder(const std::filesystem::path& path);
 

@@ -26,6 +26,9 @@ TEST(PidFile, SaysWhoServesTheFolderAndWhere) {
                   " at 127.0.0.1:81) already serves " + home.path().string() +
                   "; use it with GLM_HOST=127.0.0.1:81, stop it with 'glm stop --all', or choose "
                   "another folder with GLM_HOME");
+    EXPECT_TRUE(PidFile::check_not_elsewhere(path, "127.0.0.1:81").ok());
+    EXPECT_EQ(PidFile::check_not_elsewhere(path, "127.0.0.1:82").error().message,
+              second.error().message);
     // As an older version leaves it.
     std::filesystem::remove(home.path() / "daemon.host");
     EXPECT_EQ(PidFile::acquire(path, "x").error().message,
@@ -42,6 +45,7 @@ TEST(PidFile, TakesOverWhatACrashLeft) {
   std::ofstream(home.path() / "daemon.host") << "127.0.0.1:65432\n";
   const auto path = home.path() / "daemon.pid";
   EXPECT_EQ(PidFile::holder(path), std::nullopt);
+  EXPECT_TRUE(PidFile::check_not_elsewhere(path, "[::1]:8").ok());
   ASSERT_TRUE(PidFile::acquire(path, "[::1]:8").ok());
   const auto file = PidFile::acquire(path, "[::1]:9");
   ASSERT_TRUE(file.ok());

@@ -231,9 +231,10 @@ def check_ports(program: str, hub: Hub) -> None:
         second = subprocess.run([program, "serve"], env={**glm.environment, "GLM_HOST": f"127.0.0.1:{free_port()}"},
                                 capture_output=True, text=True, check=False)
         assert second.returncode == EXISTS and f"pid {glm.daemon_pid()}" in second.stderr, second
-        asked = subprocess.run([program, "list"], env={**glm.environment, "GLM_HOST": f"127.0.0.1:{free_port()}"},
-                               capture_output=True, text=True, check=False)
-        assert asked.returncode == EXISTS and f"use it with GLM_HOST=127.0.0.1:{glm.port}," in asked.stderr, asked
+        for command in (["list"], ["ps"], ["stop", "tiny"]):
+            asked = subprocess.run([program, *command], env={**glm.environment, "GLM_HOST": f"127.0.0.1:{free_port()}"},
+                                   capture_output=True, text=True, check=False)
+            assert asked.returncode == EXISTS and f"use it with GLM_HOST=127.0.0.1:{glm.port}," in asked.stderr, asked
         # What that message advises ends a daemon at another address, too.
         elsewhere = subprocess.run([program, "stop", "--all"], env={**glm.environment, "GLM_HOST": f"127.0.0.1:{free_port()}"},
                                    capture_output=True, text=True, check=False)
