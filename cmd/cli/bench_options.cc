@@ -60,9 +60,9 @@ Status check_range(std::string_view flag, std::int64_t value, std::int64_t min, 
 Status check_numbers(const Options& options) {
   GLM_TRY(check_range("--input-len", options.input_len, 1, kTokensMax));
   GLM_TRY(check_range("--output-len", options.output_len, 1, kTokensMax));
-  GLM_TRY(check_range("--num-prompts", options.num_prompts, 0, kRequestsMax));
-  GLM_TRY(check_range("--prompts-per-stream", options.per_stream, 0, kRequestsMax));
-  if (options.num_prompts > 0 && options.per_stream > 0) {
+  GLM_TRY(check_range("--num-prompts", options.num_prompts.value_or(1), 1, kRequestsMax));
+  GLM_TRY(check_range("--prompts-per-stream", options.per_stream.value_or(1), 1, kRequestsMax));
+  if (options.num_prompts && options.per_stream) {
     return make_error(Errc::invalid_argument,
                       "--num-prompts and --prompts-per-stream both say how many; give one");
   }
@@ -81,8 +81,8 @@ Status check_key(const std::string& key) {
 
 Level level_of(const Options& options, std::int64_t concurrency) {
   std::int64_t requests = std::max(kRequestsMin, kRequestsPerStream * concurrency);
-  if (options.per_stream > 0) requests = options.per_stream * concurrency;
-  if (options.num_prompts > 0) requests = options.num_prompts;
+  if (options.per_stream) requests = *options.per_stream * concurrency;
+  if (options.num_prompts) requests = *options.num_prompts;
   const std::int64_t warmups = options.num_warmups >= 0 ? options.num_warmups : concurrency;
   return {.concurrency = static_cast<std::size_t>(concurrency),
           .warmups = static_cast<std::size_t>(warmups),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,10 +23,10 @@ struct Options {
   std::string api_key;
   std::int64_t input_len = 512;
   std::int64_t output_len = 256;
-  std::int64_t num_prompts = 0;   // 0: by the concurrency
-  std::int64_t per_stream = 0;    // likewise: so many for each stream; 0: the usual number
-  std::int64_t num_warmups = -1;  // -1: by the concurrency
-  std::int64_t vocab_size = 0;    // 0: ask the server
+  std::optional<std::int64_t> num_prompts;  // else by the concurrency
+  std::optional<std::int64_t> per_stream;   // likewise: so many for each stream
+  std::int64_t num_warmups = -1;            // -1: by the concurrency
+  std::int64_t vocab_size = 0;              // 0: ask the server
   std::uint64_t seed = 0;
   double temperature = 0;
 };

@@ -1,7 +1,6 @@
 #include "cmd/cli/bench_serve.h"
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -9,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/descriptor_limit.h"
+#include "cmd/bench/output.h"
 #include "cmd/cli/bench_load.h"
 #include "cmd/cli/bench_options.h"
 #include "cmd/cli/bench_report.h"
@@ -109,18 +109,14 @@ Json described(const bench::Options& options, const LevelResult& level) {
   return json;
 }
 
-Status write_results(const bench::Options& options, const std::vector<LevelResult>& levels) {
-  std::string lines;
-  for (const LevelResult& level : levels) lines += described(options, level).dump() + "\n";
-  if (options.json_file == "-") return print(lines);
-  if (!options.json_file.empty()) {
-    std::ofstream file(options.json_file, std::ios::binary);
-    if (!(file << lines << std::flush)) {
-      say(bench::report_table(levels));  // an hour's work must not be lost with it
-      return make_error(Errc::exhausted, "write {}: it cannot be written", options.json_file);
-    }
+Status write_results(const bench::Options& options, const std::vector<LevelResult>& levels,
+                     bench::Output& output) {
+  Status written = Ok{};
+  for (const LevelResult& level : levels) {
+    if (written.ok()) written = output.row("", described(options, level));
   }
-  return print(bench::report_table(levels));
+  GLM_TRY(output.text(bench::report_table(levels)));  // not lost with a file that takes no more
+  return written;
 }
 
 Status find_vocabulary(bench::Plan& plan) {
@@ -140,10 +136,11 @@ Status find_vocabulary(bench::Plan& plan) {
 
 Status bench_serve(const bench::Options& options) {
   bench::Plan plan = GLM_TRY(bench::plan(options));
+  bench::Output output = GLM_TRY(bench::Output::open(options.json_file, print, say));
   raise_descriptor_limit();
   GLM_TRY(find_vocabulary(plan));
   const auto results = GLM_TRY(Measurement(std::move(plan), options.seed).run());
-  GLM_TRY(write_results(options, results));
+  GLM_TRY(write_results(options, results, output));
   for (const LevelResult& level : results) {
     if (level.failed == 0) continue;
     return make_error(

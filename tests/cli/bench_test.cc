@@ -129,6 +129,15 @@ TEST_F(BenchCommand, PrintsATableAndWritesTheFile) {
   ASSERT_EQ(lines(text.str()).size(), 1u);
 }
 
+TEST_F(BenchCommand, RefusesAFileThatCannotBeWrittenBeforeItAsksAnything) {
+  const std::string file = (home.path() / "no such folder" / "levels.json").string();
+  const Ran ran = bench({"--num-prompts", "4", "--json", file});
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_EQ(ran.err, "glm: --json " + file + ": it cannot be written: No such file or directory\n");
+  EXPECT_EQ(ran.out, "");
+  EXPECT_EQ(count, 0);
+}
+
 TEST_F(BenchCommand, FailsWhenRequestsDoAndShowsTheTableAllTheSame) {
   complete_with([](int number) {
     return number % 3 == 0 ? answer(503, R"({"error":{"message":"busy"}})") : answer(200, kStream);
