@@ -113,6 +113,12 @@ Result<std::string> shortened(const std::string& config_json, std::int64_t layer
   for (const char* name : {"num_nextn_predict_layers", "num_mtp_layers"}) {
     if (config.contains(name)) config[name] = 0;
   }
+  // Of a model that begins with more dense layers than are left all are dense.
+  const auto dense = config.find("first_k_dense_replace");
+  if (layers > 0 && dense != config.end() && dense->is_number_integer() && *dense > layers &&
+      *dense <= all) {
+    *dense = layers;
+  }
   return config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

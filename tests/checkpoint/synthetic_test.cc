@@ -130,6 +130,23 @@ TEST(Synthetic, TakesFewerLayers) {
   }
 }
 
+TEST(Synthetic, TakesFewerLayersThanAreDense) {
+  std::string config = tiny_config();
+  const std::string dense = "\"first_k_dense_replace\": 1";
+  const std::size_t at = config.find(dense);
+  ASSERT_NE(at, std::string::npos);
+  config.replace(at, dense.size(), "\"first_k_dense_replace\": 3");
+  for (const std::int64_t layers : {1, 2, 3, 4}) {
+    const auto some = synthesize(config, layers);
+    ASSERT_TRUE(some.ok()) << some.error().message;
+    EXPECT_EQ(some->facts.config.layers, layers);
+    const std::string last = "model.layers." + std::to_string(layers - 1) + ".mlp.";
+    const bool is_dense = layers <= 3;
+    EXPECT_EQ(some->checkpoint.find(last + "down_proj.weight") != nullptr, is_dense) << layers;
+    EXPECT_EQ(some->checkpoint.find(last + "gate.weight") != nullptr, !is_dense) << layers;
+  }
+}
+
 TEST(Synthetic, RefusesMoreTensorsThanACheckpointMayHave) {
   std::string config = tiny_config();
   const auto replace = [&config](const std::string& from, const std::string& to) {
