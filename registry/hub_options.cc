@@ -57,8 +57,8 @@ Result<HubOptions> hub_options_from_environment() {
       options.endpoint.starts_with("http://") || options.endpoint.starts_with("https://");
   if (!is_http || !origin_of(options.endpoint).ok()) {
     return make_error(Errc::invalid_argument,
-                      "HF_ENDPOINT '{}' wants an address that begins with https:// (a daemon keeps "
-                      "what it was started with: glm stop --all)",
+                      "HF_ENDPOINT '{}' wants an address that begins with https:// or http:// (a "
+                      "daemon keeps what it was started with: glm stop --all)",
                       redact_url(options.endpoint));
   }
   options.token = find_token();
