@@ -5,8 +5,10 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <utility>
 
+#include "base/rfc3339.h"
 #include "cmd/api/answer.h"
 #include "cmd/api/json_body.h"
 #include "cmd/api/openai_sampling.h"
@@ -318,10 +320,15 @@ Result<Reply> openai_chat(Services& services, const Json& body, const Client& cl
 
 namespace {
 
+std::int64_t seconds_of(Clock::Wall time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+}
+
 Json model_json(const store::Manifest& manifest) {
+  const auto pulled = parse_rfc3339(manifest.pulled_at);
   return {{"id", manifest.name},
           {"object", "model"},
-          {"created", 0},
+          {"created", pulled ? seconds_of(*pulled) : 0},
           {"owned_by", manifest.source.substr(0, manifest.source.find_first_of(":/"))}};
 }
 

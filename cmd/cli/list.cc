@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/rfc3339.h"
 #include "base/units.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/table.h"
 #include "cmd/cli/terminal.h"
-#include "cmd/cli/times.h"
 
 namespace glm {
 namespace {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/rfc3339.h"
 #include "base/units.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/table.h"

@@ -269,7 +269,8 @@ def check_pages(glm: Glm) -> None:
     assert glm.api("GET", "/health")[0] == 200
     assert answers(glm)
     assert ready() == (200, {"tiny:latest": "ready"}), ready()
-    assert json.loads(glm.api("GET", "/v1/models/tiny")[1])["id"] == "tiny:latest"
+    model = json.loads(glm.api("GET", "/v1/models/tiny")[1])
+    assert model["id"] == "tiny:latest" and 0 <= time.time() - model["created"] < 3600, model
     # An answer calls its model what the request did.
     message = [{"role": "user", "content": "x"}]
     for name in ("tiny", "tiny:latest"):
