@@ -26,12 +26,12 @@ constexpr std::int64_t kSharedOutInputs = 4096;
 constexpr std::int64_t kSharedOutRowsMoreThan = 8;
 constexpr std::int64_t kStreamRowsPerGroup = 10;
 constexpr std::int64_t kStreamBlockOutputs = 16;
-constexpr std::int64_t kGroupsRowsPerGroup = 6;
 constexpr std::int64_t kBulkRowsPerGroup = 64;
 constexpr std::int64_t kBulkRows = 512;  // of linear layers
 constexpr std::int64_t kBulkSlabs = 640;
 constexpr std::int64_t kBulkInputs = 4096;
 constexpr std::int64_t kWgmmaRowsPerGroup = 16;
+constexpr std::int64_t kWgmmaRowsPerGroupOfFourBits = 10;  // those that "groups" has
 constexpr std::int64_t kWgmmaRows = 256;
 constexpr std::int64_t kWgmmaResults = 1 << 19;
 
@@ -65,11 +65,13 @@ bool suits_bulk(const Product& a) {
   return a.rows <= kBulkRows && slabs >= kBulkSlabs;
 }
 
-// An expert's rows mostly are no more than a tile; of fp8, which "bulk" has not, than two.
+// Of experts "wgmma" has those with more rows than this, or as many.
+std::int64_t many_rows_of_experts(const Product& a) {
+  const bool four_bits = a.weight.first.coding != Coding::e4m3 && supports_groups(a);
+  return (four_bits ? kWgmmaRowsPerGroupOfFourBits : kWgmmaRowsPerGroup) * a.groups;
+}
 bool few_rows_of_experts(const Product& a) {
-  const bool fp8 = a.weight.first.coding == Coding::e4m3;
-  return a.row_group != nullptr &&
-         a.rows <= (fp8 ? kWgmmaRowsPerGroup : kGroupsRowsPerGroup) * a.groups;
+  return a.row_group != nullptr && a.rows < many_rows_of_experts(a);
 }
 
 // Outputs for one block a multiprocessor, but not for many more of fewer columns.
@@ -116,7 +118,7 @@ bool suits_split(const Product& a) {
 
 // Its tiles are large: there must be enough of them for most multiprocessors.
 bool many_rows(const Product& a) {
-  if (a.row_group != nullptr) return a.rows >= kWgmmaRowsPerGroup * a.groups;
+  if (a.row_group != nullptr) return a.rows >= many_rows_of_experts(a);
   return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
 }
 

@@ -326,8 +326,8 @@ void CudaMoeLayer::check_case(const FormatCase& format, const LayerCase& c) {
     const bool unlike = format.name == "int4_g32" && beside == "bf16";
     if (!unlike && beside != format.name) return false;
     const std::int64_t most = unlike ? 16 : 32;
-    const std::int64_t rows_of_expert = format.name.starts_with("fp8") ? 16 : 6;
-    return tokens <= most && tokens * c.chosen <= rows_of_expert * c.experts;
+    const std::int64_t rows_of_expert = format.name.starts_with("fp8") ? 16 : 10;
+    return tokens <= most && tokens * c.chosen < rows_of_expert * c.experts;
   };
   // Of a part of the tokens, up to where the routed experts begin.
   const auto expect_the_same_opening = [&](std::int64_t first, std::int64_t some) {
