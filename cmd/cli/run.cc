@@ -116,7 +116,16 @@ Status answer_once(Client& client, const Asking& asking, const std::string& prom
   return print_json(whole);
 }
 
+// "--think false What is …": a flag that may stand alone has its value behind "=".
+void warn_of_level(const Args& args) {
+  if (args.think != "true" || args.prompt.size() < 2) return;
+  const std::string& word = args.prompt.front();
+  if (std::find(kThinkLevels.begin(), kThinkLevels.end(), word) == kThinkLevels.end()) return;
+  warn(fmt::format("'{0}' is the prompt's first word here; the flag is --think={0}", word));
+}
+
 Status run(Cli& cli, const Args& args) {
+  warn_of_level(args);
   const Asking asking = GLM_TRY(asking_from(args));
   const bool interactive = args.prompt.empty() && stdin_is_terminal();
   if (interactive && args.json) {

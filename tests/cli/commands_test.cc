@@ -102,6 +102,24 @@ TEST_F(RunCommand, SaysThatTheBoundEndedTheAnswerBeforeItsText) {
   EXPECT_EQ(glm({"run", "tiny", "x"}).err, "");
 }
 
+TEST_F(RunCommand, SaysThatALevelOfThinkingBehindABlankIsPartOfThePrompt) {
+  answers({R"({"response":"ok","done":false})", kDone});
+  const Ran ran = glm({"run", "tiny", "--think", "false", "What is 2 + 3?"});
+  EXPECT_EQ(ran.out, "ok\n");
+  EXPECT_EQ(ran.err,
+            "glm: warning: 'false' is the prompt's first word here; the flag is --think=false\n");
+  EXPECT_EQ(sent("POST /api/generate")["prompt"], "false What is 2 + 3?");
+  for (const std::vector<std::string>& same : {std::vector<std::string>{"--think", "false"},
+                                               {"--think", "truth or dare?", "dare"},
+                                               {"--think=true", "What"},
+                                               {"--no-think", "high", "five"},
+                                               {"high", "five"}}) {
+    std::vector<std::string> arguments = {"run", "tiny"};
+    arguments.insert(arguments.end(), same.begin(), same.end());
+    EXPECT_EQ(glm(arguments).err, "") << same.back();
+  }
+}
+
 TEST_F(RunCommand, PutsWhatIsPipedInBeforeThePrompt) {
   answers({R"({"response":"ok","done":false})", kDone});
   EXPECT_EQ(glm({"run", "tiny", "Summarise"}, "line 1\nline 2\n\n").out, "ok\n");
