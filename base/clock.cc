@@ -12,9 +12,7 @@ class SystemClock final : public Clock {
  public:
   Steady now() const override { return std::chrono::steady_clock::now(); }
   Wall wall() const override { return std::chrono::system_clock::now(); }
-  void sleep(std::chrono::milliseconds duration) override {
-    std::this_thread::sleep_for(duration);
-  }
+  void sleep(std::chrono::milliseconds duration) override { std::this_thread::sleep_for(duration); }
 };
 
 }  // namespace
@@ -33,6 +31,10 @@ std::string rfc3339(Clock::Wall time) {
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", utc.tm_year + 1900,
                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
                      us % 1'000'000);
+}
+
+std::int64_t unix_seconds(Clock::Wall time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
 }  // namespace glm

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace glm {
@@ -25,5 +26,7 @@ Clock& system_clock();
 
 // "2026-11-21T09:15:00.123456Z" (RFC 3339, UTC, microseconds).
 std::string rfc3339(Clock::Wall time);
+
+std::int64_t unix_seconds(Clock::Wall time);
 
 }  // namespace glm

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <utility>
 
 #include "base/rfc3339.h"
@@ -106,8 +105,7 @@ struct Heading {
 
 Heading make_heading(const Answer& answer, Clock& clock) {
   static std::atomic<std::uint64_t> next{1};
-  const auto created =
-      std::chrono::duration_cast<std::chrono::seconds>(clock.wall().time_since_epoch()).count();
+  const std::int64_t created = unix_seconds(clock.wall());
   return {fmt::format("chatcmpl-{:x}-{}", created, next.fetch_add(1)), created, answer.model};
 }
 
@@ -320,15 +318,11 @@ Result<Reply> openai_chat(Services& services, const Json& body, const Client& cl
 
 namespace {
 
-std::int64_t seconds_of(Clock::Wall time) {
-  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
-}
-
 Json model_json(const store::Manifest& manifest) {
   const auto pulled = parse_rfc3339(manifest.pulled_at);
   return {{"id", manifest.name},
           {"object", "model"},
-          {"created", pulled ? seconds_of(*pulled) : 0},
+          {"created", pulled ? unix_seconds(*pulled) : 0},
           {"owned_by", manifest.source.substr(0, manifest.source.find_first_of(":/"))}};
 }
 

@@ -83,8 +83,7 @@ Result<Question> read_question(const Json& body) {
 
 Json heading(const Answer& answer, Clock& clock) {
   static std::atomic<std::uint64_t> next{1};
-  const auto created =
-      std::chrono::duration_cast<std::chrono::seconds>(clock.wall().time_since_epoch()).count();
+  const std::int64_t created = unix_seconds(clock.wall());
   return {{"id", fmt::format("cmpl-{:x}-{}", created, next.fetch_add(1))},
           {"object", "text_completion"},
           {"created", created},
