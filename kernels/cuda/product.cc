@@ -65,7 +65,8 @@ bool suits_bulk(const Product& a) {
   return a.rows <= kBulkRows && slabs >= kBulkSlabs;
 }
 
-// Of experts "wgmma" has those with more rows than this, or as many.
+// So many rows of all experts that "wgmma" takes them. Below, "groups" goes over a slab once for
+// every tile of eight rows of an expert.
 std::int64_t many_rows_of_experts(const Product& a) {
   const bool four_bits = a.weight.first.coding != Coding::e4m3 && supports_groups(a);
   return (four_bits ? kWgmmaRowsPerGroupOfFourBits : kWgmmaRowsPerGroup) * a.groups;
