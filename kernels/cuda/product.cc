@@ -32,8 +32,8 @@ constexpr std::int64_t kBulkSlabs = 640;
 constexpr std::int64_t kBulkInputs = 4096;
 constexpr std::int64_t kWgmmaRowsPerGroup = 16;
 constexpr std::int64_t kWgmmaRowsPerGroupOfFourBits = 10;  // those that "groups" has
-constexpr std::int64_t kWgmmaRows = 256;
-constexpr std::int64_t kWgmmaResults = 1 << 19;
+constexpr std::int64_t kWgmmaRowsMoreThan = 64;
+constexpr std::int64_t kWgmmaResults = 1 << 17;
 
 bool fits(const device::Weight& w) {
   return w.cols % 8 == 0 && w.group % 8 == 0 && w.order == nullptr && aligned(w.data);
@@ -117,10 +117,11 @@ bool suits_split(const Product& a) {
   return a.inputs >= kSharedOutInputs && a.rows > kSharedOutRowsMoreThan;
 }
 
-// Its tiles are large: there must be enough of them for most multiprocessors.
+// Its tiles are large: there must be some of them. A part of one takes as long as a whole one.
 bool many_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows >= many_rows_of_experts(a);
-  return a.rows >= kWgmmaRows && a.rows * a.outputs * a.groups >= kWgmmaResults;
+  const std::int64_t rows = (a.rows + 63) / 64 * 64;
+  return a.rows > kWgmmaRowsMoreThan && rows * a.outputs * a.groups >= kWgmmaResults;
 }
 
 constexpr std::array<ProductVariant, 12> kVariants = {{

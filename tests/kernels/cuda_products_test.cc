@@ -441,10 +441,11 @@ std::vector<FormatCase> warpgroup_formats() {
   return formats;
 }
 
-// Where warpgroups take products at all, prompts in these go there: nothing is read here.
+// Where warpgroups take products at all, those of more than 64 rows in these go there: nothing is
+// read here.
 TEST_F(CudaProducts, WarpgroupsTakeFourBitsOfAnyGroupAndFp8) {
   alignas(16) static constexpr std::byte kMemory[16] = {};
-  const auto taken_by = [](WeightLayout layout) {
+  const auto taken_by = [](WeightLayout layout, std::int64_t rows) {
     layout.rows = 2048;
     const void* memory = kMemory;
     const WeightView view{.layout = layout,
@@ -457,12 +458,12 @@ TEST_F(CudaProducts, WarpgroupsTakeFourBitsOfAnyGroupAndFp8) {
                                 .weight = cuda::device_weights(view),
                                 .out_stride = layout.rows,
                                 .x_stride = layout.cols,
-                                .rows = 512,
+                                .rows = rows,
                                 .outputs = layout.rows,
                                 .inputs = layout.cols};
     return cuda::choose_variant(product, "").name;
   };
-  if (taken_by({.format = WeightFormat::bf16, .cols = 2048}) != "wgmma") {
+  if (taken_by({.format = WeightFormat::bf16, .cols = 2048}, 512) != "wgmma") {
     GTEST_SKIP() << "no warpgroups";
   }
   for (const FormatCase& format : warpgroup_formats()) {
@@ -470,7 +471,11 @@ TEST_F(CudaProducts, WarpgroupsTakeFourBitsOfAnyGroupAndFp8) {
       WeightLayout layout = format.layout;
       layout.cols = cols;
       if (layout.group == 0) layout.group = cols;
-      EXPECT_EQ(taken_by(layout), "wgmma") << format.name << ", " << cols << " columns";
+      for (const std::int64_t rows : {65, 200, 512}) {
+        EXPECT_EQ(taken_by(layout, rows), "wgmma")
+            << format.name << ", " << rows << " x " << cols << " columns";
+      }
+      EXPECT_NE(taken_by(layout, 64), "wgmma") << format.name << ", " << cols << " columns";
     }
   }
 }
