@@ -8,9 +8,11 @@
 // each has rows of gate in the upper half of a product and the same ones of up in the lower, so
 // that both of an output meet in one lane. A tile computes about as many columns as it has rows of
 // activations. A result is the sum over columns of weights in one order, whatever the tile: theirs,
-// or that in which they are dealt.
+// or that in which they are dealt. But linear layers of few tiles have clusters of blocks for each,
+// which share out the columns (wgmma_cluster.cuh).
 #include "base/check.h"
 #include "kernels/cuda/early_launch.h"
+#include "kernels/cuda/wgmma_cluster.cuh"
 #include "kernels/cuda/wgmma_codecs.cuh"
 #include "kernels/cuda/wgmma_fill.cuh"
 #include "kernels/cuda/wgmma_maps.h"
@@ -145,7 +147,7 @@ __device__ __forceinline__ void multiply(const Product& a, const WgmmaPlan& plan
 }
 
 // For up to kColumns rows of activations.
-template <class Codec, int kGroups, int kColumns>
+template <class Codec, int kGroups, bool kCluster, int kColumns>
 __device__ __forceinline__ void work_on(const Product& a, const WgmmaPlan& plan,
                                         const Shared& shared, const Tile& tile, Ring& ring,
                                         Results& results) {
@@ -156,25 +158,40 @@ __device__ __forceinline__ void work_on(const Product& a, const WgmmaPlan& plan,
   const float up_unit = a.gated ? Codec::unit(device::weight_at(a.up, expert)) : 1.0F;
   const int first_output =
       (tile.m_block * kGroups + results.group) * (a.gated ? kWgmmaGroupRows / 2 : kWgmmaGroupRows);
-#pragma unroll
-  for (int part = 0; part * kWgmmaBlockRows < kColumns; ++part) {
-    float own[16];
-#pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      const int at = 16 * part + i;
-      own[i] = at < kColumns / 2 ? sums[at % (kColumns / 2)] : 0.0F;
-    }
-    const Place place{.first_output = first_output, .first_row = part * kWgmmaBlockRows};
+  const auto store = [&](const Tile& part, int first_row, const float(&own)[16]) {
+    const Place place{.first_output = first_output, .first_row = first_row};
     if (plan.whole_octets) {
-      store_octets(a, tile, place, own, unit, up_unit, results);
+      store_octets(a, part, place, own, unit, up_unit, results);
     } else {
-      store_any(a, tile, place, own, unit, up_unit, results);
+      store_any(a, part, place, own, unit, up_unit, results);
+    }
+  };
+  if constexpr (kCluster) {
+    const ClusterSums<kGroups, kColumns> all(plan, shared);
+    all.exchange(sums);
+    const Tile part = all.part_of(tile);
+#pragma unroll 1
+    for (int row = 0; row < part.rows.count; row += kWgmmaBlockRows) {
+      float own[16];
+      all.add_up(row / 8, own);
+      store(part, row, own);
+    }
+  } else {
+#pragma unroll
+    for (int part = 0; part * kWgmmaBlockRows < kColumns; ++part) {
+      float own[16];
+#pragma unroll
+      for (int i = 0; i < 16; ++i) {
+        const int at = 16 * part + i;
+        own[i] = at < kColumns / 2 ? sums[at % (kColumns / 2)] : 0.0F;
+      }
+      store(tile, part * kWgmmaBlockRows, own);
     }
   }
 }
 
 // kColumns: what products there are for, the fewest rows first.
-template <class Codec, int kGroups, int... kColumns>
+template <class Codec, int kGroups, bool kCluster, int... kColumns>
 __device__ __forceinline__ void work(const Product& a, const WgmmaPlan& plan,
                                      const Shared& shared) {
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
@@ -186,14 +203,14 @@ __device__ __forceinline__ void work(const Product& a, const WgmmaPlan& plan,
   Ring ring{plan.stages};
   const int tiles = tiles_of(a, plan);
   int slot = 0;
-  for (int index = static_cast<int>(blockIdx.x); index < tiles;
-       index += static_cast<int>(gridDim.x)) {
+  for (int index = first_tile<kCluster>(plan); index < tiles;
+       index = next_tile<kCluster>(plan, index)) {
     device::barrier_wait(shared.full + 8U * static_cast<unsigned>(ring.stage), ring.parity);
     const Tile tile = staged_tile(plan, shared, slot);
     slot = (slot + 1) % kWgmmaTileSlots;
     const auto on = [&]<int kRows>() {
       if (tile.rows.count > kRows) return false;
-      work_on<Codec, kGroups, kRows>(a, plan, shared, tile, ring, results);
+      work_on<Codec, kGroups, kCluster, kRows>(a, plan, shared, tile, ring, results);
       return true;
     };
     (void)(on.template operator()<kColumns>() || ...);
@@ -209,7 +226,7 @@ constexpr int kThreads = (kGroups + 1) * kGroupThreads;
 template <int kGroups>
 constexpr int kThreadsMax = kGroups == 4 ? 640 : 512;
 
-template <class Codec, int kGroups, int... kColumns>
+template <class Codec, int kGroups, bool kCluster, int... kColumns>
 __global__ void __launch_bounds__(kThreadsMax<kGroups>, 1)
     wgmma_kernel(const __grid_constant__ Product a, const __grid_constant__ WgmmaPlan plan,
                  const __grid_constant__ WgmmaMaps maps) {
@@ -243,17 +260,17 @@ __global__ void __launch_bounds__(kThreadsMax<kGroups>, 1)
     const int thread = static_cast<int>(threadIdx.x) - kScaleThreads;
     if (thread < 0) {
       constexpr Fills kFills = Codec::kCopied ? Fills::weights : Fills::all;
-      StageFiller<Codec, kGroups, kFills>(a, plan, maps, shared).fill_all();
+      StageFiller<Codec, kGroups, kFills, kCluster>(a, plan, maps, shared).fill_all();
     } else if constexpr (Codec::kCopied) {
       if (thread < device::kWarpThreads) {
-        StageFiller<Codec, kGroups, Fills::rows>(a, plan, maps, shared).fill_all();
+        StageFiller<Codec, kGroups, Fills::rows, kCluster>(a, plan, maps, shared).fill_all();
       }
     } else if constexpr (Codec::kScales) {
-      lay_scales<Codec::kScaled, kGroups * kWgmmaGroupRows>(a, plan, shared, thread);
+      lay_scales<Codec::kScaled, kGroups * kWgmmaGroupRows, kCluster>(a, plan, shared, thread);
     }
   } else {
     device::take_registers<kWorkRegisters<kGroups>>();
-    work<Codec, kGroups, kColumns...>(a, plan, shared);
+    work<Codec, kGroups, kCluster, kColumns...>(a, plan, shared);
   }
 #else
   __trap();  // built for another device
@@ -267,7 +284,7 @@ int attribute(cudaDeviceAttr which) {
   return value;
 }
 
-template <class Codec, int kGroups, int... kColumns>
+template <class Codec, int kGroups, bool kCluster, int... kColumns>
 cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
                    cudaStream_t stream) {
   constexpr WgmmaStage kStage = {.depth = Codec::kDepth,
@@ -283,7 +300,7 @@ cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
   if (const cudaError_t code = make_wgmma_maps(a, plan, kStage, maps); code != cudaSuccess) {
     return code;
   }
-  const auto kernel = &wgmma_kernel<Codec, kGroups, kColumns...>;
+  const auto kernel = &wgmma_kernel<Codec, kGroups, kCluster, kColumns...>;
   if (const cudaError_t code = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.total));
       code != cudaSuccess) {
@@ -291,6 +308,15 @@ cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
   }
   const std::int64_t row_tiles = a.row_group != nullptr ? a.tiles_max : a.groups * plan.row_tiles;
   const std::int64_t tiles = row_tiles * plan.m_blocks;
+  if constexpr (kCluster) {
+    // Sums come to where stages were.
+    GLM_CHECK(plan.results_at >= static_cast<unsigned>(kGroups * kWgmmaGroupRows * tile.rows) * 4);
+    return launch_early({.grid = static_cast<unsigned>(tiles * plan.blocks),
+                         .threads = kThreads<kGroups>,
+                         .shared_bytes = plan.total,
+                         .cluster = static_cast<unsigned>(plan.blocks)},
+                        kernel, stream, a, plan, maps);
+  }
   return launch_early(
       {.grid = static_cast<unsigned>(tiles < multiprocessors ? tiles : multiprocessors),
        .threads = kThreads<kGroups>,
@@ -307,22 +333,29 @@ cudaError_t launch(const Product& a, cudaStream_t stream) {
   GLM_CHECK(a.x_dealt == wants_dealt(a));
   if (a.row_group != nullptr) {
     const auto with = [&]<int kGroups, int... kColumns>() {
-      return launch<Experts, kGroups, kColumns...>(a, tile, multiprocessors, stream);
+      return launch<Experts, kGroups, false, kColumns...>(a, tile, multiprocessors, stream);
     };
     if (Few::kCopied && tile.groups == 4 && may_copy_scales(a)) {
-      return launch<Few, 4, kWgmmaRowsFewest, kWgmmaRowsFew>(a, tile, multiprocessors, stream);
+      return launch<Few, 4, false, kWgmmaRowsFewest, kWgmmaRowsFew>(a, tile, multiprocessors,
+                                                                    stream);
     }
     // With more sizes in one kernel the compiler waits for every product.
     return tile.groups == 4 ? with.template operator()<4, kWgmmaRowsFewest, kWgmmaRowsFew>()
                             : with.template operator()<3, 80, 128, 144, kWgmmaRowsMax>();
   }
-  const auto with = [&]<int kGroups, int... kColumns>() {
-    return launch<Linear, kGroups, kColumns...>(a, tile, multiprocessors, stream);
+  const auto with = [&]<int kGroups, bool kCluster, int kColumns>() {
+    return launch<Linear, kGroups, kCluster, kColumns>(a, tile, multiprocessors, stream);
   };
-  if (tile.groups == 2) {
-    return tile.rows == 64 ? with.template operator()<2, 64>() : with.template operator()<2, 128>();
+  if (tile.groups == 4) {
+    return tile.rows == 96 ? with.template operator()<4, false, 96>()
+                           : with.template operator()<4, false, 128>();
   }
-  return tile.rows == 96 ? with.template operator()<4, 96>() : with.template operator()<4, 128>();
+  if (tile.blocks > 1) {
+    return tile.rows == 64 ? with.template operator()<2, true, 64>()
+                           : with.template operator()<2, true, 128>();
+  }
+  return tile.rows == 64 ? with.template operator()<2, false, 64>()
+                         : with.template operator()<2, false, 128>();
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ static_assert(2 * kWgmmaCopiedBytes == kWgmmaScaleBytes);
 enum class Fills { all, weights, rows };
 
 // By one warp.
-template <class Codec, int kGroups, Fills kFills>
+template <class Codec, int kGroups, Fills kFills, bool kCluster>
 class StageFiller {
  public:
   __device__ StageFiller(const Product& a, const WgmmaPlan& plan, const WgmmaMaps& maps,
@@ -37,16 +37,16 @@ class StageFiller {
     const int lane = static_cast<int>(threadIdx.x) % device::kWarpThreads;
     int slot = 0;
     // Asked for with the count of them: there is memory for as many as there are blocks.
-    Tile tile = tile_at(a_, plan_, static_cast<int>(blockIdx.x));
+    Tile tile = tile_at(a_, plan_, first_tile<kCluster>(plan_));
     const int tiles = tiles_of(a_, plan_);
-    for (int index = static_cast<int>(blockIdx.x); index < tiles;) {
+    for (int index = first_tile<kCluster>(plan_); index < tiles;) {
       if constexpr (kFills != Fills::rows) {
         stage_tile(a_, plan_, shared_, tile, slot);
         slot = (slot + 1) % kWgmmaTileSlots;
         __syncwarp();  // the tile is there for whoever sees its first stage full
       }
       if (lane == 0) fill(tile);
-      index += static_cast<int>(gridDim.x);
+      index = next_tile<kCluster>(plan_, index);
       if (index < tiles) tile = tile_at(a_, plan_, index);
     }
     // Not before: blocks of later kernels would only wait, and where they do others find no room.
@@ -86,7 +86,7 @@ class StageFiller {
   __device__ __forceinline__ void fill(const Tile& tile) {
     const TileCopy copy = copy_of(tile);
 #pragma unroll 1
-    for (int step = 0; step < plan_.steps; ++step) {
+    for (int step = first_step<kCluster>(plan_), end = step + plan_.steps; step < end; ++step) {
       device::barrier_wait(shared_.empty + 8U * static_cast<unsigned>(ring_.stage),
                            ring_.parity ^ 1U);
       if constexpr (kFills != Fills::rows) copy_weights(copy, step, ring_.stage);

@@ -10,24 +10,31 @@ namespace glm::kernels::cuda {
 namespace {
 
 // Of products whose groups have all rows.
-constexpr std::array<WgmmaTile, 4> kTiles = {{{.groups = 4, .rows = 128},
+constexpr std::array<WgmmaTile, 8> kTiles = {{{.groups = 4, .rows = 128},
                                               {.groups = 4, .rows = 96},
                                               {.groups = 2, .rows = 128},
-                                              {.groups = 2, .rows = 64}}};
+                                              {.groups = 2, .rows = 64},
+                                              {.groups = 2, .rows = 128, .blocks = 2},
+                                              {.groups = 2, .rows = 64, .blocks = 2},
+                                              {.groups = 2, .rows = 128, .blocks = 4},
+                                              {.groups = 2, .rows = 64, .blocks = 4}}};
 constexpr int kStagesMax = 12;
 constexpr unsigned kAlignment = 1024;  // of what products read
 // Scales of many experts' rows, each read for a few columns at a time, come through what is left to
 // the first-level cache: with more than this they would leave it before their lines are used up.
 constexpr unsigned kSharedBesideScales = 195U << 10U;
 
-// Cycles of a tile. Sixty-four columns take as long as their products, or as decoding where those
-// are few, or as their bytes take from the second-level cache; filling the first stage and storing
-// results come on top.
-constexpr double kDecodingCycles = 120;
+// Cycles of a tile. Sixty-four columns take as long as their products and what decoding adds to
+// them; filling the first stage, storing results and what a cluster exchanges come on top.
 constexpr double kCyclesPerRow = 2;
-constexpr double kBytesPerCycle = 28;
-constexpr double kTileCycles = 2000;
+constexpr double kTileCycles = 2500;
 constexpr double kResultCyclesPerRow = 6;
+constexpr double kClusterCycles = 2500;
+constexpr double kExchangeCyclesPerRow = 24;
+double decoding_cycles(device::Coding coding) {
+  if (coding == device::Coding::e4m3) return 350;
+  return coding == device::Coding::e2m1 ? 240 : 120;
+}
 
 std::int64_t divided_up(std::int64_t count, std::int64_t of) {
   return (count + of - 1) / of;
@@ -38,16 +45,26 @@ std::int64_t blocks_of_weights(const Product& a, int groups) {
   return divided_up(a.outputs, a.gated ? outputs / 2 : outputs);
 }
 
+std::int64_t tiles_of(const Product& a, const WgmmaTile& tile) {
+  return divided_up(a.rows, tile.rows) * blocks_of_weights(a, tile.groups) * a.groups;
+}
+
+// A cluster has but one tile. Clusters of four do not fill the parts of a device whose number of
+// multiprocessors is no multiple of four.
+bool may_have_clusters(const Product& a, const WgmmaTile& tile, int multiprocessors) {
+  const int at_once = (tile.blocks > 2 ? multiprocessors * 10 / 11 : multiprocessors) / tile.blocks;
+  return a.inputs % (std::int64_t{kWgmmaScaledColumns} * tile.blocks) == 0 &&
+         tiles_of(a, tile) <= at_once;
+}
+
 double cycles(const Product& a, const WgmmaTile& tile, int multiprocessors) {
-  const std::int64_t tiles =
-      divided_up(a.rows, tile.rows) * blocks_of_weights(a, tile.groups) * a.groups;
-  const double columns = static_cast<double>(a.inputs) / 64;
-  const double weight_bytes = static_cast<double>(a.weight.first.row_bytes) / columns;
-  const double bytes = tile.groups * kWgmmaGroupRows * weight_bytes + tile.rows * 128.0;
-  const double step = std::max({tile.groups * kCyclesPerRow * tile.rows,
-                                tile.groups * kDecodingCycles, bytes / kBytesPerCycle});
-  const double all = columns * step + kTileCycles + tile.groups * kResultCyclesPerRow * tile.rows;
-  return static_cast<double>(divided_up(tiles, multiprocessors)) * all;
+  const double steps = static_cast<double>(a.inputs) / 64 / tile.blocks;
+  const double step =
+      tile.groups * kCyclesPerRow * tile.rows + decoding_cycles(a.weight.first.coding);
+  const double exchange = tile.blocks > 1 ? kClusterCycles + kExchangeCyclesPerRow * tile.rows : 0;
+  const double all =
+      steps * step + kTileCycles + exchange + tile.groups * kResultCyclesPerRow * tile.rows;
+  return static_cast<double>(divided_up(tiles_of(a, tile) * tile.blocks, multiprocessors)) * all;
 }
 
 // Whether weights have tensor maps, and what a stage has of scales and zeros can be read at once.
@@ -99,9 +116,12 @@ WgmmaTile wgmma_tile(const Product& a, int multiprocessors) {
     }
     return {.groups = 3, .rows = kWgmmaRowsMax};
   }
-  return *std::min_element(kTiles.begin(), kTiles.end(), [&](const auto& left, const auto& right) {
-    return cycles(a, left, multiprocessors) < cycles(a, right, multiprocessors);
-  });
+  WgmmaTile best = kTiles[0];
+  for (const WgmmaTile& tile : kTiles) {
+    if (tile.blocks > 1 && !may_have_clusters(a, tile, multiprocessors)) continue;
+    if (cycles(a, tile, multiprocessors) < cycles(a, best, multiprocessors)) best = tile;
+  }
+  return best;
 }
 
 bool may_copy_scales(const Product& a) {
@@ -128,7 +148,8 @@ WgmmaPlan wgmma_plan(const Product& a, const WgmmaTile& tile, const WgmmaStage& 
   plan.fewest_rows = few ? kWgmmaRowsFewest : 0;
   plan.row_tiles = static_cast<int>(divided_up(a.rows, plan.tile_rows));
   plan.m_blocks = static_cast<int>(blocks_of_weights(a, tile.groups));
-  plan.steps = static_cast<int>(a.inputs) / stage.depth;
+  plan.blocks = tile.blocks;
+  plan.steps = static_cast<int>(a.inputs) / stage.depth / tile.blocks;
   plan.sliced = a.out_dealt && tile.groups == 3;
   plan.weights_at = static_cast<unsigned>(plan.tile_rows * stage.depth) * 2;
   plan.scales_at = plan.weights_at + static_cast<unsigned>(outputs) * stage.row_bytes;

@@ -54,7 +54,7 @@ struct WgmmaPlan {
   int fewest_rows = 0;  // likewise, of tiles that have no more
   int row_tiles = 0;    // of a group that has all rows
   int m_blocks = 0;     // tiles of weights of a group
-  int steps = 0;        // stages that a tile takes
+  int steps = 0;        // stages that a tile takes of a block
   int stages = 0;
   bool sliced = false;        // rows of weights come slice by slice (wgmma_stages.cuh)
   bool whole_octets = false;  // of results in bf16 go out at once
@@ -68,11 +68,13 @@ struct WgmmaPlan {
   unsigned tile_slot = 0;     // of one
   unsigned barriers_at = 0;
   unsigned total = 0;
+  int blocks = 1;  // of a cluster that has a tile and shares out its columns
 };
 
 struct WgmmaTile {
   int groups = 0;  // warpgroups that multiply
   int rows = 0;    // of activations
+  int blocks = 1;  // of a cluster that shares out its columns
 };
 // The tile that suits a product.
 WgmmaTile wgmma_tile(const Product& a, int multiprocessors);

@@ -135,7 +135,7 @@ __device__ __forceinline__ ScaleRow scale_row(const device::Weights& w, int expe
 
 // By kWgmmaScaleWarps warps, of which this is thread `thread`; it has every so many rows of a tile.
 // What a stage needs is read while the one before is laid.
-template <class Scales, int kRows>
+template <class Scales, int kRows, bool kCluster>
 __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& plan,
                                            const Shared& shared, int thread) {
   constexpr int kThreads = kWgmmaScaleWarps * device::kWarpThreads;
@@ -144,8 +144,8 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
                            static_cast<unsigned>(thread) * kWgmmaScaleBytes;
   Ring ring{plan.stages};
   const int tiles = tiles_of(a, plan);
-  for (int index = static_cast<int>(blockIdx.x); index < tiles;
-       index += static_cast<int>(gridDim.x)) {
+  for (int index = first_tile<kCluster>(plan); index < tiles;
+       index = next_tile<kCluster>(plan, index)) {
     const Tile tile = tile_at(a, plan, index);
     const WeightRows rows = weight_rows<kRows / 2>(a, tile);
     ScaleRow from[kOwn];
@@ -173,13 +173,15 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
         next[i] = Scales::read(from[i], group);
       }
     };
-    read(0);
+    int step = first_step<kCluster>(plan);
+    const int end = step + plan.steps;
+    read(step);
 #pragma unroll 1
-    for (int step = 0; step < plan.steps; ++step) {
+    for (; step < end; ++step) {
       typename Scales::Stored now[kOwn];
 #pragma unroll
       for (int i = 0; i < kOwn; ++i) now[i] = next[i];
-      if (step + 1 < plan.steps) read(step + 1);
+      if (step + 1 < end) read(step + 1);
       const std::uint32_t stage = to + static_cast<unsigned>(ring.stage) * plan.stage;
       device::barrier_wait(shared.empty + 8U * static_cast<unsigned>(ring.stage), ring.parity ^ 1U);
 #pragma unroll
@@ -199,13 +201,13 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
 
 enum class WgmmaScaled { int4, int4_zeros, int4_half, fp4, fp8 };
 
-template <WgmmaScaled kScaled, int kRows>
+template <WgmmaScaled kScaled, int kRows, bool kCluster>
 __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& plan,
                                            const Shared& shared, int thread) {
   const device::Weight& w = a.weight.first;
   const auto in_groups = [&]<unsigned kAbove, bool kZeros>() {
     const auto lay = [&]<unsigned kGroups>() {
-      lay_scales<Int4Scales<kAbove, kGroups, kZeros>, kRows>(a, plan, shared, thread);
+      lay_scales<Int4Scales<kAbove, kGroups, kZeros>, kRows, kCluster>(a, plan, shared, thread);
     };
     if (w.group_shift == 5) return lay.template operator()<4>();
     if (w.group_shift == 6) return lay.template operator()<2>();
@@ -220,14 +222,14 @@ __device__ __forceinline__ void lay_scales(const Product& a, const WgmmaPlan& pl
     in_groups.template operator()<0x64, false>();
   } else if constexpr (kScaled == WgmmaScaled::fp8) {
     if (w.scale_type == device::ScaleType::f32) {
-      return lay_scales<Fp8Scales<true>, kRows>(a, plan, shared, thread);
+      return lay_scales<Fp8Scales<true>, kRows, kCluster>(a, plan, shared, thread);
     }
-    return lay_scales<Fp8Scales<false>, kRows>(a, plan, shared, thread);
+    return lay_scales<Fp8Scales<false>, kRows, kCluster>(a, plan, shared, thread);
   } else {
     if (w.scale_type == device::ScaleType::e4m3) {
-      return lay_scales<NvFp4Scales, kRows>(a, plan, shared, thread);
+      return lay_scales<NvFp4Scales, kRows, kCluster>(a, plan, shared, thread);
     }
-    return lay_scales<MxFp4Scales, kRows>(a, plan, shared, thread);
+    return lay_scales<MxFp4Scales, kRows, kCluster>(a, plan, shared, thread);
   }
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/cuda/product_rows.cuh"
 #include "kernels/cuda/shared_loads.cuh"
 #include "kernels/cuda/wgmma_plan.h"
+#include "kernels/device/cluster.cuh"
 
 namespace glm::kernels::cuda {
 
@@ -32,6 +33,21 @@ __device__ inline Tile tile_at(const Product& a, const WgmmaPlan& plan, int inde
            .first = first,
            .count = min(plan.tile_rows, static_cast<int>(a.rows) - first)},
           m_block};
+}
+
+// Which tiles a block has, and of these which steps. kCluster: each cluster has a tile, and of its
+// steps every block as many.
+template <bool kCluster>
+__device__ __forceinline__ int first_tile(const WgmmaPlan& plan) {
+  return static_cast<int>(blockIdx.x) / (kCluster ? plan.blocks : 1);
+}
+template <bool kCluster>
+__device__ __forceinline__ int next_tile(const WgmmaPlan& plan, int index) {
+  return index + static_cast<int>(gridDim.x) / (kCluster ? plan.blocks : 1);
+}
+template <bool kCluster>
+__device__ __forceinline__ int first_step(const WgmmaPlan& plan) {
+  return kCluster ? device::cluster_rank() * plan.steps : 0;
 }
 
 // Four slices (wgmma_plan.h), one for each warpgroup, are 128 rows as they lie.

@@ -32,7 +32,7 @@ __device__ inline void cluster_wait() {
   asm volatile("barrier.cluster.wait.acquire.aligned;\n" ::: "memory");
 }
 
-// The same place in the shared memory of another block, for the loads that follow.
+// The same place in the shared memory of another block, for the loads and stores that follow.
 __device__ inline std::uint32_t address_in(std::uint32_t shared, int rank) {
   std::uint32_t address = 0;
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n" : "=r"(address) : "r"(shared), "r"(rank));
@@ -53,6 +53,12 @@ __device__ inline uint4 load_cluster_16(std::uint32_t address) {
                : "r"(address)
                : "memory");
   return v;
+}
+// To an address in another block's shared memory, as address_in says it.
+__device__ inline void store_cluster_16(std::uint32_t address, const float4& v) {
+  asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};\n" ::"r"(address), "f"(v.x),
+               "f"(v.y), "f"(v.z), "f"(v.w)
+               : "memory");
 }
 
 // Sixteen bytes, eight, or four, to the shared memory of a block of this cluster; both addresses

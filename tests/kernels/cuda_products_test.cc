@@ -480,16 +480,18 @@ TEST_F(CudaProducts, WarpgroupsTakeFourBitsOfAnyGroupAndFp8) {
   }
 }
 
-// Rows of scales that are and are no multiples of sixteen bytes; tiles of all sizes.
+// Rows of scales that are and are no multiples of sixteen bytes; tiles of all sizes, also of blocks
+// that share out columns.
 TEST_F(CudaProducts, WarpgroupsMatchTheFormulaInFourBitsOfAnyGroupAndFp8) {
   only_ = "wgmma";
   for (const FormatCase& format : warpgroup_formats()) {
     for (const Shape& shape : {Shape{9, 128, 130}, Shape{70, 384, 200}, Shape{193, 512, 136},
-                               Shape{400, 1408, 72}, Shape{130, 1536, 264}}) {
+                               Shape{400, 1408, 72}, Shape{130, 1536, 264}, Shape{70, 2048, 136}}) {
       check_linear(format, shape);
       if (HasFailure()) return;
     }
     check_gated_linear(format, format, {193, 384, 136});
+    check_gated_linear(format, format, {70, 1536, 136});
     check_head_linear(format, {40, 512, 72}, {.rows_before = 12, .rows_after = 4});
     if (HasFailure()) return;
   }
