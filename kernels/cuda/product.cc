@@ -117,7 +117,7 @@ bool suits_split(const Product& a) {
   return a.inputs >= kSharedOutInputs && a.rows > kSharedOutRowsMoreThan;
 }
 
-// Its tiles are large: there must be some of them. A part of one takes as long as a whole one.
+// A part of a tile takes as long as a whole one. Where there are but one or two others are faster.
 bool many_rows(const Product& a) {
   if (a.row_group != nullptr) return a.rows >= many_rows_of_experts(a);
   const std::int64_t rows = (a.rows + 63) / 64 * 64;

@@ -309,7 +309,8 @@ cudaError_t launch(const Product& a, const WgmmaTile& tile, int multiprocessors,
   const std::int64_t row_tiles = a.row_group != nullptr ? a.tiles_max : a.groups * plan.row_tiles;
   const std::int64_t tiles = row_tiles * plan.m_blocks;
   if constexpr (kCluster) {
-    // Sums come to where stages were.
+    // Sums come to where stages were, and would be where those of a next tile are filled: there is
+    // a cluster for each tile.
     GLM_CHECK(plan.results_at >= static_cast<unsigned>(kGroups * kWgmmaGroupRows * tile.rows) * 4);
     return launch_early({.grid = static_cast<unsigned>(tiles * plan.blocks),
                          .threads = kThreads<kGroups>,

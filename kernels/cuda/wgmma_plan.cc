@@ -31,6 +31,7 @@ constexpr double kTileCycles = 2500;
 constexpr double kResultCyclesPerRow = 6;
 constexpr double kClusterCycles = 2500;
 constexpr double kExchangeCyclesPerRow = 24;
+
 double decoding_cycles(device::Coding coding) {
   if (coding == device::Coding::e4m3) return 350;
   return coding == device::Coding::e2m1 ? 240 : 120;
@@ -49,8 +50,8 @@ std::int64_t tiles_of(const Product& a, const WgmmaTile& tile) {
   return divided_up(a.rows, tile.rows) * blocks_of_weights(a, tile.groups) * a.groups;
 }
 
-// A cluster has but one tile. Clusters of four do not fill the parts of a device whose number of
-// multiprocessors is no multiple of four.
+// A cluster has but one tile. Clusters of four lie within a GPC, and not all of those have a
+// multiple of four multiprocessors: an H200 runs 30 of these blocks' clusters at once, not 33.
 bool may_have_clusters(const Product& a, const WgmmaTile& tile, int multiprocessors) {
   const int at_once = (tile.blocks > 2 ? multiprocessors * 10 / 11 : multiprocessors) / tile.blocks;
   return a.inputs % (std::int64_t{kWgmmaScaledColumns} * tile.blocks) == 0 &&

@@ -35,7 +35,7 @@ __device__ inline Tile tile_at(const Product& a, const WgmmaPlan& plan, int inde
           m_block};
 }
 
-// Which tiles a block has, and of these which steps. kCluster: each cluster has a tile, and of its
+// Which tiles a block has, and of these which steps. kCluster: each cluster has one tile, and of its
 // steps every block as many.
 template <bool kCluster>
 __device__ __forceinline__ int first_tile(const WgmmaPlan& plan) {

@@ -6,7 +6,7 @@
 //
 // Bounds   tokens >= 0, outputs >= 0, inputs >= 1.
 // Numerics g and u as in linear.h, and f32 from there on. The result of a token does not depend on
-//          how many tokens there are, on cuda only within a variant.
+//          how many tokens there are, on cuda only within a variant, or a form of one.
 // Cost     the bytes of both weights once; 4 * tokens * outputs * inputs FLOP.
 #pragma once
 

@@ -29,6 +29,9 @@ struct Shape {
   std::int64_t outputs;
 };
 
+// whole: every eight of them lie in sixteen bytes, and there is no bias, as in most layers.
+enum class Results { ragged, whole };
+
 enum class Routing { spread, crowded };  // crowded: all tokens have expert 0
 
 struct MoeCase {
@@ -103,7 +106,8 @@ class CudaProducts : public CudaTest {
   std::pair<ExpertsView, ExpertsView> side_by_side(const RandomWeight& first,
                                                    const RandomWeight& second);
 
-  void check_linear(const FormatCase& format, const Shape& shape);
+  void check_linear(const FormatCase& format, const Shape& shape,
+                    Results results = Results::ragged);
   void check_gated_linear(const FormatCase& gate, const FormatCase& up, const Shape& shape);
   void check_head_linear(const FormatCase& format, const Shape& shape, const Heads& heads);
   void check_moe(const FormatCase& format, const MoeCase& c) { check_moe(format, format, c); }
@@ -198,16 +202,18 @@ void expect_close(const Floats& got, std::int64_t stride, const Wanted& wanted, 
   EXPECT_LE(error, part * part * std::max(norm, wanted.squares));
 }
 
-void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
+void CudaProducts::check_linear(const FormatCase& format, const Shape& shape, Results results) {
   const RandomWeight weight(format, shape.outputs, shape.inputs, engine_);
   const std::int64_t x_stride = (shape.inputs + 7) / 8 * 8 + 8;
   const Bits x = random(shape.tokens * x_stride);
-  const Floats bias = random_floats(shape.outputs);
+  const bool whole = results == Results::whole;
+  const Floats bias = whole ? Floats{} : random_floats(shape.outputs);
   const Wanted wanted = product(floats(x), x_stride, weight.decoded(0), shape, bias);
   const void* x_memory = device(x);
-  const void* bias_memory = device(bias);
+  const ConstTensorView bias_view =
+      whole ? ConstTensorView() : ConstTensorView(device(bias), Dtype::f32, {shape.outputs});
   const WeightView view = on_device(weight);
-  const std::int64_t stride = shape.outputs + kGuard;
+  const std::int64_t stride = shape.outputs + (whole ? 8 : kGuard);
   const auto count = static_cast<std::size_t>(shape.tokens * stride);
   for (std::size_t v = 0; v < variants_.size(); ++v) {
     if (left_out(v)) continue;
@@ -220,7 +226,7 @@ void CudaProducts::check_linear(const FormatCase& format, const Shape& shape) {
            .x = ConstTensorView(x_memory, Dtype::bf16, {shape.tokens, x_stride})
                     .slice(1, 0, shape.inputs),
            .weight = view,
-           .bias = {bias_memory, Dtype::f32, {shape.outputs}}});
+           .bias = bias_view});
       const Floats got = dtype == Dtype::f32
                              ? back<float>(*variants_[v], out, count)
                              : floats(back<std::uint16_t>(*variants_[v], out, count));
@@ -480,8 +486,7 @@ TEST_F(CudaProducts, WarpgroupsTakeFourBitsOfAnyGroupAndFp8) {
   }
 }
 
-// Rows of scales that are and are no multiples of sixteen bytes; tiles of all sizes, also of blocks
-// that share out columns.
+// Rows of scales that are and are no multiples of sixteen bytes; tiles of all sizes.
 TEST_F(CudaProducts, WarpgroupsMatchTheFormulaInFourBitsOfAnyGroupAndFp8) {
   only_ = "wgmma";
   for (const FormatCase& format : warpgroup_formats()) {
@@ -495,6 +500,28 @@ TEST_F(CudaProducts, WarpgroupsMatchTheFormulaInFourBitsOfAnyGroupAndFp8) {
     check_head_linear(format, {40, 512, 72}, {.rows_before = 12, .rows_after = 4});
     if (HasFailure()) return;
   }
+}
+
+// Tiles of 64 and of 128 rows whose columns two or four blocks share out, where a device has 132
+// multiprocessors. The last block's rows are missing, or some of them.
+TEST_F(CudaProducts, WarpgroupsInClustersMatchTheFormula) {
+  only_ = "wgmma";
+  struct Case {
+    const char* format;
+    Shape shape;
+  };
+  for (const auto& [name, shape] :
+       {Case{"int4_g32", {70, 1792, 72}}, Case{"int4_g32", {70, 5120, 2056}},
+        Case{"bf16", {200, 1792, 72}}, Case{"bf16", {100, 5120, 2056}},
+        Case{"nvfp4_divides", {70, 1280, 72}}, Case{"nvfp4_divides", {127, 2560, 2056}},
+        Case{"nvfp4_divides", {70, 3584, 4304}}, Case{"fp8_block", {70, 1280, 136}},
+        Case{"fp8_block", {97, 2048, 2056}}, Case{"fp8_block", {70, 2560, 4304}}}) {
+    check_linear(format_of(name), shape);
+    check_linear(format_of(name), shape, Results::whole);
+    if (HasFailure()) return;
+  }
+  check_gated_linear(format_of("int4_g32"), format_of("int4_g32"), {70, 1792, 72});
+  check_head_linear(format_of("int4_g32"), {70, 1024, 72}, {.rows_before = 12, .rows_after = 4});
 }
 
 // More outputs than all blocks have in one tile, and columns that blocks share out.
