@@ -12,6 +12,7 @@ std::string_view name(Errc code) {
     case Errc::permission: return "permission";
     case Errc::exhausted: return "exhausted";
     case Errc::unavailable: return "unavailable";
+    case Errc::context_length_exceeded: return "context_length_exceeded";
     case Errc::cancelled: return "cancelled";
     case Errc::device: return "device";
     case Errc::internal: return "internal";

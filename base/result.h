@@ -24,6 +24,8 @@ enum class Errc {
   permission,
   exhausted,    // disk, memory, queue
   unavailable,  // trying again later may help
+  // A prompt is longer than the context. The name is OpenAI's.
+  context_length_exceeded,
   cancelled,
   device,    // the accelerator failed
   internal,  // a bug that was noticed in time

@@ -19,6 +19,7 @@ constexpr Outcome kOutcomes[] = {
     {Errc::permission, 403, 8, "not allowed"},
     {Errc::exhausted, 503, 9, "no room: disk, memory or queue"},
     {Errc::device, 500, 10, "the accelerator failed"},
+    {Errc::context_length_exceeded, 400, 11, "the prompt is longer than the context"},
     {Errc::cancelled, 499, 130, "interrupted"},
 };
 

@@ -231,14 +231,20 @@ Status ask(Session& session, std::string_view message) {
   GLM_TRY(printer.finish());
   if (!done.ok() && done.error().code != Errc::cancelled) {
     session.messages.erase(session.messages.size() - 1);  // as if it had not been asked
-    return done;
+    if (done.error().code != Errc::context_length_exceeded) return done;
+    return make_error(done.error().code, "{}; here {}'/set parameter num_ctx N' sets the context",
+                      done.error().message, first ? "" : "'/clear' begins anew, and ");
   }
   session.messages.push_back({{"role", "assistant"}, {"content", answer.content}});
   if (!done.ok()) {
     say("\n(stopped)\n");
   } else {
-    say(cut_off_note(answer,
-                     "allow more with '/set parameter num_predict N', or say '/set nothink'"));
+    say(cut_off_note(
+        session.asking, answer,
+        {.before_text = "allow more with '/set parameter num_predict N' or 'num_ctx N', begin "
+                        "anew with '/clear', or say '/set nothink'",
+         .within_text = "allow more with '/set parameter num_ctx N' or 'num_predict N', or begin "
+                        "anew with '/clear'"}));
     if (session.verbosity == Verbosity::statistics) say(statistics_text(answer.last));
   }
   say("\n");

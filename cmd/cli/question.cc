@@ -79,12 +79,15 @@ Status receive(Client& client, std::string_view path, const Json& body, AnswerPr
   return Ok{};
 }
 
-std::string cut_off_note(const Answer& answer, std::string_view advice) {
+std::string cut_off_note(const Asking& asking, const Answer& answer, const CutOffAdvice& advice) {
+  if (text_field(answer.last, "done_reason") != "length") return {};
   const bool blank = answer.content.find_first_not_of(" \t\r\n") == std::string::npos;
-  if (!blank || text_field(answer.last, "done_reason") != "length") return {};
-  return fmt::format("glm: the answer was cut off after {} tokens{}: {}\n",
-                     integer_field(answer.last, "eval_count"),
-                     answer.thinking.empty() ? "" : ", while the model was still thinking", advice);
+  if (!blank && asking.options.contains("num_predict")) return {};
+  return fmt::format(
+      "glm: the answer was cut off after {} tokens{}: {}\n",
+      integer_field(answer.last, "eval_count"),
+      blank && !answer.thinking.empty() ? ", while the model was still thinking" : "",
+      blank ? advice.before_text : advice.within_text);
 }
 
 }  // namespace glm

@@ -44,8 +44,14 @@ struct Answer {
 Status receive(Client& client, std::string_view path, const Json& body, AnswerPrinter* printer,
                Answer& answer);
 
-// One line for an answer that its bound of tokens has ended before there was anything to read, with
-// what to do about it; empty for all others.
-std::string cut_off_note(const Answer& answer, std::string_view advice);
+// What to do about an answer that a bound of tokens has ended.
+struct CutOffAdvice {
+  std::string_view before_text;  // where there is nothing to read yet
+  std::string_view within_text;
+};
+
+// One line for such an answer; empty for all others, and where there is something to read and
+// asking.options has the bound.
+std::string cut_off_note(const Asking& asking, const Answer& answer, const CutOffAdvice& advice);
 
 }  // namespace glm

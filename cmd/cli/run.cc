@@ -106,7 +106,10 @@ Status answer_once(Client& client, const Asking& asking, const std::string& prom
   if (!args.json) GLM_TRY(printer.finish());
   GLM_TRY(std::move(done));
   if (!args.json) {
-    say(cut_off_note(answer, "allow more with --num-predict or --num-ctx, or say --no-think"));
+    say(cut_off_note(
+        asking, answer,
+        {.before_text = "allow more with --num-predict or --num-ctx, or say --no-think",
+         .within_text = "allow more with --num-ctx or --num-predict"}));
   }
   if (args.verbose) say(statistics_text(answer.last));
   if (!args.json) return Ok{};

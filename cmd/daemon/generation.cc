@@ -37,7 +37,7 @@ Result<std::unique_ptr<Generation>> Generation::start(LoadedModel& model,
   const auto prompt_tokens = static_cast<std::int64_t>(ids.prompt.size());
   const std::int64_t context_max = model.runner->ready().context_max;
   if (prompt_tokens >= context_max) {
-    return make_error(Errc::invalid_argument,
+    return make_error(Errc::context_length_exceeded,
                       "the prompt has {} tokens, the context of {} holds {} with at least one for "
                       "the answer; shorten the prompt{}",
                       prompt_tokens, model.manifest.name, context_max,

@@ -43,6 +43,10 @@ class Chat : public ::testing::Test {
       if (said == "fail") {
         return FakeAnswer{.status = 400, .lines = {R"({"error":"no","code":"invalid_argument"})"}};
       }
+      if (said == "long") {
+        return FakeAnswer{.status = 400,
+                          .lines = {R"({"error":"too long","code":"context_length_exceeded"})"}};
+      }
       if (said == "endless") {
         return FakeAnswer{.lines = {chat_line("on and ")}, .end = FakeAnswer::End::endless};
       }
@@ -232,6 +236,26 @@ TEST_F(Chat, ShowsWhatWasSetWhereTheModelHasNothing) {
       << glm.screen();
   const std::string screen = glm.screen();
   EXPECT_EQ(screen.find("no parameters", screen.find("Set here:")), std::string::npos) << screen;
+  glm.type("/bye\n");
+  EXPECT_EQ(glm.wait(), 0);
+}
+
+TEST_F(Chat, SaysHowAFullContextIsMended) {
+  GlmAtTerminal glm = start();
+  ASSERT_TRUE(glm.expect(">>> "));
+  glm.type("long\n");
+  ASSERT_TRUE(glm.expect("glm: too long; here '/set parameter num_ctx N' sets the context"))
+      << glm.screen();
+  ASSERT_TRUE(glm.expect(">>> "));
+  glm.type("hello\n");
+  ASSERT_TRUE(glm.expect("you said: hello")) << glm.screen();
+  ASSERT_TRUE(glm.expect(">>> "));
+  glm.type("long\n");
+  ASSERT_TRUE(
+      glm.expect("glm: too long; here '/clear' begins anew, and"
+                 " '/set parameter num_ctx N' sets the context"))
+      << glm.screen();
+  ASSERT_TRUE(glm.expect(">>> "));
   glm.type("/bye\n");
   EXPECT_EQ(glm.wait(), 0);
 }

@@ -98,8 +98,19 @@ TEST_F(RunCommand, SaysThatTheBoundEndedTheAnswerBeforeItsText) {
   EXPECT_EQ(glm({"run", "tiny", "--json", "x"}).err, "");
   answers({cut});
   EXPECT_EQ(glm({"run", "tiny", "x"}).err, "glm: the answer was cut off after 3 tokens" + advice);
-  answers({R"({"response":"Forty","done":false})", cut});
-  EXPECT_EQ(glm({"run", "tiny", "x"}).err, "");
+}
+
+TEST_F(RunCommand, SaysThatTheContextEndedTheAnswerButNotThatWhatTheUserSaidDid) {
+  answers({R"({"response":"Forty","done":false})",
+           R"({"response":"","done":true,"done_reason":"length","eval_count":3})"});
+  const Ran ran = glm({"run", "tiny", "x"});
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_EQ(ran.out, "Forty\n");
+  EXPECT_EQ(ran.err,
+            "glm: the answer was cut off after 3 tokens: allow more with --num-ctx or "
+            "--num-predict\n");
+  EXPECT_EQ(glm({"run", "tiny", "--num-predict", "3", "x"}).err, "");
+  EXPECT_EQ(glm({"run", "tiny", "--json", "x"}).err, "");
 }
 
 TEST_F(RunCommand, SaysThatALevelOfThinkingBehindABlankIsPartOfThePrompt) {

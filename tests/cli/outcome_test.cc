@@ -13,7 +13,7 @@ namespace {
 constexpr Errc kAll[] = {Errc::invalid_argument, Errc::not_found,   Errc::already_exists,
                          Errc::corrupt,          Errc::unsupported, Errc::permission,
                          Errc::exhausted,        Errc::unavailable, Errc::cancelled,
-                         Errc::device,           Errc::internal};
+                         Errc::device,           Errc::internal,    Errc::context_length_exceeded};
 
 TEST(Outcome, KnowsEveryCodeOnce) {
   std::set<Errc> codes;
@@ -58,6 +58,7 @@ TEST(Outcome, KeepsItsExitCodes) {
   EXPECT_EQ(outcome(Errc::permission).exit_code, 8);
   EXPECT_EQ(outcome(Errc::exhausted).exit_code, 9);
   EXPECT_EQ(outcome(Errc::device).exit_code, 10);
+  EXPECT_EQ(outcome(Errc::context_length_exceeded).exit_code, 11);
   EXPECT_EQ(outcome(Errc::cancelled).exit_code, 130);
 }
 

@@ -138,7 +138,7 @@ TEST_F(GenerationTest, RefusesAPromptThatDoesNotFitWithBothCounts) {
   for (int i = 0; i < 1000; ++i) prompt += "word ";
   const auto generation = ask(prompt);
   ASSERT_FALSE(generation.ok());
-  EXPECT_EQ(generation.error().code, Errc::invalid_argument);
+  EXPECT_EQ(generation.error().code, Errc::context_length_exceeded);
   EXPECT_EQ(generation.error().message,
             fmt::format("the prompt has {} tokens, the context of m holds 1000 with at least one "
                         "for the answer; shorten the prompt or raise num_ctx",
