@@ -2,6 +2,8 @@
 // else one object with everything joined.
 #include "cmd/api/native_chat.h"
 
+#include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "cmd/api/answer.h"
@@ -14,13 +16,22 @@ namespace {
 // How an endpoint wraps content: {"message": {...}} or {"response": …, "thinking": …}.
 enum class Shape { chat, generate };
 
-Json tool_calls_json(const std::vector<daemon::ToolCall>& calls) {
+// One that was cut off has no arguments that could be shown as an object.
+bool has_calls(const daemon::Delta& delta) {
+  return std::any_of(delta.tool_calls.begin(), delta.tool_calls.end(),
+                     [](const daemon::ToolCall& call) { return !call.cut_off; });
+}
+
+Json tool_calls_json(const std::vector<daemon::ToolCall>& calls, Clock& clock) {
+  static std::atomic<std::uint64_t> next{1};
   Json list = Json::array();
   for (const daemon::ToolCall& call : calls) {
+    if (call.cut_off) continue;
     Json arguments = Json::parse(call.arguments, nullptr, false);
     if (arguments.is_discarded()) arguments = Json::object();
+    // Unique among all calls of all answers.
     list.push_back(
-        {{"id", fmt::format("call_{}", call.index)},
+        {{"id", fmt::format("call_{:x}_{}", unix_seconds(clock.wall()), next.fetch_add(1))},
          {"function", {{"index", call.index}, {"name", call.name}, {"arguments", arguments}}}});
   }
   return list;
@@ -31,11 +42,11 @@ Json piece(Shape shape, const Answer& answer, Clock& clock, const daemon::Delta&
   if (shape == Shape::generate) {
     json["response"] = delta.content;
     if (!delta.thinking.empty()) json["thinking"] = delta.thinking;
-    if (!delta.tool_calls.empty()) json["tool_calls"] = tool_calls_json(delta.tool_calls);
+    if (has_calls(delta)) json["tool_calls"] = tool_calls_json(delta.tool_calls, clock);
   } else {
     Json message = {{"role", "assistant"}, {"content", delta.content}};
     if (!delta.thinking.empty()) message["thinking"] = delta.thinking;
-    if (!delta.tool_calls.empty()) message["tool_calls"] = tool_calls_json(delta.tool_calls);
+    if (has_calls(delta)) message["tool_calls"] = tool_calls_json(delta.tool_calls, clock);
     json["message"] = std::move(message);
   }
   json["done"] = false;
@@ -66,7 +77,7 @@ void stream(Shape shape, Answer& answer, Clock& clock, const Client& client, Str
   bool first = true;
   const Status done = for_each_delta(answer, client, [&](const daemon::Delta& delta) {
     // A call is shown when it is whole.
-    if (delta.thinking.empty() && delta.content.empty() && delta.tool_calls.empty()) return true;
+    if (delta.thinking.empty() && delta.content.empty() && !has_calls(delta)) return true;
     Json json = piece(shape, answer, clock, delta);
     if (std::exchange(first, false)) add_note(json, answer);
     return line(json);

@@ -92,7 +92,9 @@ void AnswerText::accept_tools(std::vector<runner::ToolEvent> events, Delta& delt
         delta.tool_pieces.back().arguments += event.text;
         break;
       case runner::ToolEvent::Kind::call_end:
-        delta.tool_calls.push_back({event.index, std::move(event.name), std::move(event.text)});
+      case runner::ToolEvent::Kind::call_cut_off:
+        delta.tool_calls.push_back({event.index, std::move(event.name), std::move(event.text),
+                                    event.kind == runner::ToolEvent::Kind::call_cut_off});
         break;
     }
   }
@@ -102,7 +104,8 @@ void AnswerText::finish(bool ended_turn, Delta& delta) {
   accept_text(detokenizer_.finish(), delta);
   const bool thinking_to_the_end = !plain_text_ && reasoning_.reasoning();
   if (!plain_text_) accept_pieces(reasoning_.finish(), delta);
-  if (tools_) accept_tools(tools_->finish(), delta);
+  using End = runner::ToolParser::End;
+  if (tools_) accept_tools(tools_->finish(ended_turn ? End::turn : End::cut_off), delta);
   // A model that ends its turn without ever closing its thinking has answered in it.
   if (ended_turn && thinking_to_the_end && !said_something_) delta.content += all_thinking_;
   delta.content += stops_.finish();

@@ -29,6 +29,7 @@ struct ToolCall {
   std::int32_t index = 0;
   std::string name;
   std::string arguments;  // a JSON object as text
+  bool cut_off = false;   // the beginning of one: no JSON
 };
 
 // The next bit of a call that is being made: first its name, then its arguments piece by piece.
@@ -80,7 +81,7 @@ class AnswerText {
   // A stop string came: nothing more is wanted.
   bool stopped() const { return stops_.stopped(); }
 
-  // The rest. `ended_turn`: the model said that it is done.
+  // The rest. `ended_turn`: the model said that it is done; else it was cut off.
   void finish(bool ended_turn, Delta& delta);
 
   bool made_calls() const { return tools_ && tools_->calls() > 0; }

@@ -78,8 +78,8 @@ class ToolParser::Machine {
     return std::exchange(events_, {});
   }
 
-  std::vector<ToolEvent> finish() {
-    while (!close()) {
+  std::vector<ToolEvent> finish(End end) {
+    while (!close(end)) {
       while (advance()) {
       }
     }
@@ -93,15 +93,15 @@ class ToolParser::Machine {
   enum class Part { some, last };
 
   // Ends what is open. False: it was no call, and its text has to be read again.
-  bool close() {
+  bool close(End end) {
     switch (state_) {
       case State::text:
         emit_text(std::exchange(waiting_, {}));
         if (index_ == 0 || text_since_call_) flush_space();
         break;
       case State::name:
-        // Cut off inside the name, or right after a whole one.
-        if (layout_ == CallLayout::arg_tags && accepts(trim(waiting_)) && !trim(waiting_).empty()) {
+        if (end == End::turn && layout_ == CallLayout::arg_tags && accepts(trim(waiting_)) &&
+            !trim(waiting_).empty()) {
           begin_call(trim(waiting_));
           end_call();
         } else {
@@ -113,13 +113,13 @@ class ToolParser::Machine {
         if (!finish_payload(std::exchange(waiting_, {}))) return false;
         break;
       case State::value:
-        take_value(waiting_, Part::last);
-        end_call();
+        if (end == End::turn) take_value(waiting_, Part::last);
+        leave_call(end);
         break;
       case State::between:
       case State::key:  // a key without a value is dropped
       case State::gap:
-        end_call();
+        leave_call(end);
         break;
     }
     waiting_.clear();
@@ -342,6 +342,14 @@ class ToolParser::Machine {
     go(State::text);
   }
 
+  void leave_call(End end) {
+    if (end == End::turn) return end_call();
+    if (arguments_.empty()) append_arguments("{");
+    events_.push_back(
+        {ToolEvent::Kind::call_cut_off, index_, name_, std::exchange(arguments_, {})});
+    go(State::text);
+  }
+
   void append_arguments(std::string_view piece) {
     if (piece.empty()) return;
     arguments_ += piece;
@@ -445,8 +453,8 @@ ToolParser::~ToolParser() = default;
 std::vector<ToolEvent> ToolParser::push(std::string_view text) {
   return machine_->push(text);
 }
-std::vector<ToolEvent> ToolParser::finish() {
-  return machine_->finish();
+std::vector<ToolEvent> ToolParser::finish(End end) {
+  return machine_->finish(end);
 }
 std::int32_t ToolParser::calls() const {
   return machine_->calls();

@@ -30,6 +30,7 @@ struct ToolEvent {
     call_begin,  // a call to a known tool; `name` is complete
     arguments,   // the next piece of the call's arguments as JSON text; string values are streamed
     call_end,    // `text` is the whole arguments object, the pieces joined
+    call_cut_off,  // instead: `text` is what there is of it, which is no JSON
   };
   Kind kind;
   std::int32_t index;  // of the call within this answer, from 0; -1 for text
@@ -53,8 +54,10 @@ class ToolParser {
 
   std::vector<ToolEvent> push(std::string_view text);
 
-  // Closes what the model left open. Call once, at the end.
-  std::vector<ToolEvent> finish();
+  // Call once, at the end. What the model left open when it ended its turn is closed. A call that
+  // was cut off stays open: closed, half a file or half a command would be taken for the whole.
+  enum class End { turn, cut_off };
+  std::vector<ToolEvent> finish(End end = End::turn);
 
   // Calls completed so far.
   std::int32_t calls() const;

@@ -84,6 +84,28 @@ def check_openai_tools(client) -> None:
     assert after.message.content and "<" not in after.message.content, after
     without = client.chat.completions.create(**asked, tool_choice="none").choices[0]
     assert not without.message.tool_calls and without.message.content is not None, without
+    check_cut_off_calls(client, asked)
+
+
+def check_cut_off_calls(client, asked) -> None:
+    """Nobody can take the beginning of a call for a whole one."""
+    tokens = client.chat.completions.create(**asked).usage.completion_tokens
+    seen = 0
+    for most in range(1, tokens):
+        bounded = {**asked, "max_tokens": most}
+        whole = client.chat.completions.create(**bounded).choices[0]
+        chunks = list(client.chat.completions.create(**bounded, stream=True))
+        assert whole.finish_reason == chunks[-1].choices[0].finish_reason == "length", whole
+        calls = [call.function.arguments for call in whole.message.tool_calls or []]
+        assert calls == [call["arguments"] for call in joined_calls(chunks)], (calls, chunks)
+        for arguments in calls:
+            seen += 1
+            try:
+                json.loads(arguments)
+                raise AssertionError(f"cut off after {most} tokens, and still JSON: {arguments}")
+            except ValueError:
+                pass
+    assert seen > 2, f"{tokens} tokens, and {seen} beginnings of calls"
 
 
 def check_openai_thinking(client, openai) -> None:
@@ -116,6 +138,11 @@ def check_ollama_tools(client) -> None:
     assert "".join(piece.thinking or "" for piece in pieces) == whole.thinking
     history = [*TOOL_CASE["messages"], whole, {"role": "tool", "tool_name": CALL["name"], "content": "done"}]
     assert client.chat(messages=history, **asked).message.content
+    tokens = client.chat(messages=TOOL_CASE["messages"], **asked).eval_count
+    for most in (tokens - 1, tokens - 2, tokens - 5):
+        bounded = {**asked, "options": {"temperature": 0, "num_predict": most}}
+        cut_off = client.chat(messages=TOOL_CASE["messages"], **bounded)
+        assert cut_off.done_reason == "length" and not cut_off.message.tool_calls, cut_off
 
 
 def check_ollama_thinking(client) -> None:

@@ -117,6 +117,33 @@ TEST_F(GenerationTest, CancelsOnlyTheAnswerThatAStopStringEnds) {
   EXPECT_TRUE(generation->finished());
 }
 
+// Closed, it would be taken for a whole one.
+TEST_F(GenerationTest, LeavesACallOpenThatTheBoundOfTokensCutsOff) {
+  GenerationRequest request;
+  request.prompt = "Hello";
+  request.text.tools =
+      nlohmann::ordered_json::parse(R"([{"name": "f", "parameters": {"properties": {
+          "a": {"type": "string"}}}}])");
+  request.text.call_layout = runner::CallLayout::arg_tags;
+  request.answers = 2;
+  request.sampling.seed = 40;
+  const auto generation = Generation::start(*model_, std::move(request));
+  ASSERT_TRUE(generation.ok());
+  const std::string call = "<tool_call>f<arg_key>a</arg_key><arg_value>12";
+  say(0, call, FinishReason::length);
+  const Delta cut_off = next(**generation);
+  EXPECT_EQ(cut_off.done_reason, "length");
+  ASSERT_EQ(cut_off.tool_calls.size(), 1u);
+  EXPECT_TRUE(cut_off.tool_calls[0].cut_off);
+  EXPECT_EQ(cut_off.tool_calls[0].arguments, R"({"a":"12)");
+  say(1, call, FinishReason::stop);
+  const Delta ended = next(**generation);
+  EXPECT_EQ(ended.done_reason, "tool_calls");
+  ASSERT_EQ(ended.tool_calls.size(), 1u);
+  EXPECT_FALSE(ended.tool_calls[0].cut_off);
+  EXPECT_EQ(ended.tool_calls[0].arguments, R"({"a":"12"})");
+}
+
 TEST_F(GenerationTest, FailsAsAWholeAndCancelsTheRest) {
   {
     const auto generation = *ask("Hello", 2);

@@ -50,6 +50,11 @@ class Log {
           line_ += event.text + "]";
           ++calls_;
           break;
+        case Kind::call_cut_off:
+          EXPECT_EQ(pieces_, event.text);
+          EXPECT_FALSE(Json::accept(event.text)) << event.text;
+          line_ += event.text + "...";
+          break;
       }
     }
   }
@@ -63,7 +68,8 @@ class Log {
 
 template <typename Sizes>
 std::string parse(std::string_view text, Sizes next_size, Unknown unknown = Unknown::as_text,
-                  const Json& list = tools(), CallLayout layout = CallLayout::arg_tags) {
+                  const Json& list = tools(), CallLayout layout = CallLayout::arg_tags,
+                  ToolParser::End end = ToolParser::End::turn) {
   ToolParser parser(list, unknown, layout);
   Log log;
   while (!text.empty()) {
@@ -71,7 +77,7 @@ std::string parse(std::string_view text, Sizes next_size, Unknown unknown = Unkn
     log.add(parser.push(text.substr(0, size)));
     text.remove_prefix(size);
   }
-  log.add(parser.finish());
+  log.add(parser.finish(end));
   EXPECT_EQ(parser.calls(), log.calls());
   return log.line();
 }
@@ -186,6 +192,40 @@ TEST_P(ToolRows, ParseTheSameHoweverCut) {
 INSTANTIATE_TEST_SUITE_P(All, ToolRows, testing::ValuesIn(kRows),
                          [](const auto& test) { return test.param.name; });
 
+const Row kCutOffRows[] = {
+    {"value", "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Par",
+     R"([get_weather {"city":"Par...)"},
+    {"value_at_a_tag", "<tool_call>write<arg_key>text</arg_key><arg_value>a\n</arg_va",
+     R"([write {"text":"a\n...)"},
+    {"empty_value", "<tool_call>write<arg_key>text</arg_key><arg_value>", R"([write {"text":"...)"},
+    {"number", "<tool_call>get_weather<arg_key>days</arg_key><arg_value>1",
+     R"([get_weather {"days":...)"},
+    {"after_a_value", "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Paris</arg_value>",
+     R"([get_weather {"city":"Paris"...)"},
+    {"key", "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Paris</arg_value><arg_key>da",
+     R"([get_weather {"city":"Paris"...)"},
+    {"first_key", "a<tool_call>get_weather<arg_key>ci", "a[get_weather {..."},
+    {"glm_4_5", "<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>\nPar\n",
+     R"([get_weather {"city":"Par...)"},
+    {"name", "<tool_call>get_weather", "<tool_call>get_weather"},
+    {"second", "<tool_call>f</tool_call><tool_call>f<arg_key>a</arg_key>", "[f {}][f {..."},
+    {"behind", "<tool_call>f</tool_call>\nand", "[f {}]\nand"},
+    {"json", R"(<tool_call>{"name": "f", "argu)", R"(<tool_call>{"name": "f", "argu)"},
+};
+
+TEST(ToolParser, LeavesOpenWhatWasCutOff) {
+  for (const Row& row : kCutOffRows) {
+    SCOPED_TRACE(row.name);
+    for (const std::size_t size : {100000, 1, 2, 3, 7}) {
+      EXPECT_EQ(parse(
+                    row.text, [&] { return size; }, Unknown::as_text, tools(), CallLayout::arg_tags,
+                    ToolParser::End::cut_off),
+                row.want)
+          << size;
+    }
+  }
+}
+
 TEST(ToolParser, CanTakeUnknownToolsForCalls) {
   const char* text = "<tool_call>zzz<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>";
   EXPECT_EQ(parse(
@@ -269,6 +309,11 @@ TEST(ToolParser, ParsesRandomTextTheSameHoweverCut) {
                   text, [] { return 1; }, unknown),
               whole)
         << text;
+    const auto cut_off = [&](auto next_size) {
+      return parse(text, next_size, unknown, tools(), CallLayout::arg_tags,
+                   ToolParser::End::cut_off);
+    };
+    ASSERT_EQ(cut_off([&] { return 1 + random() % 9; }), cut_off([] { return 100000; })) << text;
     const auto json = [&](auto next_size) {
       return parse(text, next_size, unknown, tools(), CallLayout::json);
     };
