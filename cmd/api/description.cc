@@ -34,6 +34,19 @@ Result<Json> capabilities(const std::string& chat_template) {
   return list;
 }
 
+// What clients of Ollama look up, by the names of GGUF.
+void add_gguf_names(Json& info) {
+  const std::string architecture = text_of(info, "architecture");
+  info["general.architecture"] = architecture;
+  const auto copy = [&](const char* field, std::string name) {
+    if (const Json* value = find(info, field)) info[std::move(name)] = Json(*value);
+  };
+  copy("parameters", "general.parameter_count");
+  copy("context_max", architecture + ".context_length");
+  copy("hidden_size", architecture + ".embedding_length");
+  copy("layers", architecture + ".block_count");
+}
+
 }  // namespace
 
 Json details(const Json& facts) {
@@ -56,6 +69,7 @@ Json description(const runner::ModelFacts& facts, const runner::CheckpointFiles&
   std::string license;
   for (const std::string& part : modelfile.licenses) license += part + "\n";
   Json what = details(info);
+  add_gguf_names(info);
   return {{"details", std::move(what)},
           {"model_info", std::move(info)},
           {"capabilities", std::move(can).value_or(Json::array())},
