@@ -31,7 +31,9 @@ def check_listing(glm: Glm) -> None:
     assert [m["name"] for m in models] == [HUB_MODEL + ":latest"], models
     assert len(models[0]["commit"]) == 40
     shown = glm.json("show", HUB_MODEL)
-    assert shown["model_info"]["architecture"] == "glm4_moe_lite", shown["model_info"]
+    info = shown["model_info"]
+    assert info["architecture"] == info["general.architecture"] == "glm4_moe_lite", info
+    assert info["glm4_moe_lite.context_length"] == info["context_max"] == 4096, info
     loaded = glm.json("ps")["models"]
     assert [m["name"] for m in loaded] == [HUB_MODEL + ":latest"]
     for name in (HUB_MODEL, "GLM-org/GLM-tiny", "hf.co/" + HUB_MODEL, "https://huggingface.co/" + HUB_MODEL):
