@@ -273,7 +273,11 @@ LineEditor::Input read_message(LineEditor& editor) {
 }
 
 Status handle(Session& session, std::string_view text) {
-  if (text.starts_with('/')) return dispatch(kCommands, "command", session, text);
+  // Of several lines only a system prompt is a command; a path may begin what was pasted.
+  const bool one_line = text.find('\n') == std::string_view::npos;
+  if (text.starts_with('/') && (one_line || text.starts_with("/set "))) {
+    return dispatch(kCommands, "command", session, text);
+  }
   if (text.starts_with(kTriple)) text = unquoted(text);
   if (text.find_first_not_of(" \t\n") == std::string_view::npos) return Ok{};
   return ask(session, text);

@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "base/handle.h"
+#include "cmd/cli/pasted_text.h"
+#include "cmd/cli/terminal.h"
 
 namespace glm {
 namespace {
@@ -39,6 +41,8 @@ struct LineEditor::Impl {
   Editor editor;
   std::string prompt;
   bool interrupted = false;
+  PastedText pasted;
+  std::string keys;  // read, and not taken yet
 
   static Impl* of(::EditLine* editor) {
     void* data = nullptr;
@@ -48,10 +52,24 @@ struct LineEditor::Impl {
   static char* show_prompt(::EditLine* editor) { return of(editor)->prompt.data(); }
 
   static int read_character(::EditLine* editor, wchar_t* character);
+  int read_key(char& byte);
 
   void load_history();
   void remember(const char* line);
 };
+
+// The next byte of keys and of what is pasted; 0 at the end, -1 with errno.
+int LineEditor::Impl::read_key(char& byte) {
+  while (keys.empty()) {
+    const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return static_cast<int>(got);
+    keys = pasted.push(byte);
+  }
+  byte = keys.front();
+  keys.erase(0, 1);
+  return 1;
+}
 
 // One character from the terminal; Ctrl-C ends the line like Return. (Binding a function or a macro
 // to the key would do too, but libedit never frees those.)
@@ -59,9 +77,7 @@ int LineEditor::Impl::read_character(::EditLine* editor, wchar_t* character) {
   std::mbstate_t state{};
   while (true) {
     char byte = 0;
-    const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return static_cast<int>(got);
+    if (const int got = of(editor)->read_key(byte); got <= 0) return got;
     if (byte == kInterrupt) {
       of(editor)->interrupted = true;
       *character = L'\n';
@@ -104,6 +120,7 @@ LineEditor::LineEditor(std::filesystem::path history_file) : impl_(std::make_uni
   ::el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
   ::el_set(editor, EL_GETCFN, &Impl::read_character);
   ::el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  ::el_set(editor, EL_BIND, "^I", "ed-insert", nullptr);  // code that is pasted has tabs
   impl_->load_history();
 }
 
@@ -116,13 +133,15 @@ LineEditor::Input LineEditor::read(std::string_view prompt) {
   ::el_set(impl_->editor.get(), EL_PREP_TERM, 1);
   impl_->interrupted = false;
   int length = 0;
+  say(PastedText::kOn);
   const char* const line = ::el_gets(impl_->editor.get(), &length);
+  say(PastedText::kOff);
   if (impl_->interrupted) return {Kind::interrupted, {}};
   if (line == nullptr || length <= 0) return {Kind::end, {}};
   std::string text(line);
   if (text.ends_with('\n')) text.pop_back();
   if (text.find_first_not_of(" \t") != std::string::npos) impl_->remember(text.c_str());
-  return {Kind::line, std::move(text)};
+  return {Kind::line, PastedText::newlines_of(text)};
 }
 
 }  // namespace glm

@@ -240,6 +240,24 @@ TEST_F(Chat, ShowsWhatWasSetWhereTheModelHasNothing) {
   EXPECT_EQ(glm.wait(), 0);
 }
 
+TEST_F(Chat, TakesPastedLinesAsOneMessage) {
+  GlmAtTerminal glm = start();
+  ASSERT_TRUE(glm.expect(">>> "));
+  glm.type("Why: \x1b[200~/usr/a.c:1\r\tint x;\r\x03~\x1b[201~ ?\n");
+  ASSERT_TRUE(glm.expect("you said: Why: ")) << glm.screen();
+  ASSERT_TRUE(glm.expect(">>> "));
+  EXPECT_EQ(last_request()["messages"].back()["content"], "Why: /usr/a.c:1\n\tint x;\n~ ?");
+  glm.type("\x1b[200~/usr/a.c:1: error\rhere\x1b[201~\n");
+  ASSERT_TRUE(glm.expect("you said: /usr/a.c:1: error")) << glm.screen();
+  ASSERT_TRUE(glm.expect(">>> "));
+  // Keys that begin as the mark does.
+  glm.type("ab\x1b[D-\n");
+  ASSERT_TRUE(glm.expect("you said: a-b")) << glm.screen();
+  ASSERT_TRUE(glm.expect(">>> "));
+  glm.type("/bye\n");
+  EXPECT_EQ(glm.wait(), 0);
+}
+
 TEST_F(Chat, SaysHowAFullContextIsMended) {
   GlmAtTerminal glm = start();
   ASSERT_TRUE(glm.expect(">>> "));
