@@ -296,6 +296,10 @@ Result<Question> read_question(const Json& body) {
   GLM_TRY(read_tools(body, question));
   GLM_TRY(read_sampling(body, question));
   GLM_TRY(refuse_fields(body, {"functions"}));
+  GLM_TRY(refuse_set_fields(body, {"continue_final_message"}));
+  if (!GLM_TRY(boolean(body, "add_generation_prompt")).value_or(true)) {
+    GLM_TRY(refuse_fields(body, {"add_generation_prompt"}));
+  }
   question.answers = GLM_TRY(openai_answers(body));
   return question;
 }

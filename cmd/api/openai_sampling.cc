@@ -102,6 +102,9 @@ Status refuse_forms(const Json& body) {
 
 Status read_sampling(const Json& body, Question& question) {
   GLM_TRY(refuse_forms(body));
+  // An answer without them would be another than was asked for.
+  GLM_TRY(refuse_set_fields(body, {"stop_token_ids", "allowed_token_ids", "bad_words",
+                                   "truncate_prompt_tokens", "prompt_logprobs"}));
   question.logit_bias = GLM_TRY(read_biases(body));
   question.logprobs = GLM_TRY(read_logprobs(body));
   question.ignore_eos = GLM_TRY(boolean(body, "ignore_eos")).value_or(false);

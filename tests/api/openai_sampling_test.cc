@@ -88,6 +88,23 @@ TEST(OpenaiSampling, RefusesToBindAnswersToAForm) {
   }
 }
 
+TEST(OpenaiSampling, RefusesRulesAboutTokensThatItWouldNotKeep) {
+  for (const auto& [field, value] : {std::pair<std::string, Json>{"stop_token_ids", {7}},
+                                     {"allowed_token_ids", {1, 2}},
+                                     {"bad_words", {"no"}},
+                                     {"truncate_prompt_tokens", 100},
+                                     {"prompt_logprobs", 1}}) {
+    Question question;
+    const Status status = read_sampling({{field, value}}, question);
+    ASSERT_FALSE(status.ok()) << field;
+    EXPECT_EQ(status.error().code, Errc::unsupported);
+    EXPECT_EQ(status.error().message, "field '" + field + "' is not supported by this version");
+    for (const Json& unset : {Json(), Json::array(), Json(0), Json(false)}) {
+      EXPECT_TRUE(read_sampling({{field, unset}}, question).ok()) << field << " " << unset;
+    }
+  }
+}
+
 TEST(OpenaiSampling, TakesTextAsTheOnlyResponseFormat) {
   Question question;
   EXPECT_TRUE(read_sampling({{"response_format", {{"type", "text"}}}}, question).ok());

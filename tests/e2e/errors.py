@@ -309,6 +309,8 @@ def check_bodies(glm: Glm) -> None:
         fails(glm, [command, "tinny"], NOT_FOUND, "did you mean 'tiny'?")
     expect(404, "not found, try pulling it first", {"model": "glm-4.7-flash", "messages": [{"role": "user", "content": "x"}]})
     expect(400, "tokens", {"model": "tiny", "messages": [{"role": "user", "content": "word " * 5000}]})
+    expect(400, '"code":"context_length_exceeded"', {"model": "tiny", "messages": [{"role": "user", "content": "word " * 5000}]},
+           "/v1/chat/completions")
     expect(400, "format", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "format": "json"})
     expect(400, "template", {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "template": "{{ 1 }}"})
     expect(400, "template", {"model": "tiny", "prompt": "x", "template": "{{ 1 }}"}, "/api/generate")
@@ -331,7 +333,7 @@ def check_bodies(glm: Glm) -> None:
     for path in ("/api/chat", "/v1/chat/completions"):
         expect(400, "tools[0]: field 'function' is missing",
                {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "tools": [{"name": "f"}]}, path)
-    for field, value in (("functions", []), ("guided_json", {})):
+    for field, value in (("functions", []), ("guided_json", {}), ("continue_final_message", True), ("add_generation_prompt", False)):
         expect(400, f"'{field}' is not supported",
                {"model": "tiny", "messages": [{"role": "user", "content": "x"}], field: value}, "/v1/chat/completions")
     for value in (0, 5):
